@@ -1,0 +1,86 @@
+// Who may import whom (backend/docs/architecture.md). Imports go strictly down, siblings talk by message, no cycles.
+const LAYERS = [
+  ['core'],
+  ['protocol'],
+  ['cluster-map', 'mdm-client'],
+  ['mdm', 'sds', 'sdc', 'lia'],
+  ['runtime'],
+  ['gateway', 'cli', 'deploy'],
+  ['bin', 'sim'],
+];
+const rules = [];
+LAYERS.forEach((rooms, level) => {
+  const above = LAYERS.slice(level + 1).flat();
+  for (const room of rooms) {
+    const siblings = rooms.filter((other) => other !== room);
+    const banned = [...above, ...siblings];
+    if (banned.length > 0)
+      rules.push({
+        name: `${room}-imports-down-only`,
+        severity: 'error',
+        from: { path: `^backend/${room}/` },
+        to: { path: `^backend/(${banned.join('|')})/` },
+      });
+  }
+});
+module.exports = {
+  forbidden: [
+    ...rules,
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'mdm-client-is-below-the-map',
+      comment: 'The session to the MDM knows the map; the map knows nobody.',
+      severity: 'error',
+      from: { path: '^backend/cluster-map/' },
+      to: { path: '^backend/mdm-client/' },
+    },
+    {
+      name: 'shells-know-no-machines',
+      comment: 'runtime/ implements ports; bin/ is where shells meet machines.',
+      severity: 'error',
+      from: { path: '^backend/runtime/' },
+      to: { path: '^backend/(mdm|sds|sdc|lia)/' },
+    },
+    {
+      name: 'simulator-has-no-shell',
+      severity: 'error',
+      from: { path: '^backend/sim/' },
+      to: { path: '^backend/(runtime|bin|gateway|cli|deploy)/' },
+    },
+    {
+      name: 'cluster-through-the-client',
+      comment: 'Gateway, command lines and deployer reach the cluster through mdm-client only.',
+      severity: 'error',
+      from: { path: '^backend/(gateway|cli|deploy)/' },
+      to: { path: '^backend/(mdm|sds|sdc|lia)/' },
+    },
+    {
+      name: 'sans-io-imports-no-node-module',
+      comment: 'Only the checksum may use node:zlib; the table generator is a build tool.',
+      severity: 'error',
+      from: {
+        path: '^backend/(core|protocol|cluster-map|mdm-client|mdm|sds|sdc|lia)/',
+        pathNot: '^backend/(core/checksum\\.ts|protocol/generator/)',
+      },
+      to: { dependencyTypes: ['core', 'npm', 'npm-dev'] },
+    },
+    {
+      name: 'product-imports-no-test',
+      severity: 'error',
+      from: { path: '^(backend|cinder-bridge|fuel-plugin|nova-hooks)/' },
+      to: { path: '^test/' },
+    },
+    {
+      name: 'product-imports-no-dev-dependency',
+      severity: 'error',
+      from: { path: '^(backend|cinder-bridge|fuel-plugin|nova-hooks)/' },
+      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'] },
+    },
+  ],
+  options: {
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '^dist/' },
+  },
+};
