@@ -2,7 +2,8 @@
 const LAYERS = [
   ['core'],
   ['protocol'],
-  ['cluster-map', 'mdm-client'],
+  ['cluster-map'],
+  ['mdm-client'],
   ['mdm', 'sds', 'sdc', 'lia'],
   ['runtime'],
   ['gateway', 'cli', 'deploy'],
@@ -27,13 +28,6 @@ module.exports = {
   forbidden: [
     ...rules,
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
-    {
-      name: 'mdm-client-is-below-the-map',
-      comment: 'The session to the MDM knows the map; the map knows nobody.',
-      severity: 'error',
-      from: { path: '^backend/cluster-map/' },
-      to: { path: '^backend/mdm-client/' },
-    },
     {
       name: 'shells-know-no-machines',
       comment: 'runtime/ implements ports; bin/ is where shells meet machines.',
