@@ -11,16 +11,24 @@ export default tseslint.config(
   ...tseslint.configs.strictTypeChecked,
   ...tseslint.configs.stylisticTypeChecked,
   {
-    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+    },
     rules: {
       '@typescript-eslint/no-explicit-any': 'error',
       '@typescript-eslint/no-non-null-assertion': 'error',
-      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true },
+      ],
       '@typescript-eslint/switch-exhaustiveness-check': [
         'error',
         { considerDefaultExhaustiveForUnions: true },
       ],
-      '@typescript-eslint/no-unnecessary-condition': ['error', { allowConstantLoopConditions: true }],
+      '@typescript-eslint/no-unnecessary-condition': [
+        'error',
+        { allowConstantLoopConditions: true },
+      ],
       'no-empty': ['error', { allowEmptyCatch: false }],
       'max-lines-per-function': ['error', { max: 70, skipBlankLines: true, skipComments: true }],
       'max-depth': ['error', 4],
@@ -39,13 +47,28 @@ export default tseslint.config(
       'no-restricted-globals': [
         'error',
         ...[
-          'Date', 'setTimeout', 'setInterval', 'setImmediate', 'queueMicrotask', 'performance', 'process',
-          'crypto', 'Promise', 'WeakRef', 'FinalizationRegistry', 'Intl', 'console',
+          'Date',
+          'setTimeout',
+          'setInterval',
+          'setImmediate',
+          'queueMicrotask',
+          'performance',
+          'process',
+          'crypto',
+          'Promise',
+          'WeakRef',
+          'FinalizationRegistry',
+          'Intl',
+          'console',
         ].map((name) => ({ name, message: 'Decide in machines, act in shells.' })),
       ],
       'no-restricted-properties': [
         'error',
-        { object: 'Math', property: 'random', message: 'Randomness comes from the Prng given at construction.' },
+        {
+          object: 'Math',
+          property: 'random',
+          message: 'Randomness comes from the Prng given at construction.',
+        },
         { property: 'localeCompare', message: 'Locale-dependent; compare code units.' },
       ],
       'no-restricted-syntax': [

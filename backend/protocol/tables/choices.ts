@@ -1,0 +1,72 @@
+// Closed sets of words that fields of the protocol and of stored objects take. Numbers are never reused.
+
+export const CHOICES = {
+  role: {
+    about: 'What a component is; a link carries the role of both ends.',
+    values: { mdm: 1, sds: 2, sdsData: 3, sdc: 4, admin: 5, lia: 6 },
+  },
+  durability: {
+    about: 'When a write of a storage pool is acknowledged.',
+    values: { media: 1, device: 2, memory: 3 },
+  },
+  addressRole: {
+    about: 'What an address of an SDS or SDC is used for.',
+    values: { all: 1, sdsOnly: 2, sdcOnly: 3, management: 4 },
+  },
+  provisioning: {
+    about: 'Whether capacity is reserved at creation.',
+    values: { thin: 1, thick: 2 },
+  },
+  access: { about: 'What a mapping allows.', values: { readWrite: 1, readOnly: 2 } },
+  approval: {
+    about:
+      'Which SDCs may register: every one that holds the secret, approved GUIDs, or approved addresses.',
+    values: { none: 1, guid: 2, ip: 3 },
+  },
+  fullPolicy: { about: 'What a write gets when the pool is full.', values: { wait: 1, error: 2 } },
+  deviceState: {
+    about: 'What the MDM knows of a device.',
+    values: { adding: 1, up: 2, down: 3, failed: 4, removing: 5 },
+  },
+  deviceTask: {
+    about: 'What the MDM wants an SDS to do with a device.',
+    values: { format: 1, open: 2, close: 3 },
+  },
+  userRole: {
+    about: 'What a user may do, as in the original.',
+    values: {
+      monitor: 1,
+      configure: 2,
+      administrator: 3,
+      security: 4,
+      frontendConfigure: 5,
+      backendConfigure: 6,
+    },
+  },
+  combChange: {
+    about: 'What a primary asks the MDM to commit for a comb.',
+    values: { shrink: 1, admit: 2 },
+  },
+  objectType: {
+    about:
+      'Kinds of object that a query names; also the first byte of a key in the metadata store.',
+    values: {
+      system: 1,
+      protectionDomain: 2,
+      storagePool: 3,
+      faultSet: 4,
+      sds: 5,
+      device: 6,
+      sdc: 7,
+      volume: 8,
+      mapping: 9,
+      user: 10,
+      combPage: 11,
+      approvedSdc: 12,
+    },
+  },
+  liveness: {
+    about: 'Whether a component is connected.',
+    values: { connected: 1, disconnected: 2 },
+  },
+} as const satisfies Record<string, { about: string; values: Record<string, number> }>;

@@ -1,0 +1,264 @@
+// THE table of management commands: what changes the configuration. A command travels as a control frame whose body is
+// `actor` (the user on whose behalf a trusted component asks), then the row's fields; its answer has the row's result
+// fields. A command is answered only after the metadata store reports its changes flushed. Numbers are never reused.
+
+import { bool, bytes, choice, list, optional, str, struct, u16, u32, u53, u8 } from './fields.js';
+import type { Field } from './fields.js';
+import { LIMITS } from './limits.js';
+
+export interface CommandRow {
+  readonly code: number;
+  readonly since: number;
+  readonly about: string;
+  /** Weakest kind of user that may ask. */
+  readonly needs: 'monitor' | 'frontend' | 'backend' | 'configure' | 'administrator' | 'security';
+  readonly fields: readonly Field[];
+  readonly result: readonly Field[];
+}
+
+const command = (
+  code: number,
+  needs: CommandRow['needs'],
+  about: string,
+  fields: readonly Field[],
+  result: readonly Field[] = [],
+): CommandRow => ({ code, since: 1, about, needs, fields, result });
+
+const name = (about = 'at most 31 characters'): Field =>
+  str('name', LIMITS.nameBytesMax.value * 4, about);
+const newKey = [u32('key', 'of the new object')];
+const addresses = list(
+  'addresses',
+  struct('address', 'Address', ''),
+  LIMITS.addressesMax.value,
+  'in order of preference',
+);
+
+export const COMMANDS = {
+  ADD_PROTECTION_DOMAIN: command(
+    0x1001,
+    'backend',
+    'New protection domain, active.',
+    [name()],
+    newKey,
+  ),
+  REMOVE_PROTECTION_DOMAIN: command(0x1002, 'backend', 'It must hold no SDS and no pool.', [
+    u32('key', 'domain'),
+  ]),
+  RENAME_PROTECTION_DOMAIN: command(0x1003, 'backend', 'New name.', [u32('key', 'domain'), name()]),
+  SET_PROTECTION_DOMAIN_ACTIVE: command(0x1004, 'backend', 'Stop or allow I/O on purpose.', [
+    u32('key', 'domain'),
+    bool('active', 'allow I/O'),
+  ]),
+
+  ADD_STORAGE_POOL: command(
+    0x1011,
+    'backend',
+    'New pool without devices.',
+    [
+      u32('domainKey', 'protection domain'),
+      name(),
+      str('mediaType', 16, 'HDD, SSD or Transitional'),
+      choice('durability', 'durability', 'when a write is acknowledged'),
+      bool('zeroPadding', 'as the client asked'),
+      bool('checksums', 'as the client asked'),
+      bool('rmcache', 'as the client asked'),
+      u8('sparePercent', 'kept free for rebuilds', { max: 90 }),
+      u8('combCountLog2', 'log2 of the number of combs; 0: the default', {
+        max: LIMITS.combCountLog2Max.value,
+      }),
+    ],
+    newKey,
+  ),
+  REMOVE_STORAGE_POOL: command(0x1012, 'backend', 'It must hold no volume and no device.', [
+    u32('key', 'pool'),
+  ]),
+  RENAME_STORAGE_POOL: command(0x1013, 'backend', 'New name.', [u32('key', 'pool'), name()]),
+  SET_STORAGE_POOL: command(0x1014, 'backend', 'Change settings; null keeps what is.', [
+    u32('key', 'pool'),
+    optional(choice('durability', 'durability', 'when a write is acknowledged')),
+    optional(choice('fullPolicy', 'fullPolicy', 'what a write gets when the pool is full')),
+    optional(bool('zeroPadding', 'reported to clients')),
+    optional(bool('checksums', 'reported to clients')),
+    optional(bool('rmcache', 'RAM read cache')),
+    optional(u8('sparePercent', 'kept free', { max: 90 })),
+    optional(u8('capacityAlertHighPercent', 'threshold', { max: 100 })),
+    optional(u8('capacityAlertCriticalPercent', 'threshold', { max: 100 })),
+    optional(str('mediaType', 16, 'HDD, SSD or Transitional')),
+    optional(
+      bool('loneReturn', 'one copy may return alone after a double power loss in a volatile mode'),
+    ),
+  ]),
+
+  ADD_FAULT_SET: command(
+    0x1021,
+    'backend',
+    'New fault set.',
+    [u32('domainKey', 'domain'), name()],
+    newKey,
+  ),
+  REMOVE_FAULT_SET: command(0x1022, 'backend', 'It must hold no SDS.', [u32('key', 'fault set')]),
+  RENAME_FAULT_SET: command(0x1023, 'backend', 'New name.', [u32('key', 'fault set'), name()]),
+
+  ADD_SDS: command(
+    0x1031,
+    'backend',
+    'Take a waiting SDS process (matched by address) into a protection domain, with devices.',
+    [
+      u32('domainKey', 'domain'),
+      u32('faultSetKey', 'or 0'),
+      name('may be empty: a name is made'),
+      addresses,
+      u16('port', 'control port; 0: the default'),
+      list(
+        'devices',
+        struct('device', 'DeviceSpec', ''),
+        LIMITS.devicesPerSdsMax.value,
+        'may be empty',
+      ),
+    ],
+    newKey,
+  ),
+  REMOVE_SDS: command(
+    0x1032,
+    'backend',
+    'Refused while its devices hold the only good copy of anything, or carry data that has no other place.',
+    [
+      u32('key', 'SDS'),
+      bool(
+        'force',
+        'forget it although it is not connected; never at the price of the last good copy',
+      ),
+    ],
+  ),
+  RENAME_SDS: command(0x1033, 'backend', 'New name.', [u32('key', 'SDS'), name()]),
+  ADD_SDS_ADDRESS: command(0x1034, 'backend', 'One more address.', [
+    u32('key', 'SDS'),
+    struct('address', 'Address', 'new'),
+  ]),
+  REMOVE_SDS_ADDRESS: command(0x1035, 'backend', 'Not the last one.', [
+    u32('key', 'SDS'),
+    str('host', LIMITS.hostBytesMax.value, 'which'),
+  ]),
+  SET_SDS_ADDRESS_ROLE: command(0x1036, 'backend', 'What an address is for.', [
+    u32('key', 'SDS'),
+    struct('address', 'Address', 'with its new role'),
+  ]),
+
+  ADD_DEVICE: command(
+    0x1041,
+    'backend',
+    'Format a device and take it into a pool.',
+    [u32('sdsKey', 'SDS'), struct('device', 'DeviceSpec', 'what')],
+    newKey,
+  ),
+  REMOVE_DEVICE: command(0x1042, 'backend', 'As REMOVE_SDS, for one device.', [
+    u32('key', 'device'),
+    bool('force', 'as REMOVE_SDS'),
+  ]),
+  CLEAR_DEVICE_ERROR: command(
+    0x1043,
+    'backend',
+    'Try a failed device again; it returns as a copy that is not in sync.',
+    [u32('key', 'device')],
+  ),
+
+  ADD_VOLUME: command(
+    0x1051,
+    'frontend',
+    'New volume. A repeated request with the same name is refused, never doubled.',
+    [
+      u32('poolKey', 'pool'),
+      name('may be empty: a name is made'),
+      u53('sizeSectors', 'exact size; callers round as their interface promises', {
+        min: 1,
+        max: LIMITS.volumeSectorsMax.value,
+      }),
+      choice('provisioning', 'provisioning', 'thin or thick'),
+    ],
+    newKey,
+  ),
+  REMOVE_VOLUME: command(0x1052, 'frontend', 'It must not be mapped.', [u32('key', 'volume')]),
+  RENAME_VOLUME: command(0x1053, 'frontend', 'New name.', [u32('key', 'volume'), name()]),
+  RESIZE_VOLUME: command(0x1054, 'frontend', 'Grow.', [
+    u32('key', 'volume'),
+    u53('sizeSectors', 'new size', { min: 1, max: LIMITS.volumeSectorsMax.value }),
+  ]),
+  MAP_VOLUME: command(
+    0x1055,
+    'frontend',
+    'Allow an SDC to use a volume.',
+    [
+      u32('volumeKey', 'volume'),
+      u32('sdcKey', 'SDC'),
+      bool('allowMultiple', 'although others have it mapped'),
+      choice('access', 'access', 'what it may do'),
+    ],
+    [u32('generation', 'of the mapping')],
+  ),
+  UNMAP_VOLUME: command(
+    0x1056,
+    'frontend',
+    'Answered when no I/O of the mapping can happen any more, else PENDING (C13).',
+    [
+      u32('volumeKey', 'volume'),
+      list('sdcKeys', u32('key', ''), LIMITS.mappingsPerVolumeMax.value, 'which; empty: all'),
+      u32('generation', 'only this mapping generation; 0: whatever it is'),
+    ],
+  ),
+  SET_MAPPING_LIMITS: command(0x1057, 'frontend', 'QoS of a mapping; null keeps, 0 removes.', [
+    u32('volumeKey', 'volume'),
+    u32('sdcKey', 'SDC'),
+    optional(u32('iopsLimit', 'operations a second')),
+    optional(u32('bandwidthLimitKbps', 'kilobytes a second')),
+  ]),
+
+  RENAME_SDC: command(0x1061, 'frontend', 'New name.', [u32('key', 'SDC'), name()]),
+  APPROVE_SDC: command(
+    0x1062,
+    'frontend',
+    'By key, by GUID or by address, known or not yet.',
+    [
+      u32('key', 'SDC, or 0'),
+      str('guid', LIMITS.guidBytesMax.value, 'or empty'),
+      str('host', LIMITS.hostBytesMax.value, 'or empty'),
+    ],
+    newKey,
+  ),
+  REMOVE_SDC: command(0x1063, 'frontend', 'Without mappings and disconnected.', [
+    u32('key', 'SDC'),
+  ]),
+  SET_APPROVAL: command(0x1064, 'administrator', 'Which SDCs may register.', [
+    choice('approval', 'approval', 'mode'),
+  ]),
+
+  SET_SYSTEM: command(0x1071, 'administrator', 'System settings; null keeps what is.', [
+    optional(name()),
+    optional(u8('capacityAlertHighPercent', 'threshold', { max: 100 })),
+    optional(u8('capacityAlertCriticalPercent', 'threshold', { max: 100 })),
+  ]),
+  ADD_USER: command(
+    0x1081,
+    'security',
+    'New user.',
+    [
+      name(),
+      choice('role', 'userRole', 'what it may do'),
+      bytes('salt', 32, 'random'),
+      bytes('hash', 64, 'scrypt'),
+    ],
+    newKey,
+  ),
+  REMOVE_USER: command(0x1082, 'security', 'Not the last administrator.', [u32('key', 'user')]),
+  SET_PASSWORD: command(0x1083, 'monitor', 'Of oneself, or of others with the security role.', [
+    u32('key', 'user'),
+    bytes('salt', 32, 'random'),
+    bytes('hash', 64, 'scrypt'),
+  ]),
+  SET_USER_ROLE: command(0x1084, 'security', 'What a user may do.', [
+    u32('key', 'user'),
+    choice('role', 'userRole', 'new role'),
+  ]),
+} as const satisfies Record<string, CommandRow>;
+
+export type CommandName = keyof typeof COMMANDS;

@@ -1,0 +1,61 @@
+// THE table of hard limits. Relations between limits are asserted where the table is loaded (generated/limits checks).
+// It must never hold a default that an operator may change: those are options.
+
+export interface LimitRow {
+  readonly value: number;
+  /** Why this number. */
+  readonly why: string;
+}
+
+export const LIMITS = {
+  blockBytes: {
+    value: 4096,
+    why: 'unit of checksum and linearizability; the physical sector that hosts see',
+  },
+  sectorBytes: { value: 512, why: 'logical sector that hosts see' },
+  chunkBytes: {
+    value: 1048576,
+    why: 'unit of placement: small enough to spread a volume, large enough for 64 bytes of index',
+  },
+  unitBytes: {
+    value: 65536,
+    why: 'unit of allocation of snapshot layers and of redirected large writes',
+  },
+  ioBytesMax: {
+    value: 262144,
+    why: 'one frame occupies a connection for about 0.1 ms; larger requests are cut',
+  },
+  frameHeaderBytes: { value: 64, why: 'carries the ids of C1 and C10 in one cache line' },
+  frameBodyBytesMax: { value: 1048576, why: 'bounds the receive buffer of a link' },
+  nbdRequestBytesMax: {
+    value: 33554432,
+    why: 'what clients of the NBD protocol may send without asking',
+  },
+  nameBytesMax: { value: 31, why: 'of the original; its clients encode longer names' },
+  hostBytesMax: { value: 45, why: 'longest text form of an IPv6 address' },
+  guidBytesMax: { value: 36, why: '8-4-4-4-12' },
+  pathBytesMax: { value: 1024, why: 'of a device' },
+  reasonBytesMax: { value: 512, why: 'a sentence for people' },
+  addressesMax: { value: 8, why: 'of the original' },
+  combMembersMax: { value: 4, why: 'two copies, and two more while data moves' },
+  combCountLog2Max: {
+    value: 20,
+    why: 'about a million combs: 1,024 SDSs with 100 devices each way',
+  },
+  combsPerPage: { value: 256, why: 'a page of the store stays below 20 KiB' },
+  devicesPerSdsMax: { value: 64, why: 'data ports 7073 to 7136' },
+  sdsMax: { value: 1024, why: 'of the original' },
+  volumesMax: { value: 65536, why: 'more than the original: 32,768' },
+  sdcMax: { value: 2048, why: 'more than the original: 1,024' },
+  mappingsPerVolumeMax: { value: 1024, why: 'one per SDC' },
+  volumeSectorsMax: { value: 2199023255552, why: '1 PiB, as in the original' },
+  domainsMax: { value: 256, why: 'of the original' },
+  poolsMax: { value: 1024, why: 'of the original' },
+  usersMax: { value: 256, why: 'of the original' },
+  queryItemsMax: { value: 1000, why: 'a page of a query stays far below the largest frame' },
+  countersMax: { value: 512, why: 'one report stays below 64 KiB' },
+  clientInFlightMax: { value: 1024, why: 'operations of one client on one link' },
+  deviceInFlightMax: { value: 4096, why: 'operations that one data process has admitted' },
+  linksPerProcessMax: { value: 4096, why: 'sdcMax clients plus peers' },
+  deviceBytesMin: { value: 1073741824, why: '1 GiB: below it the reserves would eat the device' },
+} as const satisfies Record<string, LimitRow>;

@@ -1,0 +1,449 @@
+// THE wire table: the only place where a message number or a field order exists. Numbers are never reused; a removed
+// row stays with `until`. It must never hold behaviour.
+//
+// Every frame starts with a 64-byte header. Its first 24 bytes are the same for all (FRAME_HEAD); the other 40 are
+// zero in control frames and hold DATA_HEAD in data frames. Control bodies are the fields of the row, in order.
+// Data bodies are raw: for payloads one u32 CRC per block touched, then the bytes.
+
+import { bool, bytes, choice, list, optional, str, struct, u16, u32, u53, u8 } from './fields.js';
+import type { Field } from './fields.js';
+import { LIMITS } from './limits.js';
+
+export const PROTOCOL_VERSION_MIN = 1;
+export const PROTOCOL_VERSION_MAX = 1;
+
+export const FRAME_MAGIC = 0x534d; // "MS" in memory order
+
+/** Fixed fields of every frame, with their offsets in bytes. */
+export const FRAME_HEAD = {
+  magic: { at: 0, type: 'u16', about: 'FRAME_MAGIC' },
+  version: { at: 2, type: 'u8', about: 'protocol version of the link' },
+  combLog2: {
+    at: 3,
+    type: 'u8',
+    about: 'data frames: log2 of the number of combs that the sender knows; else 0',
+  },
+  code: { at: 4, type: 'u16', about: 'message code' },
+  status: { at: 6, type: 'u16', about: 'answers: 0 or an error code' },
+  bodyBytes: { at: 8, type: 'u32', about: 'length of what follows the header' },
+  headerCrc: { at: 12, type: 'u32', about: 'CRC-32 of the header with this field zero' },
+  bodyCrc: {
+    at: 16,
+    type: 'u32',
+    about:
+      'control frames: CRC-32 of the body; data frames: CRC-32 of the u32 block CRCs, or of the whole body where it has none',
+  },
+  tag: { at: 20, type: 'u32', about: 'chosen by the asker, returned in the answer' },
+} as const;
+
+/** The other 40 bytes of a data frame. */
+export const DATA_HEAD = {
+  comb: { at: 24, type: 'u32', about: 'comb number in the pool' },
+  generationEpoch: { at: 28, type: 'u32', about: 'generation that the sender knows (C1)' },
+  generationNumber: { at: 32, type: 'u32', about: 'generation that the sender knows (C1)' },
+  volumeKey: { at: 36, type: 'u32', about: 'volume' },
+  volumeEpoch: { at: 40, type: 'u32', about: 'volume epoch that the sender knows (C1)' },
+  authority: {
+    at: 44,
+    type: 'u32',
+    about: 'from a client: mapping generation (C1); from a primary: run number of the client',
+  },
+  chunkIndex: { at: 48, type: 'u32', about: 'chunk of the volume' },
+  offsetSectors: { at: 52, type: 'u16', about: 'first sector in the chunk' },
+  lengthSectors: { at: 54, type: 'u16', about: 'sectors; 0 where not used' },
+  opLow: { at: 56, type: 'u32', about: 'operation id within the client run, low 32 bits (C10)' },
+  opHigh: { at: 60, type: 'u16', about: 'operation id, high 16 bits' },
+  flags: { at: 62, type: 'u16', about: 'DATA_FLAGS' },
+} as const;
+
+export const DATA_FLAGS = {
+  fua: { bit: 0, about: 'acknowledge only from media, whatever the durability mode' },
+  discard: { bit: 1, about: 'ZERO: space may be given back' },
+  retry: { bit: 2, about: 'this operation was sent before' },
+} as const;
+
+export interface MessageRow {
+  readonly code: number;
+  readonly since: number;
+  readonly until?: number;
+  readonly about: string;
+  /** Code name of the answer, for requests. */
+  readonly answer?: string;
+  /** control: fields in the body. data: DATA_HEAD in the header, raw body. */
+  readonly head: 'control' | 'data';
+  readonly fields: readonly Field[];
+}
+
+const control = (
+  code: number,
+  about: string,
+  fields: readonly Field[],
+  answer?: string,
+): MessageRow => ({
+  code,
+  since: 1,
+  about,
+  head: 'control',
+  fields,
+  ...(answer === undefined ? {} : { answer }),
+});
+const data = (
+  code: number,
+  about: string,
+  answer?: string,
+  fields: readonly Field[] = [],
+): MessageRow => ({
+  code,
+  since: 1,
+  about,
+  head: 'data',
+  fields,
+  ...(answer === undefined ? {} : { answer }),
+});
+
+export const MESSAGES = {
+  // 0x01xx: opening a link. Nothing else is accepted before WELCOME with status 0.
+  HELLO: control(
+    0x0101,
+    'First frame of whoever connects.',
+    [
+      u8('versionMin', 'lowest protocol version it speaks'),
+      u8('versionMax', 'highest protocol version it speaks'),
+      u32('features', 'feature bits it understands'),
+      choice('role', 'role', 'what it is'),
+      u32('key', 'object key it claims: SDS, device, SDC; 0: none yet'),
+      u32('incarnation', 'of the process or device'),
+      u32('run', 'client run number, 0 where none'),
+      u16('link', 'number of this link between the two, from 0'),
+      u32('linkEpoch', 'raised by the client at each new link of that number (C10)'),
+      str('systemId', 16, '16 hex digits, or empty when it belongs to no system yet'),
+      choice('targetRole', 'role', 'whom it wants to talk to'),
+      u32('targetKey', 'object key that it expects to answer, 0: any'),
+      bytes('nonce', 32, '32 random bytes'),
+    ],
+    'CHALLENGE',
+  ),
+  CHALLENGE: control(
+    0x0102,
+    'The acceptor proves that it holds the secret.',
+    [
+      u8('version', 'protocol version that both will speak'),
+      u32('features', 'feature bits that both will use'),
+      choice('role', 'role', 'what it is'),
+      u32('key', 'object key'),
+      u32('incarnation', 'of the process or device'),
+      str('systemId', 16, 'system it belongs to, or empty'),
+      bytes('nonce', 32, '32 random bytes'),
+      bytes(
+        'proof',
+        32,
+        'HMAC-SHA-256 under the system secret of "acceptor", HELLO and this frame without the proof',
+      ),
+    ],
+    'PROOF',
+  ),
+  PROOF: control(
+    0x0103,
+    'Whoever connected proves that it holds the secret.',
+    [
+      bytes(
+        'proof',
+        32,
+        'HMAC-SHA-256 under the system secret of "initiator", HELLO and CHALLENGE',
+      ),
+    ],
+    'WELCOME',
+  ),
+  WELCOME: control(0x0104, 'The link is open, or the status says why not.', [
+    str('reason', LIMITS.reasonBytesMax.value, 'empty, or for people'),
+  ]),
+  PING: control(0x0105, 'Is the other end alive.', [], 'PONG'),
+  PONG: control(0x0106, 'It is.', []),
+
+  // 0x02xx: components and the MDM.
+  REGISTER_SDS: control(
+    0x0201,
+    'A control process announces itself; sent again after every reconnect.',
+    [
+      str('guid', LIMITS.guidBytesMax.value, 'identity it generated at its first start'),
+      list('addresses', struct('address', 'Address', ''), LIMITS.addressesMax.value, 'its own'),
+      u16('port', 'control port'),
+      str('version', 32, 'software version'),
+      list(
+        'devices',
+        struct('device', 'FoundDevice', ''),
+        LIMITS.devicesPerSdsMax.value,
+        'devices with our signature that it found',
+      ),
+    ],
+    'REGISTER_SDS_REPLY',
+  ),
+  REGISTER_SDS_REPLY: control(
+    0x0202,
+    'Who it is. sdsKey 0: not added to a protection domain yet; wait.',
+    [u32('sdsKey', 'its object key or 0'), str('systemId', 16, 'system')],
+  ),
+  DEVICE_WANTS: control(
+    0x0203,
+    'All that the MDM wants of the devices of an SDS: level-triggered, complete.',
+    [
+      u32('sdsKey', 'whom it is for'),
+      str('systemId', 16, 'system; written on devices at format'),
+      list(
+        'wants',
+        struct('want', 'DeviceWant', ''),
+        LIMITS.devicesPerSdsMax.value,
+        'one per device',
+      ),
+    ],
+  ),
+  DEVICE_RESULT: control(0x0204, 'What became of a wish.', [
+    u32('deviceKey', 'device'),
+    choice('task', 'deviceTask', 'what was asked'),
+    u16('status', '0 or an error code'),
+    str('reason', LIMITS.reasonBytesMax.value, 'for people'),
+    str('path', LIMITS.pathBytesMax.value, 'where the device is'),
+    u53('capacityBytes', 'for chunks'),
+  ]),
+  REGISTER_DEVICE: control(
+    0x0205,
+    'A data process announces the device that it opened; sent again after every reconnect.',
+    [
+      u32('deviceKey', 'written on the device'),
+      u32('sdsKey', 'its SDS'),
+      u32('incarnation', 'of this open, durable on the device before this message'),
+      u32(
+        'dataIncarnation',
+        'incarnation whose data the device carries on from: the previous one, or 0 after a format',
+      ),
+      bool(
+        'rolledBack',
+        'acknowledged writes may be missing: the host booted since, and the mode was volatile',
+      ),
+      u16('port', 'data port'),
+      str('version', 32, 'software version'),
+      struct('usage', 'Usage', 'how full it is'),
+    ],
+    'REGISTER_DEVICE_REPLY',
+  ),
+  REGISTER_DEVICE_REPLY: control(0x0206, 'The timing that the system agreed on.', [
+    u32('leaseMs', 'C5'),
+    u32('detectionMs', 'C5'),
+    u32('driftPercent', 'bound on the difference of clock rates'),
+  ]),
+  HEARTBEAT: control(
+    0x0207,
+    'Progress of a component and what it has applied.',
+    [
+      u53(
+        'progress',
+        'raised by completed work or by an idle turn of the loop that does the work (C14)',
+      ),
+      u53('appliedSequence', 'map sequence that is applied and whose revoked I/O is drained (C13)'),
+      optional(struct('usage', 'Usage', 'of a device')),
+      list(
+        'counters',
+        struct('counter', 'Counter', ''),
+        LIMITS.countersMax.value,
+        'per device or volume',
+      ),
+      list(
+        'volumes',
+        struct('volume', 'VolumeUsage', ''),
+        LIMITS.countersMax.value,
+        'allocated capacity, of a device',
+      ),
+    ],
+    'HEARTBEAT_REPLY',
+  ),
+  HEARTBEAT_REPLY: control(0x0208, 'The master heard it.', [u53('term', 'of the master')]),
+  REGISTER_SDC: control(
+    0x0209,
+    'A client host announces itself; sent again after every reconnect, with its run.',
+    [
+      str('guid', LIMITS.guidBytesMax.value, 'of the host'),
+      str('name', LIMITS.nameBytesMax.value, 'host name, may be empty'),
+      list('addresses', struct('address', 'Address', ''), LIMITS.addressesMax.value, 'its own'),
+      str('version', 32, 'software version'),
+      u32('run', 'run number that it got before in this life, 0: none'),
+    ],
+    'REGISTER_SDC_REPLY',
+  ),
+  REGISTER_SDC_REPLY: control(0x020a, 'Who it is.', [
+    u32('sdcKey', 'its object key'),
+    u32('run', 'run number of this life of the client'),
+    bool('approved', 'false: no volume will be offered'),
+    str('systemId', 16, 'system'),
+  ]),
+  MAP_UPDATE: control(
+    0x0210,
+    'What changed for this subscriber. full: forget everything known before. Applied when last is true.',
+    [
+      u53('term', 'of the master'),
+      u53('sequence', 'commit that this update brings the subscriber to'),
+      bool('full', 'first part of a complete map'),
+      bool('last', 'no further part belongs to this update'),
+      list('pools', struct('pool', 'MapPool', ''), LIMITS.poolsMax.value, 'new or changed'),
+      list('combs', struct('combs', 'MapCombs', ''), 64, 'new or changed'),
+      list(
+        'devices',
+        struct('device', 'MapDevice', ''),
+        LIMITS.queryItemsMax.value,
+        'new or changed',
+      ),
+      list(
+        'volumes',
+        struct('volume', 'MapVolume', ''),
+        LIMITS.queryItemsMax.value,
+        'new or changed',
+      ),
+      list(
+        'mappings',
+        struct('mapping', 'Mapping', ''),
+        LIMITS.queryItemsMax.value,
+        'new or changed',
+      ),
+      list('removedDevices', u32('key', ''), LIMITS.queryItemsMax.value, 'keys'),
+      list('removedVolumes', u32('key', ''), LIMITS.queryItemsMax.value, 'keys'),
+      list(
+        'removedMappings',
+        struct('mapping', 'Mapping', ''),
+        LIMITS.queryItemsMax.value,
+        'as they were',
+      ),
+    ],
+  ),
+  COMB_CHANGE: control(
+    0x0220,
+    'A primary asks for committed changes of combs (C2).',
+    [
+      u32('poolKey', 'storage pool'),
+      list(
+        'changes',
+        struct('change', 'CombChangeRequest', ''),
+        LIMITS.combsPerPage.value,
+        'each decided alone',
+      ),
+    ],
+    'COMB_CHANGE_REPLY',
+  ),
+  COMB_CHANGE_REPLY: control(
+    0x0221,
+    'Per change 0 or an error; committed entries come by MAP_UPDATE before this.',
+    [list('statuses', u16('status', ''), LIMITS.combsPerPage.value, 'in the order asked')],
+  ),
+
+  // 0x03xx: management.
+  QUERY: control(
+    0x0301,
+    'Objects of one type, in ascending order of key.',
+    [
+      choice('type', 'objectType', 'which'),
+      list('keys', u32('key', ''), LIMITS.queryItemsMax.value, 'only these; empty: all'),
+      u32('after', 'continue behind this key; 0: from the start'),
+    ],
+    'QUERY_REPLY',
+  ),
+  QUERY_REPLY: control(
+    0x0302,
+    'At most queryItemsMax objects; the lists of other types are empty. Mappings are ordered by volume, then SDC, and `after` is the volume.',
+    [
+      bool('more', 'ask again behind the last key'),
+      list('systems', struct('o', 'System', ''), 1, ''),
+      list('domains', struct('o', 'ProtectionDomain', ''), LIMITS.queryItemsMax.value, ''),
+      list('pools', struct('o', 'StoragePool', ''), LIMITS.queryItemsMax.value, ''),
+      list('faultSets', struct('o', 'FaultSet', ''), LIMITS.queryItemsMax.value, ''),
+      list('sds', struct('o', 'Sds', ''), LIMITS.queryItemsMax.value, ''),
+      list('devices', struct('o', 'Device', ''), LIMITS.queryItemsMax.value, ''),
+      list('sdcs', struct('o', 'Sdc', ''), LIMITS.queryItemsMax.value, ''),
+      list('volumes', struct('o', 'Volume', ''), LIMITS.queryItemsMax.value, ''),
+      list('mappings', struct('o', 'Mapping', ''), LIMITS.queryItemsMax.value * 2, ''),
+      list('users', struct('o', 'User', ''), LIMITS.queryItemsMax.value, ''),
+      list('approvedSdcs', struct('o', 'ApprovedSdc', ''), LIMITS.queryItemsMax.value, ''),
+      list(
+        'combPages',
+        struct('o', 'CombPage', ''),
+        32,
+        'keys are page numbers; the pool is the query key',
+      ),
+    ],
+  ),
+  STATUS_QUERY: control(
+    0x0303,
+    'What the MDM has seen of SDSs, devices, SDCs or volumes.',
+    [
+      choice('type', 'objectType', 'sds, device, sdc or volume'),
+      list('keys', u32('key', ''), LIMITS.queryItemsMax.value, 'only these; empty: all'),
+      u32('after', 'continue behind this key; 0: from the start'),
+    ],
+    'STATUS_QUERY_REPLY',
+  ),
+  STATUS_QUERY_REPLY: control(0x0304, 'In ascending order of key.', [
+    bool('more', 'ask again behind the last key'),
+    list('statuses', struct('status', 'RuntimeStatus', ''), LIMITS.queryItemsMax.value, ''),
+    list(
+      'volumes',
+      struct('volume', 'VolumeUsage', ''),
+      LIMITS.queryItemsMax.value,
+      'of a volume query: allocated on all devices together',
+    ),
+  ]),
+  CLUSTER_QUERY: control(0x0305, 'Who is master, how the MDM runs.', [], 'CLUSTER_QUERY_REPLY'),
+  CLUSTER_QUERY_REPLY: control(0x0306, 'State of the MDM cluster and of the whole system.', [
+    u53('term', 'of the master'),
+    u53('sequence', 'last commit'),
+    u8('mode', '1, 3 or 5'),
+    str('name', LIMITS.nameBytesMax.value, 'of the answering MDM'),
+    list(
+      'addresses',
+      struct('address', 'Address', ''),
+      LIMITS.addressesMax.value,
+      'of the answering MDM',
+    ),
+    u16('port', 'client port'),
+    str('version', 32, 'software version'),
+    u32('degradedCombs', 'combs with fewer in-sync copies than wanted'),
+    u32('unavailableCombs', 'combs of which no in-sync member is up'),
+    u32('combs', 'all'),
+    u53('upSinceMs', 'wall clock'),
+  ]),
+  ERROR_REPLY: control(0x03ff, 'Answer to any control request with a status other than 0.', [
+    list('details', struct('detail', 'ErrorDetail', ''), 8, 'fill the places of the error text'),
+  ]),
+
+  // 0x04xx: client and primary.
+  READ: data(0x0401, 'Read sectors of one chunk; the body is empty.', 'READ_REPLY'),
+  READ_REPLY: data(
+    0x0402,
+    'Whole blocks that cover the range: their CRCs, then their bytes. All-zero runs may have bodyBytes 0.',
+  ),
+  WRITE: data(
+    0x0403,
+    'Write sectors of one chunk. Body: one CRC per block touched (of the bytes of that block present in the body), then the bytes.',
+    'WRITE_REPLY',
+  ),
+  WRITE_REPLY: data(
+    0x0404,
+    'Done, or the status says why not. On a refusal for generation the body is the newer CombEntry.',
+  ),
+  ZERO: data(
+    0x0405,
+    'Write zeroes to sectors of one chunk, or discard them (DATA_FLAGS).',
+    'WRITE_REPLY',
+  ),
+  FLUSH: data(
+    0x0406,
+    'Body: u32 comb numbers. Done when every acknowledged write of these combs is on media of all in-sync members (C11).',
+    'FLUSH_REPLY',
+  ),
+  FLUSH_REPLY: data(
+    0x0407,
+    'Done, or the status says why not; a refusal for generation carries the newer CombEntry.',
+  ),
+  OPS_SETTLED: data(
+    0x0408,
+    'From a client, from time to time: it awaits no answer for any operation below opLow/opHigh; ids below it may be forgotten (C10).',
+  ),
+} as const satisfies Record<string, MessageRow>;
+
+export type MessageName = keyof typeof MESSAGES;

@@ -1,0 +1,345 @@
+// Structures that messages carry and the metadata store keeps. It owns their fields and bounds; it must never say how
+// a structure is used. Object keys are u32, given out by one counter per system and never reused; the 16-digit hex id
+// that people and REST clients see is the system's idPrefix (upper 32 bits) followed by the key.
+
+import { bool, bytes, choice, list, optional, str, struct, u16, u32, u53, u8 } from './fields.js';
+import type { StructRow } from './fields.js';
+import { LIMITS } from './limits.js';
+
+const name = (about: string): ReturnType<typeof str> =>
+  str('name', LIMITS.nameBytesMax.value, about);
+const key = u32('key', 'object key', { min: 1 });
+
+export const STRUCTS = {
+  Address: {
+    about: 'One network address of a component.',
+    fields: [
+      str('host', LIMITS.hostBytesMax.value, 'IP address in text form'),
+      choice('role', 'addressRole', 'traffic it is meant for'),
+    ],
+  },
+
+  // Objects that the metadata store keeps. Every stored value is preceded by one format version byte.
+  System: {
+    about: 'The one object of its kind: identity and system-wide settings.',
+    fields: [
+      u32('idPrefix', 'upper half of every id', { min: 1 }),
+      u32('key', 'lower half of the system id', { min: 1 }),
+      name('system name'),
+      str('installId', 32, '16 hex digits'),
+      u53('createdAtMs', 'wall clock at creation'),
+      u32('nextKey', 'next object key to give out'),
+      u32('nextRun', 'next client run number to give out'),
+      u32('clusterEpoch', 'raised by a metadata restore; upper part of every generation'),
+      u32('clusterVersion', 'committed protocol version; gates wire and disk formats'),
+      choice('approval', 'approval', 'which SDCs may register'),
+      u8('capacityAlertHighPercent', 'alert threshold', { max: 100 }),
+      u8('capacityAlertCriticalPercent', 'alert threshold', { max: 100 }),
+    ],
+  },
+  ProtectionDomain: {
+    about: 'A set of SDSs among which data is mirrored.',
+    fields: [key, name('unique in the system'), bool('active', 'false: I/O is stopped on purpose')],
+  },
+  StoragePool: {
+    about: 'A set of devices of one protection domain that share their data.',
+    fields: [
+      key,
+      u32('domainKey', 'protection domain'),
+      name('unique in its protection domain'),
+      choice('durability', 'durability', 'when a write is acknowledged'),
+      choice('fullPolicy', 'fullPolicy', 'what a write gets when the pool is full'),
+      bool(
+        'zeroPadding',
+        'unwritten blocks read as zero; always true in effect, the switch is kept for clients',
+      ),
+      bool('checksums', 'persistent checksums are reported as enabled'),
+      bool('rmcache', 'RAM read cache in use'),
+      u8('sparePercent', 'capacity kept free for rebuilds', { max: 90 }),
+      u8('capacityAlertHighPercent', 'alert threshold', { max: 100 }),
+      u8('capacityAlertCriticalPercent', 'alert threshold', { max: 100 }),
+      u8('combCountLog2', 'log2 of the number of combs', { max: LIMITS.combCountLog2Max.value }),
+      str('mediaType', 16, 'HDD, SSD or Transitional, as the operator said'),
+      bool('loneReturn', 'after a double power loss in a volatile mode one copy may return alone'),
+    ],
+  },
+  FaultSet: {
+    about: 'SDSs that fail together; two copies never lie in one fault set.',
+    fields: [key, u32('domainKey', 'protection domain'), name('unique in its protection domain')],
+  },
+  Sds: {
+    about: 'A storage server.',
+    fields: [
+      key,
+      u32('domainKey', 'protection domain'),
+      u32('faultSetKey', 'fault set, 0: none'),
+      name('unique in the system'),
+      str('guid', LIMITS.guidBytesMax.value, 'identity that the SDS process generated for itself'),
+      list(
+        'addresses',
+        struct('address', 'Address', ''),
+        LIMITS.addressesMax.value,
+        'in order of preference',
+      ),
+      u16('port', 'control port'),
+    ],
+  },
+  Device: {
+    about: 'A disk, partition or file of an SDS that carries data of one pool.',
+    fields: [
+      key,
+      u32('sdsKey', 'owner'),
+      u32('poolKey', 'storage pool'),
+      str('name', LIMITS.nameBytesMax.value, 'unique in its SDS, may be empty'),
+      str('path', LIMITS.pathBytesMax.value, 'path it was last seen under'),
+      choice('state', 'deviceState', 'lifecycle'),
+      u32('incarnation', 'goes up at each open of the device'),
+      u53('capacityBytes', 'usable bytes for chunks'),
+      bool('force', 'foreign data may be overwritten at format, only while adding'),
+      str('failure', LIMITS.reasonBytesMax.value, 'why it failed, or empty'),
+    ],
+  },
+  Sdc: {
+    about: 'A client host.',
+    fields: [
+      key,
+      str('name', LIMITS.nameBytesMax.value, 'may be empty'),
+      str('guid', LIMITS.guidBytesMax.value, 'upper-case 8-4-4-4-12'),
+      list(
+        'addresses',
+        struct('address', 'Address', ''),
+        LIMITS.addressesMax.value,
+        'as it last registered',
+      ),
+      bool('approved', 'may use volumes'),
+      u32('run', 'run number of its latest registration; never reused by any client'),
+    ],
+  },
+  Volume: {
+    about: 'A volume or snapshot.',
+    fields: [
+      key,
+      u32('poolKey', 'storage pool'),
+      u32('vtreeKey', 'V-tree: the key of its root volume; chunks are placed by it'),
+      u32('ancestorKey', 'volume that it is a snapshot of, 0: none'),
+      u32('groupKey', 'consistency group of the snapshot call, 0: none'),
+      name('unique in the system'),
+      u53('sizeSectors', '512-byte sectors'),
+      choice('provisioning', 'provisioning', 'thin or thick'),
+      u32('epoch', 'raised by resize, snapshot, revert, migration and delete (C1)'),
+      u53('createdAtMs', 'wall clock at creation'),
+    ],
+  },
+  Mapping: {
+    about: 'The right of one SDC to use one volume.',
+    fields: [
+      u32('volumeKey', 'volume'),
+      u32('sdcKey', 'SDC'),
+      u32('generation', 'raised at each mapping of the volume; never reused for it (C13)'),
+      choice('access', 'access', 'what the SDC may do'),
+      u32('iopsLimit', '0: none'),
+      u32('bandwidthLimitKbps', 'kilobytes a second, 0: none'),
+    ],
+  },
+  User: {
+    about: 'A person or program that manages the system.',
+    fields: [
+      key,
+      name('login name'),
+      choice('role', 'userRole', 'what it may do'),
+      bytes('salt', 32, 'of the password hash'),
+      bytes('hash', 64, 'scrypt of the password'),
+    ],
+  },
+  ApprovedSdc: {
+    about: 'A GUID or address that an operator approved before the SDC registered.',
+    fields: [
+      key,
+      str('guid', LIMITS.guidBytesMax.value, 'or empty'),
+      str('host', LIMITS.hostBytesMax.value, 'or empty'),
+    ],
+  },
+
+  // Combs.
+  Generation: {
+    about: 'Orders the entries of a comb: first by cluster epoch, then by number.',
+    fields: [
+      u32('epoch', 'cluster epoch'),
+      u32('number', 'raised by each committed change of the comb'),
+    ],
+  },
+  CombMember: {
+    about: 'A device in one of its lives.',
+    fields: [
+      u32('deviceKey', 'device', { min: 1 }),
+      u32('incarnation', 'life of the device that holds the data'),
+    ],
+  },
+  CombEntry: {
+    about: 'Who holds the data of one comb. Only a committed change makes a new one (C2).',
+    fields: [
+      u32('index', 'comb number in its pool', { max: (1 << LIMITS.combCountLog2Max.value) - 1 }),
+      struct('generation', 'Generation', 'of this entry'),
+      list(
+        'members',
+        struct('member', 'CombMember', ''),
+        LIMITS.combMembersMax.value,
+        'one to four',
+      ),
+      u8('primary', 'index into members', { max: LIMITS.combMembersMax.value - 1 }),
+      u8('inSyncMask', 'bit i: members[i] holds every acknowledged write; never zero (C8)', {
+        min: 1,
+        max: 15,
+      }),
+      u8('targetMask', 'bit i: members[i] is being filled; disjoint from inSyncMask', { max: 15 }),
+    ],
+  },
+  CombPage: {
+    about: 'A run of combs as the store keeps them.',
+    fields: [
+      u32('poolKey', 'storage pool'),
+      u32('page', 'number of the page in its pool'),
+      list(
+        'combs',
+        struct('comb', 'CombEntry', ''),
+        LIMITS.combsPerPage.value,
+        'consecutive, ascending',
+      ),
+    ],
+  },
+
+  // What subscribers see of the cluster.
+  MapPool: {
+    about: 'A pool as data processes and clients need it.',
+    fields: [
+      key,
+      u8('combCountLog2', 'log2 of the number of combs', { max: LIMITS.combCountLog2Max.value }),
+      choice('durability', 'durability', 'when a write is acknowledged'),
+      choice('fullPolicy', 'fullPolicy', 'what a write gets when the pool is full'),
+      bool('active', 'false: I/O is stopped on purpose'),
+    ],
+  },
+  MapCombs: {
+    about: 'Entries of one pool.',
+    fields: [
+      u32('poolKey', 'storage pool'),
+      list('combs', struct('comb', 'CombEntry', ''), LIMITS.combsPerPage.value, 'in any order'),
+    ],
+  },
+  MapDevice: {
+    about: 'Where the data process of a device listens.',
+    fields: [
+      key,
+      u32('sdsKey', 'owner'),
+      u32('poolKey', 'storage pool'),
+      u32('incarnation', 'of its latest registration'),
+      bool('up', 'the MDM sees it'),
+      list('addresses', struct('address', 'Address', ''), LIMITS.addressesMax.value, 'of its SDS'),
+      u16('port', 'data port, 0: not known yet'),
+    ],
+  },
+  MapVolume: {
+    about: 'A volume as data processes and clients need it.',
+    fields: [
+      key,
+      u32('poolKey', 'storage pool'),
+      u32('vtreeKey', 'V-tree'),
+      u32('epoch', 'volume epoch (C1)'),
+      u53('sizeSectors', '512-byte sectors'),
+      bool('thin', 'thin provisioning'),
+      name('volume name'),
+    ],
+  },
+
+  // Found, wanted and reported.
+  DeviceWant: {
+    about: 'What the MDM wants of a device; sent again at every registration.',
+    fields: [
+      u32('deviceKey', 'device'),
+      u32('poolKey', 'storage pool'),
+      choice('task', 'deviceTask', 'what to do'),
+      str('path', LIMITS.pathBytesMax.value, 'where to look first; the signature decides'),
+      bool('force', 'overwrite foreign data at format'),
+      choice('durability', 'durability', 'of its pool'),
+    ],
+  },
+  FoundDevice: {
+    about: 'A device that carries our signature.',
+    fields: [
+      u32('deviceKey', 'permanent id written on it'),
+      u32('incarnation', 'written on it'),
+      str('path', LIMITS.pathBytesMax.value, 'where it was found'),
+    ],
+  },
+  CombChangeRequest: {
+    about: 'A primary asks for one change; compare-and-set on generation and incarnation.',
+    fields: [
+      u32('comb', 'comb number'),
+      struct('generation', 'Generation', 'of the entry that the request is based on'),
+      choice(
+        'change',
+        'combChange',
+        'shrink: take the member out of the in-sync set; admit: put it in',
+      ),
+      struct('member', 'CombMember', 'whom'),
+    ],
+  },
+  Counter: {
+    about: 'Totals since the start of the reporting process, for one object.',
+    fields: [
+      u32('key', 'object that the counters belong to: device, volume'),
+      u53('readOps', 'completed'),
+      u53('readBytes', 'completed'),
+      u53('writeOps', 'completed'),
+      u53('writeBytes', 'completed'),
+      u53('trimOps', 'completed'),
+      u53('trimBytes', 'completed'),
+      u53('readMicros', 'summed latency'),
+      u53('writeMicros', 'summed latency'),
+    ],
+  },
+  Usage: {
+    about: 'How full a device is.',
+    fields: [
+      u53('capacityBytes', 'for chunks'),
+      u53('usedBytes', 'allocated to chunks'),
+      u53('resyncBytesTotal', 'still to be copied from here, when the present resync began'),
+      u53('resyncBytesDone', 'copied since then'),
+      u32('degradedCombs', 'combs whose primary is here and that lack a copy'),
+    ],
+  },
+  VolumeUsage: {
+    about: 'Allocated capacity of one volume on one device.',
+    fields: [u32('volumeKey', 'volume'), u53('usedBytes', 'allocated')],
+  },
+  RuntimeStatus: {
+    about: 'What the MDM has seen of a component since it became master; never stored.',
+    fields: [
+      u32('key', 'SDS, device or SDC'),
+      choice('liveness', 'liveness', 'connected or not'),
+      str('version', 32, 'software version it announced'),
+      u53('sinceMs', 'wall clock of the last change of liveness'),
+      optional(struct('usage', 'Usage', 'of a device')),
+      list('counters', struct('counter', 'Counter', ''), LIMITS.countersMax.value, 'latest totals'),
+      list(
+        'rates',
+        struct('rate', 'Counter', ''),
+        LIMITS.countersMax.value,
+        'per second, over the last five seconds',
+      ),
+    ],
+  },
+  DeviceSpec: {
+    about: 'A device that an operator names.',
+    fields: [
+      u32('poolKey', 'storage pool'),
+      str('path', LIMITS.pathBytesMax.value, 'on the host of the SDS'),
+      str('name', LIMITS.nameBytesMax.value, 'may be empty'),
+      bool('force', 'overwrite foreign data'),
+    ],
+  },
+  ErrorDetail: {
+    about: 'Fills a place in the text of an error.',
+    fields: [str('name', 32, 'place'), str('value', LIMITS.reasonBytesMax.value, 'content')],
+  },
+} as const satisfies Record<string, StructRow>;
