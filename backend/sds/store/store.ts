@@ -1,0 +1,166 @@
+// What a data process asks of its device and what it hears back. It owns the contract between replication (sds/) and the
+// device format (sds/store/); it must never hold an implementation.
+//
+// Ordering. Every change gets a log sequence number (LSN), ascending. `writtenLsn`: everything up to it survives the end
+// of this process. `durableLsn`: everything up to it survives a loss of power. `settledLsn`: replication says that
+// every in-sync member holds everything up to it durably; only settled records are trimmed from the log (C6, C7).
+// A read sees every change that was appended before it, whatever its state.
+
+import type { Micros, Token } from '../../core/ports.js';
+
+export interface Geometry {
+  readonly sectorBytes: number;
+  readonly blockBytes: number;
+  readonly chunkBlocks: number;
+  /** Blocks of an allocation unit. */
+  readonly unitBlocks: number;
+}
+
+/** Who wrote what, as it stands in the record (C10). Reused by the caller; the store copies what it keeps. */
+export interface WriteContext {
+  comb: number;
+  generationEpoch: number;
+  generationNumber: number;
+  volumeKey: number;
+  vtreeKey: number;
+  volumeEpoch: number;
+  chunkIndex: number;
+  firstBlock: number;
+  blockCount: number;
+  /** Client run and operation number; run 0: no client operation (resync, repair). */
+  run: number;
+  opLow: number;
+  opHigh: number;
+}
+
+export const STORE_STATUS = { ok: 0, zero: 1, corrupt: 2, failed: 3 } as const;
+export type StoreStatus = (typeof STORE_STATUS)[keyof typeof STORE_STATUS];
+
+/** A member's persisted view of a comb: opaque bytes of an encoded CombEntry, with its generation. */
+export interface SavedEntry {
+  readonly comb: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Blocks whose last change may be missing on another in-sync member. */
+export interface UnsettledRange {
+  readonly comb: number;
+  readonly volumeKey: number;
+  readonly vtreeKey: number;
+  readonly chunkIndex: number;
+  readonly firstBlock: number;
+  readonly blockCount: number;
+}
+
+export interface ChunkInfo {
+  readonly volumeKey: number;
+  readonly vtreeKey: number;
+  readonly chunkIndex: number;
+  readonly stampEpoch: number;
+  readonly stampNumber: number;
+}
+
+export interface StoreIdentity {
+  readonly systemId: string;
+  readonly deviceKey: number;
+  readonly poolKey: number;
+  /** Of this open; already durable. */
+  readonly incarnation: number;
+  /** Incarnation whose data this open carries on from; 0 after a format. */
+  readonly dataIncarnation: number;
+  /** The host booted since the last clean end or flush, and the device was in a volatile mode. */
+  readonly rolledBack: boolean;
+}
+
+/** What the store tells its owner. Never called from inside a call of the owner except where said. */
+export interface StoreHost {
+  /** Recovery is done; everything below may be used. */
+  storeOpened(nowUs: Micros, identity: StoreIdentity): void;
+  /** Not ours, or broken beyond recovery; nothing was written. */
+  storeRefused(nowUs: Micros, reason: string): void;
+  /** writtenLsn or durableLsn went up. */
+  storeProgress(nowUs: Micros): void;
+  /** A read ended. `badMask` on corrupt: bit i = block i of the read (at most 64 blocks a read). */
+  storeRead(
+    nowUs: Micros,
+    token: Token,
+    status: StoreStatus,
+    badMaskLow: number,
+    badMaskHigh: number,
+  ): void;
+  /** `describe` ended; states are in the array given. */
+  storeDescribed(nowUs: Micros, token: Token, status: StoreStatus): void;
+  /** A write or flush failed: the device is lost for good (C14); no further call will be answered. */
+  storeFailed(nowUs: Micros, reason: string): void;
+  /** Called while trimming, also from inside calls of the owner: must this op id survive a restart still (C10)? */
+  opIdNeeded(run: number, opLow: number, opHigh: number): boolean;
+}
+
+export interface Store {
+  readonly geometry: Geometry;
+  readonly writtenLsn: number;
+  readonly durableLsn: number;
+
+  /** Starts recovery; `bootId` and `wallMs` are facts from the shell. */
+  start(nowUs: Micros, bootId: string): void;
+  diskDone(nowUs: Micros, token: Token, ok: boolean): void;
+  /** Ends a batch of appends: one disk write for all of them. Called by the owner at the end of each batch of inputs. */
+  endBatch(nowUs: Micros): void;
+  tick(nowUs: Micros): void;
+  nextDeadlineUs(): Micros;
+
+  /** May this many blocks be written without running out of space or log? Otherwise the owner waits or refuses. */
+  hasRoom(volumeKey: number, chunkIndex: number, blockCount: number): boolean;
+  /** Free capacity in blocks, after reserves: what a member grants as credit (C12). */
+  freeBlocks(): number;
+  /**
+   * Appends whole blocks: `blockCount` CRCs (u32 little-endian, seeded) at `crcsAt`, data at `dataAt`, copied before it
+   * returns. Returns the LSN. The owner asked `hasRoom` before.
+   */
+  write(context: WriteContext, bytes: Uint8Array, crcsAt: number, dataAt: number): number;
+  /** Appends a change to zero; `discard`: the space may be given back. Returns the LSN. */
+  zero(context: WriteContext, discard: boolean): number;
+  /**
+   * Reads at most 64 blocks: CRCs to `at`, data behind them, verified. Status `zero`: every block is absent or zero
+   * and nothing was filled in. Answered by `storeRead`, never from inside this call.
+   */
+  read(
+    token: Token,
+    volumeKey: number,
+    vtreeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+    bytes: Uint8Array,
+    at: number,
+  ): void;
+  /** Fills one byte per block of the chunk: 0 absent, 1 data, 2 zero. Answered by `storeDescribed`. */
+  describe(token: Token, volumeKey: number, chunkIndex: number, states: Uint8Array): void;
+
+  /** Asks that everything up to `lsn` becomes durable soon (group commit). */
+  wantDurable(lsn: number): void;
+  /** Replication settled everything up to `lsn`. */
+  settle(lsn: number): void;
+
+  /** Persists entries; returns the LSN at whose durability they count. */
+  saveEntries(entries: readonly SavedEntry[]): number;
+  /** Entries as recovered or saved. */
+  entries(): Iterable<SavedEntry>;
+
+  /** Chunks of a comb that were stamped after the generation; (0, 0): all. In a stable order. */
+  chunksStampedAfter(comb: number, epoch: number, number: number): Iterable<ChunkInfo>;
+  /** Records that are not settled, of one comb. */
+  unsettledRanges(comb: number): Iterable<UnsettledRange>;
+  /** Stamps the chunks of the unsettled records of a comb with a generation; returns the LSN. */
+  restampUnsettled(comb: number, epoch: number, number: number): number;
+  /** The operation is known to have been applied here (records of the log, also from before a restart). */
+  knowsOp(run: number, opLow: number, opHigh: number): boolean;
+
+  /** Frees all chunks of a volume that a committed tombstone names. */
+  freeVolume(volumeKey: number): void;
+  /** Volumes that have chunks here. */
+  volumes(): Iterable<{ readonly volumeKey: number; readonly usedBytes: number }>;
+  usage(): { readonly capacityBytes: number; readonly usedBytes: number };
+  /** Ends cleanly: everything durable, marked as cleanly closed. Answered by storeProgress with durableLsn = last LSN. */
+  close(nowUs: Micros): void;
+}
