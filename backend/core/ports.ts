@@ -91,7 +91,13 @@ export interface Links {
  */
 export interface Disk {
   readonly sizeBytes: number;
-  write(token: Token, offsetBytes: number, bytes: Uint8Array, at: number, lengthBytes: number): void;
+  write(
+    token: Token,
+    offsetBytes: number,
+    bytes: Uint8Array,
+    at: number,
+    lengthBytes: number,
+  ): void;
   read(token: Token, offsetBytes: number, bytes: Uint8Array, at: number, lengthBytes: number): void;
   flush(token: Token): void;
 }

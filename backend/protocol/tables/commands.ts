@@ -6,6 +6,9 @@ import { bool, bytes, choice, list, optional, str, struct, u16, u32, u53, u8 } f
 import type { Field } from './fields.js';
 import { LIMITS } from './limits.js';
 
+/** Set in the code of a command's answer; the other bits are the command's own code. */
+export const COMMAND_ANSWER_BIT = 0x8000;
+
 export interface CommandRow {
   readonly code: number;
   readonly since: number;

@@ -106,3 +106,20 @@ export const optional = (item: Field): Field => ({
   ...item,
   type: { kind: 'optional', item: item.type },
 });
+
+/** A field of a fixed layout: at a known offset, without a length in front. */
+export interface FixedField {
+  /** Offset in bytes from the start of the structure. */
+  readonly at: number;
+  readonly type: 'u8' | 'u16' | 'u32' | 'u53' | 'bytes';
+  /** Length of `bytes` fields. */
+  readonly length?: number;
+  readonly about: string;
+}
+
+/** A fixed layout, for structures that are read and written without decoding them as a whole. */
+export interface FixedRow {
+  readonly about: string;
+  readonly sizeBytes: number;
+  readonly fields: Readonly<Record<string, FixedField>>;
+}

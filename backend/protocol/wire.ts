@@ -1,0 +1,312 @@
+// Reading and writing of the field kinds of the protocol tables, with every bound checked. It owns the byte layout of
+// each kind and the one error for values that do not fit; it must never know a message or a structure. Generated
+// codecs are its only callers; the data path uses the fixed accessors instead.
+
+import { LIMITS } from './tables/limits.js';
+
+/** A value or a sequence of bytes that the protocol tables do not allow. It names the place and what would be right. */
+export class ProtocolError extends Error {
+  override readonly name = 'ProtocolError';
+  /** Where: structure, then field path, such as `REGISTER_SDS.addresses[2].host`. */
+  readonly path: string;
+  /** What would be right. */
+  readonly expected: string;
+
+  constructor(path: string, expected: string) {
+    super(`${path}: ${expected}`);
+    this.path = path;
+    this.expected = expected;
+  }
+}
+
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const LONE_SURROGATE = /\p{Cs}/u;
+const TWO_32 = 0x100000000;
+const GROW_FROM_BYTES = 256;
+
+/** Path to the value at hand, for error messages: names of fields and numbers of list items. */
+class Path {
+  private readonly root: string;
+  private readonly names: string[] = [];
+  private readonly indexes: number[] = [];
+
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  enter(name: string): void {
+    this.names.push(name);
+    this.indexes.push(-1);
+  }
+
+  item(index: number): void {
+    this.indexes[this.indexes.length - 1] = index;
+  }
+
+  leave(): void {
+    this.names.pop();
+    this.indexes.pop();
+  }
+
+  fail(name: string, expected: string): never {
+    let path = this.root;
+    this.names.forEach((entered, depth) => {
+      const index = this.indexes[depth] ?? -1;
+      path += `.${entered}${index < 0 ? '' : `[${index}]`}`;
+    });
+    throw new ProtocolError(name === '' ? path : `${path}.${name}`, expected);
+  }
+}
+
+function integerRange(min: number, max: number): string {
+  return `must be an integer from ${min} to ${max}`;
+}
+
+/** Appends values to a growing buffer. After an error the writer must be thrown away. */
+export class Writer {
+  private readonly path: Path;
+  private readonly bytesMax: number;
+  private bytes: Uint8Array;
+  private view: DataView;
+  private length: number;
+
+  /**
+   * @param root - name of what is written, for error messages
+   * @param startBytes - bytes left free at the front, zero
+   * @param bytesMax - bound on the whole length
+   */
+  constructor(
+    root: string,
+    startBytes = 0,
+    bytesMax: number = startBytes + LIMITS.frameBodyBytesMax.value,
+  ) {
+    this.path = new Path(root);
+    this.bytesMax = bytesMax;
+    this.bytes = new Uint8Array(startBytes + GROW_FROM_BYTES);
+    this.view = new DataView(this.bytes.buffer);
+    this.length = startBytes;
+  }
+
+  enter(name: string): void {
+    this.path.enter(name);
+  }
+
+  item(index: number): void {
+    this.path.item(index);
+  }
+
+  leave(): void {
+    this.path.leave();
+  }
+
+  /** Everything written so far; the memory belongs to the caller from now on. */
+  finish(): Uint8Array {
+    return this.bytes.subarray(0, this.length);
+  }
+
+  u8(name: string, value: number, min: number, max: number): void {
+    this.integer(name, value, min, max);
+    const at = this.room(name, 1);
+    this.view.setUint8(at, value);
+  }
+
+  u16(name: string, value: number, min: number, max: number): void {
+    this.integer(name, value, min, max);
+    const at = this.room(name, 2);
+    this.view.setUint16(at, value, true);
+  }
+
+  u32(name: string, value: number, min: number, max: number): void {
+    this.integer(name, value, min, max);
+    const at = this.room(name, 4);
+    this.view.setUint32(at, value, true);
+  }
+
+  u53(name: string, value: number, min: number, max: number): void {
+    this.integer(name, value, min, max);
+    const at = this.room(name, 8);
+    this.view.setUint32(at, value % TWO_32, true);
+    this.view.setUint32(at + 4, Math.floor(value / TWO_32), true);
+  }
+
+  bool(name: string, value: boolean): void {
+    if (typeof value !== 'boolean') this.path.fail(name, 'must be true or false');
+    const at = this.room(name, 1);
+    this.view.setUint8(at, value ? 1 : 0);
+  }
+
+  str(name: string, value: string, maxBytes: number): void {
+    const expected = `must be a string of at most ${maxBytes} bytes of UTF-8`;
+    if (typeof value !== 'string' || value.length > maxBytes || LONE_SURROGATE.test(value))
+      this.path.fail(name, expected);
+    const encoded = ENCODER.encode(value);
+    if (encoded.length > maxBytes) this.path.fail(name, expected);
+    this.content(name, encoded);
+  }
+
+  bytesField(name: string, value: Uint8Array, maxBytes: number): void {
+    if (!(value instanceof Uint8Array) || value.length > maxBytes)
+      this.path.fail(name, `must be at most ${maxBytes} bytes`);
+    this.content(name, value);
+  }
+
+  choice(name: string, value: string, codes: ReadonlyMap<string, number>): void {
+    const code = codes.get(value);
+    if (code === undefined) this.path.fail(name, `must be one of ${[...codes.keys()].join(', ')}`);
+    const at = this.room(name, 1);
+    this.view.setUint8(at, code);
+  }
+
+  /** Length of a list; the items follow. */
+  count(name: string, value: readonly unknown[], maxItems: number): void {
+    if (!Array.isArray(value) || value.length > maxItems)
+      this.path.fail(name, `must be a list of at most ${maxItems} items`);
+    const at = this.room(name, 4);
+    this.view.setUint32(at, value.length, true);
+  }
+
+  private integer(name: string, value: number, min: number, max: number): void {
+    if (!Number.isInteger(value) || value < min || value > max)
+      this.path.fail(name, integerRange(min, max));
+  }
+
+  private content(name: string, content: Uint8Array): void {
+    const at = this.room(name, 4 + content.length);
+    this.view.setUint32(at, content.length, true);
+    this.bytes.set(content, at + 4);
+  }
+
+  private room(name: string, bytes: number): number {
+    const at = this.length;
+    const end = at + bytes;
+    if (end > this.bytesMax)
+      this.path.fail(name, `must fit: the whole is limited to ${this.bytesMax} bytes`);
+    if (end > this.bytes.length) {
+      const grown = new Uint8Array(Math.min(this.bytesMax, Math.max(end, this.bytes.length * 2)));
+      grown.set(this.bytes);
+      this.bytes = grown;
+      this.view = new DataView(grown.buffer);
+    }
+    this.length = end;
+    return at;
+  }
+}
+
+/** Takes values from bytes that nobody vouches for. Every length is checked before anything is allocated by it. */
+export class Reader {
+  private readonly path: Path;
+  private readonly bytes: Uint8Array;
+  private readonly view: DataView;
+  private at: number;
+
+  /**
+   * @param root - name of what is read, for error messages
+   * @param bytes - what is read; copied out, never kept
+   */
+  constructor(root: string, bytes: Uint8Array) {
+    this.path = new Path(root);
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.at = 0;
+  }
+
+  enter(name: string): void {
+    this.path.enter(name);
+  }
+
+  item(index: number): void {
+    this.path.item(index);
+  }
+
+  leave(): void {
+    this.path.leave();
+  }
+
+  /** Everything must have been read. */
+  end(): void {
+    const trailing = this.bytes.length - this.at;
+    if (trailing !== 0) this.path.fail('', `must end here, ${trailing} bytes follow`);
+  }
+
+  u8(name: string, min: number, max: number): number {
+    const value = this.view.getUint8(this.take(name, 1));
+    return this.integer(name, value, min, max);
+  }
+
+  u16(name: string, min: number, max: number): number {
+    const value = this.view.getUint16(this.take(name, 2), true);
+    return this.integer(name, value, min, max);
+  }
+
+  u32(name: string, min: number, max: number): number {
+    const value = this.view.getUint32(this.take(name, 4), true);
+    return this.integer(name, value, min, max);
+  }
+
+  u53(name: string, min: number, max: number): number {
+    const at = this.take(name, 8);
+    const value = this.view.getUint32(at, true) + this.view.getUint32(at + 4, true) * TWO_32;
+    return this.integer(name, value, min, max);
+  }
+
+  bool(name: string): boolean {
+    const value = this.view.getUint8(this.take(name, 1));
+    if (value > 1) this.path.fail(name, `must be 0 or 1, is ${value}`);
+    return value === 1;
+  }
+
+  str(name: string, maxBytes: number): string {
+    const content = this.content(name, maxBytes);
+    try {
+      return DECODER.decode(content);
+    } catch {
+      // The decoder's own error names neither the field nor what would be right.
+      return this.path.fail(name, 'must be UTF-8');
+    }
+  }
+
+  bytesField(name: string, maxBytes: number): Uint8Array {
+    return this.content(name, maxBytes).slice();
+  }
+
+  choice<T extends string>(name: string, words: ReadonlyMap<number, T>): T {
+    const code = this.view.getUint8(this.take(name, 1));
+    const word = words.get(code);
+    if (word === undefined)
+      this.path.fail(name, `must be one of ${[...words.keys()].join(', ')}, is ${code}`);
+    return word;
+  }
+
+  /** Length of a list whose items take at least `itemBytesMin` bytes each. */
+  count(name: string, maxItems: number, itemBytesMin: number): number {
+    const count = this.view.getUint32(this.take(name, 4), true);
+    if (count > maxItems)
+      this.path.fail(name, `must have at most ${maxItems} items, claims ${count}`);
+    const left = this.bytes.length - this.at;
+    if (count * itemBytesMin > left)
+      this.path.fail(name, `claims ${count} items, but only ${left} bytes follow`);
+    return count;
+  }
+
+  private integer(name: string, value: number, min: number, max: number): number {
+    if (value < min || value > max) this.path.fail(name, `${integerRange(min, max)}, is ${value}`);
+    return value;
+  }
+
+  private content(name: string, maxBytes: number): Uint8Array {
+    const length = this.view.getUint32(this.take(name, 4), true);
+    if (length > maxBytes)
+      this.path.fail(name, `must be at most ${maxBytes} bytes, claims ${length}`);
+    const at = this.take(name, length);
+    return this.bytes.subarray(at, at + length);
+  }
+
+  private take(name: string, bytes: number): number {
+    const at = this.at;
+    if (at + bytes > this.bytes.length)
+      this.path.fail(name, `needs ${bytes} bytes, ${this.bytes.length - at} are left`);
+    this.at = at + bytes;
+    return at;
+  }
+}
