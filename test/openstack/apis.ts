@@ -1,0 +1,179 @@
+// Talks to the cloud's own APIs where no command is being proved: making roles, users and the catalogue, and waiting for
+// services to report in. (A call of the `openstack` command costs over a second; a request here a few milliseconds.)
+import axios, { type AxiosInstance } from 'axios';
+import { RunError, until } from './progress.js';
+import { BACKEND, CINDER_HOST, keystoneUrl, REGION, SERVICE_USERS } from './config.js';
+import { secret, type CloudState } from './state.js';
+
+const CATALOGUE = [
+  { name: 'cinderv3', type: 'volumev3', port: 'cinder', path: '/v3/%(project_id)s' },
+  { name: 'cinder', type: 'block-storage', port: 'cinder', path: '/v3/%(project_id)s' },
+  { name: 'glance', type: 'image', port: 'glance', path: '' },
+] as const;
+
+interface Named {
+  readonly id: string;
+  readonly name: string;
+}
+
+/** The administrator's session with Keystone and Cinder. */
+export class CloudApi {
+  private readonly keystone: AxiosInstance;
+  private readonly cinder: AxiosInstance;
+
+  private constructor(keystone: AxiosInstance, cinder: AxiosInstance) {
+    this.keystone = keystone;
+    this.cinder = cinder;
+  }
+
+  /** Logs in; waits while Keystone is still loading its application. */
+  static async login(state: CloudState): Promise<CloudApi> {
+    const keystone = axios.create({
+      baseURL: `${keystoneUrl(state)}/`,
+      proxy: false,
+      timeout: 60000,
+    });
+    const domain = { name: 'Default' };
+    const request = {
+      auth: {
+        identity: {
+          methods: ['password'],
+          password: { user: { name: 'admin', domain, password: secret(state, 'admin') } },
+        },
+        scope: { project: { name: 'admin', domain } },
+      },
+    };
+    const { data, headers } = await keystone.post<{ token: { project: { id: string } } }>(
+      'auth/tokens',
+      request,
+    );
+    const token: unknown = headers['x-subject-token'];
+    if (typeof token !== 'string')
+      throw new RunError('keystone: its answer to a login holds no token');
+    keystone.defaults.headers.common['X-Auth-Token'] = token;
+    const cinder = axios.create({
+      baseURL: `http://${state.address}:${state.ports.cinder}/v3/${data.token.project.id}/`,
+      proxy: false,
+      timeout: 60000,
+      headers: { 'X-Auth-Token': token, 'OpenStack-API-Version': 'volume 3.65' },
+    });
+    return new CloudApi(keystone, cinder);
+  }
+
+  /** Role, project and users of the services, and the catalogue; what is there already is left. */
+  async setUpIdentity(state: CloudState): Promise<void> {
+    const inDefault = { domain_id: 'default' };
+    const project = await this.ensure('projects', 'project', 'service', inDefault);
+    const roles = [
+      await this.ensure('roles', 'role', 'admin', {}),
+      await this.ensure('roles', 'role', 'service', {}),
+    ];
+    for (const name of SERVICE_USERS) {
+      const password = secret(state, name);
+      const user = await this.ensure('users', 'user', name, { ...inDefault, password });
+      for (const role of roles)
+        await this.keystone.put(`projects/${project.id}/users/${user.id}/roles/${role.id}`);
+    }
+    for (const { name, type, port, path } of CATALOGUE) {
+      const url = `http://${state.address}:${state.ports[port]}${path}`;
+      const service = await this.ensure('services', 'service', name, { type });
+      const { data } = await this.keystone.get<{ endpoints: { interface: string }[] }>(
+        'endpoints',
+        {
+          params: { service_id: service.id },
+        },
+      );
+      for (const face of ['public', 'internal', 'admin'])
+        if (!data.endpoints.some((endpoint) => endpoint.interface === face))
+          await this.keystone.post('endpoints', {
+            endpoint: { service_id: service.id, interface: face, url, region_id: REGION },
+          });
+    }
+  }
+
+  private async ensure(
+    collection: string,
+    member: string,
+    name: string,
+    fields: Record<string, string>,
+  ): Promise<Named> {
+    const found = await this.keystone.get<Record<string, Named[]>>(collection, {
+      params: { name },
+    });
+    const one = found.data[collection]?.[0];
+    if (one !== undefined) return one;
+    const made = await this.keystone.post<Record<string, Named>>(collection, {
+      [member]: { name, ...fields },
+    });
+    const created = made.data[member];
+    if (created === undefined)
+      throw new RunError(`keystone: made ${member} ${name}, but its answer does not show it`);
+    return created;
+  }
+
+  /** Waits until cinder-scheduler and cinder-volume report in and the scheduler knows the backend's pool. */
+  async cinderReady(boundSeconds: number, hint: string): Promise<Pool> {
+    interface Report {
+      services: { binary: string; host: string; state: string }[];
+    }
+    await until(`cinder-scheduler and cinder-volume are up (${hint})`, boundSeconds, async () => {
+      const { data } = await this.cinder.get<Report>('os-services');
+      const up = data.services.filter((service) => service.state === 'up');
+      const down = ['cinder-scheduler', 'cinder-volume'].filter(
+        (binary) =>
+          !up.some(
+            ({ binary: is, host }) =>
+              is === binary &&
+              host === (binary === 'cinder-volume' ? `${CINDER_HOST}@${BACKEND}` : CINDER_HOST),
+          ),
+      );
+      return down.length === 0 ? { done: true } : { not: `${down.join(' and ')} not up` };
+    });
+    return until(`cinder-scheduler knows the pool (${hint})`, boundSeconds, async () => {
+      const { data } = await this.cinder.get<{ pools: Pool[] }>('scheduler-stats/get_pools', {
+        params: { detail: true },
+      });
+      const pool = data.pools.find(({ name }) => name.startsWith(`${CINDER_HOST}@${BACKEND}#`));
+      return pool === undefined ? { not: 'no pool' } : { done: pool };
+    });
+  }
+
+  /** Makes the volume type of the backend, once. */
+  async ensureVolumeType(): Promise<void> {
+    const { data } = await this.cinder.get<{ volume_types: Named[] }>('types');
+    if (data.volume_types.some(({ name }) => name === BACKEND)) return;
+    await this.cinder.post('types', {
+      volume_type: { name: BACKEND, extra_specs: { volume_backend_name: BACKEND } },
+    });
+  }
+
+  /** Asks for a volume to be deleted whatever its status; one that is gone is fine. */
+  async deleteVolume(id: string): Promise<void> {
+    await this.cinder.delete(`volumes/${id}`, {
+      params: { force: true },
+      validateStatus: (status) => status < 500,
+    });
+  }
+
+  /** Waits until the volume has that status; an error status of Cinder's ends the wait. */
+  async volumeStatus(
+    id: string,
+    wanted: 'available' | 'gone',
+    boundSeconds: number,
+  ): Promise<void> {
+    await until(`volume ${id} is ${wanted}`, boundSeconds, async () => {
+      const answer = await this.cinder.get<{ volume: { status: string } }>(`volumes/${id}`, {
+        validateStatus: (status) => status === 200 || status === 404,
+      });
+      const status = answer.status === 404 ? 'gone' : answer.data.volume.status;
+      if (status.startsWith('error')) throw new RunError(`volume ${id}: cinder says ${status}`);
+      return status === wanted ? { done: true } : { not: status };
+    });
+  }
+}
+
+/** A pool as the scheduler sees it. */
+export interface Pool {
+  readonly name: string;
+  readonly capabilities: Record<string, unknown>;
+}

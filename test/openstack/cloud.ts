@@ -1,0 +1,153 @@
+// Brings a cloud up, takes it down, and removes every trace of it: the order of things, and what is announced before.
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { CloudApi, type Pool } from './apis.js';
+import { writeBackend, writeConfiguration } from './config.js';
+import { createDatabases, createServerData, once, setUpSchemas } from './databases.js';
+import { readCluster, startCluster, stopCluster, type MeshsanCluster } from './meshsan.js';
+import { installPackages, missingPackages, removePackages, PACKAGES } from './packages.js';
+import { RunError, type Progress } from './progress.js';
+import { serviceLog, startStage, stopServices } from './services.js';
+import { createState, DEFAULT_STATE, readLedger, stateExists, type CloudState } from './state.js';
+
+export interface Cloud {
+  readonly state: CloudState;
+  readonly cluster: MeshsanCluster;
+  readonly api: CloudApi;
+  readonly pool: Pool;
+}
+
+/** Says what is going to be installed and changed, before anything is. */
+export async function announce(
+  state: CloudState,
+  clusterDir: string | undefined,
+  progress: Progress,
+): Promise<void> {
+  // A cluster that cannot be read is told before anything is changed.
+  if (clusterDir !== undefined) readCluster(clusterDir);
+  const missing = await missingPackages();
+  const cluster =
+    clusterDir === undefined
+      ? `a MeshSAN cluster of its own in ${state.cluster} (npm start -- --dir ${state.cluster} --detach)`
+      : `the MeshSAN cluster in ${clusterDir}`;
+  const where = state.root === DEFAULT_STATE ? '' : ` --state ${state.root}`;
+  progress.print(
+    [
+      'This command will',
+      missing.length === 0
+        ? `  install   nothing: all ${PACKAGES.length} packages it needs are there`
+        : `  install   from Debian's archive, with what they depend on (about 310 packages, 120 MB, on a fresh machine):\n` +
+          `            ${missing.join(' ')}\n` +
+          '            (apt-get update first; their system-wide services are neither started nor enabled;\n' +
+          '            while it installs, /usr/sbin/policy-rc.d is made if there is none)',
+      `  write     only below ${state.root}: configuration, databases, logs, random passwords in files of mode 0600`,
+      `            (and ${state.root}.lock while it runs)`,
+      `  start     mariadb, epmd, memcached, rabbitmq, keystone, glance-api, cinder-api, -scheduler, -volume on`,
+      `            ${state.address} (epmd on 127.0.0.1:${state.ports.epmd}), and use ${cluster}`,
+      `  undo      npm run openstack -- --down${where} stops it, -- --purge${where} removes it,`,
+      `            -- --purge --packages${where} the packages too`,
+      '',
+    ].join('\n'),
+  );
+}
+
+/** Installs, configures and starts; what is there already is left as it is. */
+export async function bringUp(
+  state: CloudState,
+  clusterDir: string | undefined,
+  progress: Progress,
+): Promise<Cloud> {
+  createState(state);
+  await progress.step('packages are installed', () => installPackages(state, progress));
+  const meshsan = progress.step('MeshSAN answers', () =>
+    clusterDir === undefined
+      ? startCluster(state.cluster, path.join(state.log, 'meshsan.log'))
+      : Promise.resolve(readCluster(clusterDir)),
+  );
+  const [cluster] = await allSettledOrFirstError([
+    meshsan,
+    bringUpIdentity(state, progress),
+  ] as const);
+  writeBackend(state, cluster);
+  const { api, pool } = await progress.step('cinder-api, -scheduler, -volume are up', async () => {
+    await startStage(state, 'cloud');
+    const session = await CloudApi.login(state);
+    const hint = `log: ${serviceLog(state, 'cinder-volume')}`;
+    const found = await session.cinderReady(90, hint);
+    await session.ensureVolumeType();
+    return { api: session, pool: found };
+  });
+  return { state, cluster, api, pool };
+}
+
+async function bringUpIdentity(state: CloudState, progress: Progress): Promise<void> {
+  await writeConfiguration(state);
+  await progress.step('mariadb, rabbitmq, memcached answer', async () => {
+    await createServerData(state);
+    await startStage(state, 'ground');
+  });
+  await progress.step('database schemas are there', async () => {
+    await once(state, 'databases', () => createDatabases(state));
+    await setUpSchemas(state);
+  });
+  await progress.step('keystone answers, catalogue is there', async () => {
+    await startStage(state, 'identity');
+    await once(state, 'identity', async () => {
+      await (await CloudApi.login(state)).setUpIdentity(state);
+    });
+  });
+}
+
+/** Waits for both, so that nothing goes on in the background after an error; then throws the first error, if any. */
+async function allSettledOrFirstError<A, B>(
+  work: readonly [Promise<A>, Promise<B>],
+): Promise<[A, B]> {
+  await Promise.allSettled(work);
+  return Promise.all(work);
+}
+
+/** Stops what was started, the cluster last. */
+export async function takeDown(state: CloudState, progress: Progress): Promise<void> {
+  if (!stateExists(state)) {
+    progress.say(`nothing to stop: there is no cloud in ${state.root}`);
+    return;
+  }
+  await progress.step('OpenStack is stopped', () => stopServices(state));
+  if (existsSync(state.cluster))
+    await progress.step('MeshSAN is stopped', () =>
+      stopCluster(state.cluster, path.join(state.log, 'meshsan.log')),
+    );
+}
+
+/** Takes down, puts back what was changed outside the state directory, and removes the state. */
+export async function purge(
+  state: CloudState,
+  withPackages: boolean,
+  progress: Progress,
+): Promise<void> {
+  if (!stateExists(state)) {
+    progress.say(`nothing to remove: there is no cloud in ${state.root}`);
+    return;
+  }
+  await takeDown(state, progress);
+  const ledger = readLedger(state);
+  for (const file of ledger.created) rmSync(file, { force: true });
+  if (withPackages) await removePackages(state, progress);
+  refuseMounts(state.root);
+  rmSync(state.root, { recursive: true, force: true });
+  progress.say(`removed ${state.root}`);
+  if (!withPackages && ledger.packages.length > 0)
+    progress.say(
+      `the ${ledger.packages.length} packages that were installed stay; to remove them: apt-get purge ` +
+        PACKAGES.filter((name) => ledger.packages.includes(name)).join(' '),
+    );
+}
+
+/** Removing files must never reach into something that is mounted below them. */
+function refuseMounts(root: string): void {
+  const mounts = readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '')
+    .filter((at) => at.startsWith(`${root}/`));
+  if (mounts.length > 0) throw new RunError(`${root} stays: unmount ${mounts.join(' and ')} first`);
+}

@@ -1,0 +1,136 @@
+// `npm run openstack`: reads the flags, holds the lock, runs one verb, prints the result, sets the exit code.
+import { announce, bringUp, purge, takeDown, type Cloud } from './cloud.js';
+import { cinderDriver, requireDebian12AsRoot } from './packages.js';
+import { HELP, parseOptions, type Options } from './options.js';
+import { clearInterruption, EXIT, interrupt, Progress, RunError } from './progress.js';
+import { prove } from './proof.js';
+import { BACKEND } from './config.js';
+import { serviceProcesses } from './services.js';
+import { describeState, lockState, stateExists, type CloudState } from './state.js';
+
+type Result = Record<string, unknown>;
+
+async function up(state: CloudState, options: Options, progress: Progress): Promise<Result> {
+  await announce(state, options.cluster, progress);
+  const cloud = await bringUp(state, options.cluster, progress);
+  const proved = await prove({ ...cloud, progress });
+  const driver = await cinderDriver();
+  progress.print(
+    [
+      '',
+      `OpenStack is ready: ${proved.length} steps proved with ${driver.package} ${driver.version}, volumes on MeshSAN ` +
+        `system ${cloud.cluster.systemId}.`,
+      `To use it:`,
+      '',
+      `  source ${state.openrc}`,
+      `  openstack volume create --type ${BACKEND} --size 8 first`,
+      '  openstack volume list',
+      '  openstack volume delete first',
+    ].join('\n'),
+  );
+  return { ...describeCloud(cloud), proved, driver, openrc: state.openrc };
+}
+
+/** The short proof: leaves nothing running and nothing behind, except the packages; after a failure the logs stay. */
+async function core(state: CloudState, options: Options, progress: Progress): Promise<Result> {
+  await announce(state, options.cluster, progress);
+  if (stateExists(state))
+    await progress.step('leftovers are removed', () => purge(state, false, progress));
+  let result: Result;
+  try {
+    const cloud = await bringUp(state, options.cluster, progress);
+    result = {
+      ...describeCloud(cloud),
+      proved: await prove({ ...cloud, progress }),
+      driver: await cinderDriver(),
+    };
+  } catch (error) {
+    clearInterruption();
+    await takeDown(state, progress);
+    progress.say(
+      `logs are in ${state.log}; the next --core or --purge --state ${state.root} removes them`,
+    );
+    throw error;
+  }
+  await purge(state, false, progress);
+  progress.print(
+    `PROVED: ${(result['proved'] as string[]).length} steps in ${progress.elapsedSeconds()} s`,
+  );
+  return result;
+}
+
+function describeCloud({ state, cluster, pool }: Cloud): Result {
+  return {
+    state: state.root,
+    address: state.address,
+    gateway: cluster.gateway,
+    systemId: cluster.systemId,
+    pool,
+    services: serviceProcesses(state),
+  };
+}
+
+async function perform(options: Options, progress: Progress): Promise<Result> {
+  requireDebian12AsRoot();
+  const state = describeState(options.state);
+  const unlock = lockState(state);
+  try {
+    switch (options.verb) {
+      case 'up':
+        return await up(state, options, progress);
+      case 'core':
+        return await core(state, options, progress);
+      case 'down':
+        await takeDown(state, progress);
+        return {};
+      case 'purge':
+        await purge(state, options.packages, progress);
+        return {};
+      case 'help':
+        return {};
+    }
+  } finally {
+    unlock();
+  }
+}
+
+async function main(): Promise<number> {
+  let json = process.argv.includes('--json');
+  let progress = new Progress(json ? process.stderr : process.stdout);
+  try {
+    const options = parseOptions(process.argv.slice(2));
+    if (options.verb === 'help') {
+      process.stdout.write(`${HELP}\n`);
+      return EXIT.ok;
+    }
+    json = options.json;
+    progress = new Progress(json ? process.stderr : process.stdout);
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.on(signal, () => {
+        progress.say(`${signal}: ending at the next step`);
+        interrupt(signal);
+      });
+    const result = await perform(options, progress);
+    if (json)
+      print({
+        ok: true,
+        verb: options.verb,
+        seconds: progress.elapsedSeconds(),
+        ...result,
+        steps: progress.steps,
+      });
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof RunError)) throw error;
+    process.stderr.write(`ERROR: ${error.message}\n`);
+    if (json)
+      print({ ok: false, error: error.message, exitCode: error.exitCode, steps: progress.steps });
+    return error.exitCode;
+  }
+}
+
+function print(document: Result): void {
+  process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+}
+
+process.exitCode = await main();

@@ -1,0 +1,158 @@
+// Owns what this command knows of MeshSAN: starting and stopping a cluster with the project's own commands, reading its
+// cluster.json, and asking its gateway, from beside Cinder, which volumes really exist.
+import { existsSync, readFileSync } from 'node:fs';
+import { Agent } from 'node:https';
+import path from 'node:path';
+import axios, { type AxiosInstance } from 'axios';
+import { execa } from 'execa';
+import { EXIT, RunError, until } from './progress.js';
+import { tail } from './processes.js';
+
+/** The repository's root, seen from the compiled file. */
+export const REPOSITORY = path.resolve(import.meta.dirname, '..', '..', '..');
+
+export interface MeshsanCluster {
+  readonly dir: string;
+  readonly gateway: string;
+  readonly gatewayHost: string;
+  readonly gatewayPort: number;
+  readonly caFile: string;
+  readonly username: string;
+  readonly password: string;
+  readonly protectionDomain: string;
+  readonly storagePool: string;
+  readonly sdcGuid: string;
+  readonly systemId: string;
+}
+
+/** Reads DIR/cluster.json; a missing or wrong field is named. */
+export function readCluster(dir: string): MeshsanCluster {
+  const file = path.join(dir, 'cluster.json');
+  if (!existsSync(file))
+    throw new RunError(
+      `${file} does not exist; start a cluster there with: npm start -- --dir ${dir} --detach`,
+      EXIT.usage,
+    );
+  const content = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+  const text = (field: string): string => {
+    const value = content[field];
+    if (typeof value !== 'string' || value === '')
+      throw new RunError(`${file}: field ${field} must be a text that is not empty`, EXIT.usage);
+    return value;
+  };
+  const gateway = new URL(text('gateway'));
+  return {
+    dir,
+    gateway: gateway.origin,
+    gatewayHost: gateway.hostname,
+    gatewayPort: Number(gateway.port || 443),
+    caFile: text('caFile'),
+    username: text('username'),
+    password: readFileSync(text('passwordFile'), 'utf8').trim(),
+    protectionDomain: text('protectionDomain'),
+    storagePool: text('storagePool'),
+    sdcGuid: text('sdcGuid'),
+    systemId: text('systemId'),
+  };
+}
+
+/** Starts a cluster in `dir`, or finds it running there. Its output goes to `log`. */
+export async function startCluster(dir: string, log: string): Promise<MeshsanCluster> {
+  if (existsSync(path.join(dir, 'cluster.json')) && (await answers(readCluster(dir))))
+    return readCluster(dir);
+  await npm(['start', '--', '--dir', dir, '--detach'], log);
+  return readCluster(dir);
+}
+
+/** Stops the cluster in `dir`, if there is one. */
+export async function stopCluster(dir: string, log: string): Promise<void> {
+  if (existsSync(path.join(dir, 'cluster.json')))
+    await npm(['run', 'stop', '--', '--dir', dir], log);
+}
+
+async function npm(words: string[], log: string): Promise<void> {
+  const run = await execa('npm', words, {
+    cwd: REPOSITORY,
+    stdin: 'ignore',
+    stdout: { file: log, append: true },
+    stderr: { file: log, append: true },
+    reject: false,
+  });
+  if (run.exitCode !== 0)
+    throw new RunError(`npm ${words.join(' ')} failed (log: ${log}):\n${tail(log, 15)}`);
+}
+
+async function answers(cluster: MeshsanCluster): Promise<boolean> {
+  try {
+    await connectGateway(cluster);
+    return true;
+  } catch (error) {
+    if (axios.isAxiosError(error) && error.response === undefined) return false;
+    throw error;
+  }
+}
+
+export interface MeshsanVolume {
+  readonly id: string;
+  readonly name: string;
+  readonly sizeInKb: number;
+}
+
+/** A session with the gateway: logs in with the cluster's own user and verifies the gateway's certificate. */
+export async function connectGateway(cluster: MeshsanCluster): Promise<Gateway> {
+  const api = axios.create({
+    baseURL: `${cluster.gateway}/api/`,
+    httpsAgent: new Agent({ ca: readFileSync(cluster.caFile) }),
+    proxy: false,
+    timeout: 15000,
+  });
+  const { data } = await api.get<string>('login', {
+    auth: { username: cluster.username, password: cluster.password },
+  });
+  api.defaults.auth = { username: '', password: data };
+  return new Gateway(api);
+}
+
+export class Gateway {
+  private readonly api: AxiosInstance;
+
+  constructor(api: AxiosInstance) {
+    this.api = api;
+  }
+
+  /** The volume of that name, or undefined. */
+  async volume(name: string): Promise<MeshsanVolume | undefined> {
+    const { data } = await this.api.get<MeshsanVolume[]>('types/Volume/instances');
+    return data.find((volume) => volume.name === name);
+  }
+
+  async version(): Promise<string> {
+    return (await this.api.get<string>('version')).data;
+  }
+}
+
+/** What `DIR/bin/scli --query_all_volumes` prints: a second witness that does not use the gateway. */
+export async function scliVolumes(cluster: MeshsanCluster): Promise<string> {
+  const scli = path.join(cluster.dir, 'bin', 'scli');
+  const { stdout } = await execa(scli, ['--query_all_volumes']);
+  return stdout;
+}
+
+/** The name that the PowerFlex driver gives to a volume of Cinder: its uuid's bytes in base64. */
+export function nameOnMeshsan(uuid: string): string {
+  return Buffer.from(uuid.replaceAll('-', ''), 'hex').toString('base64');
+}
+
+/** Waits until the gateway lists the volume with that size in GiB. */
+export async function volumeOfSize(
+  gateway: Gateway,
+  name: string,
+  sizeGib: number,
+): Promise<MeshsanVolume> {
+  const wantedKb = sizeGib * 1024 * 1024;
+  return until(`MeshSAN has volume ${name} with ${sizeGib} GiB`, 10, async () => {
+    const volume = await gateway.volume(name);
+    if (volume === undefined) return { not: 'no such volume' };
+    return volume.sizeInKb === wantedKb ? { done: volume } : { not: `${volume.sizeInKb} KiB` };
+  });
+}

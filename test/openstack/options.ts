@@ -1,0 +1,85 @@
+// Owns the command line of `npm run openstack`: flags, their checks, and the text of --help.
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { EXIT, RunError } from './progress.js';
+import { CORE_STATE, DEFAULT_STATE } from './state.js';
+
+export type Verb = 'up' | 'core' | 'down' | 'purge' | 'help';
+
+export interface Options {
+  readonly verb: Verb;
+  /** State directory, absolute. */
+  readonly state: string;
+  /** An existing cluster's directory, absolute; without it the cloud starts a cluster of its own. */
+  readonly cluster?: string;
+  /** With --purge: also remove the packages. */
+  readonly packages: boolean;
+  readonly json: boolean;
+}
+
+export const HELP = `npm run openstack -- [FLAGS]
+
+Brings up a real OpenStack block storage service (Keystone, cinder-api, cinder-scheduler, cinder-volume, and the
+Glance, MariaDB, RabbitMQ and memcached they need) from Debian 12's packages on loopback addresses, with Cinder's own
+unmodified PowerFlex driver pointed at a MeshSAN gateway, and proves create, list, show, extend and delete with the
+openstack command. Without a flag it leaves the cloud running. Run it as root on Debian 12.
+
+  --core           the short proof: a cloud of its own, brought up, proved, stopped and removed again
+  --down           stops the cloud and the cluster that was started with it; its data stays
+  --purge          --down, then removes the state and restores every file that was changed outside of it
+  --packages       with --purge: also removes the packages that this command installed
+  --cluster DIR    use the running cluster described by DIR/cluster.json instead of starting one
+  --state DIR      where the cloud lives (default ${DEFAULT_STATE}, with --core ${CORE_STATE})
+  --json           prints the result as one JSON document on standard output, progress on standard error
+  --help           prints this
+
+Exit codes: 0 done, 1 failed, 2 wrong flags, 3 this machine cannot do it (not Debian 12, not root, a port in use),
+130 interrupted.`;
+
+const FLAGS = {
+  core: { type: 'boolean' },
+  down: { type: 'boolean' },
+  purge: { type: 'boolean' },
+  packages: { type: 'boolean' },
+  cluster: { type: 'string' },
+  state: { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+/** Reads the flags; an unknown or conflicting one is a RunError with exit code 2. */
+export function parseOptions(argv: readonly string[]): Options {
+  let values: ReturnType<typeof parseFlags>;
+  try {
+    values = parseFlags(argv);
+  } catch (error) {
+    throw usage(error instanceof Error ? error.message : String(error));
+  }
+  const verbs = (['core', 'down', 'purge'] as const).filter((verb) => values[verb] === true);
+  if (verbs.length > 1)
+    throw usage(`--${verbs.join(' and --')} exclude each other; give one of them`);
+  const verb: Verb = values.help === true ? 'help' : (verbs[0] ?? 'up');
+  if (values.cluster !== undefined && verb !== 'up' && verb !== 'core')
+    throw usage(
+      `--cluster has no meaning with --${verb}: a cluster that this command did not start is left alone`,
+    );
+  if (values.packages === true && verb !== 'purge') throw usage('--packages belongs to --purge');
+  for (const flag of ['cluster', 'state'] as const)
+    if (values[flag] === '') throw usage(`--${flag} needs a directory`);
+  return {
+    verb,
+    state: path.resolve(values.state ?? (verb === 'core' ? CORE_STATE : DEFAULT_STATE)),
+    ...(values.cluster === undefined ? {} : { cluster: path.resolve(values.cluster) }),
+    packages: values.packages === true,
+    json: values.json === true,
+  };
+}
+
+function parseFlags(argv: readonly string[]) {
+  return parseArgs({ args: [...argv], options: FLAGS, allowPositionals: false, strict: true })
+    .values;
+}
+
+function usage(why: string): RunError {
+  return new RunError(`${why}\nnpm run openstack -- --help shows the flags.`, EXIT.usage);
+}

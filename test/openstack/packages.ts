@@ -1,0 +1,183 @@
+// Owns what is installed from Debian's archive: which packages, what apt says it would do, installing without a service
+// being started, and removing again exactly what was installed.
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { execa } from 'execa';
+import { EXIT, RunError, type Progress } from './progress.js';
+import { readLedger, updateLedger, type CloudState } from './state.js';
+
+/** What the cloud of this command consists of; apt adds what these depend on, and no recommended packages. */
+export const PACKAGES = [
+  'mariadb-server',
+  'mariadb-client',
+  'rabbitmq-server',
+  'memcached',
+  'keystone',
+  // The openstack command asks for the image service's endpoint whenever it creates a volume.
+  'glance-api',
+  'cinder-api',
+  'cinder-scheduler',
+  'cinder-volume',
+  'python3-openstackclient',
+  'python3-pymysql',
+  'python3-memcache',
+  'uwsgi-core',
+  'uwsgi-plugin-python3',
+] as const;
+
+const POLICY = '/usr/sbin/policy-rc.d';
+const APT = ['-o', 'DPkg::Lock::Timeout=900', '-o', 'Dpkg::Options::=--force-confold', '-q', '-y'];
+const APT_ENV = { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' };
+
+/** Refuses a machine that this command cannot work on, before anything is changed. */
+export function requireDebian12AsRoot(): void {
+  const release = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
+  const name = /^PRETTY_NAME="?([^"\n]*)/m.exec(release)?.[1] ?? 'an unknown system';
+  if (!/^ID=debian$/m.test(release) || !/^VERSION_ID="12"$/m.test(release))
+    throw new RunError(
+      `this machine runs ${name}; the OpenStack packages are taken from Debian 12, so run it on Debian 12`,
+      EXIT.unfit,
+    );
+  if (process.getuid?.() !== 0)
+    throw new RunError(
+      'this command installs packages and starts services: run it as root',
+      EXIT.unfit,
+    );
+}
+
+/** Those of PACKAGES that are not installed. */
+export async function missingPackages(): Promise<string[]> {
+  const installed = await installedPackages();
+  return PACKAGES.filter((name) => !installed.has(name));
+}
+
+async function installedPackages(): Promise<Set<string>> {
+  const { stdout } = await execa('dpkg-query', ['-W', '-f', '${db:Status-Status} ${Package}\n']);
+  return new Set(
+    stdout
+      .split('\n')
+      .filter((line) => line.startsWith('installed '))
+      .map((line) => line.slice('installed '.length)),
+  );
+}
+
+/** Installs what is missing. No service is started by it and none will start at the next boot. */
+export async function installPackages(state: CloudState, progress: Progress): Promise<void> {
+  const missing = await missingPackages();
+  if (missing.length === 0) return;
+  await apt(state, ['update']);
+  const plan = await execa(
+    'apt-get',
+    [...APT, '-s', 'install', '--no-install-recommends', ...missing],
+    {
+      env: APT_ENV,
+      reject: false,
+    },
+  );
+  if (plan.exitCode !== 0)
+    throw new RunError(`apt-get cannot install ${missing.join(' ')}:\n${plan.stderr}`, EXIT.unfit);
+  const lines = plan.stdout.split('\n').filter((line) => line.startsWith('Inst '));
+  const upgraded = lines
+    .filter((line) => /^Inst \S+ \[/.test(line))
+    .map((line) => line.split(' ')[1]);
+  progress.say(
+    `installing ${lines.length - upgraded.length} packages from Debian's archive` +
+      (upgraded.length === 0 ? '' : `, upgrading ${upgraded.length}: ${upgraded.join(' ')}`),
+  );
+  const packagesBefore = await installedPackages();
+  const unitsBefore = await enabledUnits();
+  const ownPolicy = !existsSync(POLICY);
+  if (ownPolicy) {
+    updateLedger(state, (ledger) => ledger.created.push(POLICY));
+    writeFileSync(
+      POLICY,
+      '#!/bin/sh\n# Made by MeshSAN while packages are installed.\nexit 101\n',
+      { mode: 0o755 },
+    );
+  }
+  try {
+    await apt(state, ['install', '--no-install-recommends', ...missing]);
+  } finally {
+    const added = [...(await installedPackages())].filter((name) => !packagesBefore.has(name));
+    updateLedger(state, (ledger) => {
+      ledger.packages = [...new Set([...ledger.packages, ...added])].sort();
+      ledger.created = ledger.created.filter((file) => file !== POLICY);
+    });
+    if (ownPolicy) rmSync(POLICY, { force: true });
+  }
+  const units = [...(await enabledUnits())].filter((unit) => !unitsBefore.has(unit));
+  if (units.length > 0) {
+    updateLedger(state, (ledger) => {
+      ledger.disabledUnits = [...new Set([...ledger.disabledUnits, ...units])].sort();
+    });
+    await execa('systemctl', ['disable', '--quiet', ...units], { reject: false });
+  }
+}
+
+/** Start-up units that are enabled; none where systemctl is not there. */
+async function enabledUnits(): Promise<Set<string>> {
+  const listing = await execa(
+    'systemctl',
+    ['list-unit-files', '--root=/', '--state=enabled', '--no-legend', '--plain'],
+    { reject: false },
+  );
+  if (listing.exitCode !== 0) return new Set();
+  return new Set(
+    listing.stdout
+      .split('\n')
+      .map((line) => line.split(/\s/)[0] ?? '')
+      .filter((unit) => unit !== ''),
+  );
+}
+
+/** Removes the packages that were installed by us, unless that would remove one that was not. */
+export async function removePackages(state: CloudState, progress: Progress): Promise<void> {
+  const installed = await installedPackages();
+  const ours = readLedger(state).packages.filter((name) => installed.has(name));
+  if (ours.length === 0) return;
+  const plan = await execa('apt-get', [...APT, '-s', 'purge', ...ours], {
+    env: APT_ENV,
+    reject: false,
+  });
+  const others = plan.stdout
+    .split('\n')
+    .filter((line) => /^(Remv|Purg) /.test(line))
+    .map((line) => line.split(' ')[1] ?? '')
+    .filter((name) => !ours.includes(name));
+  if (plan.exitCode !== 0 || others.length > 0)
+    throw new RunError(
+      `the ${ours.length} packages stay: removing them would also remove ${others.join(' ') || 'others'}`,
+    );
+  progress.say(`removing ${ours.length} packages`);
+  await apt(state, ['purge', ...ours]);
+}
+
+async function apt(state: CloudState, words: string[]): Promise<void> {
+  const log = path.join(state.log, 'apt.log');
+  const run = await execa('apt-get', [...APT, ...words], {
+    env: APT_ENV,
+    stdin: 'ignore',
+    stdout: { file: log, append: true },
+    stderr: ['pipe', { file: log, append: true }],
+    reject: false,
+  });
+  if (run.exitCode !== 0)
+    throw new RunError(
+      `apt-get ${words[0] ?? ''} failed (log: ${log}):\n${run.stderr.split('\n').slice(-10).join('\n')}`,
+    );
+}
+
+/** What proves that the driver is Debian's own: no file of python3-cinder differs from the package. */
+export async function cinderDriver(): Promise<{
+  package: string;
+  version: string;
+  modified: string[];
+}> {
+  const name = 'python3-cinder';
+  const { stdout: version } = await execa('dpkg-query', ['-W', '-f', '${Version}', name]);
+  const verified = await execa('dpkg', ['--verify', name], { reject: false });
+  const modified = verified.stdout
+    .split('\n')
+    .filter((line) => line.includes('/dell_emc/powerflex/'));
+  return { package: name, version, modified };
+}
