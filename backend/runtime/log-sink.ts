@@ -1,0 +1,92 @@
+// The log of a process: one JSON object per line, event name and fields, through winston. It owns the shape of a line,
+// its bounds, and the rule that no secret reaches it; it must never be called per I/O.
+
+import winston from 'winston';
+
+import type { Log } from '../core/ports.js';
+
+const LINE_BYTES_MAX = 4096;
+const FIELD_CHARS_MAX = 512;
+const FILE_BYTES_MAX = 16 * 1024 * 1024;
+const FILES_MAX = 4;
+const SECRET = /passw|secret|token|authorization|cookie|salt|hash|credential|private/i;
+
+/** Levels in falling order of weight. */
+export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
+
+export interface LogOptions {
+  /** Which process writes: `gateway`, `mdm`, `sds 3`. */
+  readonly component: string;
+  /** Least weight that is written; default `info`. */
+  readonly level?: LogLevel;
+  /** File to append to, turned over at 16 MiB, four kept. Without it lines go to standard error. */
+  readonly file?: string;
+}
+
+/** A log that can be waited for at the end of the process. */
+export interface ProcessLog extends Log {
+  /** Resolves when every line has been handed to the operating system; no event may follow. */
+  close(): Promise<void>;
+}
+
+type Fields = Readonly<Record<string, string | number | boolean>>;
+
+function cleaned(fields: Fields): Record<string, string | number | boolean> {
+  const clean: Record<string, string | number | boolean> = {};
+  for (const [name, value] of Object.entries(fields)) {
+    if (SECRET.test(name)) clean[name] = '[withheld]';
+    else if (typeof value === 'string' && value.length > FIELD_CHARS_MAX)
+      clean[name] = `${value.slice(0, FIELD_CHARS_MAX)}...`;
+    else clean[name] = value;
+  }
+  return clean;
+}
+
+/**
+ * One line of the log, without the line feed.
+ * @param fields - values under names that sound like secrets are withheld, long ones are cut
+ */
+export function formatLine(
+  timestampMs: number,
+  level: string,
+  component: string,
+  event: string,
+  fields: Fields,
+): string {
+  const head = { ts: new Date(timestampMs).toISOString(), lvl: level, comp: component, evt: event };
+  const line = JSON.stringify({ ...head, ...cleaned(fields) });
+  if (Buffer.byteLength(line) <= LINE_BYTES_MAX) return line;
+  return JSON.stringify({ ...head, cut: true, fields: Object.keys(fields).length });
+}
+
+/** Opens the log of a process. */
+export function openLog(options: LogOptions): ProcessLog {
+  const line = winston.format.printf((info) => String(info.message));
+  const transport =
+    options.file === undefined
+      ? new winston.transports.Console({ stderrLevels: ['error', 'warn', 'info', 'debug'] })
+      : new winston.transports.File({
+          filename: options.file,
+          maxsize: FILE_BYTES_MAX,
+          maxFiles: FILES_MAX,
+          tailable: true,
+          options: { flags: 'a', mode: 0o640 },
+        });
+  const logger = winston.createLogger({
+    level: options.level ?? 'info',
+    levels: { error: 0, warn: 1, info: 2, debug: 3 },
+    format: line,
+    transports: [transport],
+  });
+  return {
+    event(level, name, fields): void {
+      logger.log(level, formatLine(Date.now(), level, options.component, name, fields));
+    },
+    close(): Promise<void> {
+      return new Promise((resolve) => {
+        transport.once('finish', resolve);
+        logger.end();
+      });
+    },
+  };
+}
