@@ -1,12 +1,13 @@
 // Configuration of a process: one JSON file, checked by a schema before anything starts. It owns the words in which a
-// wrong file is refused: which file, which place, what would be right. It must never fill in secrets.
+// wrong file is refused: which file, which place, what would be right. Paths in files are absolute.
 
-import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { isAbsolute } from 'node:path';
 
 import { Ajv } from 'ajv';
 import type { ErrorObject, JSONSchemaType } from 'ajv';
 
-const FILE_BYTES_MAX = 1024 * 1024;
+import { PrivateFileError, readPrivateFile } from './secret-file.js';
 
 /** A configuration that cannot be used; the message is for people. */
 export class ConfigError extends Error {
@@ -47,6 +48,22 @@ export function nearest(word: string, known: readonly string[]): string | null {
   return best;
 }
 
+/** Checks of strings that schemas name under `format`. */
+const FORMATS = {
+  'absolute-path': (text: string) => isAbsolute(text),
+  address: (text: string) => isIP(text) !== 0,
+};
+
+/** Schema parts that most configurations share. */
+export const ABSOLUTE_PATH = {
+  type: 'string',
+  format: 'absolute-path',
+  maxLength: 1024,
+} as const;
+export const IP_ADDRESS = { type: 'string', format: 'address' } as const;
+export const PORT = { type: 'integer', minimum: 1, maximum: 65535 } as const;
+export const LOG_LEVEL = { type: 'string', enum: ['error', 'warn', 'info', 'debug'] } as const;
+
 function place(error: ErrorObject): string {
   return error.instancePath === '' ? 'the file' : error.instancePath.slice(1).replaceAll('/', '.');
 }
@@ -64,12 +81,14 @@ export function describeFault(error: ErrorObject): string {
   }
   if (error.keyword === 'enum')
     return `${place(error)} must be one of ${JSON.stringify(params['allowedValues'])}`;
+  if (error.keyword === 'format')
+    return `${place(error)} must be ${params['format'] === 'address' ? 'an IP address' : 'an absolute path'}`;
   return `${place(error)} ${error.message ?? 'is wrong'}`;
 }
 
 /** A function that checks a value and says what is wrong with it, or gives it back with defaults filled in. */
 export function configReader<T>(schema: JSONSchemaType<T>): (source: string, value: unknown) => T {
-  const ajv = new Ajv({ allErrors: false, useDefaults: true, verbose: true, allowUnionTypes: true });
+  const ajv = new Ajv({ useDefaults: true, verbose: true, formats: FORMATS });
   const validate = ajv.compile(schema);
   return (source, value) => {
     if (validate(value)) return value;
@@ -87,23 +106,15 @@ export function readConfigFile<T>(path: string, schema: JSONSchemaType<T>): T {
   return configReader(schema)(path, readJsonFile(path));
 }
 
-/** The content of a JSON file of at most 1 MiB. */
-export function readJsonFile(path: string): unknown {
-  let text: string;
+/** The content of a JSON file that only its owner may read. */
+function readJsonFile(path: string): unknown {
   try {
-    text = readFileSync(path, 'utf8');
+    return JSON.parse(readPrivateFile(path)) as unknown;
   } catch (error) {
-    throw new ConfigError(`Configuration ${path}: it cannot be read: ${reasonOf(error)}`);
+    const reason =
+      error instanceof PrivateFileError
+        ? error.message
+        : `it is not JSON: ${error instanceof Error ? error.message : String(error)}`;
+    throw new ConfigError(`Configuration ${path}: ${reason}`);
   }
-  if (text.length > FILE_BYTES_MAX)
-    throw new ConfigError(`Configuration ${path}: it must have at most ${FILE_BYTES_MAX} bytes`);
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw new ConfigError(`Configuration ${path}: it is not JSON: ${reasonOf(error)}`);
-  }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -61,7 +61,6 @@ export function formatLine(
 
 /** Opens the log of a process. */
 export function openLog(options: LogOptions): ProcessLog {
-  const line = winston.format.printf((info) => String(info.message));
   const transport =
     options.file === undefined
       ? new winston.transports.Console({ stderrLevels: ['error', 'warn', 'info', 'debug'] })
@@ -75,8 +74,14 @@ export function openLog(options: LogOptions): ProcessLog {
   const logger = winston.createLogger({
     level: options.level ?? 'info',
     levels: { error: 0, warn: 1, info: 2, debug: 3 },
-    format: line,
-    transports: [transport],
+    format: winston.format.printf((info) => String(info.message)),
+    // The library declares its transports as interfaces of their own beside the class that it asks for.
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
+    transports: transport,
+  });
+  // A log that cannot be written must not end the process; the reason goes where it can be seen.
+  logger.on('error', (error: Error) => {
+    process.stderr.write(`log: ${error.message}\n`);
   });
   return {
     event(level, name, fields): void {

@@ -64,7 +64,10 @@ export function passwordFault(password: string): string | null {
  */
 export class PasswordChecker {
   private readonly processKey = randomBytes(32);
-  private readonly remembered = new Map<string, { readonly digest: Buffer; readonly untilMs: number }>();
+  private readonly remembered = new Map<
+    string,
+    { readonly digest: Buffer; readonly untilMs: number }
+  >();
   private readonly waiting: (() => void)[] = [];
   private running = 0;
   private readonly nobody: PasswordRecord = {
@@ -88,7 +91,8 @@ export class PasswordChecker {
     await this.enter();
     try {
       const derived = await derive(password, salt);
-      const right = derived.length === hash.length && timingSafeEqual(derived, hash) && record !== null;
+      const right =
+        derived.length === hash.length && timingSafeEqual(derived, hash) && record !== null;
       if (right) this.remember(name, digest, nowMs);
       return right;
     } finally {
