@@ -1,0 +1,210 @@
+// Owns the command line of `npm run bench`: its help text and the validation of every option. Pure:
+// it opens no file and starts nothing, so that bad usage is refused before anything was changed.
+import { parseArgs } from 'node:util';
+
+import { JOBS, jobNamed, type Job } from './jobs.js';
+
+export const DURABILITY_MODES = ['media', 'device', 'memory'] as const;
+export type DurabilityMode = (typeof DURABILITY_MODES)[number];
+
+/**
+ * A mistake on the command line; its message says what was given and what would be right. Exit code
+ * 2.
+ */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export interface MeasureOptions {
+  readonly action: 'measure';
+  readonly jsonFile: string | null;
+  readonly jobs: readonly Job[];
+  /** Durability modes of MeshSAN to measure; empty means only the floor (and the peers). */
+  readonly modes: readonly DurabilityMode[];
+  /** Repetitions of each job on each target, 1..100. */
+  readonly runs: number;
+  /** Seconds of each fio run, 1..3600. */
+  readonly runtimeS: number;
+  /** Bytes that are written beforehand and then measured; a multiple of 1 MiB. */
+  readonly sizeBytes: number;
+  /** Seconds to wait at most before each run for the machine to become quiet; 0 does not wait. */
+  readonly quietS: number;
+  readonly peers: boolean;
+  /** DIR of a running cluster to measure, or null to start one for the run. */
+  readonly clusterDir: string | null;
+  /** Where the data of everything started here lies while it runs. */
+  readonly workDir: string;
+}
+
+export type BenchOptions =
+  | { readonly action: 'help' }
+  | { readonly action: 'table'; readonly file: string }
+  | MeasureOptions;
+
+const DEFAULTS = { runs: '3', runtime: '5', size: '2G', quiet: '0', dir: '.bench' } as const;
+
+const MIB = 1024 ** 2;
+const SIZE_BYTES_MIN = 64 * MIB;
+const SIZE_BYTES_MAX = 1024 ** 4;
+const SIZE_UNITS: Readonly<Record<string, number>> = { m: MIB, g: 1024 ** 3, t: 1024 ** 4 };
+
+export const HELP = `usage: npm run bench -- [options]
+
+Measures one volume of a 3-SDS MeshSAN cluster with fio over NBD, and beside it, alternating in the same run,
+nbdkit's file plugin as the floor (one copy, no network): plain, and flushing every write (FUA).
+
+  --json FILE       write every run, the medians and the description of the machine there
+  --table FILE      print the table of such a file and measure nothing
+  --jobs LIST       comma separated; default all of
+${JOBS.map((job) => `                      ${job.name.padEnd(24)} ${job.title}`).join('\n')}
+  --modes LIST      durability modes of MeshSAN: ${DURABILITY_MODES.join(', ')} (default all), or none
+  --runs N          repetitions of each job on each target, 1 to 100 (default ${DEFAULTS.runs})
+  --runtime SECONDS length of each fio run, 1 to 3600 (default ${DEFAULTS.runtime})
+  --size SIZE       size that is pre-written and measured, like 512M or 2G (default ${DEFAULTS.size})
+  --quiet SECONDS   before each run wait, at most this long, until the machine is quiet (default ${DEFAULTS.quiet})
+  --peers           also measure Ceph (Debian's packages, three OSDs, pool of size 2)
+  --cluster DIR     measure the running cluster of DIR instead of starting one
+  --dir DIR         where the data lies while measuring; removed afterwards (default ${DEFAULTS.dir})
+  --help            print this
+
+Exit code: 0 when every run succeeded, 1 when one failed, 2 for bad usage, 130 when interrupted.
+`;
+
+/**
+ * Parses the words after `npm run bench --`. Throws UsageError, whose message is meant for the
+ * user.
+ */
+export function parseArguments(words: readonly string[]): BenchOptions {
+  const given = parseWords(words);
+  if (given.help === true) return { action: 'help' };
+  if (given.table !== undefined) {
+    const others = Object.keys(given).filter((key) => key !== 'table');
+    if (others.length > 0)
+      throw new UsageError(
+        `--table prints an earlier result and goes alone, without --${others.join(', --')}`,
+      );
+    return { action: 'table', file: nonEmpty('table', given.table) };
+  }
+  const modes = parseModes(given.modes);
+  const clusterDir = given.cluster === undefined ? null : nonEmpty('cluster', given.cluster);
+  if (clusterDir !== null && modes.length === 0)
+    throw new UsageError(
+      '--cluster DIR contradicts --modes none: name the modes to measure on that cluster',
+    );
+  return {
+    action: 'measure',
+    jsonFile: given.json === undefined ? null : nonEmpty('json', given.json),
+    jobs: parseJobs(given.jobs),
+    modes,
+    runs: parseInteger('runs', given.runs ?? DEFAULTS.runs, 1, 100),
+    runtimeS: parseInteger('runtime', given.runtime ?? DEFAULTS.runtime, 1, 3600),
+    sizeBytes: parseSize(given.size ?? DEFAULTS.size),
+    quietS: parseInteger('quiet', given.quiet ?? DEFAULTS.quiet, 0, 3600),
+    peers: given.peers === true,
+    clusterDir,
+    workDir: nonEmpty('dir', given.dir ?? DEFAULTS.dir),
+  };
+}
+
+const OPTIONS = {
+  json: { type: 'string', multiple: true },
+  table: { type: 'string', multiple: true },
+  jobs: { type: 'string', multiple: true },
+  modes: { type: 'string', multiple: true },
+  runs: { type: 'string', multiple: true },
+  runtime: { type: 'string', multiple: true },
+  size: { type: 'string', multiple: true },
+  quiet: { type: 'string', multiple: true },
+  cluster: { type: 'string', multiple: true },
+  dir: { type: 'string', multiple: true },
+  peers: { type: 'boolean' },
+  help: { type: 'boolean' },
+} as const;
+
+type TextOption = Exclude<keyof typeof OPTIONS, 'peers' | 'help'>;
+type Given = Partial<Record<TextOption, string>> & { peers?: boolean; help?: boolean };
+
+function parseWords(words: readonly string[]): Given {
+  const given: Given = {};
+  for (const [key, value] of Object.entries(parseStrictly(words))) {
+    if (key === 'peers' || key === 'help') given[key] = value === true;
+    else if (Array.isArray(value)) {
+      const [first, ...more] = value;
+      if (more.length > 0) throw new UsageError(`--${key} is given more than once`);
+      if (first !== undefined) given[key as TextOption] = first;
+    }
+  }
+  return given;
+}
+
+function parseStrictly(words: readonly string[]): Record<string, boolean | string[] | undefined> {
+  try {
+    return {
+      ...parseArgs({ args: [...words], options: OPTIONS, strict: true, allowPositionals: false })
+        .values,
+    };
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    const [firstLine = ''] = error.message.split('\n');
+    const known = Object.keys(OPTIONS).map((key) => `--${key}`);
+    throw new UsageError(`${firstLine}; options are ${known.join(' ')}`);
+  }
+}
+
+function nonEmpty(option: string, value: string): string {
+  if (value.trim() === '') throw new UsageError(`--${option} needs a path, not an empty word`);
+  return value;
+}
+
+function parseList(option: string, value: string): string[] {
+  const items = value.split(',').map((item) => item.trim());
+  if (items.includes(''))
+    throw new UsageError(`--${option} ${value}: an item of the list is empty`);
+  const twice = items.find((item, index) => items.indexOf(item) !== index);
+  if (twice !== undefined) throw new UsageError(`--${option} names ${twice} twice`);
+  return items;
+}
+
+function parseJobs(value: string | undefined): readonly Job[] {
+  if (value === undefined) return JOBS;
+  const wanted = parseList('jobs', value).map((name) => {
+    const job = jobNamed(name);
+    if (job === undefined)
+      throw new UsageError(
+        `--jobs: no job is named ${name}; jobs are ${JOBS.map((one) => one.name).join(', ')}`,
+      );
+    return job;
+  });
+  // The table's order stands, because large sequential jobs have to come last.
+  return JOBS.filter((job) => wanted.includes(job));
+}
+
+function parseModes(value: string | undefined): readonly DurabilityMode[] {
+  if (value === undefined) return DURABILITY_MODES;
+  if (value.trim() === 'none') return [];
+  const wanted = parseList('modes', value);
+  const unknown = wanted.find((name) => !(DURABILITY_MODES as readonly string[]).includes(name));
+  if (unknown !== undefined)
+    throw new UsageError(
+      `--modes: ${unknown} is not one of ${DURABILITY_MODES.join(', ')}, or none alone`,
+    );
+  return DURABILITY_MODES.filter((mode) => wanted.includes(mode));
+}
+
+function parseInteger(option: string, value: string, min: number, max: number): number {
+  const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
+  if (!(number >= min && number <= max))
+    throw new UsageError(`--${option} ${value}: not a whole number from ${min} to ${max}`);
+  return number;
+}
+
+function parseSize(value: string): number {
+  const match = /^(\d{1,7})([mgt])(i?b)?$/i.exec(value);
+  const unit = SIZE_UNITS[match?.[2]?.toLowerCase() ?? ''];
+  if (match === null || unit === undefined)
+    throw new UsageError(`--size ${value}: not a size like 512M, 2G or 1T (powers of 1024)`);
+  const bytes = Number(match[1]) * unit;
+  if (bytes < SIZE_BYTES_MIN || bytes > SIZE_BYTES_MAX)
+    throw new UsageError(`--size ${value}: outside 64M to 1T`);
+  return bytes;
+}
