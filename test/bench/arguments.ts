@@ -2,6 +2,7 @@
 // it opens no file and starts nothing, so that bad usage is refused before anything was changed.
 import { parseArgs } from 'node:util';
 
+import { MIB, TIB, parseSize } from '../../backend/core/units.js';
 import { JOBS, jobNamed, type Job } from './jobs.js';
 
 export const DURABILITY_MODES = ['media', 'device', 'memory'] as const;
@@ -43,10 +44,8 @@ export type BenchOptions =
 
 const DEFAULTS = { runs: '3', runtime: '5', size: '2G', quiet: '0', dir: '.bench' } as const;
 
-const MIB = 1024 ** 2;
 const SIZE_BYTES_MIN = 64 * MIB;
-const SIZE_BYTES_MAX = 1024 ** 4;
-const SIZE_UNITS: Readonly<Record<string, number>> = { m: MIB, g: 1024 ** 3, t: 1024 ** 4 };
+const SIZE_BYTES_MAX = TIB;
 
 export const HELP = `usage: npm run bench -- [options]
 
@@ -98,7 +97,7 @@ export function parseArguments(words: readonly string[]): BenchOptions {
     modes,
     runs: parseInteger('runs', given.runs ?? DEFAULTS.runs, 1, 100),
     runtimeS: parseInteger('runtime', given.runtime ?? DEFAULTS.runtime, 1, 3600),
-    sizeBytes: parseSize(given.size ?? DEFAULTS.size),
+    sizeBytes: parseBytes(given.size ?? DEFAULTS.size),
     quietS: parseInteger('quiet', given.quiet ?? DEFAULTS.quiet, 0, 3600),
     peers: given.peers === true,
     clusterDir,
@@ -198,12 +197,10 @@ function parseInteger(option: string, value: string, min: number, max: number): 
   return number;
 }
 
-function parseSize(value: string): number {
-  const match = /^(\d{1,7})([mgt])(i?b)?$/i.exec(value);
-  const unit = SIZE_UNITS[match?.[2]?.toLowerCase() ?? ''];
-  if (match === null || unit === undefined)
-    throw new UsageError(`--size ${value}: not a size like 512M, 2G or 1T (powers of 1024)`);
-  const bytes = Number(match[1]) * unit;
+function parseBytes(value: string): number {
+  const bytes = parseSize(value);
+  if (bytes === null || bytes % MIB !== 0)
+    throw new UsageError(`--size ${value}: not a size in whole MiB, like 512M, 2G or 1T`);
   if (bytes < SIZE_BYTES_MIN || bytes > SIZE_BYTES_MAX)
     throw new UsageError(`--size ${value}: outside 64M to 1T`);
   return bytes;

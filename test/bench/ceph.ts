@@ -7,6 +7,7 @@ import { join } from 'node:path';
 
 import { execa } from 'execa';
 
+import { MIB } from '../../backend/core/units.js';
 import { residentMib } from './accounting.js';
 import {
   CEPH_IMAGE,
@@ -21,8 +22,6 @@ import { startDaemon, waitUntil, type Daemon } from './daemons.js';
 import { fill, type Engine } from './fio.js';
 import { packageVersion } from './packages.js';
 import { CEPH, type System, type SystemSettings } from './targets.js';
-
-const MIB = 1024 ** 2;
 
 /** Starts the cluster, and creates and fills the image. */
 export async function startCeph(settings: SystemSettings): Promise<System> {

@@ -6,6 +6,7 @@ import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { MIB } from '../../backend/core/units.js';
 import { residentMib } from './accounting.js';
 import { startDaemon, waitUntil, type Daemon } from './daemons.js';
 import { fill, nbdEngine } from './fio.js';
@@ -48,7 +49,7 @@ export async function startFloor(settings: SystemSettings): Promise<System> {
     const idleResidentMib = Object.fromEntries(
       servers.map(({ daemon }) => [daemon.name, residentMib(daemon)]),
     );
-    say(`nbdkit: writing ${sizeBytes / 1024 ** 2} MiB`);
+    say(`nbdkit: writing ${sizeBytes / MIB} MiB`);
     await fill(nbdEngine(plain.socket), sizeBytes, signal);
     const version = `nbdkit ${await packageVersion('nbdkit')}`;
     return {

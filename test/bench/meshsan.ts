@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 
 import { execa } from 'execa';
 
+import { MIB } from '../../backend/core/units.js';
 import { residentMib, startTicksOf } from './accounting.js';
 import type { DurabilityMode } from './arguments.js';
 import { GatewayClient, readCluster, type Pool } from './cluster.js';
@@ -63,7 +64,7 @@ export async function startMeshsan(
     await gateway.mapVolume(volumeId);
     const socket = join(cluster.nbdDir, `${volumeId}.sock`);
     await waitUntil(`the export ${socket}`, 30, signal, () => existsSync(socket));
-    say(`MeshSAN: writing ${sizeBytes / 1024 ** 2} MiB`);
+    say(`MeshSAN: writing ${sizeBytes / MIB} MiB`);
     const engine = nbdEngine(socket);
     await fill(engine, sizeBytes, signal);
     return {

@@ -1,5 +1,6 @@
 // Owns the markdown that is printed at the end: the machine, what was durable and what was cached,
 // one table, the memory of the idle processes, and the runs that failed. Pure.
+import { MIB } from '../../backend/core/units.js';
 import { isVolatile } from './machine.js';
 import { summarise, type FailedRun, type Report, type SummaryRow } from './report.js';
 import { CEPH } from './targets.js';
@@ -58,7 +59,7 @@ function heading(report: Report): string[] {
       'all copies of every system share this one disk.',
     `Measured ${report.startedAt} to ${report.finishedAt ?? 'an interruption'} at commit ` +
       `${machine.commit ?? 'unknown'} by \`npm run bench -- ${report.command.join(' ')}\`: ${machine.fioVersion}, ` +
-      `${report.sizeBytes / 1024 ** 2} MiB pre-written with 1M writes, ${report.runtimeS} s a run.`,
+      `${report.sizeBytes / MIB} MiB pre-written with 1M writes, ${report.runtimeS} s a run.`,
     '',
     ...report.targets.map(
       (target) =>
