@@ -1,0 +1,159 @@
+// One end of a simulated connection: frames on their way from it and frames that wait at it. It owns their order; when
+// they arrive is the network's business.
+
+import type { LinkId } from '../core/ports.js';
+
+import type { EventTarget } from './event-queue.js';
+import type { SimNetwork } from './network.js';
+import type { SimProcess } from './process.js';
+import { TRACE } from './trace.js';
+
+export const END_WHAT = { arrive: 1, retransmit: 2, peerGone: 3, deaf: 4, up: 5 } as const;
+
+export class LinkEnd implements EventTarget {
+  readonly network: SimNetwork;
+  readonly process: SimProcess;
+  readonly id: LinkId;
+  other: LinkEnd | null = null;
+  /** The machine may still hear of it. */
+  open = true;
+  /** The machine was told that it is up. */
+  up = false;
+  /** The machine did not take the frame in front. */
+  refused = false;
+  dirty = false;
+  /** Nothing can arrive from the other end since then. */
+  deafSinceUs = Infinity;
+  /** Nothing flows in either direction until then, although no host is cut off. */
+  stalledUntilUs = 0;
+  /** Frames that arrived and were not taken: addresses in the arena. */
+  private incoming: number[] = [];
+  private incomingHead = 0;
+  /** Frames that were sent and have not arrived: addresses and lengths. */
+  private outgoing: number[] = [];
+  private outgoingHead = 0;
+  private reservedCount = 0;
+  private reservedBytes = 0;
+  private stuckCount = 0;
+  private lastArrivalUs = 0;
+
+  constructor(network: SimNetwork, process: SimProcess, id: LinkId) {
+    this.network = network;
+    this.process = process;
+    this.id = id;
+    process.ends.push(this);
+  }
+
+  waiting(): number {
+    return this.incoming.length - this.incomingHead;
+  }
+
+  peekAddress(): number {
+    return this.incoming[this.incomingHead] ?? 0;
+  }
+
+  drop(): void {
+    this.incomingHead += 1;
+    if (this.incomingHead === this.incoming.length) {
+      this.incoming.length = 0;
+      this.incomingHead = 0;
+    }
+  }
+
+  reserve(frameBytes: number): number {
+    const address = this.network.sim.arena.take(frameBytes);
+    if (!this.open) return address;
+    this.outgoing.push(address);
+    this.reservedCount += 1;
+    this.reservedBytes += frameBytes;
+    this.process.markDirty(this);
+    return address;
+  }
+
+  pendingBytes(): number {
+    return this.reservedBytes;
+  }
+
+  /** Hands what was reserved to the network, as one packet. */
+  flush(): void {
+    this.dirty = false;
+    const count = this.reservedCount;
+    if (count === 0) return;
+    this.reservedCount = 0;
+    if (!this.open) return;
+    const sim = this.network.sim;
+    for (let index = this.outgoing.length - count; index < this.outgoing.length; index++) {
+      const address = this.outgoing[index] ?? 0;
+      sim.trace.mix(TRACE.frameOut, sim.nowUs, this.process.node, this.id);
+      this.network.sent(this, address);
+    }
+    const arrivalUs = Math.max(this.lastArrivalUs, sim.nowUs + this.network.delayUs(this));
+    this.lastArrivalUs = arrivalUs;
+    sim.queue.push(arrivalUs, this, END_WHAT.arrive, count);
+  }
+
+  fire(_timeUs: number, what: number, argument: number): void {
+    if (what === END_WHAT.arrive) this.arrive(argument);
+    else if (what === END_WHAT.retransmit) this.retransmit();
+    else if (what === END_WHAT.peerGone) this.process.linkDown(this, 'closed by the other end');
+    else if (what === END_WHAT.deaf) this.network.checkDeaf(this, argument);
+    else this.network.established(this);
+  }
+
+  private arrive(count: number): void {
+    if (this.stuckCount > 0 || !this.network.flows(this)) {
+      this.stuckCount += count;
+      return;
+    }
+    this.moveToOther(count);
+  }
+
+  /** The way is free again: what got stuck is sent once more. */
+  unstick(delayUs: number): void {
+    if (this.stuckCount > 0) this.network.sim.queue.push(this.network.sim.nowUs + delayUs, this, END_WHAT.retransmit, 0);
+  }
+
+  private retransmit(): void {
+    if (this.stuckCount === 0 || !this.network.flows(this)) return;
+    const count = this.stuckCount;
+    this.stuckCount = 0;
+    this.moveToOther(count);
+  }
+
+  private moveToOther(count: number): void {
+    const other = this.other;
+    for (let index = 0; index < count; index++) {
+      const address = this.outgoing[this.outgoingHead++] ?? 0;
+      if (other?.open === true) other.incoming.push(address);
+    }
+    if (this.outgoingHead === this.outgoing.length) {
+      this.outgoing.length = 0;
+      this.outgoingHead = 0;
+      this.reservedBytes = 0;
+    }
+    if (other?.open === true && other.up) other.process.receive(other);
+  }
+
+  /** When everything that was sent will have arrived, for the end-of-stream that follows it. */
+  drainedUs(): number {
+    return this.lastArrivalUs;
+  }
+
+  /** No input comes from it any more. What it sent is on its way still. */
+  discard(): void {
+    this.open = false;
+    this.up = false;
+    this.incoming.length = 0;
+    this.incomingHead = 0;
+    const place = this.process.ends.indexOf(this);
+    if (place >= 0) this.process.ends.splice(place, 1);
+    this.network.forget(this);
+  }
+
+  /** What is on its way is lost. */
+  loseOutgoing(): void {
+    this.outgoing.length = 0;
+    this.outgoingHead = 0;
+    this.stuckCount = 0;
+  }
+}
