@@ -40,7 +40,7 @@ export class EventQueue {
 
   push(timeUs: number, target: EventTarget, what: number, argument: number): void {
     if (this.freeCount === 0) this.grow();
-    const slot = this.free[--this.freeCount] as number;
+    const slot = this.free[--this.freeCount] ?? 0;
     this.times[slot] = timeUs;
     this.sequences[slot] = this.nextSequence++;
     this.whats[slot] = what;
@@ -51,34 +51,34 @@ export class EventQueue {
 
   /** When the next event fires; Infinity when there is none. */
   nextTimeUs(): number {
-    return this.count === 0 ? Infinity : (this.times[this.heap[0] as number] as number);
+    return this.count === 0 ? Infinity : (this.times[this.heap[0] ?? 0] ?? 0);
   }
 
   /** Takes the next event out and fires it. The queue is not empty. */
   fireNext(): void {
     assert(this.count > 0, 'an event waits');
-    const slot = this.heap[0] as number;
+    const slot = this.heap[0] ?? 0;
     this.count -= 1;
-    if (this.count > 0) this.siftDown(this.heap[this.count] as number);
+    if (this.count > 0) this.siftDown(this.heap[this.count] ?? 0);
     const target = this.targets[slot];
     this.targets[slot] = null;
     this.free[this.freeCount++] = slot;
     assert(target !== null && target !== undefined, 'an event has a target');
-    target.fire(this.times[slot] as number, this.whats[slot] as number, this.args[slot] as number);
+    target.fire(this.times[slot] ?? 0, this.whats[slot] ?? 0, this.args[slot] ?? 0);
   }
 
   private before(one: number, other: number): boolean {
-    const oneTime = this.times[one] as number;
-    const otherTime = this.times[other] as number;
+    const oneTime = this.times[one] ?? 0;
+    const otherTime = this.times[other] ?? 0;
     if (oneTime !== otherTime) return oneTime < otherTime;
-    return (this.sequences[one] as number) < (this.sequences[other] as number);
+    return (this.sequences[one] ?? 0) < (this.sequences[other] ?? 0);
   }
 
   private siftUp(start: number, slot: number): void {
     let place = start;
     while (place > 0) {
       const parent = (place - 1) >> 1;
-      const above = this.heap[parent] as number;
+      const above = this.heap[parent] ?? 0;
       if (!this.before(slot, above)) break;
       this.heap[place] = above;
       place = parent;
@@ -92,9 +92,9 @@ export class EventQueue {
       let child = 2 * place + 1;
       if (child >= this.count) break;
       const right = child + 1;
-      if (right < this.count && this.before(this.heap[right] as number, this.heap[child] as number))
+      if (right < this.count && this.before(this.heap[right] ?? 0, this.heap[child] ?? 0))
         child = right;
-      const below = this.heap[child] as number;
+      const below = this.heap[child] ?? 0;
       if (!this.before(below, slot)) break;
       this.heap[place] = below;
       place = child;

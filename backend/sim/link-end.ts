@@ -44,6 +44,10 @@ export class LinkEnd implements EventTarget {
     process.ends.push(this);
   }
 
+  isOpen(): boolean {
+    return this.open;
+  }
+
   waiting(): number {
     return this.incoming.length - this.incomingHead;
   }
@@ -110,7 +114,8 @@ export class LinkEnd implements EventTarget {
 
   /** The way is free again: what got stuck is sent once more. */
   unstick(delayUs: number): void {
-    if (this.stuckCount > 0) this.network.sim.queue.push(this.network.sim.nowUs + delayUs, this, END_WHAT.retransmit, 0);
+    if (this.stuckCount > 0)
+      this.network.sim.queue.push(this.network.sim.nowUs + delayUs, this, END_WHAT.retransmit, 0);
   }
 
   private retransmit(): void {

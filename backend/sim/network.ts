@@ -33,7 +33,13 @@ interface Attempt {
 }
 
 /** Sees every frame that is handed to the network. */
-export type FrameWatcher = (from: LinkEnd, to: LinkEnd | null, view: DataView, at: number, bytes: Uint8Array) => void;
+export type FrameWatcher = (
+  from: LinkEnd,
+  to: LinkEnd | null,
+  view: DataView,
+  at: number,
+  bytes: Uint8Array,
+) => void;
 
 export class SimNetwork implements EventTarget {
   readonly sim: Simulation;
@@ -305,7 +311,11 @@ class Late implements EventTarget {
 class SimLinks implements Links {
   private readonly network: SimNetwork;
   private readonly process: SimProcess;
-  private readonly region = { bytes: new Uint8Array(0), view: new DataView(new ArrayBuffer(0)), at: 0 };
+  private readonly region: { bytes: Uint8Array; view: DataView; at: number } = {
+    bytes: new Uint8Array(0),
+    view: new DataView(new ArrayBuffer(0)),
+    at: 0,
+  };
 
   constructor(network: SimNetwork, process: SimProcess) {
     this.network = network;

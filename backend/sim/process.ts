@@ -47,7 +47,14 @@ export class SimProcess implements EventTarget {
   private pumping = false;
   private nextLink = 1;
 
-  constructor(sim: Simulation, host: SimHost, name: string, node: number, identity: Identity, port: number) {
+  constructor(
+    sim: Simulation,
+    host: SimHost,
+    name: string,
+    node: number,
+    identity: Identity,
+    port: number,
+  ) {
     this.sim = sim;
     this.host = host;
     this.name = name;
@@ -109,7 +116,10 @@ export class SimProcess implements EventTarget {
       const bodyBytes = view.getUint32(at + 8, true);
       this.sim.trace.mix(TRACE.frameIn, this.sim.nowUs, this.node, end.id);
       this.sim.trace.header(view, at);
-      if (this.alive && machine.frame(nowUs, end.id, arena.bytesOf(address), view, at, bodyBytes)) end.drop();
+      const taken = machine.frame(nowUs, end.id, arena.bytesOf(address), view, at, bodyBytes);
+      // The machine may have closed the link, and with it thrown away what waited.
+      if (!end.isOpen()) return;
+      if (taken) end.drop();
       else end.refused = true;
     }
   }
@@ -120,7 +130,11 @@ export class SimProcess implements EventTarget {
       if (!end.open) return;
       this.sim.trace.mix(TRACE.linkUp, this.sim.nowUs, this.node, end.id);
       if (this.sim.trace.verbose)
-        this.sim.trace.line(this.sim.nowUs, this.name, `link ${end.id} up to ${end.other?.process.name ?? '?'}`);
+        this.sim.trace.line(
+          this.sim.nowUs,
+          this.name,
+          `link ${end.id} up to ${end.other?.process.name ?? '?'}`,
+        );
       end.up = true;
       this.machine?.linkUp(nowUs, end.id, peer);
       this.offer(end, nowUs);
@@ -132,7 +146,8 @@ export class SimProcess implements EventTarget {
       if (!end.open) return;
       end.discard();
       this.sim.trace.mix(TRACE.linkDown, this.sim.nowUs, this.node, end.id);
-      if (this.sim.trace.verbose) this.sim.trace.line(this.sim.nowUs, this.name, `link ${end.id} down: ${reason}`);
+      if (this.sim.trace.verbose)
+        this.sim.trace.line(this.sim.nowUs, this.name, `link ${end.id} down: ${reason}`);
       this.machine?.linkDown(nowUs, end.id, reason);
     });
   }

@@ -33,7 +33,8 @@ export class Trace {
   }
 
   line(timeUs: number, who: string, what: string): void {
-    if (this.print !== null) this.print(`${(timeUs / 1000).toFixed(3).padStart(12)} ${who.padEnd(10)} ${what}`);
+    if (this.print !== null)
+      this.print(`${(timeUs / 1000).toFixed(3).padStart(12)} ${who.padEnd(10)} ${what}`);
   }
 
   mix(kind: number, timeUs: number, node: number, value: number): void {
