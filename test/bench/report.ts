@@ -75,6 +75,7 @@ export interface SummaryRow {
   readonly p999Us: number;
   readonly cpuUsPerIo: number;
   readonly cpuUsPerIoBest: number;
+  readonly cpuByRole: Run['cpuByRole'];
   readonly fioCpuUsPerIo: number;
   readonly otherCpuPercent: number;
   readonly loadBefore: number;
@@ -188,11 +189,24 @@ function summaryRow(
     p999Us: of((run) => run.p999Us),
     cpuUsPerIo: of((run) => run.cpuUsPerIo),
     cpuUsPerIoBest: Math.min(...runs.map((run) => run.cpuUsPerIo)),
+    cpuByRole: mediansByRole(runs),
     fioCpuUsPerIo: of((run) => run.fioCpuUsPerIo),
     otherCpuPercent: of((run) => run.otherCpuPercent),
     loadBefore: of((run) => run.loadBefore),
     floor: floor === null ? null : ratioTo(floor, runs, runsOf(all, job, floor)),
   };
+}
+
+function mediansByRole(runs: readonly Run[]): Run['cpuByRole'] {
+  const roles = new Set(runs.flatMap((run) => Object.keys(run.cpuByRole)));
+  const medians = [...roles].map((role) => [
+    role,
+    {
+      userUs: median(runs.map((run) => run.cpuByRole[role]?.userUs ?? 0)),
+      systemUs: median(runs.map((run) => run.cpuByRole[role]?.systemUs ?? 0)),
+    },
+  ]);
+  return Object.fromEntries(medians) as Run['cpuByRole'];
 }
 
 function ratioTo(target: string, runs: readonly Run[], floorRuns: readonly Run[]): Ratio | null {

@@ -41,6 +41,7 @@ export function renderTable(report: Report): string {
     ...rows,
     '',
     ...footnotes(report, withCeph),
+    ...roleLines(summary),
     ...failureLines(report.failures),
   ];
   return `${lines.join('\n')}\n`;
@@ -111,6 +112,22 @@ function footnotes(report: Report, withCeph: boolean): string[] {
       : []),
     '',
     `Resident MiB of the idle processes before the first I/O: ${memory.join(', ')}.`,
+  ];
+}
+
+/** Where the CPU time of a system of several roles goes; a server of one role has nothing to add. */
+function roleLines(summary: readonly SummaryRow[]): string[] {
+  const rows = summary.filter((row) => Object.keys(row.cpuByRole).length > 1);
+  if (rows.length === 0) return [];
+  const roles = (row: SummaryRow): string =>
+    Object.entries(row.cpuByRole)
+      .map(([role, { userUs, systemUs }]) => `${role} ${figure(userUs)} + ${figure(systemUs)}`)
+      .join(', ');
+  return [
+    '',
+    'CPU us/IO by role, in user mode + in the kernel (medians):',
+    '',
+    ...rows.map((row) => `* ${row.job} on ${row.target}: ${roles(row)}`),
   ];
 }
 

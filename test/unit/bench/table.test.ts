@@ -35,6 +35,17 @@ test('each row has a cell per column, with the ratio to its floor', (t) => {
   t.false(head.includes('IOPS vs Ceph'));
 });
 
+test('where CPU time goes is said for systems of several roles only', (t) => {
+  const cpuByRole = {
+    sdc: { userUs: 4.25, systemUs: 6 },
+    'sds-data': { userUs: 9, systemUs: 120.6 },
+  };
+  const split = run(WRITE, 'meshsan-memory', 0, { cpuByRole });
+  const text = renderTable(report(targets, [run(WRITE, 'nbdkit', 0), split]));
+  t.true(text.includes(`* ${WRITE} on meshsan-memory: sdc 4.25 + 6, sds-data 9 + 121\n`));
+  t.false(text.includes(`* ${WRITE} on nbdkit`));
+});
+
 test('with Ceph measured there is a ratio to it', (t) => {
   const withCeph = [...targets, target('ceph', 'flushed')];
   const ceph = run(WRITE, 'ceph', 0, { iops: 2000 });
