@@ -39,6 +39,18 @@ export interface Peer {
   readonly features: number;
 }
 
+/** What a process says of itself on links that open from now on. */
+export interface OwnIdentity {
+  /** Object key, 0 while it has none. */
+  readonly key: number;
+  /** Life of the process or device. */
+  readonly incarnation: number;
+  /** Client run number, 0 where none. */
+  readonly run: number;
+  /** 16 hex digits, or empty while it belongs to no system. */
+  readonly systemId: string;
+}
+
 /** Whom a machine wants to reach. */
 export interface LinkTarget {
   readonly role: Role;
@@ -66,6 +78,8 @@ export interface Region {
  * frame and everything behind it, and offers it again after `resume(link)`.
  */
 export interface Links {
+  /** Changes what this process says of itself; links that are up keep what was said. The role is the shell's. */
+  identify(identity: OwnIdentity): void;
   /** Starts to connect. The outcome is `linkUp`, or `linkDown` with the reason. */
   connect(link: LinkId, target: LinkTarget): void;
   /** A fresh number for `connect`. */
@@ -142,6 +156,8 @@ export interface Machine {
     bodyBytes: number,
   ): boolean;
   tick(nowUs: Micros): void;
+  /** After a batch of inputs, before the shell flushes the links: the place for work that is cheaper for many at once. */
+  endBatch?(nowUs: Micros): void;
   /** When `tick` wants to be called next; Infinity: never. */
   nextDeadlineUs(): Micros;
 }
