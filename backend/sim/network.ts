@@ -3,7 +3,7 @@
 // authenticated peer. It must never lose or reorder a frame of a connection that stays up: that is what TCP promises.
 
 import { assert } from '../core/assert.js';
-import type { LinkId, Links, LinkTarget, Peer, Region } from '../core/ports.js';
+import type { LinkId, Links, LinkTarget, OwnIdentity, Peer, Region } from '../core/ports.js';
 
 import type { EventTarget } from './event-queue.js';
 import type { SimHost } from './host.js';
@@ -320,6 +320,13 @@ class SimLinks implements Links {
   constructor(network: SimNetwork, process: SimProcess) {
     this.network = network;
     this.process = process;
+  }
+
+  identify(identity: OwnIdentity): void {
+    const mine = this.process.identity;
+    mine.key = identity.key;
+    mine.incarnation = identity.incarnation;
+    mine.run = identity.run;
   }
 
   connect(link: LinkId, target: LinkTarget): void {
