@@ -20,12 +20,6 @@ export interface Identity {
   run: number;
 }
 
-/** Inputs beyond those of every machine. */
-export interface HostedMachine extends Machine {
-  /** Called at the end of each batch of inputs, where the machine wants it. */
-  endBatch?(nowUs: number): void;
-}
-
 const WHAT_TICK = 1;
 const WHAT_PUMP = 2;
 
@@ -39,7 +33,7 @@ export class SimProcess implements EventTarget {
   alive = true;
   paused = false;
   readonly ends: LinkEnd[] = [];
-  private machine: HostedMachine | null = null;
+  private machine: Machine | null = null;
   private tickAtUs = Infinity;
   private readonly dirty: LinkEnd[] = [];
   private readonly resumed: LinkEnd[] = [];
@@ -74,7 +68,7 @@ export class SimProcess implements EventTarget {
   }
 
   /** Attaches the machine; its first inputs follow. */
-  attach(machine: HostedMachine): void {
+  attach(machine: Machine): void {
     assert(this.machine === null, 'a process hosts one machine');
     this.machine = machine;
     this.scheduleTick();
