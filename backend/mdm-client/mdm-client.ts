@@ -1,0 +1,454 @@
+// The session of a component with the MDM: find the master, register, send heartbeats, follow the map, ask and await. It
+// owns one link at a time. It must never decide anything about data: its owner acts on what it is told.
+//
+// The owner forwards to it every link input of a link that it `owns`, its ticks, and nothing else. Everything that was
+// true of a lost link is said again on the next one: registration first, then requests whose repetition is harmless.
+
+import { ClusterMap } from '../cluster-map/cluster-map.js';
+import type { MapUpdate } from '../cluster-map/cluster-map.js';
+import { mark } from '../core/marks.js';
+import type { LinkId, Links, LinkTarget, Log, Micros, Peer } from '../core/ports.js';
+import { Prng } from '../core/prng.js';
+import { MICROS_PER_MS } from '../core/units.js';
+import {
+  bodyOf,
+  decodeBody,
+  decodeCommandAnswer,
+  decodeControl,
+  encodeCommand,
+  encodeControl,
+  isControlCode,
+} from '../protocol/control.js';
+import type { CommandName, ControlCode, ControlMessage } from '../protocol/control.js';
+import { errorText } from '../protocol/error-text.js';
+import { ERR, MSG } from '../protocol/generated/constants.js';
+import { getCode, getStatus, getTag } from '../protocol/generated/frame-head.js';
+import type {
+  CommandParams,
+  CommandResults,
+  ControlBodies,
+  ErrorDetail,
+} from '../protocol/generated/types.js';
+import { ProtocolError } from '../protocol/wire.js';
+import { Requests } from './requests.js';
+import type { Answer, Answered } from './requests.js';
+import { sendFrame } from './send-frame.js';
+
+const MARKS = {
+  reconnected: mark('mdm-client: registered again after a lost link'),
+  notMaster: mark('mdm-client: an MDM said that it is not the master'),
+  staleTerm: mark('mdm-client: ignored a map of an older term'),
+  timedOut: mark('mdm-client: the MDM did not answer a registration'),
+};
+
+/** A registration, asked first on every link. */
+export type Registration = Extract<
+  ControlMessage,
+  {
+    code: typeof MSG.REGISTER_SDS | typeof MSG.REGISTER_DEVICE | typeof MSG.REGISTER_SDC;
+  }
+>;
+
+/** What the session tells its owner. All calls come from inside inputs of the session. */
+export interface MdmClientHost {
+  /** What to register as now, or null: a component that only asks (gateway, command line). */
+  registration(): Registration | null;
+  /** The master took the registration; `reply` is its answer, null without a registration. */
+  registered(nowUs: Micros, reply: ControlMessage | null): void;
+  /** The master refused the registration; it is asked again later. */
+  refused(nowUs: Micros, status: number, details: readonly ErrorDetail[]): void;
+  /** What to say in a heartbeat now. Asked every `heartbeatMs` while registered; null: nothing this time. */
+  heartbeat(nowUs: Micros): ControlBodies[typeof MSG.HEARTBEAT] | null;
+  /** The view changed. `parts` are those of the update that changed it. */
+  mapChanged(nowUs: Micros, map: ClusterMap, parts: readonly MapUpdate[]): void;
+  /** Any other message of the master that answers no request, such as DEVICE_WANTS. */
+  pushed(nowUs: Micros, message: ControlMessage): void;
+  /** The link is gone; the session looks for the master on its own. */
+  disconnected(nowUs: Micros, reason: string): void;
+}
+
+export interface MdmClientOptions {
+  /** Where MDMs may be, tried in order. */
+  readonly addresses: LinkTarget['addresses'];
+  /** 0: no heartbeats. */
+  readonly heartbeatMs: number;
+  /** How long a request may stay without an answer unless it says otherwise. */
+  readonly requestTimeoutMs: number;
+  /** First pause before the next attempt to connect; doubles up to `retryMsMax`. */
+  readonly retryMsMin: number;
+  readonly retryMsMax: number;
+  /** Spreads the attempts of many clients. */
+  readonly seed: number;
+}
+
+/** What fits most components; `addresses` and `seed` are one's own. */
+export const MDM_CLIENT_DEFAULTS = {
+  heartbeatMs: 250,
+  requestTimeoutMs: 30_000,
+  retryMsMin: 50,
+  retryMsMax: 1000,
+} as const;
+
+/** Bound on the parts of one update that are kept until its last: more than a million combs need. */
+const UPDATE_PARTS_MAX = 8192;
+
+type State = 'stopped' | 'waiting' | 'connecting' | 'registering' | 'registered';
+
+/** Result of a command: `result` is null unless `status` is 0. */
+export type CommandAnswered<N extends CommandName> = (
+  nowUs: Micros,
+  status: number,
+  result: CommandResults[N] | null,
+  details: readonly ErrorDetail[],
+) => void;
+
+export class MdmClient {
+  /** The view as of the last complete update. */
+  map: ClusterMap = ClusterMap.EMPTY;
+
+  private readonly links: Links;
+  private readonly log: Log;
+  private readonly host: MdmClientHost;
+  private readonly options: MdmClientOptions;
+  private readonly prng: Prng;
+  private readonly requests = new Requests();
+  private state: State = 'stopped';
+  private link: LinkId = -1;
+  private version = 1;
+  private firstAddress = 0;
+  private attempts = 0;
+  private everRegistered = false;
+  /** When the present state ends on its own: the next attempt, or the end of patience with a registration. */
+  private stateDeadlineUs: Micros = Infinity;
+  private heartbeatDueUs: Micros = Infinity;
+  private parts: MapUpdate[] = [];
+
+  constructor(links: Links, log: Log, host: MdmClientHost, options: MdmClientOptions) {
+    this.links = links;
+    this.log = log;
+    this.host = host;
+    this.options = options;
+    this.prng = new Prng(options.seed);
+  }
+
+  /** Begins to look for the master. */
+  start(nowUs: Micros): void {
+    if (this.state !== 'stopped') return;
+    this.connect(nowUs);
+  }
+
+  /** Ends the link and every attempt; open requests fail. */
+  stop(nowUs: Micros): void {
+    if (this.state === 'connecting' || this.isUp()) this.links.close(this.link);
+    this.link = -1;
+    this.state = 'stopped';
+    this.stateDeadlineUs = Infinity;
+    this.heartbeatDueUs = Infinity;
+    this.requests.linkLost(nowUs);
+    this.requests.expire(Infinity);
+  }
+
+  /** Whether inputs of this link belong here. */
+  owns(link: LinkId): boolean {
+    return link === this.link;
+  }
+
+  /** Whether the master knows us on the present link. */
+  isRegistered(): boolean {
+    return this.state === 'registered';
+  }
+
+  linkUp(nowUs: Micros, link: LinkId, peer: Peer): void {
+    if (link !== this.link || this.state !== 'connecting') return;
+    this.version = peer.version;
+    this.state = 'registering';
+    this.register(nowUs);
+  }
+
+  linkDown(nowUs: Micros, link: LinkId, reason: string): void {
+    if (link !== this.link) return;
+    this.lost(nowUs, reason);
+  }
+
+  /** Always takes the frame. */
+  frame(
+    nowUs: Micros,
+    link: LinkId,
+    bytes: Uint8Array,
+    view: DataView,
+    at: number,
+    _bodyBytes: number,
+  ): boolean {
+    if (link !== this.link) return true;
+    try {
+      this.received(nowUs, getCode(view, at), getStatus(view, at), getTag(view, at), () =>
+        bodyOf(bytes, view, at),
+      );
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.log.event('error', 'mdm-client.bad-frame', { reason: error.message });
+      this.drop(nowUs, error.message);
+    }
+    return true;
+  }
+
+  tick(nowUs: Micros): void {
+    this.requests.expire(nowUs);
+    if (nowUs >= this.stateDeadlineUs) {
+      if (this.state === 'waiting') this.connect(nowUs);
+      else {
+        MARKS.timedOut.hits++;
+        this.drop(nowUs, 'the MDM does not answer');
+      }
+    }
+    if (nowUs >= this.heartbeatDueUs) this.beat(nowUs);
+  }
+
+  nextDeadlineUs(): Micros {
+    return Math.min(this.stateDeadlineUs, this.heartbeatDueUs, this.requests.nextDeadlineUs());
+  }
+
+  /** Sends a heartbeat now, for news that others wait for, such as an applied sequence. */
+  beatNow(nowUs: Micros): void {
+    if (this.state === 'registered' && this.options.heartbeatMs > 0) this.beat(nowUs);
+  }
+
+  /**
+   * Asks a control request.
+   *
+   * @param repeatable - asking twice is harmless: it is asked again when the link goes before the answer
+   * @param answered - gets the answer, or NOT_READY (never sent) or TIMED_OUT (outcome unknown)
+   */
+  ask<C extends ControlCode>(
+    nowUs: Micros,
+    code: C,
+    body: ControlBodies[C],
+    answered: Answered,
+    repeatable = true,
+    timeoutMs = this.options.requestTimeoutMs,
+  ): void {
+    const frame = encodeControl(code, 0, 0, body, this.version);
+    this.submit(nowUs, frame, repeatable, timeoutMs, answered);
+  }
+
+  /**
+   * Asks a command on behalf of a user. A link that goes before the answer makes its outcome unknown: TIMED_OUT.
+   *
+   * @throws ProtocolError when a parameter breaks a bound of the table
+   */
+  command<N extends CommandName>(
+    nowUs: Micros,
+    name: N,
+    actor: string,
+    params: CommandParams[N],
+    answered: CommandAnswered<N>,
+    timeoutMs = this.options.requestTimeoutMs,
+  ): void {
+    const frame = encodeCommand(name, 0, actor, params, this.version);
+    this.submit(nowUs, frame, false, timeoutMs, (at, answer) => {
+      const { status, details } = answer;
+      const result = status === 0 ? decodeCommandAnswer(name, answer.body, this.version) : null;
+      answered(at, status, result, details);
+    });
+  }
+
+  /** Says something that is not answered, such as DEVICE_RESULT; false: there is no master to hear it now. */
+  tell<C extends ControlCode>(code: C, body: ControlBodies[C]): boolean {
+    if (this.state !== 'registered') return false;
+    sendFrame(this.links, this.link, encodeControl(code, 0, 0, body, this.version));
+    return true;
+  }
+
+  /** Takes a newer comb entry that a refusal carried. */
+  learn(poolKey: number, entry: Parameters<ClusterMap['withEntry']>[1]): boolean {
+    const next = this.map.withEntry(poolKey, entry);
+    const news = next !== this.map;
+    this.map = next;
+    return news;
+  }
+
+  private isUp(): boolean {
+    return this.state === 'registering' || this.state === 'registered';
+  }
+
+  private connect(nowUs: Micros): void {
+    const { addresses } = this.options;
+    const first = this.firstAddress % Math.max(1, addresses.length);
+    this.state = 'connecting';
+    // The shell bounds connecting and the handshake, and says linkDown.
+    this.stateDeadlineUs = Infinity;
+    this.link = this.links.newLink();
+    this.links.connect(this.link, {
+      role: 'mdm',
+      key: 0,
+      addresses: [...addresses.slice(first), ...addresses.slice(0, first)],
+      link: 0,
+      linkEpoch: Math.floor(nowUs / MICROS_PER_MS) >>> 0,
+    });
+  }
+
+  private register(nowUs: Micros): void {
+    this.parts = [];
+    const registration = this.host.registration();
+    if (registration === null) {
+      this.enter(nowUs, null);
+      return;
+    }
+    this.stateDeadlineUs = nowUs + this.options.requestTimeoutMs * MICROS_PER_MS;
+    const frame = encodeControl(
+      registration.code,
+      REGISTRATION_TAG,
+      0,
+      registration.body,
+      this.version,
+    );
+    sendFrame(this.links, this.link, frame);
+  }
+
+  private enter(nowUs: Micros, reply: ControlMessage | null): void {
+    if (this.everRegistered) MARKS.reconnected.hits++;
+    this.everRegistered = true;
+    this.state = 'registered';
+    this.stateDeadlineUs = Infinity;
+    this.attempts = 0;
+    if (this.options.heartbeatMs > 0) this.heartbeatDueUs = nowUs;
+    this.host.registered(nowUs, reply);
+    this.flush();
+  }
+
+  private flush(): void {
+    if (this.state !== 'registered') return;
+    for (const frame of this.requests.unsent()) sendFrame(this.links, this.link, frame);
+  }
+
+  private submit(
+    nowUs: Micros,
+    frame: Uint8Array,
+    repeatable: boolean,
+    timeoutMs: number,
+    answered: Answered,
+  ): void {
+    this.requests.add(frame, repeatable, nowUs + timeoutMs * MICROS_PER_MS, answered);
+    this.flush();
+  }
+
+  private beat(nowUs: Micros): void {
+    this.heartbeatDueUs = nowUs + this.options.heartbeatMs * MICROS_PER_MS;
+    const body = this.host.heartbeat(nowUs);
+    if (body !== null)
+      sendFrame(
+        this.links,
+        this.link,
+        encodeControl(MSG.HEARTBEAT, HEARTBEAT_TAG, 0, body, this.version),
+      );
+  }
+
+  private received(
+    nowUs: Micros,
+    code: number,
+    status: number,
+    tag: number,
+    body: () => Uint8Array,
+  ): void {
+    if (this.state === 'registering' && tag === REGISTRATION_TAG) {
+      this.registrationAnswered(nowUs, code, status, body());
+      return;
+    }
+    if (tag === HEARTBEAT_TAG) {
+      if (status !== 0) this.drop(nowUs, `heartbeat refused: ${errorText(status)}`);
+      return;
+    }
+    if (tag !== 0) {
+      this.answered(nowUs, code, status, tag, body());
+      return;
+    }
+    if (!isControlCode(code)) return;
+    const message = decodeControl(code, body(), this.version);
+    if (message.code === MSG.MAP_UPDATE) this.mapPart(nowUs, message.body);
+    else this.host.pushed(nowUs, message);
+  }
+
+  private registrationAnswered(
+    nowUs: Micros,
+    code: number,
+    status: number,
+    body: Uint8Array,
+  ): void {
+    const message = decodeControl(code, body, this.version);
+    if (status === 0) {
+      this.enter(nowUs, message);
+      return;
+    }
+    const details = message.code === MSG.ERROR_REPLY ? message.body.details : [];
+    if (status === ERR.NOT_MASTER) {
+      MARKS.notMaster.hits++;
+      this.firstAddress++;
+    } else this.host.refused(nowUs, status, details);
+    this.drop(nowUs, `registration refused: ${errorText(status, details)}`);
+  }
+
+  private answered(
+    nowUs: Micros,
+    code: number,
+    status: number,
+    tag: number,
+    body: Uint8Array,
+  ): void {
+    const details =
+      code === MSG.ERROR_REPLY ? decodeBody(MSG.ERROR_REPLY, body, this.version).details : [];
+    const answer: Answer = { status, details, code, body };
+    this.requests.settle(nowUs, tag, answer);
+    if (status !== ERR.NOT_MASTER) return;
+    MARKS.notMaster.hits++;
+    this.firstAddress++;
+    this.drop(nowUs, 'the MDM is not the master');
+  }
+
+  private mapPart(nowUs: Micros, part: MapUpdate): void {
+    if (part.term < this.map.term) {
+      MARKS.staleTerm.hits++;
+      this.drop(nowUs, 'the MDM has an older term than one heard before');
+      return;
+    }
+    if (this.parts.length >= UPDATE_PARTS_MAX)
+      throw new ProtocolError('MAP_UPDATE', `must have at most ${UPDATE_PARTS_MAX} parts`);
+    this.parts.push(part);
+    if (!part.last) return;
+    const parts = this.parts;
+    this.parts = [];
+    this.map = this.map.apply(parts);
+    this.host.mapChanged(nowUs, this.map, parts);
+  }
+
+  /** Ends the link on our own account. */
+  private drop(nowUs: Micros, reason: string): void {
+    if (this.state === 'stopped' || this.state === 'waiting') return;
+    this.links.close(this.link);
+    this.lost(nowUs, reason);
+  }
+
+  private lost(nowUs: Micros, reason: string): void {
+    const wasRegistered = this.state === 'registered';
+    this.link = -1;
+    this.parts = [];
+    this.state = 'waiting';
+    this.heartbeatDueUs = Infinity;
+    this.stateDeadlineUs = nowUs + this.retryPauseUs();
+    this.requests.linkLost(nowUs);
+    if (wasRegistered) this.host.disconnected(nowUs, reason);
+    this.log.event(wasRegistered ? 'warn' : 'debug', 'mdm-client.lost', { reason });
+  }
+
+  private retryPauseUs(): Micros {
+    const { retryMsMin, retryMsMax } = this.options;
+    const pauseMs = Math.min(retryMsMax, retryMsMin * 2 ** Math.min(this.attempts, 16));
+    this.attempts++;
+    // Between half and all of the pause, so that many clients do not come together.
+    const halfUs = Math.floor((pauseMs * MICROS_PER_MS) / 2);
+    return halfUs + this.prng.below(halfUs + 1);
+  }
+}
+
+/** Tags of the session's own requests; those of its users never reach them in a life of a process. */
+const REGISTRATION_TAG = 0xffffffff;
+const HEARTBEAT_TAG = 0xfffffffe;
