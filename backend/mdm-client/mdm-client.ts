@@ -171,14 +171,7 @@ export class MdmClient {
   }
 
   /** Always takes the frame. */
-  frame(
-    nowUs: Micros,
-    link: LinkId,
-    bytes: Uint8Array,
-    view: DataView,
-    at: number,
-    _bodyBytes: number,
-  ): boolean {
+  frame(nowUs: Micros, link: LinkId, bytes: Uint8Array, view: DataView, at: number): boolean {
     if (link !== this.link) return true;
     try {
       this.received(nowUs, getCode(view, at), getStatus(view, at), getTag(view, at), () =>
