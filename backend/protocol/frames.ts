@@ -120,7 +120,12 @@ export function checksumBytes(view: DataView, at: number): number {
   return 4 * blocksTouched(getOffsetSectors(view, at), getLengthSectors(view, at));
 }
 
-const CARRIES_BLOCKS: ReadonlySet<number> = new Set([MSG.WRITE, MSG.READ_REPLY]);
+const CARRIES_BLOCKS: ReadonlySet<number> = new Set([
+  MSG.WRITE,
+  MSG.READ_REPLY,
+  MSG.PEER_WRITE,
+  MSG.PEER_READ_REPLY,
+]);
 
 /** Length of what the body checksum of this frame covers. */
 function coveredBytes(view: DataView, at: number): number {

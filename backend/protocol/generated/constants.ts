@@ -70,6 +70,22 @@ export const MSG = {
   FLUSH: 0x0406,
   FLUSH_REPLY: 0x0407,
   OPS_SETTLED: 0x0408,
+  PEER_WRITE: 0x0411,
+  PEER_ZERO: 0x0412,
+  PEER_FLUSH: 0x0413,
+  PEER_ACK: 0x0414,
+  PEER_REFUSED: 0x0415,
+  SETTLED: 0x0416,
+  PEER_READ: 0x0417,
+  PEER_READ_REPLY: 0x0418,
+  LEASE_REQUEST: 0x0421,
+  LEASE_GRANT: 0x0422,
+  LEASE_RELEASE: 0x0423,
+  PEER_ENTRIES: 0x0424,
+  PEER_JOIN: 0x0431,
+  PEER_JOINED: 0x0432,
+  PEER_ACTIVE: 0x0433,
+  PEER_OPS: 0x0434,
 } as const;
 
 /** Codes of commands. */
@@ -148,6 +164,22 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x0406, 'FLUSH'],
   [0x0407, 'FLUSH_REPLY'],
   [0x0408, 'OPS_SETTLED'],
+  [0x0411, 'PEER_WRITE'],
+  [0x0412, 'PEER_ZERO'],
+  [0x0413, 'PEER_FLUSH'],
+  [0x0414, 'PEER_ACK'],
+  [0x0415, 'PEER_REFUSED'],
+  [0x0416, 'SETTLED'],
+  [0x0417, 'PEER_READ'],
+  [0x0418, 'PEER_READ_REPLY'],
+  [0x0421, 'LEASE_REQUEST'],
+  [0x0422, 'LEASE_GRANT'],
+  [0x0423, 'LEASE_RELEASE'],
+  [0x0424, 'PEER_ENTRIES'],
+  [0x0431, 'PEER_JOIN'],
+  [0x0432, 'PEER_JOINED'],
+  [0x0433, 'PEER_ACTIVE'],
+  [0x0434, 'PEER_OPS'],
   [0x1001, 'ADD_PROTECTION_DOMAIN'],
   [0x1002, 'REMOVE_PROTECTION_DOMAIN'],
   [0x1003, 'RENAME_PROTECTION_DOMAIN'],
@@ -263,7 +295,7 @@ export const COMMAND_BY_CODE: ReadonlyMap<number, keyof T.CommandParams> = new M
 ]);
 
 /** Messages whose header is a data header and whose body is raw. */
-export const DATA_CODES: readonly number[] = [0x0401, 0x0402, 0x0403, 0x0404, 0x0405, 0x0406, 0x0407, 0x0408];
+export const DATA_CODES: readonly number[] = [0x0401, 0x0402, 0x0403, 0x0404, 0x0405, 0x0406, 0x0407, 0x0408, 0x0411, 0x0412, 0x0414, 0x0415, 0x0416, 0x0417, 0x0418];
 
 /** Codes of errors; 0 is success. */
 export const ERR = {
@@ -374,6 +406,7 @@ export const LIMIT = {
   domainsMax: 256,
   poolsMax: 1024,
   usersMax: 256,
+  combOpsMax: 4096,
   queryItemsMax: 1000,
   countersMax: 512,
   clientInFlightMax: 1024,
@@ -387,6 +420,7 @@ export const FLAG = {
   fua: 1,
   discard: 2,
   retry: 4,
+  copied: 8,
 } as const;
 
 export const ROLE_CODES: ReadonlyMap<T.Role, number> = new Map<T.Role, number>([['mdm', 1], ['sds', 2], ['sdsData', 3], ['sdc', 4], ['admin', 5], ['lia', 6]]);

@@ -2,7 +2,7 @@
 
 import type { Reader, Writer } from '../wire.js';
 import { DEVICE_TASK_CODES, DEVICE_TASK_WORDS, OBJECT_TYPE_CODES, OBJECT_TYPE_WORDS, ROLE_CODES, ROLE_WORDS } from './constants.js';
-import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeUsage, encodeVolumeUsage } from './struct-codecs.js';
+import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeBlockRange, encodeBlockRange, decodeCombAt, encodeCombAt, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombEntry, encodeCombEntry, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeGeneration, encodeGeneration, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeOpId, encodeOpId, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeUsage, encodeVolumeUsage } from './struct-codecs.js';
 import type * as T from './types.js';
 
 type Role = T.Role;
@@ -33,6 +33,9 @@ type ApprovedSdc = T.ApprovedSdc;
 type Generation = T.Generation;
 type CombMember = T.CombMember;
 type CombEntry = T.CombEntry;
+type CombAt = T.CombAt;
+type BlockRange = T.BlockRange;
+type OpId = T.OpId;
 type CombPage = T.CombPage;
 type MapPool = T.MapPool;
 type MapCombs = T.MapCombs;
@@ -1060,6 +1063,211 @@ export function decodeErrorReplyBody(r: Reader, version: number): T.ErrorReplyBo
   return { details: detailsField };
 }
 
+export function encodePeerFlushBody(_w: Writer, _v: T.PeerFlushBody, _version: number): void {
+
+}
+
+export function decodePeerFlushBody(_r: Reader, _version: number): T.PeerFlushBody {
+  return {};
+}
+
+export function encodeLeaseRequestBody(w: Writer, v: T.LeaseRequestBody, _version: number): void {
+  w.u32('number', v.number, 0, 4294967295);
+  w.u32('combs', v.combs, 0, 4294967295);
+  w.u32('digestLow', v.digestLow, 0, 4294967295);
+  w.u32('digestHigh', v.digestHigh, 0, 4294967295);
+}
+
+export function decodeLeaseRequestBody(r: Reader, _version: number): T.LeaseRequestBody {
+  const numberField = r.u32('number', 0, 4294967295);
+  const combsField = r.u32('combs', 0, 4294967295);
+  const digestLowField = r.u32('digestLow', 0, 4294967295);
+  const digestHighField = r.u32('digestHigh', 0, 4294967295);
+  return { number: numberField, combs: combsField, digestLow: digestLowField, digestHigh: digestHighField };
+}
+
+export function encodeLeaseGrantBody(w: Writer, v: T.LeaseGrantBody, _version: number): void {
+  w.u32('number', v.number, 0, 4294967295);
+  w.u32('leaseMs', v.leaseMs, 0, 4294967295);
+}
+
+export function decodeLeaseGrantBody(r: Reader, _version: number): T.LeaseGrantBody {
+  const numberField = r.u32('number', 0, 4294967295);
+  const leaseMsField = r.u32('leaseMs', 0, 4294967295);
+  return { number: numberField, leaseMs: leaseMsField };
+}
+
+export function encodeLeaseReleaseBody(w: Writer, v: T.LeaseReleaseBody, version: number): void {
+  w.count('combs', v.combs, 256);
+  w.enter('combs');
+  v.combs.forEach((item0, index0) => {
+    w.item(index0);
+    encodeCombAt(w, item0, version);
+  });
+  w.leave();
+}
+
+export function decodeLeaseReleaseBody(r: Reader, version: number): T.LeaseReleaseBody {
+  let combsField: readonly CombAt[];
+  {
+    const count0 = r.count('combs', 256, 12);
+    r.enter('combs');
+    const items0: CombAt[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeCombAt(r, version));
+    }
+    r.leave();
+    combsField = items0;
+  }
+  return { combs: combsField };
+}
+
+export function encodePeerEntriesBody(w: Writer, v: T.PeerEntriesBody, version: number): void {
+  w.bool('wanted', v.wanted);
+  w.bool('last', v.last);
+  w.count('entries', v.entries, 256);
+  w.enter('entries');
+  v.entries.forEach((item0, index0) => {
+    w.item(index0);
+    encodeCombEntry(w, item0, version);
+  });
+  w.leave();
+}
+
+export function decodePeerEntriesBody(r: Reader, version: number): T.PeerEntriesBody {
+  const wantedField = r.bool('wanted');
+  const lastField = r.bool('last');
+  let entriesField: readonly CombEntry[];
+  {
+    const count0 = r.count('entries', 256, 19);
+    r.enter('entries');
+    const items0: CombEntry[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeCombEntry(r, version));
+    }
+    r.leave();
+    entriesField = items0;
+  }
+  return { wanted: wantedField, last: lastField, entries: entriesField };
+}
+
+export function encodePeerJoinBody(w: Writer, v: T.PeerJoinBody, version: number): void {
+  w.enter('entry');
+  encodeCombEntry(w, v.entry, version);
+  w.leave();
+}
+
+export function decodePeerJoinBody(r: Reader, version: number): T.PeerJoinBody {
+  let entryField: CombEntry;
+  {
+    r.enter('entry');
+    entryField = decodeCombEntry(r, version);
+    r.leave();
+  }
+  return { entry: entryField };
+}
+
+export function encodePeerJoinedBody(w: Writer, v: T.PeerJoinedBody, version: number): void {
+  w.enter('comb');
+  encodeCombAt(w, v.comb, version);
+  w.leave();
+  w.enter('inSyncUntil');
+  encodeGeneration(w, v.inSyncUntil, version);
+  w.leave();
+  w.bool('more', v.more);
+  w.count('ranges', v.ranges, 1000);
+  w.enter('ranges');
+  v.ranges.forEach((item0, index0) => {
+    w.item(index0);
+    encodeBlockRange(w, item0, version);
+  });
+  w.leave();
+}
+
+export function decodePeerJoinedBody(r: Reader, version: number): T.PeerJoinedBody {
+  let combField: CombAt;
+  {
+    r.enter('comb');
+    combField = decodeCombAt(r, version);
+    r.leave();
+  }
+  let inSyncUntilField: Generation;
+  {
+    r.enter('inSyncUntil');
+    inSyncUntilField = decodeGeneration(r, version);
+    r.leave();
+  }
+  const moreField = r.bool('more');
+  let rangesField: readonly BlockRange[];
+  {
+    const count0 = r.count('ranges', 1000, 16);
+    r.enter('ranges');
+    const items0: BlockRange[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeBlockRange(r, version));
+    }
+    r.leave();
+    rangesField = items0;
+  }
+  return { comb: combField, inSyncUntil: inSyncUntilField, more: moreField, ranges: rangesField };
+}
+
+export function encodePeerActiveBody(w: Writer, v: T.PeerActiveBody, version: number): void {
+  w.enter('comb');
+  encodeCombAt(w, v.comb, version);
+  w.leave();
+}
+
+export function decodePeerActiveBody(r: Reader, version: number): T.PeerActiveBody {
+  let combField: CombAt;
+  {
+    r.enter('comb');
+    combField = decodeCombAt(r, version);
+    r.leave();
+  }
+  return { comb: combField };
+}
+
+export function encodePeerOpsBody(w: Writer, v: T.PeerOpsBody, version: number): void {
+  w.enter('comb');
+  encodeCombAt(w, v.comb, version);
+  w.leave();
+  w.bool('first', v.first);
+  w.count('ops', v.ops, 4096);
+  w.enter('ops');
+  v.ops.forEach((item0, index0) => {
+    w.item(index0);
+    encodeOpId(w, item0, version);
+  });
+  w.leave();
+}
+
+export function decodePeerOpsBody(r: Reader, version: number): T.PeerOpsBody {
+  let combField: CombAt;
+  {
+    r.enter('comb');
+    combField = decodeCombAt(r, version);
+    r.leave();
+  }
+  const firstField = r.bool('first');
+  let opsField: readonly OpId[];
+  {
+    const count0 = r.count('ops', 4096, 10);
+    r.enter('ops');
+    const items0: OpId[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeOpId(r, version));
+    }
+    r.leave();
+    opsField = items0;
+  }
+  return { comb: combField, first: firstField, ops: opsField };
+}
+
 export const CONTROL_CODECS: {
   readonly [K in keyof T.ControlBodies]: {
     readonly name: string;
@@ -1093,4 +1301,13 @@ export const CONTROL_CODECS: {
   0x0305: { name: 'CLUSTER_QUERY', encode: encodeClusterQueryBody, decode: decodeClusterQueryBody },
   0x0306: { name: 'CLUSTER_QUERY_REPLY', encode: encodeClusterQueryReplyBody, decode: decodeClusterQueryReplyBody },
   0x03ff: { name: 'ERROR_REPLY', encode: encodeErrorReplyBody, decode: decodeErrorReplyBody },
+  0x0413: { name: 'PEER_FLUSH', encode: encodePeerFlushBody, decode: decodePeerFlushBody },
+  0x0421: { name: 'LEASE_REQUEST', encode: encodeLeaseRequestBody, decode: decodeLeaseRequestBody },
+  0x0422: { name: 'LEASE_GRANT', encode: encodeLeaseGrantBody, decode: decodeLeaseGrantBody },
+  0x0423: { name: 'LEASE_RELEASE', encode: encodeLeaseReleaseBody, decode: decodeLeaseReleaseBody },
+  0x0424: { name: 'PEER_ENTRIES', encode: encodePeerEntriesBody, decode: decodePeerEntriesBody },
+  0x0431: { name: 'PEER_JOIN', encode: encodePeerJoinBody, decode: decodePeerJoinBody },
+  0x0432: { name: 'PEER_JOINED', encode: encodePeerJoinedBody, decode: decodePeerJoinedBody },
+  0x0433: { name: 'PEER_ACTIVE', encode: encodePeerActiveBody, decode: decodePeerActiveBody },
+  0x0434: { name: 'PEER_OPS', encode: encodePeerOpsBody, decode: decodePeerOpsBody },
 };

@@ -32,6 +32,9 @@ type ApprovedSdc = T.ApprovedSdc;
 type Generation = T.Generation;
 type CombMember = T.CombMember;
 type CombEntry = T.CombEntry;
+type CombAt = T.CombAt;
+type BlockRange = T.BlockRange;
+type OpId = T.OpId;
 type CombPage = T.CombPage;
 type MapPool = T.MapPool;
 type MapCombs = T.MapCombs;
@@ -390,6 +393,54 @@ export function decodeCombEntry(r: Reader, version: number): CombEntry {
   const inSyncMaskField = r.u8('inSyncMask', 1, 15);
   const targetMaskField = r.u8('targetMask', 0, 15);
   return { index: indexField, generation: generationField, members: membersField, primary: primaryField, inSyncMask: inSyncMaskField, targetMask: targetMaskField };
+}
+
+export function encodeCombAt(w: Writer, v: CombAt, version: number): void {
+  w.u32('index', v.index, 0, 1048575);
+  w.enter('generation');
+  encodeGeneration(w, v.generation, version);
+  w.leave();
+}
+
+export function decodeCombAt(r: Reader, version: number): CombAt {
+  const indexField = r.u32('index', 0, 1048575);
+  let generationField: Generation;
+  {
+    r.enter('generation');
+    generationField = decodeGeneration(r, version);
+    r.leave();
+  }
+  return { index: indexField, generation: generationField };
+}
+
+export function encodeBlockRange(w: Writer, v: BlockRange, _version: number): void {
+  w.u32('volumeKey', v.volumeKey, 0, 4294967295);
+  w.u32('vtreeKey', v.vtreeKey, 0, 4294967295);
+  w.u32('chunkIndex', v.chunkIndex, 0, 4294967295);
+  w.u16('firstBlock', v.firstBlock, 0, 65535);
+  w.u16('blockCount', v.blockCount, 1, 65535);
+}
+
+export function decodeBlockRange(r: Reader, _version: number): BlockRange {
+  const volumeKeyField = r.u32('volumeKey', 0, 4294967295);
+  const vtreeKeyField = r.u32('vtreeKey', 0, 4294967295);
+  const chunkIndexField = r.u32('chunkIndex', 0, 4294967295);
+  const firstBlockField = r.u16('firstBlock', 0, 65535);
+  const blockCountField = r.u16('blockCount', 1, 65535);
+  return { volumeKey: volumeKeyField, vtreeKey: vtreeKeyField, chunkIndex: chunkIndexField, firstBlock: firstBlockField, blockCount: blockCountField };
+}
+
+export function encodeOpId(w: Writer, v: OpId, _version: number): void {
+  w.u32('run', v.run, 0, 4294967295);
+  w.u32('opLow', v.opLow, 0, 4294967295);
+  w.u16('opHigh', v.opHigh, 0, 65535);
+}
+
+export function decodeOpId(r: Reader, _version: number): OpId {
+  const runField = r.u32('run', 0, 4294967295);
+  const opLowField = r.u32('opLow', 0, 4294967295);
+  const opHighField = r.u16('opHigh', 0, 65535);
+  return { run: runField, opLow: opLowField, opHigh: opHighField };
 }
 
 export function encodeCombPage(w: Writer, v: CombPage, version: number): void {
@@ -757,6 +808,9 @@ export const STRUCT_CODECS: {
   Generation: { name: 'Generation', encode: encodeGeneration, decode: decodeGeneration },
   CombMember: { name: 'CombMember', encode: encodeCombMember, decode: decodeCombMember },
   CombEntry: { name: 'CombEntry', encode: encodeCombEntry, decode: decodeCombEntry },
+  CombAt: { name: 'CombAt', encode: encodeCombAt, decode: decodeCombAt },
+  BlockRange: { name: 'BlockRange', encode: encodeBlockRange, decode: decodeBlockRange },
+  OpId: { name: 'OpId', encode: encodeOpId, decode: decodeOpId },
   CombPage: { name: 'CombPage', encode: encodeCombPage, decode: decodeCombPage },
   MapPool: { name: 'MapPool', encode: encodeMapPool, decode: decodeMapPool },
   MapCombs: { name: 'MapCombs', encode: encodeMapCombs, decode: decodeMapCombs },

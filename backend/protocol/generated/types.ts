@@ -281,6 +281,38 @@ export interface CombEntry {
   readonly targetMask: number;
 }
 
+/** A comb as of one of its entries. */
+export interface CombAt {
+  /** comb number in its pool */
+  readonly index: number;
+  /** of the entry */
+  readonly generation: Generation;
+}
+
+/** Blocks of one chunk. */
+export interface BlockRange {
+  /** volume */
+  readonly volumeKey: number;
+  /** V-tree */
+  readonly vtreeKey: number;
+  /** chunk of the volume */
+  readonly chunkIndex: number;
+  /** in the chunk */
+  readonly firstBlock: number;
+  /** at least one */
+  readonly blockCount: number;
+}
+
+/** Operation of a client (C10). */
+export interface OpId {
+  /** client run */
+  readonly run: number;
+  /** low 32 bits */
+  readonly opLow: number;
+  /** high 16 bits */
+  readonly opHigh: number;
+}
+
 /** A run of combs as the store keeps them. */
 export interface CombPage {
   /** storage pool */
@@ -486,6 +518,9 @@ export interface StructTypes {
   readonly Generation: Generation;
   readonly CombMember: CombMember;
   readonly CombEntry: CombEntry;
+  readonly CombAt: CombAt;
+  readonly BlockRange: BlockRange;
+  readonly OpId: OpId;
   readonly CombPage: CombPage;
   readonly MapPool: MapPool;
   readonly MapCombs: MapCombs;
@@ -822,6 +857,78 @@ export interface ErrorReplyBody {
   readonly details: readonly ErrorDetail[];
 }
 
+/** Make everything that was forwarded so far durable, soon. */
+export interface PeerFlushBody {
+}
+
+/** Asks the receiver not to take part in any change of primary of the combs whose primary is the sender and in which the receiver is a member, for the time of a lease from the sending of this request. */
+export interface LeaseRequestBody {
+  /** returned in the grant */
+  readonly number: number;
+  /** how many combs these are by the entries of the sender */
+  readonly combs: number;
+  /** sum of a hash of comb and generation over them, modulo 2^32 */
+  readonly digestLow: number;
+  /** the same of another hash */
+  readonly digestHigh: number;
+}
+
+/** Granted, or the status says why not. */
+export interface LeaseGrantBody {
+  /** of the request */
+  readonly number: number;
+  /** length, from the sending of the request */
+  readonly leaseMs: number;
+}
+
+/** The sender is no longer primary of these combs and serves no read of them any more. */
+export interface LeaseReleaseBody {
+  /** with the generation by which it knows */
+  readonly combs: readonly CombAt[];
+}
+
+/** Committed entries that the receiver may lack. */
+export interface PeerEntriesBody {
+  /** send back those entries that are newer at the receiver, or missing here */
+  readonly wanted: boolean;
+  /** no further part belongs to this list */
+  readonly last: boolean;
+  /** in any order */
+  readonly entries: readonly CombEntry[];
+}
+
+/** The primary opens a comb on this link; whatever it forwards for the comb afterwards is under this entry. An answerer with a newer entry sends that in PEER_ENTRIES instead. */
+export interface PeerJoinBody {
+  /** committed */
+  readonly entry: CombEntry;
+}
+
+/** The member goes by the entry from now on. Several parts where the list is long. */
+export interface PeerJoinedBody {
+  /** the entry that was joined */
+  readonly comb: CombAt;
+  /** of the last entry under which it was in sync; 0, 0: never */
+  readonly inSyncUntil: Generation;
+  /** further parts follow */
+  readonly more: boolean;
+  /** a member in sync: its unsettled ranges; a target: the chunks that it changed since it left */
+  readonly ranges: readonly BlockRange[];
+}
+
+/** What was unsettled in the comb before is equal on all in-sync members when everything up to this tag is durable. */
+export interface PeerActiveBody {
+  readonly comb: CombAt;
+}
+
+/** Operations of clients that the sender knows to be applied in the comb and that may be asked again (C10). */
+export interface PeerOpsBody {
+  readonly comb: CombAt;
+  /** forget what is known of the comb before */
+  readonly first: boolean;
+  /** operations */
+  readonly ops: readonly OpId[];
+}
+
 /** Bodies of control messages by code. */
 export interface ControlBodies {
   readonly 0x0101: HelloBody;
@@ -850,6 +957,15 @@ export interface ControlBodies {
   readonly 0x0305: ClusterQueryBody;
   readonly 0x0306: ClusterQueryReplyBody;
   readonly 0x03ff: ErrorReplyBody;
+  readonly 0x0413: PeerFlushBody;
+  readonly 0x0421: LeaseRequestBody;
+  readonly 0x0422: LeaseGrantBody;
+  readonly 0x0423: LeaseReleaseBody;
+  readonly 0x0424: PeerEntriesBody;
+  readonly 0x0431: PeerJoinBody;
+  readonly 0x0432: PeerJoinedBody;
+  readonly 0x0433: PeerActiveBody;
+  readonly 0x0434: PeerOpsBody;
 }
 
 /** New protection domain, active. */

@@ -60,6 +60,10 @@ export const DATA_FLAGS = {
   fua: { bit: 0, about: 'acknowledge only from media, whatever the durability mode' },
   discard: { bit: 1, about: 'ZERO: space may be given back' },
   retry: { bit: 2, about: 'this operation was sent before' },
+  copied: {
+    bit: 3,
+    about: 'PEER_WRITE, PEER_ZERO: content of the sender, not an operation of a client',
+  },
 } as const;
 
 export interface MessageRow {
@@ -443,6 +447,114 @@ export const MESSAGES = {
   OPS_SETTLED: data(
     0x0408,
     'From a client, from time to time: it awaits no answer for any operation below opLow/opHigh; ids below it may be forgotten (C10).',
+  ),
+
+  // 0x041x: primary and member. The tags of PEER_WRITE, PEER_ZERO, PEER_FLUSH, PEER_JOIN, PEER_OPS and PEER_ACTIVE number
+  // what the sender forwarded on this link: 1, 2, 3 ..., modulo 2^32.
+  PEER_WRITE: data(
+    0x0411,
+    'Write whole blocks. Body: one CRC per block, the bytes, then u32 vtreeKey. authority: run number of the client, 0: none.',
+  ),
+  PEER_ZERO: data(
+    0x0412,
+    'Write zeroes to whole blocks, or discard them (DATA_FLAGS). Body: u32 vtreeKey.',
+  ),
+  PEER_FLUSH: control(0x0413, 'Make everything that was forwarded so far durable, soon.', []),
+  PEER_ACK: data(
+    0x0414,
+    'The member holds everything forwarded up to and including tag durably, and up to opLow so that it survives the end of its process. authority: blocks it still has room for (C12). No body.',
+  ),
+  PEER_REFUSED: data(
+    0x0415,
+    'The member did not apply what was forwarded under this tag; sent before any PEER_ACK that covers it. Body: the newer CombEntry, or nothing.',
+  ),
+  SETTLED: data(
+    0x0416,
+    'Everything forwarded up to and including tag is durable on every in-sync member. No body.',
+  ),
+  PEER_READ: data(
+    0x0417,
+    'A primary asks an in-sync member for whole blocks that do not verify at its own (C9). Body: u32 vtreeKey.',
+    'PEER_READ_REPLY',
+  ),
+  PEER_READ_REPLY: data(
+    0x0418,
+    'As READ_REPLY: CRCs, then bytes; bodyBytes 0: all zero. The status says why not.',
+  ),
+
+  // 0x042x: leases between two devices, and the entries that they go by (C5).
+  LEASE_REQUEST: control(
+    0x0421,
+    'Asks the receiver not to take part in any change of primary of the combs whose primary is the sender and in which the receiver is a member, for the time of a lease from the sending of this request.',
+    [
+      u32('number', 'returned in the grant'),
+      u32('combs', 'how many combs these are by the entries of the sender'),
+      u32('digestLow', 'sum of a hash of comb and generation over them, modulo 2^32'),
+      u32('digestHigh', 'the same of another hash'),
+    ],
+    'LEASE_GRANT',
+  ),
+  LEASE_GRANT: control(0x0422, 'Granted, or the status says why not.', [
+    u32('number', 'of the request'),
+    u32('leaseMs', 'length, from the sending of the request'),
+  ]),
+  LEASE_RELEASE: control(
+    0x0423,
+    'The sender is no longer primary of these combs and serves no read of them any more.',
+    [
+      list(
+        'combs',
+        struct('comb', 'CombAt', ''),
+        LIMITS.combsPerPage.value,
+        'with the generation by which it knows',
+      ),
+    ],
+  ),
+  PEER_ENTRIES: control(0x0424, 'Committed entries that the receiver may lack.', [
+    bool('wanted', 'send back those entries that are newer at the receiver, or missing here'),
+    bool('last', 'no further part belongs to this list'),
+    list('entries', struct('entry', 'CombEntry', ''), LIMITS.combsPerPage.value, 'in any order'),
+  ]),
+
+  // 0x043x: peering of one comb between its primary and another member.
+  PEER_JOIN: control(
+    0x0431,
+    'The primary opens a comb on this link; whatever it forwards for the comb afterwards is under this entry. An answerer with a newer entry sends that in PEER_ENTRIES instead.',
+    [struct('entry', 'CombEntry', 'committed')],
+    'PEER_JOINED',
+  ),
+  PEER_JOINED: control(
+    0x0432,
+    'The member goes by the entry from now on. Several parts where the list is long.',
+    [
+      struct('comb', 'CombAt', 'the entry that was joined'),
+      struct(
+        'inSyncUntil',
+        'Generation',
+        'of the last entry under which it was in sync; 0, 0: never',
+      ),
+      bool('more', 'further parts follow'),
+      list(
+        'ranges',
+        struct('range', 'BlockRange', ''),
+        LIMITS.queryItemsMax.value,
+        'a member in sync: its unsettled ranges; a target: the chunks that it changed since it left',
+      ),
+    ],
+  ),
+  PEER_ACTIVE: control(
+    0x0433,
+    'What was unsettled in the comb before is equal on all in-sync members when everything up to this tag is durable.',
+    [struct('comb', 'CombAt', '')],
+  ),
+  PEER_OPS: control(
+    0x0434,
+    'Operations of clients that the sender knows to be applied in the comb and that may be asked again (C10).',
+    [
+      struct('comb', 'CombAt', ''),
+      bool('first', 'forget what is known of the comb before'),
+      list('ops', struct('op', 'OpId', ''), LIMITS.combOpsMax.value, 'operations'),
+    ],
   ),
 } as const satisfies Record<string, MessageRow>;
 

@@ -194,6 +194,27 @@ export const STRUCTS = {
       u8('targetMask', 'bit i: members[i] is being filled; disjoint from inSyncMask', { max: 15 }),
     ],
   },
+  CombAt: {
+    about: 'A comb as of one of its entries.',
+    fields: [
+      u32('index', 'comb number in its pool', { max: (1 << LIMITS.combCountLog2Max.value) - 1 }),
+      struct('generation', 'Generation', 'of the entry'),
+    ],
+  },
+  BlockRange: {
+    about: 'Blocks of one chunk.',
+    fields: [
+      u32('volumeKey', 'volume'),
+      u32('vtreeKey', 'V-tree'),
+      u32('chunkIndex', 'chunk of the volume'),
+      u16('firstBlock', 'in the chunk'),
+      u16('blockCount', 'at least one', { min: 1 }),
+    ],
+  },
+  OpId: {
+    about: 'Operation of a client (C10).',
+    fields: [u32('run', 'client run'), u32('opLow', 'low 32 bits'), u16('opHigh', 'high 16 bits')],
+  },
   CombPage: {
     about: 'A run of combs as the store keeps them.',
     fields: [

@@ -60,6 +60,13 @@ export interface ChunkInfo {
   readonly stampNumber: number;
 }
 
+/** An operation of a client (C10). */
+export interface OpRef {
+  readonly run: number;
+  readonly opLow: number;
+  readonly opHigh: number;
+}
+
 export interface StoreIdentity {
   readonly systemId: string;
   readonly deviceKey: number;
@@ -147,7 +154,10 @@ export interface Store {
   /** Entries as recovered or saved. */
   entries(): Iterable<SavedEntry>;
 
-  /** Chunks of a comb that were stamped after the generation; (0, 0): all. In a stable order. */
+  /**
+   * Chunks of a comb that were stamped after the generation; (0, 0): all. In a stable order. A chunk that was written and
+   * then discarded as a whole is still listed with its stamp: another copy may lack the discard (C6).
+   */
   chunksStampedAfter(comb: number, epoch: number, number: number): Iterable<ChunkInfo>;
   /** Records that are not settled, of one comb. */
   unsettledRanges(comb: number): Iterable<UnsettledRange>;
@@ -155,6 +165,15 @@ export interface Store {
   restampUnsettled(comb: number, epoch: number, number: number): number;
   /** The operation is known to have been applied here (records of the log, also from before a restart). */
   knowsOp(run: number, opLow: number, opHigh: number): boolean;
+  /** Operations of one comb that are known here, in a stable order. */
+  knownOps(comb: number): Iterable<OpRef>;
+  /**
+   * Forgets all operations of a comb that are known so far, for good, also after a restart: what they changed may be
+   * overwritten by another copy's content. Returns the LSN of a record that says so.
+   */
+  forgetOps(comb: number): number;
+  /** Notes an operation that another copy applied; `blockCount` of the context is not used. Returns the LSN. */
+  noteOp(context: WriteContext): number;
 
   /** Frees all chunks of a volume that a committed tombstone names. */
   freeVolume(volumeKey: number): void;
