@@ -32,7 +32,7 @@ import type {
 import { ProtocolError } from '../protocol/wire.js';
 import { Requests } from './requests.js';
 import type { Answer, Answered } from './requests.js';
-import { sendFrame } from './send-frame.js';
+import { sendFrame } from '../protocol/send.js';
 
 const MARKS = {
   reconnected: mark('mdm-client: registered again after a lost link'),

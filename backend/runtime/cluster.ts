@@ -21,7 +21,7 @@ import type {
   System,
   User,
   Volume,
-  VolumeUsage,
+  VolumeStatus,
 } from '../protocol/generated/types.js';
 
 /** What a query of each type gives. */
@@ -45,7 +45,7 @@ export type StatusKind = 'sds' | 'device' | 'sdc' | 'volume';
 /** What has been seen of components, and how much volumes hold. */
 export interface StatusReport {
   readonly statuses: readonly RuntimeStatus[];
-  readonly volumes: readonly VolumeUsage[];
+  readonly volumes: readonly VolumeStatus[];
 }
 
 export interface Cluster {

@@ -456,8 +456,8 @@ export const USER_ROLE_WORDS: ReadonlyMap<number, T.UserRole> = new Map<number, 
 export const COMB_CHANGE_CODES: ReadonlyMap<T.CombChange, number> = new Map<T.CombChange, number>([['shrink', 1], ['admit', 2]]);
 export const COMB_CHANGE_WORDS: ReadonlyMap<number, T.CombChange> = new Map<number, T.CombChange>([[1, 'shrink'], [2, 'admit']]);
 
-export const OBJECT_TYPE_CODES: ReadonlyMap<T.ObjectType, number> = new Map<T.ObjectType, number>([['system', 1], ['protectionDomain', 2], ['storagePool', 3], ['faultSet', 4], ['sds', 5], ['device', 6], ['sdc', 7], ['volume', 8], ['mapping', 9], ['user', 10], ['combPage', 11], ['approvedSdc', 12]]);
-export const OBJECT_TYPE_WORDS: ReadonlyMap<number, T.ObjectType> = new Map<number, T.ObjectType>([[1, 'system'], [2, 'protectionDomain'], [3, 'storagePool'], [4, 'faultSet'], [5, 'sds'], [6, 'device'], [7, 'sdc'], [8, 'volume'], [9, 'mapping'], [10, 'user'], [11, 'combPage'], [12, 'approvedSdc']]);
+export const OBJECT_TYPE_CODES: ReadonlyMap<T.ObjectType, number> = new Map<T.ObjectType, number>([['system', 1], ['protectionDomain', 2], ['storagePool', 3], ['faultSet', 4], ['sds', 5], ['device', 6], ['sdc', 7], ['volume', 8], ['mapping', 9], ['user', 10], ['combPage', 11], ['approvedSdc', 12], ['tombstone', 13]]);
+export const OBJECT_TYPE_WORDS: ReadonlyMap<number, T.ObjectType> = new Map<number, T.ObjectType>([[1, 'system'], [2, 'protectionDomain'], [3, 'storagePool'], [4, 'faultSet'], [5, 'sds'], [6, 'device'], [7, 'sdc'], [8, 'volume'], [9, 'mapping'], [10, 'user'], [11, 'combPage'], [12, 'approvedSdc'], [13, 'tombstone']]);
 
 export const LIVENESS_CODES: ReadonlyMap<T.Liveness, number> = new Map<T.Liveness, number>([['connected', 1], ['disconnected', 2]]);
 export const LIVENESS_WORDS: ReadonlyMap<number, T.Liveness> = new Map<number, T.Liveness>([[1, 'connected'], [2, 'disconnected']]);

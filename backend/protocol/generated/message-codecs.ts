@@ -2,7 +2,7 @@
 
 import type { Reader, Writer } from '../wire.js';
 import { DEVICE_TASK_CODES, DEVICE_TASK_WORDS, OBJECT_TYPE_CODES, OBJECT_TYPE_WORDS, ROLE_CODES, ROLE_WORDS } from './constants.js';
-import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeBlockRange, encodeBlockRange, decodeCombAt, encodeCombAt, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombEntry, encodeCombEntry, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeGeneration, encodeGeneration, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeOpId, encodeOpId, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeUsage, encodeVolumeUsage } from './struct-codecs.js';
+import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeBlockRange, encodeBlockRange, decodeCombAt, encodeCombAt, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombEntry, encodeCombEntry, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeGeneration, encodeGeneration, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeOpId, encodeOpId, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeStatus, encodeVolumeStatus, decodeVolumeUsage, encodeVolumeUsage } from './struct-codecs.js';
 import type * as T from './types.js';
 
 type Role = T.Role;
@@ -28,6 +28,7 @@ type Device = T.Device;
 type Sdc = T.Sdc;
 type Volume = T.Volume;
 type Mapping = T.Mapping;
+type Tombstone = T.Tombstone;
 type User = T.User;
 type ApprovedSdc = T.ApprovedSdc;
 type Generation = T.Generation;
@@ -47,6 +48,7 @@ type CombChangeRequest = T.CombChangeRequest;
 type Counter = T.Counter;
 type Usage = T.Usage;
 type VolumeUsage = T.VolumeUsage;
+type VolumeStatus = T.VolumeStatus;
 type RuntimeStatus = T.RuntimeStatus;
 type DeviceSpec = T.DeviceSpec;
 type ErrorDetail = T.ErrorDetail;
@@ -821,7 +823,7 @@ export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBo
   }
   let devicesField: readonly Device[];
   {
-    const count0 = r.count('devices', 1000, 38);
+    const count0 = r.count('devices', 1000, 41);
     r.enter('devices');
     const items0: Device[] = [];
     for (let index0 = 0; index0 < count0; index0++) {
@@ -949,7 +951,7 @@ export function encodeStatusQueryReplyBody(w: Writer, v: T.StatusQueryReplyBody,
   w.enter('volumes');
   v.volumes.forEach((item0, index0) => {
     w.item(index0);
-    encodeVolumeUsage(w, item0, version);
+    encodeVolumeStatus(w, item0, version);
   });
   w.leave();
 }
@@ -968,14 +970,14 @@ export function decodeStatusQueryReplyBody(r: Reader, version: number): T.Status
     r.leave();
     statusesField = items0;
   }
-  let volumesField: readonly VolumeUsage[];
+  let volumesField: readonly VolumeStatus[];
   {
-    const count0 = r.count('volumes', 1000, 12);
+    const count0 = r.count('volumes', 1000, 20);
     r.enter('volumes');
-    const items0: VolumeUsage[] = [];
+    const items0: VolumeStatus[] = [];
     for (let index0 = 0; index0 < count0; index0++) {
       r.item(index0);
-      items0.push(decodeVolumeUsage(r, version));
+      items0.push(decodeVolumeStatus(r, version));
     }
     r.leave();
     volumesField = items0;

@@ -27,6 +27,7 @@ type Device = T.Device;
 type Sdc = T.Sdc;
 type Volume = T.Volume;
 type Mapping = T.Mapping;
+type Tombstone = T.Tombstone;
 type User = T.User;
 type ApprovedSdc = T.ApprovedSdc;
 type Generation = T.Generation;
@@ -46,6 +47,7 @@ type CombChangeRequest = T.CombChangeRequest;
 type Counter = T.Counter;
 type Usage = T.Usage;
 type VolumeUsage = T.VolumeUsage;
+type VolumeStatus = T.VolumeStatus;
 type RuntimeStatus = T.RuntimeStatus;
 type DeviceSpec = T.DeviceSpec;
 type ErrorDetail = T.ErrorDetail;
@@ -202,6 +204,8 @@ export function encodeDevice(w: Writer, v: Device, _version: number): void {
   w.u53('capacityBytes', v.capacityBytes, 0, 9007199254740991);
   w.bool('force', v.force);
   w.str('failure', v.failure, 512);
+  w.u16('port', v.port, 0, 65535);
+  w.bool('formatted', v.formatted);
 }
 
 export function decodeDevice(r: Reader, _version: number): Device {
@@ -215,7 +219,9 @@ export function decodeDevice(r: Reader, _version: number): Device {
   const capacityBytesField = r.u53('capacityBytes', 0, 9007199254740991);
   const forceField = r.bool('force');
   const failureField = r.str('failure', 512);
-  return { key: keyField, sdsKey: sdsKeyField, poolKey: poolKeyField, name: nameField, path: pathField, state: stateField, incarnation: incarnationField, capacityBytes: capacityBytesField, force: forceField, failure: failureField };
+  const portField = r.u16('port', 0, 65535);
+  const formattedField = r.bool('formatted');
+  return { key: keyField, sdsKey: sdsKeyField, poolKey: poolKeyField, name: nameField, path: pathField, state: stateField, incarnation: incarnationField, capacityBytes: capacityBytesField, force: forceField, failure: failureField, port: portField, formatted: formattedField };
 }
 
 export function encodeSdc(w: Writer, v: Sdc, version: number): void {
@@ -298,6 +304,19 @@ export function decodeMapping(r: Reader, _version: number): Mapping {
   const iopsLimitField = r.u32('iopsLimit', 0, 4294967295);
   const bandwidthLimitKbpsField = r.u32('bandwidthLimitKbps', 0, 4294967295);
   return { volumeKey: volumeKeyField, sdcKey: sdcKeyField, generation: generationField, access: accessField, iopsLimit: iopsLimitField, bandwidthLimitKbps: bandwidthLimitKbpsField };
+}
+
+export function encodeTombstone(w: Writer, v: Tombstone, _version: number): void {
+  w.u32('volumeKey', v.volumeKey, 0, 4294967295);
+  w.u32('poolKey', v.poolKey, 0, 4294967295);
+  w.u53('sequence', v.sequence, 0, 9007199254740991);
+}
+
+export function decodeTombstone(r: Reader, _version: number): Tombstone {
+  const volumeKeyField = r.u32('volumeKey', 0, 4294967295);
+  const poolKeyField = r.u32('poolKey', 0, 4294967295);
+  const sequenceField = r.u53('sequence', 0, 9007199254740991);
+  return { volumeKey: volumeKeyField, poolKey: poolKeyField, sequence: sequenceField };
 }
 
 export function encodeUser(w: Writer, v: User, _version: number): void {
@@ -691,6 +710,19 @@ export function decodeVolumeUsage(r: Reader, _version: number): VolumeUsage {
   return { volumeKey: volumeKeyField, usedBytes: usedBytesField };
 }
 
+export function encodeVolumeStatus(w: Writer, v: VolumeStatus, _version: number): void {
+  w.u32('volumeKey', v.volumeKey, 0, 4294967295);
+  w.u53('rawBytes', v.rawBytes, 0, 9007199254740991);
+  w.u53('netBytes', v.netBytes, 0, 9007199254740991);
+}
+
+export function decodeVolumeStatus(r: Reader, _version: number): VolumeStatus {
+  const volumeKeyField = r.u32('volumeKey', 0, 4294967295);
+  const rawBytesField = r.u53('rawBytes', 0, 9007199254740991);
+  const netBytesField = r.u53('netBytes', 0, 9007199254740991);
+  return { volumeKey: volumeKeyField, rawBytes: rawBytesField, netBytes: netBytesField };
+}
+
 export function encodeRuntimeStatus(w: Writer, v: RuntimeStatus, version: number): void {
   w.u32('key', v.key, 0, 4294967295);
   w.choice('liveness', v.liveness, LIVENESS_CODES);
@@ -803,6 +835,7 @@ export const STRUCT_CODECS: {
   Sdc: { name: 'Sdc', encode: encodeSdc, decode: decodeSdc },
   Volume: { name: 'Volume', encode: encodeVolume, decode: decodeVolume },
   Mapping: { name: 'Mapping', encode: encodeMapping, decode: decodeMapping },
+  Tombstone: { name: 'Tombstone', encode: encodeTombstone, decode: decodeTombstone },
   User: { name: 'User', encode: encodeUser, decode: decodeUser },
   ApprovedSdc: { name: 'ApprovedSdc', encode: encodeApprovedSdc, decode: decodeApprovedSdc },
   Generation: { name: 'Generation', encode: encodeGeneration, decode: decodeGeneration },
@@ -822,6 +855,7 @@ export const STRUCT_CODECS: {
   Counter: { name: 'Counter', encode: encodeCounter, decode: decodeCounter },
   Usage: { name: 'Usage', encode: encodeUsage, decode: decodeUsage },
   VolumeUsage: { name: 'VolumeUsage', encode: encodeVolumeUsage, decode: decodeVolumeUsage },
+  VolumeStatus: { name: 'VolumeStatus', encode: encodeVolumeStatus, decode: decodeVolumeStatus },
   RuntimeStatus: { name: 'RuntimeStatus', encode: encodeRuntimeStatus, decode: decodeRuntimeStatus },
   DeviceSpec: { name: 'DeviceSpec', encode: encodeDeviceSpec, decode: decodeDeviceSpec },
   ErrorDetail: { name: 'ErrorDetail', encode: encodeErrorDetail, decode: decodeErrorDetail },

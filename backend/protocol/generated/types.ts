@@ -34,7 +34,7 @@ export type UserRole = 'monitor' | 'configure' | 'administrator' | 'security' | 
 export type CombChange = 'shrink' | 'admit';
 
 /** Kinds of object that a query names; also the first byte of a key in the metadata store. */
-export type ObjectType = 'system' | 'protectionDomain' | 'storagePool' | 'faultSet' | 'sds' | 'device' | 'sdc' | 'volume' | 'mapping' | 'user' | 'combPage' | 'approvedSdc';
+export type ObjectType = 'system' | 'protectionDomain' | 'storagePool' | 'faultSet' | 'sds' | 'device' | 'sdc' | 'volume' | 'mapping' | 'user' | 'combPage' | 'approvedSdc' | 'tombstone';
 
 /** Whether a component is connected. */
 export type Liveness = 'connected' | 'disconnected';
@@ -167,6 +167,10 @@ export interface Device {
   readonly force: boolean;
   /** why it failed, or empty */
   readonly failure: string;
+  /** data port it last announced, 0: none yet */
+  readonly port: number;
+  /** false only until its first format is reported */
+  readonly formatted: boolean;
 }
 
 /** A client host. */
@@ -223,6 +227,16 @@ export interface Mapping {
   readonly iopsLimit: number;
   /** kilobytes a second, 0: none */
   readonly bandwidthLimitKbps: number;
+}
+
+/** A removed volume whose chunks some device may still hold: named to devices until all have freed them. */
+export interface Tombstone {
+  /** removed volume */
+  readonly volumeKey: number;
+  /** storage pool */
+  readonly poolKey: number;
+  /** commit that removed it */
+  readonly sequence: number;
 }
 
 /** A person or program that manages the system. */
@@ -463,6 +477,16 @@ export interface VolumeUsage {
   readonly usedBytes: number;
 }
 
+/** Allocated capacity of one volume on all devices together. */
+export interface VolumeStatus {
+  /** volume */
+  readonly volumeKey: number;
+  /** allocated, every copy counted */
+  readonly rawBytes: number;
+  /** allocated, one copy of each comb counted */
+  readonly netBytes: number;
+}
+
 /** What the MDM has seen of a component since it became master; never stored. */
 export interface RuntimeStatus {
   /** SDS, device or SDC */
@@ -513,6 +537,7 @@ export interface StructTypes {
   readonly Sdc: Sdc;
   readonly Volume: Volume;
   readonly Mapping: Mapping;
+  readonly Tombstone: Tombstone;
   readonly User: User;
   readonly ApprovedSdc: ApprovedSdc;
   readonly Generation: Generation;
@@ -532,6 +557,7 @@ export interface StructTypes {
   readonly Counter: Counter;
   readonly Usage: Usage;
   readonly VolumeUsage: VolumeUsage;
+  readonly VolumeStatus: VolumeStatus;
   readonly RuntimeStatus: RuntimeStatus;
   readonly DeviceSpec: DeviceSpec;
   readonly ErrorDetail: ErrorDetail;
@@ -818,7 +844,7 @@ export interface StatusQueryReplyBody {
   readonly more: boolean;
   readonly statuses: readonly RuntimeStatus[];
   /** of a volume query: allocated on all devices together */
-  readonly volumes: readonly VolumeUsage[];
+  readonly volumes: readonly VolumeStatus[];
 }
 
 /** Who is master, how the MDM runs. */

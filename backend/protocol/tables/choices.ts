@@ -63,6 +63,7 @@ export const CHOICES = {
       user: 10,
       combPage: 11,
       approvedSdc: 12,
+      tombstone: 13,
     },
   },
   liveness: {

@@ -387,7 +387,7 @@ export const MESSAGES = {
     list('statuses', struct('status', 'RuntimeStatus', ''), LIMITS.queryItemsMax.value, ''),
     list(
       'volumes',
-      struct('volume', 'VolumeUsage', ''),
+      struct('volume', 'VolumeStatus', ''),
       LIMITS.queryItemsMax.value,
       'of a volume query: allocated on all devices together',
     ),

@@ -97,6 +97,8 @@ export const STRUCTS = {
       u53('capacityBytes', 'usable bytes for chunks'),
       bool('force', 'foreign data may be overwritten at format, only while adding'),
       str('failure', LIMITS.reasonBytesMax.value, 'why it failed, or empty'),
+      u16('port', 'data port it last announced, 0: none yet'),
+      bool('formatted', 'false only until its first format is reported'),
     ],
   },
   Sdc: {
@@ -139,6 +141,15 @@ export const STRUCTS = {
       choice('access', 'access', 'what the SDC may do'),
       u32('iopsLimit', '0: none'),
       u32('bandwidthLimitKbps', 'kilobytes a second, 0: none'),
+    ],
+  },
+  Tombstone: {
+    about:
+      'A removed volume whose chunks some device may still hold: named to devices until all have freed them.',
+    fields: [
+      u32('volumeKey', 'removed volume'),
+      u32('poolKey', 'storage pool'),
+      u53('sequence', 'commit that removed it'),
     ],
   },
   User: {
@@ -332,6 +343,14 @@ export const STRUCTS = {
   VolumeUsage: {
     about: 'Allocated capacity of one volume on one device.',
     fields: [u32('volumeKey', 'volume'), u53('usedBytes', 'allocated')],
+  },
+  VolumeStatus: {
+    about: 'Allocated capacity of one volume on all devices together.',
+    fields: [
+      u32('volumeKey', 'volume'),
+      u53('rawBytes', 'allocated, every copy counted'),
+      u53('netBytes', 'allocated, one copy of each comb counted'),
+    ],
   },
   RuntimeStatus: {
     about: 'What the MDM has seen of a component since it became master; never stored.',
