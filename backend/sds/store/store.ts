@@ -5,6 +5,10 @@
 // of this process. `durableLsn`: everything up to it survives a loss of power. `settledLsn`: replication says that
 // every in-sync member holds everything up to it durably; only settled records are trimmed from the log (C6, C7).
 // A read sees every change that was appended before it, whatever its state.
+//
+// Calls back. The host is called only from inside `start`, `diskDone`, `endBatch`, `tick` and `close`, never from inside
+// another method (except `opIdNeeded`). Whoever calls the store ends its batch of inputs with `endBatch`: it delivers
+// reads that were answered from memory, and appends that the host makes meanwhile belong to the same batch.
 
 import type { Micros, Token } from '../../core/ports.js';
 
@@ -67,6 +71,13 @@ export interface OpRef {
   readonly opHigh: number;
 }
 
+/** What `room` says: `wait`: later, after a `storeProgress`; `full`: not before something is freed. */
+export const ROOM = { ok: 0, wait: 1, full: 2 } as const;
+export type Room = (typeof ROOM)[keyof typeof ROOM];
+
+/** What `describe` fills in, one byte per block. */
+export const BLOCK_STATE = { absent: 0, data: 1, zero: 2 } as const;
+
 export interface StoreIdentity {
   readonly systemId: string;
   readonly deviceKey: number;
@@ -75,7 +86,7 @@ export interface StoreIdentity {
   readonly incarnation: number;
   /** Incarnation whose data this open carries on from; 0 after a format. */
   readonly dataIncarnation: number;
-  /** The host booted since the last clean end or flush, and the device was in a volatile mode. */
+  /** The host booted since the device was last closed cleanly, and the device was in a volatile mode (`setVolatile`). */
   readonly rolledBack: boolean;
 }
 
@@ -85,7 +96,7 @@ export interface StoreHost {
   storeOpened(nowUs: Micros, identity: StoreIdentity): void;
   /** Not ours, or broken beyond recovery; nothing was written. */
   storeRefused(nowUs: Micros, reason: string): void;
-  /** writtenLsn or durableLsn went up. */
+  /** writtenLsn or durableLsn went up, or there is room again. */
   storeProgress(nowUs: Micros): void;
   /** A read ended. `badMask` on corrupt: bit i = block i of the read (at most 64 blocks a read). */
   storeRead(
@@ -107,8 +118,12 @@ export interface Store {
   readonly geometry: Geometry;
   readonly writtenLsn: number;
   readonly durableLsn: number;
+  /** As told by `settle`, also before a restart. */
+  readonly settledLsn: number;
+  /** LSN of the newest change; `wantDurable(lastLsn)` is a full flush. */
+  readonly lastLsn: number;
 
-  /** Starts recovery; `bootId` and `wallMs` are facts from the shell. */
+  /** Starts recovery; `bootId` is a fact from the shell: it changes with each boot of the kernel. */
   start(nowUs: Micros, bootId: string): void;
   diskDone(nowUs: Micros, token: Token, ok: boolean): void;
   /** Ends a batch of appends: one disk write for all of them. Called by the owner at the end of each batch of inputs. */
@@ -116,13 +131,20 @@ export interface Store {
   tick(nowUs: Micros): void;
   nextDeadlineUs(): Micros;
 
-  /** May this many blocks be written without running out of space or log? Otherwise the owner waits or refuses. */
-  hasRoom(volumeKey: number, chunkIndex: number, blockCount: number): boolean;
-  /** Free capacity in blocks, after reserves: what a member grants as credit (C12). */
+  /**
+   * May these blocks be written right now? Asked right before each `write`. `zero` may be asked for with `blockCount` 0:
+   * it is never `full`, and it needs no asking as long as the owner bounds what it has in flight.
+   */
+  room(volumeKey: number, chunkIndex: number, firstBlock: number, blockCount: number): Room;
+  /**
+   * Blocks that can still be written wherever each of them falls, after reserves: what a member grants as credit (C12).
+   * A block in an unallocated place takes a whole unit, so this counts free units. Overwriting takes none.
+   */
   freeBlocks(): number;
   /**
    * Appends whole blocks: `blockCount` CRCs (u32 little-endian, seeded) at `crcsAt`, data at `dataAt`, copied before it
-   * returns. Returns the LSN. The owner asked `hasRoom` before.
+   * returns. The caller verified the CRCs: a record whose data does not match them counts as torn after a crash.
+   * Blocks that are all zero where nothing is allocated allocate nothing. Returns the LSN.
    */
   write(context: WriteContext, bytes: Uint8Array, crcsAt: number, dataAt: number): number;
   /** Appends a change to zero; `discard`: the space may be given back. Returns the LSN. */
@@ -141,7 +163,7 @@ export interface Store {
     bytes: Uint8Array,
     at: number,
   ): void;
-  /** Fills one byte per block of the chunk: 0 absent, 1 data, 2 zero. Answered by `storeDescribed`. */
+  /** Fills one byte per block of the chunk (BLOCK_STATE). Answered by `storeDescribed`, never from inside this call. */
   describe(token: Token, volumeKey: number, chunkIndex: number, states: Uint8Array): void;
 
   /** Asks that everything up to `lsn` becomes durable soon (group commit). */
@@ -149,7 +171,9 @@ export interface Store {
   /** Replication settled everything up to `lsn`. */
   settle(lsn: number): void;
 
-  /** Persists entries; returns the LSN at whose durability they count. */
+  /** Whether writes are acknowledged before they are on media; returns the LSN at whose durability it counts. */
+  setVolatile(volatileMode: boolean): number;
+  /** Persists entries, at most 96 bytes each, empty bytes: forgets it; returns the LSN at whose durability they count. */
   saveEntries(entries: readonly SavedEntry[]): number;
   /** Entries as recovered or saved. */
   entries(): Iterable<SavedEntry>;
