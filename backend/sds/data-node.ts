@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/no-unused-vars */
 // The data machine: everything that the process of one device decides. It owns the wiring of its parts and the order of
 // its inputs; each part owns its topic. It must never do I/O, nor know how a device is laid out.
 
