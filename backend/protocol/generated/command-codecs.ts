@@ -35,6 +35,7 @@ type Generation = T.Generation;
 type CombMember = T.CombMember;
 type CombEntry = T.CombEntry;
 type CombAt = T.CombAt;
+type CombMemory = T.CombMemory;
 type BlockRange = T.BlockRange;
 type OpId = T.OpId;
 type CombPage = T.CombPage;

@@ -35,6 +35,7 @@ type Generation = T.Generation;
 type CombMember = T.CombMember;
 type CombEntry = T.CombEntry;
 type CombAt = T.CombAt;
+type CombMemory = T.CombMemory;
 type BlockRange = T.BlockRange;
 type OpId = T.OpId;
 type CombPage = T.CombPage;
@@ -1159,6 +1160,7 @@ export function encodePeerJoinBody(w: Writer, v: T.PeerJoinBody, version: number
   w.enter('entry');
   encodeCombEntry(w, v.entry, version);
   w.leave();
+  w.bool('ranges', v.ranges);
 }
 
 export function decodePeerJoinBody(r: Reader, version: number): T.PeerJoinBody {
@@ -1168,7 +1170,8 @@ export function decodePeerJoinBody(r: Reader, version: number): T.PeerJoinBody {
     entryField = decodeCombEntry(r, version);
     r.leave();
   }
-  return { entry: entryField };
+  const rangesField = r.bool('ranges');
+  return { entry: entryField, ranges: rangesField };
 }
 
 export function encodePeerJoinedBody(w: Writer, v: T.PeerJoinedBody, version: number): void {

@@ -34,6 +34,7 @@ type Generation = T.Generation;
 type CombMember = T.CombMember;
 type CombEntry = T.CombEntry;
 type CombAt = T.CombAt;
+type CombMemory = T.CombMemory;
 type BlockRange = T.BlockRange;
 type OpId = T.OpId;
 type CombPage = T.CombPage;
@@ -430,6 +431,40 @@ export function decodeCombAt(r: Reader, version: number): CombAt {
     r.leave();
   }
   return { index: indexField, generation: generationField };
+}
+
+export function encodeCombMemory(w: Writer, v: CombMemory, version: number): void {
+  w.enter('entry');
+  encodeCombEntry(w, v.entry, version);
+  w.leave();
+  w.enter('inSyncUntil');
+  encodeGeneration(w, v.inSyncUntil, version);
+  w.leave();
+  w.enter('changedSince');
+  encodeGeneration(w, v.changedSince, version);
+  w.leave();
+}
+
+export function decodeCombMemory(r: Reader, version: number): CombMemory {
+  let entryField: CombEntry;
+  {
+    r.enter('entry');
+    entryField = decodeCombEntry(r, version);
+    r.leave();
+  }
+  let inSyncUntilField: Generation;
+  {
+    r.enter('inSyncUntil');
+    inSyncUntilField = decodeGeneration(r, version);
+    r.leave();
+  }
+  let changedSinceField: Generation;
+  {
+    r.enter('changedSince');
+    changedSinceField = decodeGeneration(r, version);
+    r.leave();
+  }
+  return { entry: entryField, inSyncUntil: inSyncUntilField, changedSince: changedSinceField };
 }
 
 export function encodeBlockRange(w: Writer, v: BlockRange, _version: number): void {
@@ -842,6 +877,7 @@ export const STRUCT_CODECS: {
   CombMember: { name: 'CombMember', encode: encodeCombMember, decode: decodeCombMember },
   CombEntry: { name: 'CombEntry', encode: encodeCombEntry, decode: decodeCombEntry },
   CombAt: { name: 'CombAt', encode: encodeCombAt, decode: decodeCombAt },
+  CombMemory: { name: 'CombMemory', encode: encodeCombMemory, decode: decodeCombMemory },
   BlockRange: { name: 'BlockRange', encode: encodeBlockRange, decode: decodeBlockRange },
   OpId: { name: 'OpId', encode: encodeOpId, decode: decodeOpId },
   CombPage: { name: 'CombPage', encode: encodeCombPage, decode: decodeCombPage },

@@ -303,6 +303,16 @@ export interface CombAt {
   readonly generation: Generation;
 }
 
+/** What a member keeps of a comb on its device, so that it never acts on an older entry (C2, C6). */
+export interface CombMemory {
+  /** newest that it adopted */
+  readonly entry: CombEntry;
+  /** of the last entry under which it was in sync; 0, 0: never */
+  readonly inSyncUntil: Generation;
+  /** of the first entry after that; chunks stamped with it or a later one may differ from the copies in sync; 0, 0 while it is in sync */
+  readonly changedSince: Generation;
+}
+
 /** Blocks of one chunk. */
 export interface BlockRange {
   /** volume */
@@ -544,6 +554,7 @@ export interface StructTypes {
   readonly CombMember: CombMember;
   readonly CombEntry: CombEntry;
   readonly CombAt: CombAt;
+  readonly CombMemory: CombMemory;
   readonly BlockRange: BlockRange;
   readonly OpId: OpId;
   readonly CombPage: CombPage;
@@ -927,6 +938,8 @@ export interface PeerEntriesBody {
 export interface PeerJoinBody {
   /** committed */
   readonly entry: CombEntry;
+  /** the answer lists ranges; otherwise its list is empty */
+  readonly ranges: boolean;
 }
 
 /** The member goes by the entry from now on. Several parts where the list is long. */

@@ -520,7 +520,10 @@ export const MESSAGES = {
   PEER_JOIN: control(
     0x0431,
     'The primary opens a comb on this link; whatever it forwards for the comb afterwards is under this entry. An answerer with a newer entry sends that in PEER_ENTRIES instead.',
-    [struct('entry', 'CombEntry', 'committed')],
+    [
+      struct('entry', 'CombEntry', 'committed'),
+      bool('ranges', 'the answer lists ranges; otherwise its list is empty'),
+    ],
     'PEER_JOINED',
   ),
   PEER_JOINED: control(

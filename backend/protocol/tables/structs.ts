@@ -212,6 +212,23 @@ export const STRUCTS = {
       struct('generation', 'Generation', 'of the entry'),
     ],
   },
+  CombMemory: {
+    about:
+      'What a member keeps of a comb on its device, so that it never acts on an older entry (C2, C6).',
+    fields: [
+      struct('entry', 'CombEntry', 'newest that it adopted'),
+      struct(
+        'inSyncUntil',
+        'Generation',
+        'of the last entry under which it was in sync; 0, 0: never',
+      ),
+      struct(
+        'changedSince',
+        'Generation',
+        'of the first entry after that; chunks stamped with it or a later one may differ from the copies in sync; 0, 0 while it is in sync',
+      ),
+    ],
+  },
   BlockRange: {
     about: 'Blocks of one chunk.',
     fields: [
