@@ -1,0 +1,148 @@
+// Requests of front ends from `submit` to `ioDone`: oldest first for the bound on time, in turn for cutting, answered at
+// the end of the batch. It owns these lists; it must never know operations.
+
+import { assert } from '../core/assert.js';
+import type { Micros } from '../core/ports.js';
+
+import type { BlockFront, Errno } from './block-front.js';
+import { ERRNO, IO } from './block-front.js';
+import type { Request } from './op.js';
+import { RequestPool } from './op.js';
+
+export class RequestBook {
+  private readonly pool: RequestPool;
+  private readonly front: BlockFront;
+  private oldest: Request | null = null;
+  private newest: Request | null = null;
+  private cutHead: Request | null = null;
+  private cutTail: Request | null = null;
+  private doneHead: Request | null = null;
+  private doneTail: Request | null = null;
+  private refused = false;
+
+  constructor(size: number, front: BlockFront) {
+    this.pool = new RequestPool(size);
+    this.front = front;
+  }
+
+  /** Requests that the front end awaits. */
+  get openCount(): number {
+    return this.pool.size - this.pool.freeCount;
+  }
+
+  /** A request to fill, in the list of open ones; null: no room, `roomAgain` will be said. */
+  take(nowUs: Micros): Request | null {
+    const request = this.pool.take();
+    if (request === null) {
+      this.refused = true;
+      return null;
+    }
+    request.startedUs = nowUs;
+    request.older = this.newest;
+    request.newer = null;
+    if (this.newest === null) this.oldest = request;
+    else this.newest.newer = request;
+    this.newest = request;
+    return request;
+  }
+
+  /** The open request that waits longest, or null. */
+  first(): Request | null {
+    return this.oldest;
+  }
+
+  /** Puts a request behind those that have something left to cut. */
+  queueCut(request: Request): void {
+    assert(!request.cutting, 'a request is queued for cutting once');
+    request.cutting = true;
+    request.nextToCut = null;
+    if (this.cutTail === null) this.cutHead = request;
+    else this.cutTail.nextToCut = request;
+    this.cutTail = request;
+  }
+
+  /** Whose turn it is to be cut; it stays in front. */
+  nextToCut(): Request | null {
+    return this.cutHead;
+  }
+
+  /** Takes the front request out of the queue for cutting. */
+  dropCut(): void {
+    const request = this.cutHead;
+    if (request === null) return;
+    request.cutting = false;
+    this.cutHead = request.nextToCut;
+    request.nextToCut = null;
+    if (this.cutHead === null) this.cutTail = null;
+  }
+
+  private unqueue(request: Request): void {
+    if (!request.cutting) return;
+    let before: Request | null = null;
+    for (let at = this.cutHead; at !== null && at !== request; at = at.nextToCut) before = at;
+    if (before === null) this.dropCut();
+    else {
+      before.nextToCut = request.nextToCut;
+      if (this.cutTail === request) this.cutTail = before;
+      request.cutting = false;
+      request.nextToCut = null;
+    }
+  }
+
+  /** Decides the answer; the front end hears of it at the end of the batch. */
+  answer(nowUs: Micros, request: Request, errno: Errno): void {
+    assert(!request.answered, 'a request is answered once');
+    this.unqueue(request);
+    if (request.older === null) this.oldest = request.newer;
+    else request.older.newer = request.newer;
+    if (request.newer === null) this.newest = request.older;
+    else request.newer.older = request.older;
+    request.older = null;
+    request.newer = null;
+    request.answered = true;
+    request.errno = errno;
+    request.nextDone = null;
+    if (request.volume !== null && errno === ERRNO.ok) count(nowUs, request);
+    if (this.doneTail === null) this.doneHead = request;
+    else this.doneTail.nextDone = request;
+    this.doneTail = request;
+  }
+
+  /** Tells the front end what was answered. It may submit again meanwhile. */
+  deliver(nowUs: Micros): void {
+    for (let request = this.doneHead; request !== null; request = this.doneHead) {
+      this.doneHead = request.nextDone;
+      if (this.doneHead === null) this.doneTail = null;
+      request.nextDone = null;
+      const { token, errno } = request;
+      this.pool.give(request);
+      this.front.ioDone(nowUs, token, errno);
+    }
+    if (this.refused && this.pool.freeCount > 0) {
+      this.refused = false;
+      this.front.roomAgain(nowUs);
+    }
+  }
+
+  get hasAnswers(): boolean {
+    return this.doneHead !== null;
+  }
+}
+
+function count(nowUs: Micros, request: Request): void {
+  const counters = request.volume?.counters;
+  if (counters === undefined) return;
+  const micros = nowUs - request.startedUs;
+  if (request.kind === IO.read) {
+    counters.readOps += 1;
+    counters.readBytes += request.lengthBytes;
+    counters.readMicros += micros;
+  } else if (request.kind === IO.discard) {
+    counters.trimOps += 1;
+    counters.trimBytes += request.lengthBytes;
+  } else if (request.kind !== IO.flush) {
+    counters.writeOps += 1;
+    counters.writeBytes += request.lengthBytes;
+    counters.writeMicros += micros;
+  }
+}
