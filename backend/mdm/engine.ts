@@ -1,0 +1,168 @@
+// The order in which requests change the state, commits reach the store, and effects leave: one commit at a time, effects
+// of a request only after its commit is flushed. While a commit is in flight, work waits; then all of it shares the next
+// commit. So whatever runs, and whatever is sent, sees committed state only. It must never know what a request means.
+
+import { assert } from '../core/assert.js';
+import { mark } from '../core/marks.js';
+import type { CommitOutcome, Micros, Token } from '../core/ports.js';
+import type { Touch } from './journal.js';
+import type { MdmOptions, MdmPorts } from './options.js';
+import { Refusal } from './refusal.js';
+import { State } from './state.js';
+
+const MARKS = {
+  shared: mark('mdm: several requests shared a commit'),
+  rolledBack: mark('mdm: a refused request was taken back'),
+  steppedDown: mark('mdm: stepped down'),
+};
+
+/** Judges and changes the state. May throw Refusal only through {@link Engine.attempt}. */
+export type Work = (nowUs: Micros) => void;
+/** Something to send or settle once the changes before it are durable. */
+export type Effect = (nowUs: Micros) => void;
+
+/** Bounds how long one turn may take when much has waited. */
+const WORK_PER_COMMIT_MAX = 512;
+
+export class Engine {
+  readonly state = new State();
+  readonly ports: MdmPorts;
+  readonly options: MdmOptions;
+  readonly term: number;
+  /** Of the last commit that is flushed. */
+  sequence: number;
+  /** Hears of every commit, before the effects of its requests. */
+  published: (nowUs: Micros, touches: readonly Touch[]) => void = () => undefined;
+
+  private readonly waiting: Work[] = [];
+  private effects: Effect[] = [];
+  private inFlight: { readonly touches: readonly Touch[]; readonly effects: Effect[] } | null =
+    null;
+  private token: Token = 0;
+  private stopped = false;
+  private running = false;
+
+  constructor(ports: MdmPorts, options: MdmOptions, term: number, sequence: number) {
+    this.ports = ports;
+    this.options = options;
+    this.term = term;
+    this.sequence = sequence;
+  }
+
+  /** Nothing happens any more: the MDM stepped down. */
+  isStopped(): boolean {
+    return this.stopped;
+  }
+
+  /** Number of pieces of work that wait for the commit in flight. */
+  get backlog(): number {
+    return this.waiting.length;
+  }
+
+  /** The sequence that the changes of the running work will have. */
+  get nextSequence(): number {
+    return this.sequence + 1;
+  }
+
+  /** Wall clock in milliseconds. */
+  wallMs(nowUs: Micros): number {
+    return this.options.wallMsAtZero + Math.floor(nowUs / 1000);
+  }
+
+  /** Runs work as soon as the state is committed: now, or after the commit in flight. */
+  run(nowUs: Micros, work: Work): void {
+    if (this.stopped) return;
+    if (this.inFlight !== null || this.running) {
+      this.waiting.push(work);
+      return;
+    }
+    this.turn(nowUs, [work]);
+  }
+
+  /** From inside work: does `effect` once everything changed so far is durable. */
+  after(effect: Effect): void {
+    assert(this.running, 'effects belong to running work');
+    this.effects.push(effect);
+  }
+
+  /**
+   * From inside work: a request that may be refused.
+   *
+   * @returns what `request` returned, or its refusal; the changes of a refused request are taken back
+   */
+  attempt<T>(request: () => T): { readonly done: T } | { readonly refusal: Refusal } {
+    const mark = this.state.journal.size;
+    const effects = this.effects.length;
+    try {
+      return { done: request() };
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      if (this.state.journal.size > mark) MARKS.rolledBack.hits++;
+      this.state.journal.rollback(mark);
+      this.effects.length = effects;
+      return { refusal: error };
+    }
+  }
+
+  committed(nowUs: Micros, token: Token, outcome: CommitOutcome): void {
+    if (this.stopped) return;
+    assert(this.inFlight !== null && token === this.token, 'the commit in flight is reported');
+    if (outcome !== 'done') {
+      this.stepDown(nowUs, `a commit ended as ${outcome}`);
+      return;
+    }
+    const { touches, effects } = this.inFlight;
+    this.inFlight = null;
+    this.sequence++;
+    this.published(nowUs, touches);
+    for (const effect of effects) effect(nowUs);
+    this.goOn(nowUs);
+  }
+
+  /** Commits nothing but the term: the first act of a master, before it believes anything. */
+  commitTerm(nowUs: Micros, work: Work): void {
+    this.running = true;
+    work(nowUs);
+    this.running = false;
+    this.commit();
+  }
+
+  private goOn(nowUs: Micros): void {
+    while (this.waiting.length > 0 && this.inFlight === null && !this.stopped) {
+      const batch = this.waiting.splice(0, WORK_PER_COMMIT_MAX);
+      if (batch.length > 1) MARKS.shared.hits++;
+      this.turn(nowUs, batch);
+    }
+  }
+
+  private turn(nowUs: Micros, batch: readonly Work[]): void {
+    this.running = true;
+    for (const work of batch) work(nowUs);
+    this.running = false;
+    if (this.state.journal.size > 0) {
+      this.commit();
+      return;
+    }
+    const effects = this.effects;
+    this.effects = [];
+    for (const effect of effects) effect(nowUs);
+    // Effects without changes may have asked for more work.
+    this.goOn(nowUs);
+  }
+
+  private commit(): void {
+    const touches = this.state.journal.take();
+    this.inFlight = { touches, effects: this.effects };
+    this.effects = [];
+    this.token++;
+    this.ports.store.commit(this.token, this.term, this.sequence, this.state.changes(touches));
+  }
+
+  private stepDown(nowUs: Micros, reason: string): void {
+    MARKS.steppedDown.hits++;
+    this.stopped = true;
+    this.waiting.length = 0;
+    this.ports.log.event('error', 'mdm.stepped-down', { reason, term: this.term });
+    this.ports.host.steppedDown(nowUs, reason);
+  }
+}

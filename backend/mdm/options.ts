@@ -1,0 +1,86 @@
+// What the MDM is given at construction: its ports, the stored content, and its settings. It must never read a file.
+
+import type { Links, Log, MetadataStore, Micros } from '../core/ports.js';
+import type { Address } from '../protocol/generated/types.js';
+
+/** One key of the metadata store and its value. */
+export interface StoredEntry {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** The store as it was found at the start. */
+export interface MdmContent {
+  /** Highest term that ever committed, 0 in a new store. */
+  readonly term: number;
+  /** Sequence of the last commit, 0 in a new store. */
+  readonly sequence: number;
+  readonly entries: Iterable<StoredEntry>;
+}
+
+/** What the shell, or the simulator, does for the MDM beside the common ports. */
+export interface MdmHost {
+  /**
+   * The MDM cannot go on: the store has another master, or the outcome of a commit is unknown. The process ends; the next
+   * one reads what was committed.
+   */
+  steppedDown(nowUs: Micros, reason: string): void;
+}
+
+export interface MdmPorts {
+  readonly links: Links;
+  readonly store: MetadataStore;
+  readonly log: Log;
+  readonly host: MdmHost;
+}
+
+/** What a system starts with; needed only with a new store. */
+export interface InitialSystem {
+  readonly systemName: string;
+  /** Upper half of all ids; u32, not 0; random. */
+  readonly idPrefix: number;
+  /** 16 hex digits; random. */
+  readonly installId: string;
+  readonly admin: { readonly name: string; readonly salt: Uint8Array; readonly hash: Uint8Array };
+}
+
+export interface MdmOptions {
+  /** Of this MDM, for people. */
+  readonly name: string;
+  readonly addresses: readonly Address[];
+  readonly port: number;
+  /** Software version. */
+  readonly version: string;
+  readonly leaseMs: number;
+  readonly detectionMs: number;
+  readonly driftPercent: number;
+  /** How long a command waits for devices to apply it before it answers PENDING (C13). */
+  readonly drainTimeoutMs: number;
+  readonly deviceAddTimeoutMs: number;
+  readonly combCountLog2: number;
+  /** Thin volumes of a pool together may be this many times its net capacity. */
+  readonly overProvisioningFactor: number;
+  /** Bytes of the sectors in which volume sizes count. */
+  readonly sectorBytes: number;
+  /** Wall clock, milliseconds, at `nowUs` 0. */
+  readonly wallMsAtZero: number;
+  readonly initial: InitialSystem | null;
+}
+
+/** Defaults of what the options table does not hold; the rest comes from there. */
+export const MDM_DEFAULTS = {
+  name: 'mdm',
+  addresses: [],
+  port: 6611,
+  version: '0.1.0',
+  leaseMs: 1000,
+  detectionMs: 1500,
+  driftPercent: 10,
+  drainTimeoutMs: 30_000,
+  deviceAddTimeoutMs: 60_000,
+  combCountLog2: 8,
+  overProvisioningFactor: 10,
+  sectorBytes: 512,
+  wallMsAtZero: 0,
+  initial: null,
+} as const satisfies MdmOptions;

@@ -1,0 +1,29 @@
+// Why a request is refused: a row of the error table with the details of its text. Thrown while a request is judged,
+// before or after changes were noted: whoever runs requests takes the changes of a refused one back.
+
+import { ERROR_BY_NAME } from '../protocol/generated/errors.js';
+import type { ErrorName } from '../protocol/generated/errors.js';
+import type { ErrorDetail } from '../protocol/generated/types.js';
+
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+  readonly status: number;
+  readonly details: readonly ErrorDetail[];
+
+  constructor(error: ErrorName, reason?: string) {
+    super(reason === undefined ? error : `${error}: ${reason}`);
+    this.status = ERROR_BY_NAME[error].code;
+    this.details = reason === undefined ? [] : [{ name: 'reason', value: reason }];
+  }
+}
+
+/** Refuses the request at hand. `reason` fills the place of that name in the error's text. */
+export function refuse(error: ErrorName, reason?: string): never {
+  throw new Refusal(error, reason);
+}
+
+/** The object, or a refusal when there is none. */
+export function found<T>(object: T | undefined, error: ErrorName): T {
+  if (object === undefined) refuse(error);
+  return object;
+}
