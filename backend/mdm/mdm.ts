@@ -1,7 +1,7 @@
 // The metadata manager: all configuration, placement and membership. A deterministic machine: a request in, a committed
 // batch of changes, then its effects. It owns which part hears which input. It must never be in the path of I/O.
 
-import type { CommitOutcome, LinkId, Machine, Micros, Peer, Token } from '../core/ports.js';
+import type { CommitOutcome, Machine, Micros, Token } from '../core/ports.js';
 import { Engine } from './engine.js';
 import type { MdmContent, MdmOptions, MdmPorts } from './options.js';
 
