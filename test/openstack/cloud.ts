@@ -5,7 +5,7 @@ import { CloudApi, type Pool } from './apis.js';
 import { writeBackend, writeConfiguration } from './config.js';
 import { createDatabases, createServerData, once, setUpSchemas } from './databases.js';
 import { readCluster, startCluster, stopCluster, type MeshsanCluster } from './meshsan.js';
-import { installPackages, missingPackages, removePackages, PACKAGES } from './packages.js';
+import { installPackages, missingPackages, PACKAGES } from './packages.js';
 import { RunError, type Progress } from './progress.js';
 import { serviceLog, startStage, stopServices } from './services.js';
 import { createState, DEFAULT_STATE, readLedger, stateExists, type CloudState } from './state.js';
@@ -17,10 +17,11 @@ export interface Cloud {
   readonly pool: Pool;
 }
 
-/** Says what is going to be installed and changed, before anything is. */
+/** Says what is going to be installed and changed, before anything is. `stays`: the cloud is left running. */
 export async function announce(
   state: CloudState,
   clusterDir: string | undefined,
+  stays: boolean,
   progress: Progress,
 ): Promise<void> {
   // A cluster that cannot be read is told before anything is changed.
@@ -31,12 +32,15 @@ export async function announce(
       ? `a MeshSAN cluster of its own in ${state.cluster} (npm start -- --dir ${state.cluster} --detach)`
       : `the MeshSAN cluster in ${clusterDir}`;
   const where = state.root === DEFAULT_STATE ? '' : ` --state ${state.root}`;
+  const undo = stays
+    ? `npm run openstack -- --down${where} stops it, -- --purge${where} removes it`
+    : 'it stops and removes by itself what it started and wrote';
   progress.print(
     [
       'This command will',
       missing.length === 0
         ? `  install   nothing: all ${PACKAGES.length} packages it needs are there`
-        : `  install   from Debian's archive, with what they depend on (about 310 packages, 120 MB, on a fresh machine):\n` +
+        : `  install   from Debian's archive, with what they depend on (300 to 450 packages, on a fresh machine):\n` +
           `            ${missing.join(' ')}\n` +
           '            (apt-get update first; their system-wide services are neither started nor enabled;\n' +
           '            while it installs, /usr/sbin/policy-rc.d is made if there is none)',
@@ -44,8 +48,7 @@ export async function announce(
       `            (and ${state.root}.lock while it runs)`,
       `  start     mariadb, epmd, memcached, rabbitmq, keystone, glance-api, cinder-api, -scheduler, -volume on`,
       `            ${state.address} (epmd on 127.0.0.1:${state.ports.epmd}), and use ${cluster}`,
-      `  undo      npm run openstack -- --down${where} stops it, -- --purge${where} removes it,`,
-      `            -- --purge --packages${where} the packages too`,
+      `  undo      ${undo}; packages stay`,
       '',
     ].join('\n'),
   );
@@ -120,11 +123,7 @@ export async function takeDown(state: CloudState, progress: Progress): Promise<v
 }
 
 /** Takes down, puts back what was changed outside the state directory, and removes the state. */
-export async function purge(
-  state: CloudState,
-  withPackages: boolean,
-  progress: Progress,
-): Promise<void> {
+export async function purge(state: CloudState, progress: Progress): Promise<void> {
   if (!stateExists(state)) {
     progress.say(`nothing to remove: there is no cloud in ${state.root}`);
     return;
@@ -132,14 +131,13 @@ export async function purge(
   await takeDown(state, progress);
   const ledger = readLedger(state);
   for (const file of ledger.created) rmSync(file, { force: true });
-  if (withPackages) await removePackages(state, progress);
   refuseMounts(state.root);
   rmSync(state.root, { recursive: true, force: true });
   progress.say(`removed ${state.root}`);
-  if (!withPackages && ledger.packages.length > 0)
+  if (ledger.packages.length > 0)
     progress.say(
-      `the ${ledger.packages.length} packages that were installed stay; to remove them: apt-get purge ` +
-        PACKAGES.filter((name) => ledger.packages.includes(name)).join(' '),
+      'packages stay; to remove those that were installed: ' +
+        `apt-get purge --autoremove ${ledger.packages.join(' ')}`,
     );
 }
 

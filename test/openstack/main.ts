@@ -11,7 +11,7 @@ import { describeState, lockState, stateExists, type CloudState } from './state.
 type Result = Record<string, unknown>;
 
 async function up(state: CloudState, options: Options, progress: Progress): Promise<Result> {
-  await announce(state, options.cluster, progress);
+  await announce(state, options.cluster, true, progress);
   const cloud = await bringUp(state, options.cluster, progress);
   const proved = await prove({ ...cloud, progress });
   const driver = await cinderDriver();
@@ -33,9 +33,9 @@ async function up(state: CloudState, options: Options, progress: Progress): Prom
 
 /** The short proof: leaves nothing running and nothing behind, except the packages; after a failure the logs stay. */
 async function core(state: CloudState, options: Options, progress: Progress): Promise<Result> {
-  await announce(state, options.cluster, progress);
+  await announce(state, options.cluster, false, progress);
   if (stateExists(state))
-    await progress.step('leftovers are removed', () => purge(state, false, progress));
+    await progress.step('leftovers are removed', () => purge(state, progress));
   let result: Result;
   try {
     const cloud = await bringUp(state, options.cluster, progress);
@@ -52,7 +52,7 @@ async function core(state: CloudState, options: Options, progress: Progress): Pr
     );
     throw error;
   }
-  await purge(state, false, progress);
+  await purge(state, progress);
   progress.print(
     `PROVED: ${(result['proved'] as string[]).length} steps in ${progress.elapsedSeconds()} s`,
   );
@@ -84,7 +84,7 @@ async function perform(options: Options, progress: Progress): Promise<Result> {
         await takeDown(state, progress);
         return {};
       case 'purge':
-        await purge(state, options.packages, progress);
+        await purge(state, progress);
         return {};
       case 'help':
         return {};

@@ -12,8 +12,6 @@ export interface Options {
   readonly state: string;
   /** An existing cluster's directory, absolute; without it the cloud starts a cluster of its own. */
   readonly cluster?: string;
-  /** With --purge: also remove the packages. */
-  readonly packages: boolean;
   readonly json: boolean;
 }
 
@@ -27,7 +25,7 @@ openstack command. Without a flag it leaves the cloud running. Run it as root on
   --core           the short proof: a cloud of its own, brought up, proved, stopped and removed again
   --down           stops the cloud and the cluster that was started with it; its data stays
   --purge          --down, then removes the state and restores every file that was changed outside of it
-  --packages       with --purge: also removes the packages that this command installed
+                   (packages stay; it says how to remove those that were installed)
   --cluster DIR    use the running cluster described by DIR/cluster.json instead of starting one
   --state DIR      where the cloud lives (default ${DEFAULT_STATE}, with --core ${CORE_STATE})
   --json           prints the result as one JSON document on standard output, progress on standard error
@@ -40,7 +38,6 @@ const FLAGS = {
   core: { type: 'boolean' },
   down: { type: 'boolean' },
   purge: { type: 'boolean' },
-  packages: { type: 'boolean' },
   cluster: { type: 'string' },
   state: { type: 'string' },
   json: { type: 'boolean' },
@@ -63,14 +60,12 @@ export function parseOptions(argv: readonly string[]): Options {
     throw usage(
       `--cluster has no meaning with --${verb}: a cluster that this command did not start is left alone`,
     );
-  if (values.packages === true && verb !== 'purge') throw usage('--packages belongs to --purge');
   for (const flag of ['cluster', 'state'] as const)
     if (values[flag] === '') throw usage(`--${flag} needs a directory`);
   return {
     verb,
     state: path.resolve(values.state ?? (verb === 'core' ? CORE_STATE : DEFAULT_STATE)),
     ...(values.cluster === undefined ? {} : { cluster: path.resolve(values.cluster) }),
-    packages: values.packages === true,
     json: values.json === true,
   };
 }

@@ -1,10 +1,10 @@
-// Owns what is installed from Debian's archive: which packages, what apt says it would do, installing without a service
-// being started, and removing again exactly what was installed.
+// Owns what is installed from Debian's archive: which packages, what apt says it would do, and installing without a
+// service being started now or at the next boot. It never removes a package: others may need it by then.
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { execa } from 'execa';
 import { EXIT, RunError, type Progress } from './progress.js';
-import { readLedger, updateLedger, type CloudState } from './state.js';
+import { updateLedger, type CloudState } from './state.js';
 
 /** What the cloud of this command consists of; apt adds what these depend on, and no recommended packages. */
 export const PACKAGES = [
@@ -25,7 +25,9 @@ export const PACKAGES = [
   'uwsgi-plugin-python3',
 ] as const;
 
+/** While this file says so, no package starts its service. */
 const POLICY = '/usr/sbin/policy-rc.d';
+const POLICY_TEXT = '#!/bin/sh\n# Made by MeshSAN while packages are installed.\nexit 101\n';
 const APT = ['-o', 'DPkg::Lock::Timeout=900', '-o', 'Dpkg::Options::=--force-confold', '-q', '-y'];
 const APT_ENV = { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' };
 
@@ -84,26 +86,22 @@ export async function installPackages(state: CloudState, progress: Progress): Pr
     `installing ${lines.length - upgraded.length} packages from Debian's archive` +
       (upgraded.length === 0 ? '' : `, upgrading ${upgraded.length}: ${upgraded.join(' ')}`),
   );
-  const packagesBefore = await installedPackages();
   const unitsBefore = await enabledUnits();
   const ownPolicy = !existsSync(POLICY);
-  if (ownPolicy) {
-    updateLedger(state, (ledger) => ledger.created.push(POLICY));
-    writeFileSync(
-      POLICY,
-      '#!/bin/sh\n# Made by MeshSAN while packages are installed.\nexit 101\n',
-      { mode: 0o755 },
-    );
-  }
+  updateLedger(state, (ledger) => {
+    ledger.packages = [...new Set([...ledger.packages, ...missing])];
+    if (ownPolicy) ledger.created.push(POLICY);
+  });
   try {
+    if (ownPolicy) writeFileSync(POLICY, POLICY_TEXT, { mode: 0o755 });
     await apt(state, ['install', '--no-install-recommends', ...missing]);
   } finally {
-    const added = [...(await installedPackages())].filter((name) => !packagesBefore.has(name));
-    updateLedger(state, (ledger) => {
-      ledger.packages = [...new Set([...ledger.packages, ...added])].sort();
-      ledger.created = ledger.created.filter((file) => file !== POLICY);
-    });
-    if (ownPolicy) rmSync(POLICY, { force: true });
+    if (ownPolicy) {
+      rmSync(POLICY, { force: true });
+      updateLedger(state, (ledger) => {
+        ledger.created = ledger.created.filter((file) => file !== POLICY);
+      });
+    }
   }
   const units = [...(await enabledUnits())].filter((unit) => !unitsBefore.has(unit));
   if (units.length > 0) {
@@ -128,28 +126,6 @@ async function enabledUnits(): Promise<Set<string>> {
       .map((line) => line.split(/\s/)[0] ?? '')
       .filter((unit) => unit !== ''),
   );
-}
-
-/** Removes the packages that were installed by us, unless that would remove one that was not. */
-export async function removePackages(state: CloudState, progress: Progress): Promise<void> {
-  const installed = await installedPackages();
-  const ours = readLedger(state).packages.filter((name) => installed.has(name));
-  if (ours.length === 0) return;
-  const plan = await execa('apt-get', [...APT, '-s', 'purge', ...ours], {
-    env: APT_ENV,
-    reject: false,
-  });
-  const others = plan.stdout
-    .split('\n')
-    .filter((line) => /^(Remv|Purg) /.test(line))
-    .map((line) => line.split(' ')[1] ?? '')
-    .filter((name) => !ours.includes(name));
-  if (plan.exitCode !== 0 || others.length > 0)
-    throw new RunError(
-      `the ${ours.length} packages stay: removing them would also remove ${others.join(' ') || 'others'}`,
-    );
-  progress.say(`removing ${ours.length} packages`);
-  await apt(state, ['purge', ...ours]);
 }
 
 async function apt(state: CloudState, words: string[]): Promise<void> {

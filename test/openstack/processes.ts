@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { spawn } from 'node:child_process';
 import path from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { RunError, until } from './progress.js';
 
 export interface ProcessIdentity {
@@ -172,7 +173,8 @@ export class Daemons {
 /** The last lines of a log file, indented; empty if there is none. */
 export function tail(file: string, lines: number): string {
   if (!existsSync(file)) return '';
-  const all = readFileSync(file, 'utf8').trimEnd().split('\n');
+  // Services colour their logs.
+  const all = stripVTControlCharacters(readFileSync(file, 'utf8')).trimEnd().split('\n');
   return all
     .slice(-lines)
     .map((line) => `    ${line}`)

@@ -43,7 +43,7 @@ export interface Ports {
 export interface Ledger {
   /** Files made by us: removed again. */
   created: string[];
-  /** Packages that apt installed for us, dependencies included. */
+  /** Packages that we asked apt for. */
   packages: string[];
   /** Start-up units that came with those packages and were disabled. */
   disabledUnits: string[];
