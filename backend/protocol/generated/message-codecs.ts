@@ -848,7 +848,7 @@ export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBo
   }
   let volumesField: readonly Volume[];
   {
-    const count0 = r.count('volumes', 1000, 45);
+    const count0 = r.count('volumes', 1000, 49);
     r.enter('volumes');
     const items0: Volume[] = [];
     for (let index0 = 0; index0 < count0; index0++) {

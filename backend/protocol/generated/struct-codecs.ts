@@ -272,6 +272,7 @@ export function encodeVolume(w: Writer, v: Volume, _version: number): void {
   w.choice('provisioning', v.provisioning, PROVISIONING_CODES);
   w.u32('epoch', v.epoch, 0, 4294967295);
   w.u53('createdAtMs', v.createdAtMs, 0, 9007199254740991);
+  w.u32('lastMappingGeneration', v.lastMappingGeneration, 0, 4294967295);
 }
 
 export function decodeVolume(r: Reader, _version: number): Volume {
@@ -285,7 +286,8 @@ export function decodeVolume(r: Reader, _version: number): Volume {
   const provisioningField = r.choice('provisioning', PROVISIONING_WORDS);
   const epochField = r.u32('epoch', 0, 4294967295);
   const createdAtMsField = r.u53('createdAtMs', 0, 9007199254740991);
-  return { key: keyField, poolKey: poolKeyField, vtreeKey: vtreeKeyField, ancestorKey: ancestorKeyField, groupKey: groupKeyField, name: nameField, sizeSectors: sizeSectorsField, provisioning: provisioningField, epoch: epochField, createdAtMs: createdAtMsField };
+  const lastMappingGenerationField = r.u32('lastMappingGeneration', 0, 4294967295);
+  return { key: keyField, poolKey: poolKeyField, vtreeKey: vtreeKeyField, ancestorKey: ancestorKeyField, groupKey: groupKeyField, name: nameField, sizeSectors: sizeSectorsField, provisioning: provisioningField, epoch: epochField, createdAtMs: createdAtMsField, lastMappingGeneration: lastMappingGenerationField };
 }
 
 export function encodeMapping(w: Writer, v: Mapping, _version: number): void {

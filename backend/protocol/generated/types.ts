@@ -211,6 +211,8 @@ export interface Volume {
   readonly epoch: number;
   /** wall clock at creation */
   readonly createdAtMs: number;
+  /** highest generation that any mapping of it had (C13) */
+  readonly lastMappingGeneration: number;
 }
 
 /** The right of one SDC to use one volume. */
@@ -676,7 +678,7 @@ export interface DeviceWantsBody {
   readonly wants: readonly DeviceWant[];
 }
 
-/** What became of a wish. */
+/** What became of a wish. Task open with NOT_READY: the data process ended and is started again; with DEVICE_FAILED: it ended for good (C14). */
 export interface DeviceResultBody {
   /** device */
   readonly deviceKey: number;

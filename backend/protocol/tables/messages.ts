@@ -201,14 +201,18 @@ export const MESSAGES = {
       ),
     ],
   ),
-  DEVICE_RESULT: control(0x0204, 'What became of a wish.', [
-    u32('deviceKey', 'device'),
-    choice('task', 'deviceTask', 'what was asked'),
-    u16('status', '0 or an error code'),
-    str('reason', LIMITS.reasonBytesMax.value, 'for people'),
-    str('path', LIMITS.pathBytesMax.value, 'where the device is'),
-    u53('capacityBytes', 'for chunks'),
-  ]),
+  DEVICE_RESULT: control(
+    0x0204,
+    'What became of a wish. Task open with NOT_READY: the data process ended and is started again; with DEVICE_FAILED: it ended for good (C14).',
+    [
+      u32('deviceKey', 'device'),
+      choice('task', 'deviceTask', 'what was asked'),
+      u16('status', '0 or an error code'),
+      str('reason', LIMITS.reasonBytesMax.value, 'for people'),
+      str('path', LIMITS.pathBytesMax.value, 'where the device is'),
+      u53('capacityBytes', 'for chunks'),
+    ],
+  ),
   REGISTER_DEVICE: control(
     0x0205,
     'A data process announces the device that it opened; sent again after every reconnect.',

@@ -130,6 +130,7 @@ export const STRUCTS = {
       choice('provisioning', 'provisioning', 'thin or thick'),
       u32('epoch', 'raised by resize, snapshot, revert, migration and delete (C1)'),
       u53('createdAtMs', 'wall clock at creation'),
+      u32('lastMappingGeneration', 'highest generation that any mapping of it had (C13)'),
     ],
   },
   Mapping: {
