@@ -7,7 +7,7 @@ import { createDatabases, createServerData, once, setUpSchemas } from './databas
 import { readCluster, startCluster, stopCluster, type MeshsanCluster } from './meshsan.js';
 import { installPackages, missingPackages, PACKAGES } from './packages.js';
 import { RunError, type Progress } from './progress.js';
-import { serviceLog, startStage, stopServices } from './services.js';
+import { refuseTakenPorts, serviceLog, startStage, stopServices } from './services.js';
 import { createState, DEFAULT_STATE, readLedger, stateExists, type CloudState } from './state.js';
 
 export interface Cloud {
@@ -61,6 +61,7 @@ export async function bringUp(
   progress: Progress,
 ): Promise<Cloud> {
   createState(state);
+  await refuseTakenPorts(state);
   await progress.step('packages are installed', () => installPackages(state, progress));
   const meshsan = progress.step('MeshSAN answers', () =>
     clusterDir === undefined

@@ -181,7 +181,6 @@ export async function startStage(state: CloudState, stage: Service['stage']): Pr
   const services = SERVICES.filter((service) => service.stage === stage);
   for (const service of services) {
     if (daemons.find(service.name) !== undefined) continue;
-    await refuseTakenPorts(state, service);
     const daemon: Daemon = {
       name: service.name,
       user: service.user,
@@ -201,13 +200,16 @@ export async function startStage(state: CloudState, stage: Service['stage']): Pr
   );
 }
 
-async function refuseTakenPorts(state: CloudState, service: Service): Promise<void> {
-  for (const port of service.ports?.(state) ?? [])
-    if (await connects(state.address, port))
-      throw new RunError(
-        `${service.name}: another program listens on ${state.address}:${port}; end it, or use --state with another directory`,
-        EXIT.unfit,
-      );
+/** Refuses to start a cloud whose ports other programs have, before anything is done. */
+export async function refuseTakenPorts(state: CloudState): Promise<void> {
+  const daemons = daemonsOf(state);
+  for (const service of SERVICES.filter(({ name }) => daemons.find(name) === undefined))
+    for (const port of service.ports?.(state) ?? [])
+      if (await connects(state.address, port))
+        throw new RunError(
+          `${service.name}: another program listens on ${state.address}:${port}; end it, or give --state another directory`,
+          EXIT.unfit,
+        );
 }
 
 /** Stops every service, last started first; services of one stage together. */
