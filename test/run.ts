@@ -57,6 +57,13 @@ const GROUPS: readonly Group[] = [
     root: true,
     concurrency: 1,
   },
+  {
+    name: 'benchmark harness',
+    folders: ['bench'],
+    programs: { fio: 'fio', nbdkit: 'nbdkit' },
+    root: false,
+    concurrency: 1,
+  },
   { name: 'clients', folders: ['compat'], programs: {}, root: false, concurrency: 1 },
 ];
 
