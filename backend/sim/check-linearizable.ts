@@ -1,0 +1,325 @@
+// Judges a history: every sector must behave like one register, every block must be written as a whole, nothing that
+// was acknowledged may be lost. It owns the search for an order that explains what clients saw; it must never look at
+// the cluster.
+//
+// Per sector: configurations (value, which running writes took effect, which running reads found their value) are
+// carried from one begin or end of an operation to the next; when an operation ends it must have taken effect, so all
+// orders of running writes that end with it are tried. A read finds its value at any moment while it runs. Writes of
+// unknown outcome run for ever. Requests over several blocks are not atomic across blocks.
+//
+// A loss of volatile content lets the value fall back, at most to the state of the last flush: each configuration keeps
+// the values since then.
+
+import type { History, OpRecord } from './history.js';
+
+interface Options {
+  readonly sectorsPerBlock: number;
+  /** Acknowledged writes need a flush to survive a loss. */
+  readonly isVolatile: boolean;
+}
+
+/** Why the history cannot be explained, or null when it can. */
+export function checkHistory(history: History, options: Options): string | null {
+  const volumes = new Set(history.ops.map((record) => record.volume));
+  for (const volume of volumes) {
+    const fault = checkVolume(history, volume, options);
+    if (fault !== null) return fault;
+  }
+  return null;
+}
+
+function checkVolume(history: History, volume: number, options: Options): string | null {
+  const { sectorsPerBlock } = options;
+  const byBlock = new Map<number, OpRecord[]>();
+  for (const record of history.ops) {
+    if (record.volume !== volume || record.kind === 'flush') continue;
+    if (record.kind === 'read' && record.endUs === Infinity) continue;
+    const first = Math.floor(record.firstSector / sectorsPerBlock);
+    const last = Math.floor((record.firstSector + record.sectors - 1) / sectorsPerBlock);
+    for (let block = first; block <= last; block++) {
+      const list = byBlock.get(block);
+      if (list === undefined) byBlock.set(block, [record]);
+      else list.push(record);
+    }
+  }
+  const writes = new Map<number, OpRecord>();
+  for (const record of history.ops) if (record.kind === 'write') writes.set(record.tag, record);
+  const flushes = history.ops.filter(
+    (record) => record.kind === 'flush' && record.volume === volume && record.endUs !== Infinity,
+  );
+  for (const [block, records] of byBlock) {
+    const fault = checkBlock(history, volume, block, records, writes, flushes, options);
+    if (fault !== null) return fault;
+  }
+  return null;
+}
+
+function checkBlock(
+  history: History,
+  volume: number,
+  block: number,
+  records: readonly OpRecord[],
+  writes: ReadonlyMap<number, OpRecord>,
+  flushes: readonly OpRecord[],
+  options: Options,
+): string | null {
+  const { sectorsPerBlock } = options;
+  const first = block * sectorsPerBlock;
+  let uniform = true;
+  for (const record of records) {
+    const whole =
+      record.firstSector <= first && record.firstSector + record.sectors >= first + sectorsPerBlock;
+    if (!whole) uniform = false;
+    if (record.kind !== 'read') continue;
+    const torn = tornRead(record, first, sectorsPerBlock, writes);
+    if (torn !== null) return `volume ${volume} block ${block}: ${torn}`;
+    if (whole) {
+      const tag = record.seen[first - record.firstSector];
+      for (let sector = first; sector < first + sectorsPerBlock; sector++)
+        if (record.seen[sector - record.firstSector] !== tag) uniform = false;
+    }
+  }
+  const losses = options.isVolatile ? history.losses.map(({ atUs }) => atUs) : [];
+  // When every operation treats all sectors of the block alike, one of them stands for all.
+  const last = uniform ? first + 1 : first + sectorsPerBlock;
+  for (let sector = first; sector < last; sector++) {
+    const here = records.filter(
+      (record) => record.firstSector <= sector && record.firstSector + record.sectors > sector,
+    );
+    const fault = new SectorSearch(sector, here, flushes, losses).run();
+    if (fault !== null) return `volume ${volume} block ${block} sector ${sector}: ${fault}`;
+  }
+  return null;
+}
+
+/** A read that shows parts of two writes although either one covers the place of the other. */
+function tornRead(
+  read: OpRecord,
+  first: number,
+  sectorsPerBlock: number,
+  writes: ReadonlyMap<number, OpRecord>,
+): string | null {
+  for (let one = first; one < first + sectorsPerBlock; one++) {
+    const left = writes.get(read.seen[one - read.firstSector] ?? 0);
+    if (left === undefined) continue;
+    for (let other = one + 1; other < first + sectorsPerBlock; other++) {
+      const right = writes.get(read.seen[other - read.firstSector] ?? 0);
+      if (right === undefined || right === left) continue;
+      if (covers(left, other) && covers(right, one))
+        return `read ${read.index} is torn between writes ${left.index} and ${right.index}`;
+    }
+  }
+  return null;
+}
+
+function covers(record: OpRecord, sector: number): boolean {
+  return record.firstSector <= sector && record.firstSector + record.sectors > sector;
+}
+
+/** One way in which things may have happened so far. */
+interface Config {
+  value: number;
+  /** Bit i: running write i has not taken effect. */
+  pending: number;
+  /** Bit i: running read i has found its value. */
+  found: number;
+  /** Values since the last flush, oldest first, with the record that wrote each (-1: older). */
+  readonly log: readonly { readonly value: number; readonly by: number }[];
+}
+
+const SLOTS = 30;
+const CONFIGS_MAX = 20_000;
+
+class SectorSearch {
+  private readonly sector: number;
+  private readonly records: readonly OpRecord[];
+  private readonly flushes: readonly OpRecord[];
+  private readonly losses: readonly number[];
+  private configs: Config[] = [{ value: 0, pending: 0, found: 0, log: [{ value: 0, by: -1 }] }];
+  private readonly slots: (OpRecord | null)[] = new Array<OpRecord | null>(SLOTS).fill(null);
+  /** Tags that some read saw: an open write that nobody saw need not be considered. */
+  private readonly seen = new Set<number>();
+  /** More running operations, or more ways to follow, than the search can carry: nothing is claimed about the sector. */
+  private gaveUp = false;
+
+  constructor(
+    sector: number,
+    records: readonly OpRecord[],
+    flushes: readonly OpRecord[],
+    losses: readonly number[],
+  ) {
+    this.sector = sector;
+    this.records = records;
+    this.flushes = flushes;
+    this.losses = losses;
+  }
+
+  run(): string | null {
+    for (const record of this.records)
+      if (record.kind === 'read') this.seen.add(this.valueOf(record));
+    for (const step of this.steps()) {
+      const fault = this.take(step.what, step.record);
+      if (fault !== null) return fault;
+    }
+    return null;
+  }
+
+  private valueOf(record: OpRecord): number {
+    return record.kind === 'read'
+      ? (record.seen[this.sector - record.firstSector] ?? -1)
+      : record.tag;
+  }
+
+  private steps(): { what: 'begin' | 'end' | 'flush' | 'loss'; record: OpRecord | null }[] {
+    const steps: {
+      atUs: number;
+      order: number;
+      what: 'begin' | 'end' | 'flush' | 'loss';
+      record: OpRecord | null;
+    }[] = [];
+    for (const record of this.records) {
+      const open = record.endUs === Infinity;
+      if (open && record.kind === 'write' && !this.seen.has(record.tag)) continue;
+      // At equal times begins come first: the order of such events is not known.
+      steps.push({ atUs: record.startUs, order: 0, what: 'begin', record });
+      if (!open) steps.push({ atUs: record.endUs, order: 2, what: 'end', record });
+    }
+    if (this.losses.length > 0)
+      for (const record of this.flushes)
+        steps.push({ atUs: record.endUs, order: 3, what: 'flush', record });
+    for (const atUs of this.losses) steps.push({ atUs, order: 1, what: 'loss', record: null });
+    return steps.sort((one, other) => one.atUs - other.atUs || one.order - other.order);
+  }
+
+  private take(what: 'begin' | 'end' | 'flush' | 'loss', record: OpRecord | null): string | null {
+    if (this.gaveUp) return null;
+    if (what === 'loss') {
+      this.lose();
+      return null;
+    }
+    if (record === null) return null;
+    if (what === 'begin') return this.begin(record);
+    if (what === 'flush') {
+      this.flushed(record.startUs);
+      return null;
+    }
+    return this.end(record);
+  }
+
+  private begin(record: OpRecord): string | null {
+    const slot = this.slots.indexOf(null);
+    if (slot < 0) {
+      this.gaveUp = true;
+      return null;
+    }
+    this.slots[slot] = record;
+    const bit = 1 << slot;
+    for (const config of this.configs) {
+      if (record.kind === 'read') {
+        if (config.value === this.valueOf(record)) config.found |= bit;
+      } else config.pending |= bit;
+    }
+    return null;
+  }
+
+  private end(record: OpRecord): string | null {
+    const slot = this.slots.indexOf(record);
+    if (slot < 0) return null;
+    const bit = 1 << slot;
+    const next = new Map<string, Config>();
+    for (const config of this.configs) this.expand(config, record, bit, next);
+    this.slots[slot] = null;
+    if (next.size === 0) return this.explain(record);
+    if (next.size > CONFIGS_MAX) {
+      this.gaveUp = true;
+      return null;
+    }
+    this.configs = [...next.values()];
+    for (const config of this.configs) {
+      config.pending &= ~bit;
+      config.found &= ~bit;
+      if (record.fua) this.cutLog(config, record.endUs);
+    }
+    return null;
+  }
+
+  private explain(record: OpRecord): string {
+    const possible = [...new Set(this.configs.map(({ value }) => value))].join(', ');
+    const what =
+      record.kind === 'read'
+        ? `saw ${this.valueOf(record)}`
+        : `of ${record.tag} cannot have taken effect`;
+    return `${record.kind} ${record.index} of client ${record.client} (${record.startUs}-${record.endUs} us) ${what}; possible: ${possible}`;
+  }
+
+  /** All configurations in which `record` has taken effect, by every order of running writes. */
+  private expand(config: Config, record: OpRecord, bit: number, into: Map<string, Config>): void {
+    const isRead = record.kind === 'read';
+    const satisfied = isRead ? (config.found & bit) !== 0 : (config.pending & bit) === 0;
+    if (satisfied) {
+      this.note(config, into);
+      return;
+    }
+    if (into.size > CONFIGS_MAX) return;
+    for (let slot = 0; slot < SLOTS; slot++) {
+      if ((config.pending & (1 << slot)) === 0) continue;
+      const write = this.slots[slot] ?? null;
+      if (write !== null) this.expand(this.applied(config, write, slot), record, bit, into);
+    }
+  }
+
+  private applied(config: Config, write: OpRecord, slot: number): Config {
+    const value = write.tag;
+    let { found } = config;
+    for (let other = 0; other < SLOTS; other++) {
+      const record = this.slots[other] ?? null;
+      if (record?.kind === 'read' && this.valueOf(record) === value) found |= 1 << other;
+    }
+    const log = this.losses.length === 0 ? config.log : [...config.log, { value, by: write.index }];
+    return { value, pending: config.pending & ~(1 << slot), found, log };
+  }
+
+  private note(config: Config, into: Map<string, Config>): void {
+    const log = config.log.map(({ value, by }) => `${value}/${by}`).join(',');
+    const key = `${config.value}:${config.pending}:${config.found}:${this.losses.length === 0 ? '' : log}`;
+    if (!into.has(key)) into.set(key, { ...config });
+  }
+
+  /** What was acknowledged before `beforeUs` cannot be lost any more. */
+  private cutLog(config: Config, beforeUs: number): void {
+    let keep = 0;
+    config.log.forEach(({ by }, index) => {
+      const record = this.records.find((candidate) => candidate.index === by);
+      if (record !== undefined && record.endUs <= beforeUs) keep = index;
+    });
+    (config as { log: Config['log'] }).log = config.log.slice(keep);
+  }
+
+  private flushed(startUs: number): void {
+    for (const config of this.configs) this.cutLog(config, startUs);
+  }
+
+  /** Every configuration may fall back to any value since the last flush. */
+  private lose(): void {
+    const next = new Map<string, Config>();
+    for (const config of this.configs) {
+      for (let index = 0; index < config.log.length; index++) {
+        const log = config.log.slice(0, index + 1);
+        const value = log[index]?.value ?? 0;
+        this.note({ ...config, value, log }, next);
+        // A running write that had taken effect may have been lost, and take effect again.
+        const lost = config.log.slice(index + 1);
+        let { pending } = config;
+        this.slots.forEach((record, slot) => {
+          if (record !== null && lost.some(({ by }) => by === record.index)) pending |= 1 << slot;
+        });
+        let { found } = config;
+        this.slots.forEach((record, slot) => {
+          if (record?.kind === 'read' && this.valueOf(record) === value) found |= 1 << slot;
+        });
+        this.note({ ...config, value, log, pending, found }, next);
+      }
+    }
+    this.configs = [...next.values()];
+  }
+}

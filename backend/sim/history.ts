@@ -1,0 +1,99 @@
+// What clients asked and what they were told, for the checkers. It owns the records of a run; it must never judge them.
+//
+// The content of every sector is a tag: the number of the write in its first half, a mix of volume and sector in its
+// second half, so that content from another place is never taken for right. Zero content has the tag 0.
+
+export type OpKind = 'read' | 'write' | 'zero' | 'flush';
+
+/** One request of one client. */
+export interface OpRecord {
+  readonly index: number;
+  readonly kind: OpKind;
+  readonly volume: number;
+  readonly client: number;
+  readonly fua: boolean;
+  readonly firstSector: number;
+  readonly sectors: number;
+  /** Of a write: its number from 1; of a zero: 0. */
+  readonly tag: number;
+  readonly startUs: number;
+  /** When it was answered well; Infinity: never, or by an error, so it may or may not have happened. */
+  endUs: number;
+  /** Of a read that was answered well: the tag of each sector. */
+  seen: number[];
+}
+
+/** Volatile content may have been lost at this time: every in-sync copy of something lost its power. */
+export interface LossRecord {
+  readonly atUs: number;
+}
+
+export class History {
+  readonly ops: OpRecord[] = [];
+  readonly losses: LossRecord[] = [];
+  private nextTag = 1;
+
+  begin(
+    kind: OpKind,
+    volume: number,
+    client: number,
+    fua: boolean,
+    firstSector: number,
+    sectors: number,
+    startUs: number,
+  ): OpRecord {
+    const record: OpRecord = {
+      index: this.ops.length,
+      kind,
+      volume,
+      client,
+      fua,
+      firstSector,
+      sectors,
+      tag: kind === 'write' ? this.nextTag++ : 0,
+      startUs,
+      endUs: Infinity,
+      seen: [],
+    };
+    this.ops.push(record);
+    return record;
+  }
+
+  /** The record of a write by its tag: writes are numbered in the order of their records. */
+  writeOf(tag: number): OpRecord | undefined {
+    return this.ops.find((record) => record.kind === 'write' && record.tag === tag);
+  }
+}
+
+const SECTOR_BYTES = 8;
+
+function placeWord(volume: number, sector: number): number {
+  return (Math.imul(volume, 0x9e3779b1) ^ Math.imul(sector + 1, 0x85ebca6b)) >>> 0;
+}
+
+/** Fills a buffer with the content of a write. */
+export function writeTags(view: DataView, at: number, record: OpRecord): void {
+  for (let index = 0; index < record.sectors; index++) {
+    const place = at + index * SECTOR_BYTES;
+    view.setUint32(place, record.tag, true);
+    view.setUint32(place + 4, placeWord(record.volume, record.firstSector + index), true);
+  }
+}
+
+/**
+ * The tags of a buffer that a read filled.
+ *
+ * @returns null when a sector holds neither zeroes nor content that was written to this place
+ */
+export function readTags(view: DataView, at: number, record: OpRecord): number[] | null {
+  const tags: number[] = [];
+  for (let index = 0; index < record.sectors; index++) {
+    const place = at + index * SECTOR_BYTES;
+    const tag = view.getUint32(place, true);
+    const word = view.getUint32(place + 4, true);
+    const expected = tag === 0 ? 0 : placeWord(record.volume, record.firstSector + index);
+    if (word !== expected) return null;
+    tags.push(tag);
+  }
+  return tags;
+}

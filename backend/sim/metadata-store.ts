@@ -1,0 +1,114 @@
+// The metadata store in virtual time: what a commit wrote is durable after a while, and an MDM that is killed meanwhile
+// never learns whether it was. It owns the durable content; it must never know what a key means.
+
+import type { Change, CommitOutcome, MetadataStore, Token } from '../core/ports.js';
+import type { Prng } from '../core/prng.js';
+
+import type { EventTarget } from './event-queue.js';
+import type { SimProcess } from './process.js';
+import type { Simulation } from './simulation.js';
+import { TRACE } from './trace.js';
+
+/** Latency of a commit, and how often its outcome stays unknown. */
+export interface StoreTiming {
+  readonly commitUsMin: number;
+  readonly commitUsMax: number;
+  /** Of a thousand commits, how many report 'unknown'; half of them are done all the same. */
+  readonly unknownPermille: number;
+}
+
+interface Entry {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** What survives the MDM's processes. */
+export class SimMetadata {
+  private readonly content = new Map<string, Entry>();
+
+  apply(changes: readonly Change[]): void {
+    for (const { key, value } of changes) {
+      const name = Buffer.from(key).toString('latin1');
+      if (value === null) this.content.delete(name);
+      else this.content.set(name, { key: key.slice(), value: value.slice() });
+    }
+  }
+
+  /** Keys and values in order of key, as the shell gives them to a starting MDM. */
+  entries(): readonly (readonly [Uint8Array, Uint8Array])[] {
+    return [...this.content]
+      .sort(([one], [other]) => (one < other ? -1 : 1))
+      .map(([, { key, value }]) => [key.slice(), value.slice()] as const);
+  }
+}
+
+interface Pending {
+  readonly token: Token;
+  readonly changes: readonly Change[];
+  readonly outcome: CommitOutcome;
+  readonly applied: boolean;
+}
+
+/** Gives the outcome of a commit to the machine. */
+export type CommitListener = (nowUs: number, token: Token, outcome: CommitOutcome) => void;
+
+/** The store as one process of the MDM has it open. */
+export class SimMetadataStore implements MetadataStore, EventTarget {
+  private readonly sim: Simulation;
+  private readonly process: SimProcess;
+  private readonly metadata: SimMetadata;
+  private readonly timing: StoreTiming;
+  private readonly prng: Prng;
+  private readonly listener: CommitListener;
+  private readonly pending: Pending[] = [];
+  private lastUs = 0;
+  slowUs = 0;
+
+  constructor(
+    sim: Simulation,
+    process: SimProcess,
+    metadata: SimMetadata,
+    timing: StoreTiming,
+    listener: CommitListener,
+  ) {
+    this.sim = sim;
+    this.process = process;
+    this.metadata = metadata;
+    this.timing = timing;
+    this.listener = listener;
+    this.prng = sim.prng.fork();
+  }
+
+  commit(token: Token, _term: number, _previousSequence: number, changes: readonly Change[]): void {
+    const unknown = this.prng.chance(this.timing.unknownPermille, 1000);
+    const copied = changes.map(({ key, value }) => ({
+      key: key.slice(),
+      value: value?.slice() ?? null,
+    }));
+    this.pending.push({
+      token,
+      changes: copied,
+      outcome: unknown ? 'unknown' : 'done',
+      applied: !unknown || this.prng.chance(1, 2),
+    });
+    const { commitUsMin, commitUsMax } = this.timing;
+    const takesUs = this.prng.between(commitUsMin, commitUsMax) + this.slowUs;
+    this.lastUs = Math.max(this.lastUs, this.sim.nowUs + takesUs);
+    this.sim.queue.push(this.lastUs, this, 0, 0);
+  }
+
+  fire(timeUs: number): void {
+    const commit = this.pending.shift();
+    if (commit === undefined) return;
+    // A commit of a killed process is durable or not, as the kill happened to fall.
+    if (!this.process.alive && this.prng.chance(1, 2)) {
+      this.pending.length = 0;
+      return;
+    }
+    if (commit.applied) this.metadata.apply(commit.changes);
+    this.sim.trace.mix(TRACE.commit, timeUs, this.process.node, commit.token);
+    this.process.input((nowUs) => {
+      this.listener(nowUs, commit.token, commit.outcome);
+    });
+  }
+}
