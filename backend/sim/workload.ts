@@ -114,7 +114,7 @@ export class Workload implements BlockFront, EventTarget {
     for (const slot of this.slots) if (slot.record === null) this.think(slot.token);
   }
 
-  ioDone(nowUs: number, token: number, errno: number): void {
+  ioDone(_nowUs: number, token: number, errno: number): void {
     const slot = this.slots[token];
     const record = slot?.record ?? null;
     if (slot === undefined || record === null)
@@ -127,7 +127,6 @@ export class Workload implements BlockFront, EventTarget {
       if (record.kind === 'read') this.takeContent(slot, record);
       record.endUs = this.sim.nowUs;
     } else this.errors.set(errno, (this.errors.get(errno) ?? 0) + 1);
-    void nowUs;
     this.think(slot.token);
   }
 
