@@ -1,0 +1,62 @@
+// Errors as REST clients know them. It owns the body of an error answer and how refusals of the cluster become one; it
+// must never show an internal reason, a stack or a secret.
+
+import { ClusterError } from '../runtime/cluster.js';
+import { ERROR_BY_NAME } from '../protocol/generated/errors.js';
+import type { ErrorName } from '../protocol/generated/errors.js';
+import { errorText } from '../protocol/error-text.js';
+
+/** The three fields that every client reads. */
+export interface ErrorBody {
+  readonly message: string;
+  readonly httpStatusCode: number;
+  readonly errorCode: number;
+}
+
+/** An error answer on its way. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly httpStatus: number;
+  readonly errorCode: number;
+
+  constructor(httpStatus: number, errorCode: number, message: string) {
+    super(message);
+    this.httpStatus = httpStatus;
+    this.errorCode = errorCode;
+  }
+
+  /**
+   * From a row of the error table.
+   * @param reason - fills `{reason}` of its text
+   */
+  static named(name: ErrorName, reason = ''): ApiError {
+    const { code, httpStatus, restCode } = ERROR_BY_NAME[name];
+    return new ApiError(httpStatus, restCode, errorText(code, [{ name: 'reason', value: reason }]));
+  }
+
+  /** A request that breaks the rules of its route. */
+  static invalid(reason: string): ApiError {
+    return ApiError.named('INVALID_PARAMETER', reason);
+  }
+
+  /** Not logged in, or not any more. */
+  static unauthorized(): ApiError {
+    return ApiError.named('AUTHENTICATION_FAILED');
+  }
+
+  body(): ErrorBody {
+    return {
+      message: this.message,
+      httpStatusCode: this.httpStatus,
+      errorCode: this.errorCode,
+    };
+  }
+}
+
+/** Any failure as an error answer; what is not meant for clients becomes an internal error. */
+export function toApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof ClusterError)
+    return new ApiError(error.info.httpStatus, error.info.restCode, error.message);
+  return ApiError.named('INTERNAL');
+}

@@ -1,0 +1,226 @@
+// The express application. It owns the order of steps that every request goes through: headers, path, session, body,
+// handler, answer. Answers are always JSON; success is always 200. No secret and no body reaches the log.
+
+import express from 'express';
+import type { Express, NextFunction, Request, Response } from 'express';
+
+import type { Log } from '../core/ports.js';
+import { formatId } from '../core/ids.js';
+import type { System } from '../protocol/generated/types.js';
+import { ClusterError } from '../runtime/cluster.js';
+import type { Cluster } from '../runtime/cluster.js';
+
+import { ApiError, toApiError } from './api-error.js';
+import { BodyChecker, withoutNulls } from './body.js';
+import { Reader } from './reader.js';
+import { RouteTable, decodeOnce } from './route.js';
+import type { Body, Match } from './route.js';
+import { ROUTES } from './routes.js';
+import { Sessions, basicCredentials } from './sessions.js';
+import { TokenBook } from './tokens.js';
+import type { TokenClaims } from './tokens.js';
+
+const BODY_BYTES_MAX = 1024 * 1024;
+const PATH_CHARS_MAX = 4096;
+const SLOW_MS = 5_000;
+
+export interface GatewayOptions {
+  readonly cluster: Cluster;
+  /** Of the system; tokens are signed under a key derived from it. */
+  readonly secret: Uint8Array;
+  /** What `/api/version` says. */
+  readonly apiVersion: string;
+  readonly log: Log;
+  /** Wall clock in milliseconds. */
+  readonly nowMs: () => number;
+}
+
+const SECURITY_HEADERS: readonly (readonly [string, string])[] = [
+  ['Strict-Transport-Security', 'max-age=31536000'],
+  ['X-Content-Type-Options', 'nosniff'],
+  ['X-Frame-Options', 'DENY'],
+  ['Content-Security-Policy', "default-src 'none'; frame-ancestors 'none'"],
+  ['Referrer-Policy', 'no-referrer'],
+  ['Cache-Control', 'no-store'],
+];
+
+/** Reads the body of a request as JSON whatever its media type says. */
+const parseJson = express.json({ limit: BODY_BYTES_MAX, type: () => true, strict: false });
+
+function bodyOf(request: Request, response: Response): Promise<Body> {
+  return new Promise((resolve, reject) => {
+    parseJson(request, response, (error?: unknown) => {
+      if (error !== undefined) {
+        reject(bodyFault(error));
+        return;
+      }
+      const body: unknown = withoutNulls(request.body ?? {});
+      if (typeof body === 'object' && body !== null && !Array.isArray(body)) resolve(body as Body);
+      else reject(ApiError.invalid('the body must be a JSON object'));
+    });
+  });
+}
+
+function bodyFault(error: unknown): ApiError {
+  const { status, type } = error as { status?: number; type?: string };
+  if (status === 413)
+    return new ApiError(413, 0, `The request body must have at most ${BODY_BYTES_MAX} bytes`);
+  if (type === 'entity.parse.failed') return ApiError.invalid('the body is not well-formed JSON');
+  return ApiError.invalid('the body cannot be read');
+}
+
+class Gateway {
+  private readonly options: GatewayOptions;
+  private readonly sessions: Sessions;
+  private readonly table = new RouteTable(ROUTES);
+  private readonly checker = new BodyChecker();
+
+  constructor(options: GatewayOptions) {
+    this.options = options;
+    this.sessions = new Sessions(options.cluster, new TokenBook(options.secret), options.log);
+  }
+
+  /** Answers one request. */
+  async answer(request: Request, response: Response): Promise<void> {
+    const path = request.path;
+    if (path.length > PATH_CHARS_MAX) throw new ApiError(414, 0, 'The path is too long');
+    const plain = path.replace(/\/+$/, '');
+    const special = SPECIAL.get(`${request.method} ${plain}`);
+    if (special !== undefined) {
+      await special(this, request, response);
+      return;
+    }
+    const match = this.match(request.method, path);
+    const system = await this.system();
+    const session = await this.session(request, system);
+    const body = request.method === 'POST' ? await bodyOf(request, response) : {};
+    this.checker.check(match.route.schema, body);
+    const { cluster } = this.options;
+    const reader = new Reader(cluster, system);
+    send(response, await match.route.handle({ params: match.params, body, cluster, reader, session }));
+  }
+
+  async login(request: Request, response: Response): Promise<void> {
+    const credentials = basicCredentials(request.headers.authorization);
+    send(response, await this.token(credentials, request));
+  }
+
+  /** The login of 4.x clients: name and password in the body, two tokens in the answer. */
+  async loginByBody(request: Request, response: Response): Promise<void> {
+    const { username, password } = await bodyOf(request, response);
+    if (typeof username !== 'string' || typeof password !== 'string')
+      throw ApiError.invalid(
+        'The following parameter(s) must be part of the request body: username, password.',
+      );
+    const token = await this.token({ user: username, password }, request);
+    send(response, { access_token: token, refresh_token: token, token_type: 'Bearer' });
+  }
+
+  async logout(request: Request, response: Response, status: 200 | 204): Promise<void> {
+    this.sessions.logout(await this.session(request, await this.system()), this.options.nowMs());
+    if (status === 204) response.status(204).end();
+    else send(response, {});
+  }
+
+  version(response: Response): void {
+    send(response, this.options.apiVersion);
+  }
+
+  private async token(
+    credentials: { readonly user: string; readonly password: string } | null,
+    request: Request,
+  ): Promise<string> {
+    const system = await this.system();
+    const place = request.socket.remoteAddress ?? '';
+    return this.sessions.login(credentials, place, idOf(system), this.options.nowMs());
+  }
+
+  private session(request: Request, system: System): Promise<TokenClaims> {
+    const { authorization } = request.headers;
+    return this.sessions.session(authorization, idOf(system), this.options.nowMs());
+  }
+
+  private match(method: string, path: string): Match {
+    const match = this.table.find(method, path) ?? this.table.find(method, decodeOnce(path));
+    if (match !== null) return match;
+    if (this.table.knowsPath(path))
+      throw new ApiError(405, 0, `${method} is not allowed on this path`);
+    throw new ApiError(404, 0, 'There is no such path, type or action');
+  }
+
+  private async system(): Promise<System> {
+    const [system] = await this.options.cluster.query('system');
+    if (system === undefined) throw ClusterError.named('INTERNAL');
+    return system;
+  }
+}
+
+type Special = (gateway: Gateway, request: Request, response: Response) => Promise<void> | void;
+
+/** What works without a session, or makes and ends one. */
+const SPECIAL: ReadonlyMap<string, Special> = new Map<string, Special>([
+  ['GET /api/login', (gateway, request, response) => gateway.login(request, response)],
+  ['GET /api/logout', (gateway, request, response) => gateway.logout(request, response, 200)],
+  ['GET /api/version', (gateway, _, response) => gateway.version(response)],
+  ['POST /rest/auth/login', (gateway, request, response) => gateway.loginByBody(request, response)],
+  ['POST /rest/auth/logout', (gateway, request, response) => gateway.logout(request, response, 204)],
+]);
+
+function idOf(system: System): string {
+  return formatId(system.idPrefix, system.key);
+}
+
+function send(response: Response, value: unknown): void {
+  response.status(200).type('application/json').send(JSON.stringify(value));
+}
+
+function refuse(response: Response, error: ApiError): void {
+  if (error.httpStatus === 401) response.set('WWW-Authenticate', 'Basic realm="MeshSAN"');
+  if (error.httpStatus === 503) response.set('Retry-After', '1');
+  // An unread rest of a refused body must not be taken for the next request.
+  if (error.httpStatus === 413) response.set('Connection', 'close');
+  response
+    .status(error.httpStatus)
+    .type('application/json')
+    .send(JSON.stringify(error.body()));
+}
+
+function logFailure(log: Log, request: Request, error: unknown, shown: ApiError): void {
+  const fields = { method: request.method, path: request.path.slice(0, 256), status: shown.httpStatus };
+  if (error instanceof ApiError || error instanceof ClusterError)
+    log.event('info', 'gateway.refused', { ...fields, code: shown.errorCode, reason: shown.message });
+  else
+    log.event('error', 'gateway.failed', {
+      ...fields,
+      reason: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    });
+}
+
+/** The application; hand it to an HTTPS server. */
+export function gatewayApp(options: GatewayOptions): Express {
+  const gateway = new Gateway(options);
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.use((request: Request, response: Response, next: NextFunction) => {
+    for (const [name, value] of SECURITY_HEADERS) response.set(name, value);
+    const startedMs = options.nowMs();
+    response.on('finish', () => {
+      const tookMs = options.nowMs() - startedMs;
+      const { method, path } = request;
+      if (tookMs > SLOW_MS)
+        options.log.event('warn', 'gateway.slow', { method, path: path.slice(0, 256), tookMs });
+    });
+    next();
+  });
+  app.use((request: Request, response: Response, next: NextFunction) => {
+    gateway.answer(request, response).catch(next);
+  });
+  app.use((error: unknown, request: Request, response: Response, next: NextFunction) => {
+    const shown = toApiError(error);
+    logFailure(options.log, request, error, shown);
+    if (response.headersSent) next(error);
+    else refuse(response, shown);
+  });
+  return app;
+}

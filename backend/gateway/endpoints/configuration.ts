@@ -1,0 +1,234 @@
+// Endpoints that change protection domains, fault sets, storage pools and settings of the system.
+
+import { LIMIT } from '../../protocol/generated/constants.js';
+import type { Approval, Durability, SetStoragePoolParams } from '../../protocol/generated/types.js';
+import { action, ask, creation, objectOf, pathKey } from '../action.js';
+import { ApiError } from '../api-error.js';
+import { FLAG, TEXT, WHOLE, flagOf, object, oneOf, textIn, textOf, wholeOf } from '../body.js';
+import type { Call, Route } from '../route.js';
+import { mdmClusterView } from '../views/system.js';
+
+const NAME = object({ name: TEXT }, ['name']);
+const NEW_NAME = object({ newName: TEXT }, ['newName']);
+const PERCENT_MAX = 100;
+const GIB_PER_SECTOR = 2 ** -21;
+
+const MEDIA = oneOf(['HDD', 'SSD', 'Transitional']);
+const DURABILITIES: readonly Durability[] = ['media', 'device', 'memory'];
+const APPROVALS: Readonly<Record<string, Approval>> = {
+  None: 'none',
+  Guid: 'guid',
+  ApprovedIp: 'ip',
+};
+
+/** A percentage of a body. @throws ApiError above 100 */
+function percentOf(call: Call, key: string): number | null {
+  const value = wholeOf(call.body, key);
+  if (value !== undefined && value > PERCENT_MAX)
+    throw ApiError.invalid(`${key} must be at most ${PERCENT_MAX}`);
+  return value ?? null;
+}
+
+const KEEP: Omit<SetStoragePoolParams, 'key'> = {
+  durability: null,
+  fullPolicy: null,
+  zeroPadding: null,
+  checksums: null,
+  rmcache: null,
+  sparePercent: null,
+  capacityAlertHighPercent: null,
+  capacityAlertCriticalPercent: null,
+  mediaType: null,
+  loneReturn: null,
+};
+
+function setPool(
+  name: string,
+  schema: Route['schema'],
+  change: (call: Call) => Partial<Omit<SetStoragePoolParams, 'key'>>,
+): Route {
+  return action('StoragePool', name, schema ?? object({}), (call) =>
+    ask(call, 'SET_STORAGE_POOL', { ...KEEP, ...change(call), key: pathKey(call) }),
+  );
+}
+
+async function createPool(call: Call): Promise<{ readonly key: number }> {
+  const { body } = call;
+  const domain = await objectOf(
+    call,
+    'protectionDomain',
+    textIn(body, 'protectionDomainId'),
+    'DOMAIN_NOT_FOUND',
+  );
+  return ask(call, 'ADD_STORAGE_POOL', {
+    domainKey: domain.key,
+    name: textOf(body, 'name') ?? '',
+    mediaType: textOf(body, 'mediaType') ?? 'HDD',
+    durability: (textOf(body, 'durability') ?? 'media') as Durability,
+    zeroPadding: flagOf(body, 'zeroPaddingEnabled') ?? true,
+    checksums: flagOf(body, 'checksumEnabled') ?? false,
+    rmcache: flagOf(body, 'useRmcache') ?? true,
+    sparePercent: percentOf(call, 'sparePercentage') ?? 10,
+    combCountLog2: 0,
+  });
+}
+
+const POOL_ROUTES: readonly Route[] = [
+  creation(
+    'StoragePool',
+    object(
+      {
+        protectionDomainId: TEXT,
+        name: TEXT,
+        mediaType: MEDIA,
+        durability: oneOf(DURABILITIES),
+        zeroPaddingEnabled: FLAG,
+        checksumEnabled: FLAG,
+        useRmcache: FLAG,
+        useRfcache: FLAG,
+        sparePercentage: WHOLE,
+      },
+      ['protectionDomainId'],
+    ),
+    createPool,
+  ),
+  action('StoragePool', 'removeStoragePool', object({}), (call) =>
+    ask(call, 'REMOVE_STORAGE_POOL', { key: pathKey(call) }),
+  ),
+  action('StoragePool', 'setStoragePoolName', NAME, (call) =>
+    ask(call, 'RENAME_STORAGE_POOL', { key: pathKey(call), name: textIn(call.body, 'name') }),
+  ),
+  action('StoragePool', 'renameStoragePool', NEW_NAME, (call) =>
+    ask(call, 'RENAME_STORAGE_POOL', { key: pathKey(call), name: textIn(call.body, 'newName') }),
+  ),
+  setPool('setZeroPaddingPolicy', object({ zeroPadEnabled: FLAG }, ['zeroPadEnabled']), (call) => ({
+    zeroPadding: flagOf(call.body, 'zeroPadEnabled') ?? null,
+  })),
+  setPool('setChecksumEnabled', object({ checksumEnabled: FLAG }, ['checksumEnabled']), (call) => ({
+    checksums: flagOf(call.body, 'checksumEnabled') ?? null,
+  })),
+  setPool('setUseRmcache', object({ useRmcache: FLAG }, ['useRmcache']), (call) => ({
+    rmcache: flagOf(call.body, 'useRmcache') ?? null,
+  })),
+  setPool('setSparePercentage', object({ sparePercentage: WHOLE }, ['sparePercentage']), (call) => ({
+    sparePercent: percentOf(call, 'sparePercentage'),
+  })),
+  setPool('setMediaType', object({ mediaType: MEDIA }, ['mediaType']), (call) => ({
+    mediaType: textIn(call.body, 'mediaType'),
+  })),
+  setPool(
+    'setCapacityAlertThresholds',
+    object({ capacityAlertHighThresholdPercent: WHOLE, capacityAlertCriticalThresholdPercent: WHOLE }),
+    (call) => ({
+      capacityAlertHighPercent: percentOf(call, 'capacityAlertHighThresholdPercent'),
+      capacityAlertCriticalPercent: percentOf(call, 'capacityAlertCriticalThresholdPercent'),
+    }),
+  ),
+  setPool('setDurability', object({ durability: oneOf(DURABILITIES) }, ['durability']), (call) => ({
+    durability: textIn(call.body, 'durability') as Durability,
+  })),
+];
+
+async function createFaultSet(call: Call): Promise<{ readonly key: number }> {
+  const domainId = textIn(call.body, 'protectionDomainId');
+  const domain = await objectOf(call, 'protectionDomain', domainId, 'DOMAIN_NOT_FOUND');
+  return ask(call, 'ADD_FAULT_SET', { domainKey: domain.key, name: textOf(call.body, 'name') ?? '' });
+}
+
+function setActive(name: string, active: boolean): Route {
+  return action('ProtectionDomain', name, object({}), (call) =>
+    ask(call, 'SET_PROTECTION_DOMAIN_ACTIVE', { key: pathKey(call), active }),
+  );
+}
+
+const DOMAIN_ROUTES: readonly Route[] = [
+  creation('ProtectionDomain', NAME, (call) =>
+    ask(call, 'ADD_PROTECTION_DOMAIN', { name: textIn(call.body, 'name') }),
+  ),
+  action('ProtectionDomain', 'removeProtectionDomain', object({}), (call) =>
+    ask(call, 'REMOVE_PROTECTION_DOMAIN', { key: pathKey(call) }),
+  ),
+  action('ProtectionDomain', 'setProtectionDomainName', NAME, (call) =>
+    ask(call, 'RENAME_PROTECTION_DOMAIN', { key: pathKey(call), name: textIn(call.body, 'name') }),
+  ),
+  setActive('activateProtectionDomain', true),
+  setActive('inactivateProtectionDomain', false),
+  creation(
+    'FaultSet',
+    object({ protectionDomainId: TEXT, name: TEXT }, ['protectionDomainId']),
+    createFaultSet,
+  ),
+  action('FaultSet', 'removeFaultSet', object({}), (call) =>
+    ask(call, 'REMOVE_FAULT_SET', { key: pathKey(call) }),
+  ),
+  action('FaultSet', 'setFaultSetName', NEW_NAME, (call) =>
+    ask(call, 'RENAME_FAULT_SET', { key: pathKey(call), name: textIn(call.body, 'newName') }),
+  ),
+];
+
+interface SystemLimit {
+  readonly type: string;
+  readonly description: string;
+  readonly maxVal: string;
+  readonly minVal?: string;
+}
+
+function limit(type: string, description: string, max: number, min?: number): SystemLimit {
+  const entry = { type, description, maxVal: String(max) };
+  return min === undefined ? entry : { ...entry, minVal: String(min) };
+}
+
+const SYSTEM_LIMITS: readonly SystemLimit[] = [
+  limit('protectionDomains', 'Protection domains', LIMIT.domainsMax),
+  limit('storagePools', 'Storage pools', LIMIT.poolsMax),
+  limit('sdss', 'SDSs', LIMIT.sdsMax),
+  limit('sdcs', 'SDCs', LIMIT.sdcMax),
+  limit('volumes', 'Volumes', LIMIT.volumesMax),
+  limit('users', 'Users', LIMIT.usersMax),
+  limit('devicesPerSds', 'Devices of an SDS', LIMIT.devicesPerSdsMax),
+  limit('ipPerHost', 'Addresses of a component', LIMIT.addressesMax, 1),
+  limit('volumeSizeGb', 'Volume size in GB', Math.floor(LIMIT.volumeSectorsMax * GIB_PER_SECTOR), 8),
+];
+
+const SYSTEM_ROUTES: readonly Route[] = [
+  {
+    method: 'POST',
+    path: '/api/instances/System/queryMdmCluster',
+    handle: ({ reader }) => mdmClusterView(reader),
+  },
+  {
+    method: 'POST',
+    path: '/api/instances/System/action/querySystemLimits',
+    handle: () => Promise.resolve({ systemLimitEntryList: SYSTEM_LIMITS }),
+  },
+  {
+    method: 'GET',
+    path: '/api/Configuration',
+    handle: async ({ reader }) => {
+      const { addresses } = await reader.clusterState();
+      return { mdmAddresses: addresses.map(({ host }) => host), systemId: reader.systemId };
+    },
+  },
+  action('System', 'setSystemName', NEW_NAME, (call) =>
+    ask(call, 'SET_SYSTEM', {
+      name: textIn(call.body, 'newName'),
+      capacityAlertHighPercent: null,
+      capacityAlertCriticalPercent: null,
+    }),
+  ),
+  action(
+    'System',
+    'setRestrictedSdcMode',
+    object({ restrictedSdcMode: oneOf(Object.keys(APPROVALS)) }, ['restrictedSdcMode']),
+    (call) =>
+      ask(call, 'SET_APPROVAL', {
+        approval: APPROVALS[textIn(call.body, 'restrictedSdcMode')] ?? 'none',
+      }),
+  ),
+];
+
+export const CONFIGURATION_ROUTES: readonly Route[] = [
+  ...DOMAIN_ROUTES,
+  ...POOL_ROUTES,
+  ...SYSTEM_ROUTES,
+];

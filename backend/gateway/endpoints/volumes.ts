@@ -1,0 +1,205 @@
+// Endpoints that create, change, map and remove volumes. It owns the original's rules of size: creation rounds up to
+// 8 GiB, a new size must be a multiple of 8 GiB and larger.
+
+import { normalizeGuid } from '../../core/ids.js';
+import { GIB } from '../../core/units.js';
+import { LIMIT } from '../../protocol/generated/constants.js';
+import type { Access, Sdc, Volume } from '../../protocol/generated/types.js';
+import { action, ask, creation, objectOf, pathKey } from '../action.js';
+import { ApiError } from '../api-error.js';
+import { FLAG, PRESENT, TEXT, WHOLE, flagOf, object, oneOf, textIn, textOf, wholeOf } from '../body.js';
+import type { Body, Call, Route } from '../route.js';
+
+const GRAIN_GIB = 8;
+const SECTORS_PER_GIB = GIB / 512;
+const KB_PER_GIB = GIB / 1024;
+const SIZE_GIB_MAX = Math.floor(LIMIT.volumeSectorsMax / SECTORS_PER_GIB);
+const IOPS_MIN = 11;
+const BANDWIDTH_GRAIN_KBPS = 1024;
+const U32_MAX = 0xffffffff;
+const ZERO_GUID = '00000000-0000-0000-0000-000000000000';
+
+const ACCESS: Readonly<Record<string, Access>> = { ReadWrite: 'readWrite', ReadOnly: 'readOnly' };
+const REMOVE_MODES = ['ONLY_ME', 'INCLUDING_DESCENDANTS', 'DESCENDANTS_ONLY', 'WHOLE_VTREE'];
+
+const SDC_KEYS = { sdcId: TEXT, guid: TEXT, allSdcs: PRESENT };
+
+/** Size in sectors for a wanted size, rounded up to the grain. @throws ApiError */
+export function roundedSectors(sizeGib: number): number {
+  if (!(sizeGib > 0)) throw ApiError.named('VOLUME_SIZE_ILLEGAL', 'it must be larger than 0');
+  const grains = Math.ceil(sizeGib / GRAIN_GIB);
+  if (grains * GRAIN_GIB > SIZE_GIB_MAX)
+    throw ApiError.named('VOLUME_SIZE_ILLEGAL', `at most ${SIZE_GIB_MAX} GB`);
+  return grains * GRAIN_GIB * SECTORS_PER_GIB;
+}
+
+function wantedGib(body: Body): number {
+  const kb = wholeOf(body, 'volumeSizeInKb');
+  const gib = wholeOf(body, 'volumeSizeInGb') ?? wholeOf(body, 'volumeSizeInGB');
+  if (kb === undefined && gib === undefined)
+    throw ApiError.invalid(
+      'The following parameter(s) must be part of the request body: volumeSizeInKb.',
+    );
+  return kb === undefined ? (gib ?? 0) : kb / KB_PER_GIB;
+}
+
+async function create(call: Call): Promise<{ readonly key: number }> {
+  const { body } = call;
+  const pool = await objectOf(call, 'storagePool', textIn(body, 'storagePoolId'), 'POOL_NOT_FOUND');
+  return ask(call, 'ADD_VOLUME', {
+    poolKey: pool.key,
+    name: textOf(body, 'name') ?? '',
+    sizeSectors: roundedSectors(wantedGib(body)),
+    provisioning: textOf(body, 'volumeType') === 'ThinProvisioned' ? 'thin' : 'thick',
+  });
+}
+
+async function resize(call: Call): Promise<void> {
+  const sizeGib = wholeOf(call.body, 'sizeInGB') ?? 0;
+  if (sizeGib === 0 || sizeGib % GRAIN_GIB !== 0)
+    throw ApiError.named('VOLUME_SIZE_ILLEGAL', `${sizeGib} GB`);
+  await ask(call, 'RESIZE_VOLUME', {
+    key: pathKey(call),
+    sizeSectors: roundedSectors(sizeGib),
+  });
+}
+
+function descends(volume: Volume, ancestorKey: number, byKey: ReadonlyMap<number, Volume>): boolean {
+  for (let at: Volume | undefined = volume; at !== undefined; at = byKey.get(at.ancestorKey)) {
+    if (at.ancestorKey === ancestorKey) return true;
+  }
+  return false;
+}
+
+/** Keys to remove, youngest first, so that no snapshot outlives what it needs. */
+async function doomed(call: Call, key: number, mode: string): Promise<readonly number[]> {
+  if (mode === 'ONLY_ME') return [key];
+  const byKey = await call.reader.byKey('volume');
+  const volume = byKey.get(key);
+  if (volume === undefined) throw ApiError.named('VOLUME_NOT_FOUND');
+  const chosen = [...byKey.values()].filter((other) => {
+    if (mode === 'WHOLE_VTREE') return other.vtreeKey === volume.vtreeKey;
+    return descends(other, key, byKey) || (other.key === key && mode !== 'DESCENDANTS_ONLY');
+  });
+  return chosen.map((other) => other.key).sort((one, other) => other - one);
+}
+
+async function remove(call: Call): Promise<void> {
+  const mode = textOf(call.body, 'removeMode') ?? 'ONLY_ME';
+  if (!REMOVE_MODES.includes(mode)) throw ApiError.named('REMOVE_MODE_ILLEGAL');
+  for (const key of await doomed(call, pathKey(call), mode))
+    await ask(call, 'REMOVE_VOLUME', { key });
+}
+
+/**
+ * The SDC that a body names by id or GUID; null when it names none. The GUID of zeroes, which a host without the
+ * original's kernel interface reports, stands for the only SDC where there is only one.
+ */
+async function namedSdc(call: Call): Promise<Sdc | null> {
+  const id = textOf(call.body, 'sdcId');
+  if (id !== undefined && id !== '') return objectOf(call, 'sdc', id, 'SDC_NOT_FOUND');
+  const guid = textOf(call.body, 'guid');
+  if (guid === undefined || guid === '') return null;
+  const wanted = normalizeGuid(guid);
+  const sdcs = await call.reader.all('sdc');
+  const found =
+    sdcs.find((sdc) => wanted !== null && normalizeGuid(sdc.guid) === wanted) ??
+    (wanted === ZERO_GUID && sdcs.length === 1 ? sdcs[0] : undefined);
+  if (found === undefined) throw ApiError.named('SDC_NOT_FOUND');
+  return found;
+}
+
+function noSdcNamed(): ApiError {
+  return ApiError.invalid(
+    'The following parameter(s) must be part of the request body: sdcId, guid or allSdcs.',
+  );
+}
+
+async function map(call: Call): Promise<void> {
+  const { body } = call;
+  const access = ACCESS[textOf(body, 'accessMode') ?? 'ReadWrite'];
+  if (access === undefined) throw ApiError.invalid('accessMode must be ReadWrite or ReadOnly');
+  const volumeKey = pathKey(call);
+  const sdc = await namedSdc(call);
+  if (sdc === null && !('allSdcs' in body)) throw noSdcNamed();
+  const targets = sdc === null ? await call.reader.all('sdc') : [sdc];
+  const allowMultiple = sdc === null || (flagOf(body, 'allowMultipleMappings') ?? false);
+  for (const { key } of targets)
+    await ask(call, 'MAP_VOLUME', { volumeKey, sdcKey: key, allowMultiple, access });
+}
+
+async function unmap(call: Call): Promise<void> {
+  const sdc = await namedSdc(call);
+  if (sdc === null && !('allSdcs' in call.body)) throw noSdcNamed();
+  await ask(call, 'UNMAP_VOLUME', {
+    volumeKey: pathKey(call),
+    sdcKeys: sdc === null ? [] : [sdc.key],
+    generation: 0,
+  });
+}
+
+async function setLimits(call: Call): Promise<void> {
+  const { body } = call;
+  const iops = wholeOf(body, 'iopsLimit');
+  const kbps = wholeOf(body, 'bandwidthLimitInKbps');
+  if (iops === undefined && kbps === undefined)
+    throw ApiError.invalid(
+      'The following parameter(s) must be part of the request body: iopsLimit or bandwidthLimitInKbps.',
+    );
+  if (iops !== undefined && iops !== 0 && (iops < IOPS_MIN || iops > U32_MAX))
+    throw ApiError.named(
+      'LIMIT_ILLEGAL',
+      `iopsLimit (${iops}) must be a number larger than ${IOPS_MIN - 1}, or 0 for no limit`,
+    );
+  if (kbps !== undefined && (kbps % BANDWIDTH_GRAIN_KBPS !== 0 || kbps > U32_MAX))
+    throw ApiError.named(
+      'LIMIT_ILLEGAL',
+      `bandwidthLimitInKbps (${kbps}) must be a multiple of ${BANDWIDTH_GRAIN_KBPS}, or 0 for no limit`,
+    );
+  const sdc = await namedSdc(call);
+  if (sdc === null) throw noSdcNamed();
+  await ask(call, 'SET_MAPPING_LIMITS', {
+    volumeKey: pathKey(call),
+    sdcKey: sdc.key,
+    iopsLimit: iops ?? null,
+    bandwidthLimitKbps: kbps ?? null,
+  });
+}
+
+export const VOLUME_ROUTES: readonly Route[] = [
+  creation(
+    'Volume',
+    object(
+      {
+        storagePoolId: TEXT,
+        name: TEXT,
+        volumeType: oneOf(['ThinProvisioned', 'ThickProvisioned']),
+        volumeSizeInKb: WHOLE,
+        volumeSizeInGb: WHOLE,
+        volumeSizeInGB: WHOLE,
+        useRmcache: FLAG,
+        compressionMethod: oneOf(['None', 'Normal', 'Invalid']),
+      },
+      ['storagePoolId'],
+    ),
+    create,
+  ),
+  action('Volume', 'removeVolume', object({ removeMode: TEXT }), remove),
+  action('Volume', 'setVolumeName', object({ newName: TEXT }, ['newName']), (call) =>
+    ask(call, 'RENAME_VOLUME', { key: pathKey(call), name: textIn(call.body, 'newName') }),
+  ),
+  action('Volume', 'setVolumeSize', object({ sizeInGB: WHOLE }, ['sizeInGB']), resize),
+  action(
+    'Volume',
+    'addMappedSdc',
+    object({ ...SDC_KEYS, allowMultipleMappings: FLAG, accessMode: TEXT }),
+    map,
+  ),
+  action('Volume', 'removeMappedSdc', object({ ...SDC_KEYS, ignoreScsiInitiators: FLAG }), unmap),
+  action(
+    'Volume',
+    'setMappedSdcLimits',
+    object({ sdcId: TEXT, guid: TEXT, iopsLimit: WHOLE, bandwidthLimitInKbps: WHOLE }),
+    setLimits,
+  ),
+];

@@ -1,0 +1,147 @@
+// What statistics are computed from, read once per request. It owns the joins of devices, volumes, what they hold and
+// what happens on them now; it must never invent a number that was not reported.
+
+import type {
+  Counter,
+  Device,
+  FaultSet,
+  Mapping,
+  ProtectionDomain,
+  RuntimeStatus,
+  Sdc,
+  Sds,
+  StoragePool,
+  Volume,
+} from '../../protocol/generated/types.js';
+import type { Reader } from '../reader.js';
+
+/** Lists by key; no entry for an empty list. */
+export type Grouped<T> = ReadonlyMap<number, readonly T[]>;
+
+export type Rate = Omit<Counter, 'key'>;
+
+function grouped<T>(items: readonly T[], keyOf: (item: T) => number): Grouped<T> {
+  const groups = new Map<number, T[]>();
+  for (const item of items) {
+    const group = groups.get(keyOf(item));
+    if (group === undefined) groups.set(keyOf(item), [item]);
+    else group.push(item);
+  }
+  return groups;
+}
+
+export interface Facts {
+  readonly domains: readonly ProtectionDomain[];
+  readonly faultSets: readonly FaultSet[];
+  readonly pools: readonly StoragePool[];
+  readonly devices: readonly Device[];
+  readonly deviceStatus: ReadonlyMap<number, RuntimeStatus>;
+  readonly sds: readonly Sds[];
+  readonly sdcs: readonly Sdc[];
+  readonly volumes: readonly Volume[];
+  readonly mappings: readonly Mapping[];
+  /** Bytes allocated to a volume on all devices together. */
+  readonly usedByVolume: ReadonlyMap<number, number>;
+  /** What clients do per second. */
+  readonly ratesBySdc: Grouped<Rate>;
+  readonly ratesByVolume: Grouped<Rate>;
+  readonly mappingsBySdc: Grouped<Mapping>;
+  readonly mappingsByVolume: Grouped<Mapping>;
+  readonly volumesByTree: Grouped<Volume>;
+  readonly volumesByAncestor: Grouped<Volume>;
+}
+
+/** What belongs to one object: all numbers of its statistics come from these. */
+export interface Scope {
+  readonly devices: readonly Device[];
+  readonly volumes: readonly Volume[];
+  readonly pools: readonly StoragePool[];
+  /** Whether the volumes are all that the devices hold, so that reserved space can be counted. */
+  readonly whole: boolean;
+}
+
+export async function readFacts(reader: Reader): Promise<Facts> {
+  const [domains, faultSets, pools, devices, sds, sdcs, volumes, mappings] = await Promise.all([
+    reader.all('protectionDomain'),
+    reader.all('faultSet'),
+    reader.all('storagePool'),
+    reader.all('device'),
+    reader.all('sds'),
+    reader.all('sdc'),
+    reader.all('volume'),
+    reader.all('mapping'),
+  ]);
+  const [deviceStatus, sdcStatus, volumeReport] = await Promise.all([
+    reader.statusByKey('device'),
+    reader.statusByKey('sdc'),
+    reader.status('volume'),
+  ]);
+  return {
+    domains,
+    faultSets,
+    pools,
+    devices,
+    sds,
+    sdcs,
+    volumes,
+    mappings,
+    deviceStatus,
+    usedByVolume: new Map(volumeReport.volumes.map((use) => [use.volumeKey, use.usedBytes])),
+    ratesBySdc: new Map([...sdcStatus.values()].map(({ key, rates }) => [key, rates])),
+    ratesByVolume: grouped(
+      [...sdcStatus.values()].flatMap(({ rates }) => rates),
+      ({ key }) => key,
+    ),
+    mappingsBySdc: grouped(mappings, ({ sdcKey }) => sdcKey),
+    mappingsByVolume: grouped(mappings, ({ volumeKey }) => volumeKey),
+    volumesByTree: grouped(volumes, ({ vtreeKey }) => vtreeKey),
+    volumesByAncestor: grouped(volumes, ({ ancestorKey }) => ancestorKey),
+  };
+}
+
+export function scopeOfPools(facts: Facts, pools: readonly StoragePool[]): Scope {
+  const keys = new Set(pools.map(({ key }) => key));
+  return {
+    pools,
+    devices: facts.devices.filter(({ poolKey }) => keys.has(poolKey)),
+    volumes: facts.volumes.filter(({ poolKey }) => keys.has(poolKey)),
+    whole: true,
+  };
+}
+
+export function scopeOfDevices(facts: Facts, devices: readonly Device[]): Scope {
+  const keys = new Set(devices.map(({ poolKey }) => poolKey));
+  return {
+    pools: facts.pools.filter(({ key }) => keys.has(key)),
+    devices,
+    volumes: [],
+    whole: false,
+  };
+}
+
+const ZERO: Rate = {
+  readOps: 0,
+  readBytes: 0,
+  writeOps: 0,
+  writeBytes: 0,
+  trimOps: 0,
+  trimBytes: 0,
+  readMicros: 0,
+  writeMicros: 0,
+};
+
+export function sumRates(rates: readonly Rate[]): Rate {
+  return rates.reduce<Rate>(
+    (sum, rate) => ({
+      readOps: sum.readOps + rate.readOps,
+      readBytes: sum.readBytes + rate.readBytes,
+      writeOps: sum.writeOps + rate.writeOps,
+      writeBytes: sum.writeBytes + rate.writeBytes,
+      trimOps: sum.trimOps + rate.trimOps,
+      trimBytes: sum.trimBytes + rate.trimBytes,
+      readMicros: sum.readMicros + rate.readMicros,
+      writeMicros: sum.writeMicros + rate.writeMicros,
+    }),
+    ZERO,
+  );
+}

@@ -1,0 +1,143 @@
+// Names of statistics properties as clients ask for them, spelt as the original spells them: several are misspelt there
+// and must stay so. It owns names only; values are in values.ts.
+
+const words = (text: string): readonly string[] => text.trim().split(/\s+/);
+
+/** Objects {numSeconds, totalWeightInKb, numOccured}. */
+export const BANDWIDTH = words(`
+  bckRebuildReadBwc bckRebuildWriteBwc enterProtectedMaintenanceModeReadBwc
+  enterProtectedMaintenanceModeWriteBwc exitProtectedMaintenanceModeReadBwc
+  exitProtectedMaintenanceModeWriteBwc fwdRebuildReadBwc fwdRebuildWriteBwc normRebuildReadBwc
+  normRebuildWriteBwc primaryReadBwc primaryReadFromDevBwc primaryReadFromRmcacheBwc
+  primaryWriteBwc rebalanceReadBwc rebalanceWriteBwc secondaryReadBwc secondaryReadFromDevBwc
+  secondaryReadFromRmcacheBwc secondaryWriteBwc targetOtherLatency targetReadLatency
+  targetWriteLatency totalReadBwc totalWriteBwc userDataReadBwc userDataSdcReadLatency
+  userDataSdcTrimLatency userDataSdcWriteLatency userDataTrimBwc userDataWriteBwc
+  volMigrationReadBwc volMigrationWriteBwc
+`);
+
+/** Kilobytes; both copies counted unless the name begins with `net`. */
+export const CAPACITY = words(`
+  activeBckRebuildCapacityInKb activeEnterProtectedMaintenanceModeCapacityInKb
+  activeExitProtectedMaintenanceModeCapacityInKb activeFwdRebuildCapacityInKb
+  activeMovingCapacityInKb activeNormRebuildCapacityInKb activeRebalanceCapacityInKb
+  atRestCapacityInKb bckRebuildCapacityInKb capacityAvailableForVolumeAllocationInKb
+  capacityInUseInKb capacityInUseNoOverheadInKb capacityLimitInKb currentFglMigrationSizeInKb
+  degradedFailedCapacityInKb degradedHealthyCapacityInKb enterProtectedMaintenanceModeCapacityInKb
+  exposedCapacityInKb failedCapacityInKb fglCompressedDataSizeInKb fglSparesInKb
+  fglUncompressedDataSizeInKb fglUserDataCapacityInKb fwdRebuildCapacityInKb
+  inaccessibleCapacityInKb inMaintenanceCapacityInKb logWrittenBlocksInKb maxCapacityInKb
+  maxUserDataCapacityInKb metadataOverheadInKb mgUserDdataCcapacityInKb movingCapacityInKb
+  netCapacityInUseInKb netCapacityInUseNoOverheadInKb netFglCompressedDataSizeInKb
+  netFglSparesInKb netFglUncompressedDataSizeInKb netFglUserDataCapacityInKb
+  netMaxUserDataCapacityInKb netMetadataOverheadInKb netMgUserDataCapacityInKb
+  netProvisionedAddressesInKb netSnapshotCapacityInKb netThinUserDataCapacityInKb
+  netTrimmedUserDataCapacityInKb netUnusedCapacityInKb netUserDataCapacityInKb
+  netUserDataCapacityNoTrimInKb normRebuildCapacityInKb pendingBckRebuildCapacityInKb
+  pendingEnterProtectedMaintenanceModeCapacityInKb pendingExitProtectedMaintenanceModeCapacityInKb
+  pendingFwdRebuildCapacityInKb pendingMovingCapacityInKb pendingNormRebuildCapacityInKb
+  pendingRebalanceCapacityInKb persistentChecksumCapacityInKb protectedCapacityInKb
+  provisionedAddressesInKb rebalanceCapacityInKb rmPendingAllocatedInKb rmPendingThickInKb
+  semiProtectedCapacityInKb snapCapacityInUseInKb snapCapacityInUseOccupiedInKb
+  snapshotCapacityInKb spareCapacityInKb tempCapacityInKb thickCapacityInUseInKb
+  thinCapacityAllocatedInKb thinCapacityAllocatedInKm thinCapacityInUseInKb
+  totalFglMigrationSizeInKb trimmedUserDataCapacityInKb unreachableUnusedCapacityInKb
+  unusedCapacityInKb userDataCapacityInKb userDataCapacityNoTrimInKb volumeAddressSpaceInKb
+  volumeAllocationLimitInKb vtreeAddresSpaceInKb
+`);
+
+/** Volume address capacity in kilobytes. */
+export const VAC = words(`
+  degradedFailedVacInKb degradedHealthyVacInKb failedVacInKb inMaintenanceVacInKb inUseVacInKb
+  primaryVacInKb protectedVacInKb secondaryVacInKb semiProtectedVacInKb tempCapacityVacInKb
+`);
+
+/** Jobs and throttles of rebuild and rebalance. */
+export const JOBS = words(`
+  activeMovingInBckRebuildJobs activeMovingInEnterProtectedMaintenanceModeJobs
+  activeMovingInExitProtectedMaintenanceModeJobs activeMovingInFwdRebuildJobs
+  activeMovingInNormRebuildJobs activeMovingInRebalanceJobs activeMovingOutBckRebuildJobs
+  activeMovingOutEnterProtectedMaintenanceModeJobs activeMovingOutExitProtectedMaintenanceModeJobs
+  activeMovingOutFwdRebuildJobs activeMovingOutNormRebuildJobs activeMovingRebalanceJobs
+  pendingMovingInBckRebuildJobs pendingMovingInEnterProtectedMaintenanceModeJobs
+  pendingMovingInExitProtectedMaintenanceModeJobs pendingMovingInFwdRebuildJobs
+  pendingMovingInNormRebuildJobs pendingMovingInRebalanceJobs pendingMovingOutBckRebuildJobs
+  pendingMovingOutEnterProtectedMaintenanceModeJobs
+  pendingMovingOutExitProtectedMaintenanceModeJobs pendingMovingOutFwdRebuildJobs
+  pendingMovingOutNormrebuildJobs pendingMovingRebalanceJobs
+  rebalancePerReceiveJobNetThrottlingInKbps rebalanceWaitSendQLength
+  rebuildPerReceiveJobNetThrottlingInKbps rebuildWaitSendQLength
+`);
+
+/** RAM read cache. */
+export const RMCACHE = words(`
+  rmcache128kbEntryCount rmcache16kbEntryCount rmcache32kbEntryCount rmcache4kbEntryCount
+  rmcache64kbEntryCount rmcache8kbEntryCount rmcacheBigBlockEvictionCount
+  rmcacheBigBlockEvictionSizeCountInKb rmcacheCurrNumOf128kbEntries rmcacheCurrNumOf16kbEntries
+  rmcacheCurrNumOf32kbEntries rmcacheCurrNumOf4kbEntries rmcacheCurrNumOf64kbEntries
+  rmcacheCurrNumOf8kbEntries rmcacheEntryEvictionCount rmcacheEntryEvictionSizeCountInKb
+  rmcacheNoEvictionCount rmcacheSizeInKb rmcacheSizeInUseInKb rmcacheSkipCountCacheAllBusy
+  rmcacheSkipCountLargeIo rmcacheSkipCountUnaligned4kbIo
+`);
+
+/** Flash read cache. */
+export const RFCACHE = words(`
+  numOfRfcacheDevices rfacheReadHit rfacheWriteHit rfcacheAvgReadTime rfcacheAvgWriteTime
+  rfcacheFdAvgReadTime rfcacheFdAvgWriteTime rfcacheFdCacheOverloaded rfcacheFdInlightReads
+  rfcacheFdInlightWrites rfcacheFdIoErrors rfcacheFdMonitorErrorStuckIo rfcacheFdReadsReceived
+  rfcacheFdReadTimeGreater1Min rfcacheFdReadTimeGreater1Sec rfcacheFdReadTimeGreater500Millis
+  rfcacheFdReadTimeGreater5Sec rfcacheFdWritesReceived rfcacheFdWriteTimeGreater1Min
+  rfcacheFdWriteTimeGreater1Sec rfcacheFdWriteTimeGreater500Millis rfcacheFdWriteTimeGreater5Sec
+  rfcacheIoErrors rfcacheIosOutstanding rfcacheIosSkipped rfcachePooIosOutstanding
+  rfcachePoolCachePages rfcachePoolEvictions rfcachePoolInLowMemoryCondition
+  rfcachePoolIoTimeGreater1Min rfcachePoolLockTimeGreater1Sec
+  rfcachePoolLowResourcesInitiatedPassthroughMode rfcachePoolNumCacheDevs rfcachePoolNumSrcDevs
+  rfcachePoolPagesInuse rfcachePoolReadHit rfcachePoolReadMiss rfcachePoolReadPendingG10Millis
+  rfcachePoolReadPendingG1Millis rfcachePoolReadPendingG1Sec rfcachePoolReadPendingG500Micro
+  rfcachePoolReadsPending rfcachePoolSize rfcachePoolSourceIdMismatch rfcachePoolSuspendedIos
+  rfcachePoolSuspendedPequestsRedundantSearchs rfcachePoolWriteHit rfcachePoolWriteMiss
+  rfcachePoolWritePending rfcachePoolWritePendingG10Millis rfcachePoolWritePendingG1Millis
+  rfcachePoolWritePendingG1Sec rfcachePoolWritePendingG500Micro rfcacheReadMiss
+  rfcacheReadsFromCache rfcacheReadsPending rfcacheReadsReceived rfcacheReadsSkipped
+  rfcacheReadsSkippedAlignedSizeTooLarge rfcacheReadsSkippedHeavyLoad
+  rfcacheReadsSkippedInternalError rfcacheReadsSkippedLockIos rfcacheReadsSkippedLowResources
+  rfcacheReadsSkippedMaxIoSize rfcacheReadsSkippedStuckIo rfcacheSkippedUnlinedWrite
+  rfcacheSourceDeviceReads rfcacheSourceDeviceWrites rfcacheWriteMiss rfcacheWritePending
+  rfcacheWritesReceived rfcacheWritesSkippedCacheMiss rfcacheWritesSkippedHeavyLoad
+  rfcacheWritesSkippedInternalError rfcacheWritesSkippedLowResources rfcacheWritesSkippedMaxIoSize
+  rfcacheWritesSkippedStuckIo
+`);
+
+/** Scanner, ratios and error counts. */
+export const OTHER = words(`
+  aggregateCompressionLevel BackgroundScanCompareCount backgroundScanCompareErrorCount
+  backgroundScanFixedCompareErrorCount backgroundScanFixedReadErrorCount BackgroundScannedInMB
+  backgroundScanReadErrorCount compressedDataCompressionRatio compressionRatio fixedReadErrorCount
+  overallUsageRatio persistentChecksumBuilderProgress rplJournalCapAllowed rplTotalJournalCap
+  rplUsedJournalCap thinAndSnapshotRatio
+`);
+
+/** Numbers of objects, of the system. */
+export const SYSTEM_COUNTS = words(`
+  numOfDevices numOfFaultSets numOfMappedToAllVolumes numOfProtectionDomains numOfScsiInitiators
+  numOfSdc numOfSds numOfSnapshots numOfStoragePools numOfThickBaseVolumes numOfThinBaseVolumes
+  numOfUnmappedVolumes numOfVolumes numOfVolumesInDeletion numOfVtrees
+`);
+
+/** Lists of ids, of the system. */
+export const SYSTEM_IDS = words(`
+  protectionDomainIds scsiInitiatorIds sdcIds
+`);
+
+/** Numbers of objects, of a storage pool. */
+export const POOL_COUNTS = words(`
+  numOfDeviceAtFaultRebuilds numOfDevices numOfIncomingVtreeMigrations numOfMappedToAllVolumes
+  numOfMarkedVolumesForReplication numOfMigratingVolumes numOfMigratingVtrees
+  numOfOutgoingMigrations numOfReplicationJournalVolumes numOfSnapshots numOfThickBaseVolumes
+  numOfThinBaseVolumes numOfUnmappedVolumes numOfVolumes numOfVolumesInDeletion numOfVtrees
+`);
+
+/** Lists of ids, of a storage pool. */
+export const POOL_IDS = words(`
+  deviceIds migratingVolumeIds migratingVtreeIds spSdsIds volumeIds vtreeIds
+`);

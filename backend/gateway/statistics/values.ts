@@ -1,0 +1,214 @@
+// Values of statistics properties. It owns the arithmetic of capacity and bandwidth as the original's clients read it:
+// capacities are kilobytes with both copies counted unless the name begins with `net`; a bandwidth is what happened in
+// `numSeconds`. A property whose feature does not exist here has no value in these functions and shows as zero.
+
+import { GIB } from '../../core/units.js';
+import type { Device, Volume } from '../../protocol/generated/types.js';
+
+import { sumRates } from './facts.js';
+import type { Facts, Rate, Scope } from './facts.js';
+
+const COPIES = 2;
+const KB_PER_GRAIN = (8 * GIB) / 1024;
+
+export interface Bandwidth {
+  readonly numSeconds: number;
+  readonly totalWeightInKb: number;
+  readonly numOccured: number;
+}
+
+export type Value = number | string | readonly string[] | Bandwidth;
+export type Values = Readonly<Record<string, Value>>;
+
+export const NO_BANDWIDTH: Bandwidth = { numSeconds: 0, totalWeightInKb: 0, numOccured: 0 };
+
+function bandwidth(ops: number, bytes: number): Bandwidth {
+  if (ops === 0 && bytes === 0) return NO_BANDWIDTH;
+  return { numSeconds: 1, totalWeightInKb: Math.round(bytes / 1024), numOccured: ops };
+}
+
+/** Latency in the same form: the weight is the sum of microseconds. */
+function latency(ops: number, micros: number): Bandwidth {
+  return ops === 0 ? NO_BANDWIDTH : { numSeconds: 1, totalWeightInKb: micros, numOccured: ops };
+}
+
+function kb(bytes: number): number {
+  return Math.floor(bytes / 1024);
+}
+
+function volumeKb(volumes: readonly Volume[]): number {
+  return volumes.reduce((sum, volume) => sum + Math.floor(volume.sizeSectors / 2), 0);
+}
+
+/** Raw kilobytes that volumes hold on all devices together. */
+function heldKb(facts: Facts, volumes: readonly Volume[]): number {
+  return volumes.reduce((sum, { key }) => sum + kb(facts.usedByVolume.get(key) ?? 0), 0);
+}
+
+interface DeviceSums {
+  readonly maxKb: number;
+  readonly usedKb: number;
+  readonly unreachableKb: number;
+  readonly resyncKb: number;
+  readonly degradedCombs: number;
+}
+
+function deviceSums(facts: Facts, devices: readonly Device[]): DeviceSums {
+  let sums = { maxKb: 0, usedKb: 0, unreachableKb: 0, resyncKb: 0, degradedCombs: 0 };
+  for (const device of devices) {
+    const usage = facts.deviceStatus.get(device.key)?.usage ?? null;
+    const capacityKb = kb(device.capacityBytes);
+    const usedKb = kb(usage?.usedBytes ?? 0);
+    sums = {
+      maxKb: sums.maxKb + capacityKb,
+      usedKb: sums.usedKb + usedKb,
+      unreachableKb: sums.unreachableKb + (device.state === 'up' ? 0 : capacityKb - usedKb),
+      resyncKb:
+        sums.resyncKb + kb((usage?.resyncBytesTotal ?? 0) - (usage?.resyncBytesDone ?? 0)),
+      degradedCombs: sums.degradedCombs + (usage?.degradedCombs ?? 0),
+    };
+  }
+  return sums;
+}
+
+function spareKb(facts: Facts, scope: Scope): number {
+  return scope.pools.reduce((sum, pool) => {
+    const devices = scope.devices.filter(({ poolKey }) => poolKey === pool.key);
+    return sum + Math.floor((deviceSums(facts, devices).maxKb * pool.sparePercent) / 100);
+  }, 0);
+}
+
+/** What volumes of a scope hold and have been promised, in raw kilobytes. */
+interface VolumeSums {
+  readonly thickKb: number;
+  readonly thinAllocatedKb: number;
+  readonly thinInUseKb: number;
+  readonly snapshotKb: number;
+  readonly addressKb: number;
+}
+
+function volumeSums(facts: Facts, scope: Scope, usedKb: number): VolumeSums {
+  const snapshots = scope.volumes.filter(({ ancestorKey }) => ancestorKey !== 0);
+  const bases = scope.volumes.filter(({ ancestorKey }) => ancestorKey === 0);
+  const thin = bases.filter(({ provisioning }) => provisioning === 'thin');
+  const thick = bases.filter(({ provisioning }) => provisioning === 'thick');
+  return {
+    thickKb: volumeKb(thick) * COPIES,
+    thinAllocatedKb: volumeKb(thin) * COPIES,
+    thinInUseKb: scope.whole ? heldKb(facts, thin) : usedKb,
+    snapshotKb: heldKb(facts, snapshots),
+    addressKb: volumeKb(scope.volumes),
+  };
+}
+
+/** Capacity properties of a scope. */
+export function capacityValues(facts: Facts, scope: Scope): Values {
+  const disks = deviceSums(facts, scope.devices);
+  const held = volumeSums(facts, scope, disks.usedKb);
+  const spare = spareKb(facts, scope);
+  const inUse = scope.whole
+    ? Math.max(disks.usedKb, held.thickKb + held.thinInUseKb + held.snapshotKb)
+    : disks.usedKb;
+  const unused = Math.max(0, disks.maxKb - inUse - disks.unreachableKb);
+  const free = Math.max(0, unused - spare);
+  const combs = scope.pools.reduce((sum, pool) => sum + 2 ** pool.combCountLog2, 0);
+  const lacking = combs === 0 ? 0 : Math.min(1, disks.degradedCombs / combs);
+  const degraded = Math.floor((inUse / COPIES) * lacking);
+  const intact = Math.max(0, inUse - degraded * COPIES);
+  const net = (rawKb: number): number => Math.floor(rawKb / COPIES);
+  const addresses = held.thickKb + held.thinAllocatedKb;
+  return {
+    maxCapacityInKb: disks.maxKb,
+    capacityLimitInKb: disks.maxKb,
+    maxUserDataCapacityInKb: disks.maxKb - spare,
+    netMaxUserDataCapacityInKb: net(disks.maxKb - spare),
+    capacityInUseInKb: inUse,
+    capacityInUseNoOverheadInKb: inUse,
+    netCapacityInUseInKb: net(inUse),
+    netCapacityInUseNoOverheadInKb: net(inUse),
+    userDataCapacityInKb: inUse,
+    userDataCapacityNoTrimInKb: inUse,
+    netUserDataCapacityInKb: net(inUse),
+    netUserDataCapacityNoTrimInKb: net(inUse),
+    mgUserDdataCcapacityInKb: inUse,
+    netMgUserDataCapacityInKb: net(inUse),
+    unusedCapacityInKb: unused,
+    netUnusedCapacityInKb: net(free),
+    unreachableUnusedCapacityInKb: disks.unreachableKb,
+    spareCapacityInKb: spare,
+    capacityAvailableForVolumeAllocationInKb: net(free) - (net(free) % KB_PER_GRAIN),
+    thickCapacityInUseInKb: held.thickKb,
+    thinCapacityAllocatedInKb: held.thinAllocatedKb,
+    thinCapacityAllocatedInKm: held.thinAllocatedKb,
+    thinCapacityInUseInKb: held.thinInUseKb,
+    netThinUserDataCapacityInKb: net(held.thinInUseKb),
+    snapCapacityInUseInKb: held.snapshotKb,
+    snapCapacityInUseOccupiedInKb: held.snapshotKb,
+    snapshotCapacityInKb: held.snapshotKb,
+    netSnapshotCapacityInKb: net(held.snapshotKb),
+    provisionedAddressesInKb: addresses,
+    netProvisionedAddressesInKb: net(addresses),
+    volumeAddressSpaceInKb: held.addressKb,
+    vtreeAddresSpaceInKb: held.addressKb,
+    protectedCapacityInKb: intact,
+    degradedHealthyCapacityInKb: degraded,
+    degradedFailedCapacityInKb: degraded,
+    movingCapacityInKb: disks.resyncKb,
+    activeMovingCapacityInKb: disks.resyncKb,
+    bckRebuildCapacityInKb: disks.resyncKb,
+    activeBckRebuildCapacityInKb: disks.resyncKb,
+    persistentChecksumCapacityInKb: 0,
+    inUseVacInKb: addresses,
+    primaryVacInKb: net(addresses),
+    secondaryVacInKb: net(addresses),
+    protectedVacInKb: Math.floor(addresses * (1 - lacking)),
+    degradedHealthyVacInKb: Math.floor(net(addresses) * lacking),
+    degradedFailedVacInKb: Math.floor(net(addresses) * lacking),
+  };
+}
+
+/** What clients do: by the SDCs' own reports. */
+export function clientValues(rates: readonly Rate[]): Values {
+  const sum = sumRates(rates);
+  return {
+    userDataReadBwc: bandwidth(sum.readOps, sum.readBytes),
+    userDataWriteBwc: bandwidth(sum.writeOps, sum.writeBytes),
+    userDataTrimBwc: bandwidth(sum.trimOps, sum.trimBytes),
+    userDataSdcReadLatency: latency(sum.readOps, sum.readMicros),
+    userDataSdcWriteLatency: latency(sum.writeOps, sum.writeMicros),
+    primaryReadBwc: bandwidth(sum.readOps, sum.readBytes),
+    primaryWriteBwc: bandwidth(sum.writeOps, sum.writeBytes),
+  };
+}
+
+/** What devices do: by their own reports. */
+export function deviceValues(facts: Facts, devices: readonly Device[]): Values {
+  const rates = devices.flatMap(({ key }) =>
+    (facts.deviceStatus.get(key)?.rates ?? []).filter((rate) => rate.key === key),
+  );
+  const sum = sumRates(rates);
+  return {
+    totalReadBwc: bandwidth(sum.readOps, sum.readBytes),
+    totalWriteBwc: bandwidth(sum.writeOps, sum.writeBytes),
+    primaryReadFromDevBwc: bandwidth(sum.readOps, sum.readBytes),
+    avgReadSizeInBytes: sum.readOps === 0 ? 0 : Math.round(sum.readBytes / sum.readOps),
+    avgWriteSizeInBytes: sum.writeOps === 0 ? 0 : Math.round(sum.writeBytes / sum.writeOps),
+    avgReadLatencyInMicrosec: sum.readOps === 0 ? 0 : Math.round(sum.readMicros / sum.readOps),
+    avgWriteLatencyInMicrosec: sum.writeOps === 0 ? 0 : Math.round(sum.writeMicros / sum.writeOps),
+    targetReadLatency: latency(sum.readOps, sum.readMicros),
+    targetWriteLatency: latency(sum.writeOps, sum.writeMicros),
+  };
+}
+
+/** Numbers of volumes of a scope. */
+export function volumeCounts(facts: Facts, volumes: readonly Volume[]): Values {
+  const bases = volumes.filter(({ ancestorKey }) => ancestorKey === 0);
+  return {
+    numOfVolumes: volumes.length,
+    numOfVtrees: new Set(volumes.map(({ vtreeKey }) => vtreeKey)).size,
+    numOfSnapshots: volumes.length - bases.length,
+    numOfThickBaseVolumes: bases.filter(({ provisioning }) => provisioning === 'thick').length,
+    numOfThinBaseVolumes: bases.filter(({ provisioning }) => provisioning === 'thin').length,
+    numOfUnmappedVolumes: volumes.filter(({ key }) => !facts.mappingsByVolume.has(key)).length,
+  };
+}

@@ -1,0 +1,168 @@
+// Views of volumes, with who has them mapped, and of V-trees.
+
+import type { Mapping, Sdc, StoragePool, Volume } from '../../protocol/generated/types.js';
+import type { Reader } from '../reader.js';
+
+import { ACCESS_WORDS, links, nullIfEmpty } from './parts.js';
+import type { Json } from './parts.js';
+
+const SECTORS_PER_KB = 2;
+
+const FIXED: Json = {
+  genType: 'Mirroring',
+  accessModeLimit: 'ReadWrite',
+  autoSnapshotGroupId: null,
+  compressionMethod: 'Invalid',
+  dataLayout: 'MediumGranularity',
+  isObfuscated: false,
+  lockedAutoSnapshot: false,
+  lockedAutoSnapshotMarkedForRemoval: false,
+  managedBy: 'ScaleIO',
+  mappedScsiInitiatorInfo: null,
+  mappingToAllSdcsEnabled: false,
+  notGenuineSnapshot: false,
+  originalExpiryTime: 0,
+  pairIds: null,
+  replicationJournalVolume: false,
+  replicationTimeStamp: 0,
+  retentionLevels: [],
+  secureSnapshotExpTime: 0,
+  snapshotPolicyId: null,
+  snplIdOfAutoSnapshot: null,
+  snplIdOfSourceVolume: null,
+  timeStampIsAccurate: false,
+  volumeClass: 'default',
+  volumeReplicationState: 'UnmarkedForReplication',
+};
+
+function volumeType(volume: Volume): string {
+  if (volume.ancestorKey !== 0) return 'Snapshot';
+  return volume.provisioning === 'thin' ? 'ThinProvisioned' : 'ThickProvisioned';
+}
+
+function mappingView(reader: Reader, mapping: Mapping, sdc: Sdc | undefined): Json {
+  return {
+    sdcId: reader.id(mapping.sdcKey),
+    sdcIp: sdc?.addresses[0]?.host ?? '',
+    sdcName: nullIfEmpty(sdc?.name ?? ''),
+    limitIops: mapping.iopsLimit,
+    limitBwInMbps: Math.floor(mapping.bandwidthLimitKbps / 1024),
+    accessMode: ACCESS_WORDS[mapping.access],
+    isDirectBufferMapping: false,
+    hostType: 'SdcHost',
+    nqn: null,
+  };
+}
+
+function volumeView(
+  reader: Reader,
+  volume: Volume,
+  pool: StoragePool | undefined,
+  mapped: readonly Json[],
+): Json {
+  const id = reader.id(volume.key);
+  const vtreeId = reader.id(volume.vtreeKey);
+  const poolId = reader.id(volume.poolKey);
+  const ancestorId = reader.idOrNull(volume.ancestorKey);
+  return {
+    ...FIXED,
+    id,
+    name: volume.name,
+    sizeInKb: Math.floor(volume.sizeSectors / SECTORS_PER_KB),
+    volumeType: volumeType(volume),
+    storagePoolId: poolId,
+    protectionDomainId: pool === undefined ? null : reader.id(pool.domainKey),
+    vtreeId,
+    ancestorVolumeId: ancestorId,
+    consistencyGroupId: reader.idOrNull(volume.groupKey),
+    creationTime: Math.floor(volume.createdAtMs / 1000),
+    useRmcache: pool?.rmcache ?? false,
+    // Clients take anything but null for "mapped".
+    mappedSdcInfo: mapped.length === 0 ? null : mapped,
+    links: links(
+      'Volume',
+      id,
+      [],
+      [
+        ['vtreeId', 'VTree', vtreeId],
+        ['storagePoolId', 'StoragePool', poolId],
+        ['ancestorVolumeId', 'Volume', ancestorId],
+      ],
+    ),
+  };
+}
+
+/** Views of volumes in the given order. */
+export async function volumeViews(
+  reader: Reader,
+  volumes: readonly Volume[],
+): Promise<readonly Json[]> {
+  const mappings = await reader.some(
+    'mapping',
+    volumes.map(({ key }) => key),
+  );
+  const [sdcs, pools] = await Promise.all([
+    reader.byKey(
+      'sdc',
+      mappings.map(({ sdcKey }) => sdcKey),
+    ),
+    reader.byKey(
+      'storagePool',
+      volumes.map(({ poolKey }) => poolKey),
+    ),
+  ]);
+  const byVolume = new Map<number, Json[]>();
+  for (const mapping of mappings) {
+    const mapped = byVolume.get(mapping.volumeKey) ?? [];
+    mapped.push(mappingView(reader, mapping, sdcs.get(mapping.sdcKey)));
+    byVolume.set(mapping.volumeKey, mapped);
+  }
+  return volumes.map((volume) =>
+    volumeView(reader, volume, pools.get(volume.poolKey), byVolume.get(volume.key) ?? []),
+  );
+}
+
+/** Volumes by V-tree, each tree's oldest first; the tree is named after it. */
+export function byTree(volumes: readonly Volume[]): ReadonlyMap<number, readonly Volume[]> {
+  const trees = new Map<number, Volume[]>();
+  for (const volume of volumes) {
+    const tree = trees.get(volume.vtreeKey);
+    if (tree === undefined) trees.set(volume.vtreeKey, [volume]);
+    else tree.push(volume);
+  }
+  return trees;
+}
+
+export function vtreeView(reader: Reader, key: number, volumes: readonly Volume[]): Json {
+  const id = reader.id(key);
+  const [base] = volumes;
+  const baseId = base === undefined ? null : reader.id(base.key);
+  const poolId = base === undefined ? null : reader.id(base.poolKey);
+  return {
+    id,
+    name: base?.name ?? null,
+    baseVolumeId: baseId,
+    storagePoolId: poolId,
+    compressionMethod: 'Invalid',
+    dataLayout: 'MediumGranularity',
+    inDeletion: false,
+    rootVolumes: baseId === null ? [] : [baseId],
+    vtreeMigrationInfo: {
+      migrationStatus: 'NotInMigration',
+      migrationPauseReason: null,
+      sourceStoragePoolId: poolId,
+      destinationStoragePoolId: null,
+      migrationQueuePosition: 0,
+      thicknessConversionType: 'NoConversion',
+    },
+    links: links(
+      'VTree',
+      id,
+      ['Volume'],
+      [
+        ['baseVolumeId', 'Volume', baseId],
+        ['storagePoolId', 'StoragePool', poolId],
+      ],
+    ),
+  };
+}

@@ -1,0 +1,400 @@
+// A cluster in memory for tests of the gateway and the command line: keeps objects, applies commands with the checks
+// that clients depend on, and can be told to fail. It knows nothing of devices that fail or of I/O.
+
+import type {
+  ClusterQueryReplyBody,
+  CommandParams,
+  CommandResults,
+  RuntimeStatus,
+  Usage,
+  VolumeUsage,
+} from '../../backend/protocol/generated/types.js';
+import { ClusterError } from '../../backend/runtime/cluster.js';
+import type {
+  Cluster,
+  ObjectKind,
+  Objects,
+  StatusKind,
+  StatusReport,
+} from '../../backend/runtime/cluster.js';
+import { hashPassword } from '../../backend/runtime/passwords.js';
+import type { ErrorName } from '../../backend/protocol/generated/errors.js';
+
+type Tables = { -readonly [K in ObjectKind]: Objects[K][] };
+type Handlers = {
+  readonly [N in keyof CommandParams]?: (params: CommandParams[N]) => CommandResults[N];
+};
+
+export const GIB_SECTORS = 2 ** 21;
+export const SYSTEM_PREFIX = 0x4d534156;
+export const SDC_GUID = '0B5E7C1A-8F52-4A0E-9D3C-5E1F2A3B4C5D';
+
+function refuse(name: ErrorName): never {
+  throw ClusterError.named(name);
+}
+
+export class MemoryCluster implements Cluster {
+  readonly tables: Tables = {
+    system: [],
+    protectionDomain: [],
+    storagePool: [],
+    faultSet: [],
+    sds: [],
+    device: [],
+    sdc: [],
+    volume: [],
+    mapping: [],
+    user: [],
+    approvedSdc: [],
+  };
+  readonly usage = new Map<number, Usage>();
+  readonly volumeUsage: VolumeUsage[] = [];
+  readonly rates: RuntimeStatus['rates'][number][] = [];
+  /** Commands as they came, newest last. */
+  readonly asked: { readonly name: string; readonly actor: string; readonly params: unknown }[] =
+    [];
+  /** Every question and command fails with this while set. */
+  failure: ClusterError | Error | null = null;
+  private nextKey = 1;
+
+  static async make(): Promise<MemoryCluster> {
+    const cluster = new MemoryCluster();
+    await cluster.fill();
+    return cluster;
+  }
+
+  key(): number {
+    return this.nextKey++;
+  }
+
+  async query<K extends ObjectKind>(
+    kind: K,
+    keys?: readonly number[],
+  ): Promise<readonly Objects[K][]> {
+    await this.turn();
+    const all: readonly Objects[K][] = this.tables[kind];
+    if (keys === undefined) return [...all];
+    return all.filter((object) =>
+      keys.includes('volumeKey' in object ? object.volumeKey : object.key),
+    );
+  }
+
+  async status(kind: StatusKind): Promise<StatusReport> {
+    await this.turn();
+    if (kind === 'volume') return { statuses: [], volumes: this.volumeUsage };
+    const statuses = this.tables[kind].map(({ key }) => ({
+      key,
+      liveness: 'connected' as const,
+      version: '0.1.0',
+      sinceMs: 0,
+      usage: this.usage.get(key) ?? null,
+      counters: [],
+      rates: kind === 'sdc' ? this.rates : [],
+    }));
+    return { statuses, volumes: [] };
+  }
+
+  async clusterState(): Promise<ClusterQueryReplyBody> {
+    await this.turn();
+    return {
+      term: 1,
+      sequence: 1,
+      mode: 1,
+      name: 'mdm1',
+      addresses: [{ host: '127.0.0.1', role: 'all' }],
+      port: 6611,
+      version: '0.1.0',
+      degradedCombs: 0,
+      unavailableCombs: 0,
+      combs: 1024,
+      upSinceMs: 0,
+    };
+  }
+
+  async command<N extends keyof CommandParams>(
+    name: N,
+    actor: string,
+    params: CommandParams[N],
+  ): Promise<CommandResults[N]> {
+    await this.turn();
+    this.asked.push({ name, actor, params });
+    const user = this.tables.user.find((one) => one.name === actor);
+    if (user === undefined || user.role === 'monitor') refuse('PERMISSION_DENIED');
+    const handler = this.handlers[name];
+    if (handler === undefined) throw ClusterError.named('INTERNAL');
+    return handler(params);
+  }
+
+  private async turn(): Promise<void> {
+    await Promise.resolve();
+    if (this.failure !== null) throw this.failure;
+  }
+
+  /** Replaces an object. @throws ClusterError when there is none */
+  private change<K extends Exclude<ObjectKind, 'mapping'>>(
+    kind: K,
+    key: number,
+    notFound: ErrorName,
+    fields: Partial<Objects[K]>,
+  ): Record<string, never> {
+    const table: Objects[K][] = this.tables[kind];
+    const index = table.findIndex((object) => object.key === key);
+    const before = table[index];
+    if (before === undefined) refuse(notFound);
+    table[index] = { ...before, ...fields };
+    return {};
+  }
+
+  private drop<K extends Exclude<ObjectKind, 'mapping'>>(
+    kind: K,
+    key: number,
+    notFound: ErrorName,
+  ): Record<string, never> {
+    const table: Objects[K][] = this.tables[kind];
+    const index = table.findIndex((object) => object.key === key);
+    if (index < 0) refuse(notFound);
+    table.splice(index, 1);
+    return {};
+  }
+
+  private readonly handlers: Handlers = {
+    ADD_PROTECTION_DOMAIN: ({ name }) => {
+      if (this.tables.protectionDomain.some((domain) => domain.name === name))
+        refuse('DOMAIN_NAME_IN_USE');
+      const key = this.key();
+      this.tables.protectionDomain.push({ key, name, active: true });
+      return { key };
+    },
+    REMOVE_PROTECTION_DOMAIN: ({ key }) => {
+      if (this.tables.storagePool.some((pool) => pool.domainKey === key))
+        refuse('DOMAIN_HAS_POOLS');
+      return this.drop('protectionDomain', key, 'DOMAIN_NOT_FOUND');
+    },
+    RENAME_PROTECTION_DOMAIN: ({ key, name }) =>
+      this.change('protectionDomain', key, 'DOMAIN_NOT_FOUND', { name }),
+    SET_PROTECTION_DOMAIN_ACTIVE: ({ key, active }) =>
+      this.change('protectionDomain', key, 'DOMAIN_NOT_FOUND', { active }),
+    ADD_STORAGE_POOL: (params) => {
+      const key = this.key();
+      this.tables.storagePool.push({
+        ...params,
+        key,
+        fullPolicy: 'wait',
+        capacityAlertHighPercent: 80,
+        capacityAlertCriticalPercent: 90,
+        combCountLog2: 10,
+        loneReturn: false,
+      });
+      return { key };
+    },
+    REMOVE_STORAGE_POOL: ({ key }) => {
+      if (this.tables.volume.some((volume) => volume.poolKey === key)) refuse('POOL_HAS_VOLUMES');
+      return this.drop('storagePool', key, 'POOL_NOT_FOUND');
+    },
+    RENAME_STORAGE_POOL: ({ key, name }) =>
+      this.change('storagePool', key, 'POOL_NOT_FOUND', { name }),
+    SET_STORAGE_POOL: ({ key, ...fields }) => {
+      const given = Object.fromEntries(
+        Object.entries(fields).filter(([, value]) => value !== null),
+      );
+      return this.change('storagePool', key, 'POOL_NOT_FOUND', given);
+    },
+    ADD_FAULT_SET: (params) => {
+      const key = this.key();
+      this.tables.faultSet.push({ ...params, key });
+      return { key };
+    },
+    REMOVE_FAULT_SET: ({ key }) => this.drop('faultSet', key, 'FAULT_SET_NOT_FOUND'),
+    ADD_SDS: ({ devices, ...params }) => {
+      const key = this.key();
+      const name = params.name === '' ? `SDS_${key}` : params.name;
+      this.tables.sds.push({
+        ...params,
+        name,
+        key,
+        port: params.port === 0 ? 7072 : params.port,
+        guid: '',
+      });
+      for (const device of devices) this.addDevice(key, device);
+      return { key };
+    },
+    REMOVE_SDS: ({ key }) => this.drop('sds', key, 'SDS_NOT_FOUND'),
+    RENAME_SDS: ({ key, name }) => this.change('sds', key, 'SDS_NOT_FOUND', { name }),
+    ADD_DEVICE: ({ sdsKey, device }) => ({ key: this.addDevice(sdsKey, device) }),
+    REMOVE_DEVICE: ({ key }) => this.drop('device', key, 'DEVICE_NOT_FOUND'),
+    ADD_VOLUME: (params) => {
+      if (params.name !== '' && this.tables.volume.some(({ name }) => name === params.name))
+        refuse('VOLUME_NAME_IN_USE');
+      if ([...params.name].length > 31) refuse('NAME_TOO_LONG');
+      const key = this.key();
+      const name = params.name === '' ? `vol-${key}` : params.name;
+      this.tables.volume.push({
+        ...params,
+        name,
+        key,
+        vtreeKey: key,
+        ancestorKey: 0,
+        groupKey: 0,
+        epoch: 1,
+        createdAtMs: 1_700_000_000_000,
+      });
+      return { key };
+    },
+    REMOVE_VOLUME: ({ key }) => {
+      if (this.tables.mapping.some(({ volumeKey }) => volumeKey === key)) refuse('VOLUME_MAPPED');
+      return this.drop('volume', key, 'VOLUME_NOT_FOUND');
+    },
+    RENAME_VOLUME: ({ key, name }) => this.change('volume', key, 'VOLUME_NOT_FOUND', { name }),
+    RESIZE_VOLUME: ({ key, sizeSectors }) => {
+      const volume = this.tables.volume.find((one) => one.key === key);
+      if (volume !== undefined && sizeSectors < volume.sizeSectors) refuse('VOLUME_SHRINK');
+      return this.change('volume', key, 'VOLUME_NOT_FOUND', { sizeSectors });
+    },
+    MAP_VOLUME: ({ volumeKey, sdcKey, allowMultiple, access }) => {
+      if (!this.tables.volume.some(({ key }) => key === volumeKey)) refuse('VOLUME_NOT_FOUND');
+      const mapped = this.tables.mapping.filter((one) => one.volumeKey === volumeKey);
+      if (mapped.some((one) => one.sdcKey === sdcKey)) refuse('VOLUME_ALREADY_MAPPED');
+      if (mapped.length > 0 && !allowMultiple) refuse('ONLY_ONE_MAPPING');
+      const generation = this.key();
+      this.tables.mapping.push({
+        volumeKey,
+        sdcKey,
+        generation,
+        access,
+        iopsLimit: 0,
+        bandwidthLimitKbps: 0,
+      });
+      return { generation };
+    },
+    UNMAP_VOLUME: ({ volumeKey, sdcKeys }) => {
+      const gone = this.tables.mapping.filter(
+        (one) =>
+          one.volumeKey === volumeKey && (sdcKeys.length === 0 || sdcKeys.includes(one.sdcKey)),
+      );
+      if (gone.length === 0) refuse('VOLUME_NOT_MAPPED');
+      this.tables.mapping = this.tables.mapping.filter((one) => !gone.includes(one));
+      return {};
+    },
+    SET_MAPPING_LIMITS: ({ volumeKey, sdcKey, iopsLimit, bandwidthLimitKbps }) => {
+      const index = this.tables.mapping.findIndex(
+        (one) => one.volumeKey === volumeKey && one.sdcKey === sdcKey,
+      );
+      const mapping = this.tables.mapping[index];
+      if (mapping === undefined) refuse('VOLUME_NOT_MAPPED');
+      this.tables.mapping[index] = {
+        ...mapping,
+        iopsLimit: iopsLimit ?? mapping.iopsLimit,
+        bandwidthLimitKbps: bandwidthLimitKbps ?? mapping.bandwidthLimitKbps,
+      };
+      return {};
+    },
+    RENAME_SDC: ({ key, name }) => this.change('sdc', key, 'SDC_NOT_FOUND', { name }),
+    APPROVE_SDC: ({ key, guid, host }) => {
+      const sdc = this.tables.sdc.find((one) => one.key === key || one.guid === guid);
+      if (sdc !== undefined) {
+        this.change('sdc', sdc.key, 'SDC_NOT_FOUND', { approved: true });
+        return { key: sdc.key };
+      }
+      const made = this.key();
+      this.tables.approvedSdc.push({ key: made, guid, host });
+      return { key: made };
+    },
+    REMOVE_SDC: ({ key }) => this.drop('sdc', key, 'SDC_NOT_FOUND'),
+    SET_APPROVAL: ({ approval }) =>
+      this.change('system', this.tables.system[0]?.key ?? 0, 'NOT_FOUND', { approval }),
+    SET_SYSTEM: ({ name }) =>
+      this.change('system', this.tables.system[0]?.key ?? 0, 'NOT_FOUND', { name: name ?? '' }),
+    ADD_USER: (params) => {
+      if (this.tables.user.some(({ name }) => name === params.name)) refuse('USER_EXISTS');
+      const key = this.key();
+      this.tables.user.push({ ...params, key });
+      return { key };
+    },
+    REMOVE_USER: ({ key }) => this.drop('user', key, 'USER_NOT_FOUND'),
+    SET_PASSWORD: ({ key, salt, hash }) =>
+      this.change('user', key, 'USER_NOT_FOUND', { salt, hash }),
+    SET_USER_ROLE: ({ key, role }) => this.change('user', key, 'USER_NOT_FOUND', { role }),
+  };
+
+  private addDevice(
+    sdsKey: number,
+    spec: { readonly poolKey: number; readonly path: string; readonly name: string },
+  ): number {
+    const key = this.key();
+    const capacityBytes = 64 * 2 ** 30;
+    this.tables.device.push({
+      key,
+      sdsKey,
+      poolKey: spec.poolKey,
+      name: spec.name,
+      path: spec.path,
+      state: 'up',
+      incarnation: 1,
+      capacityBytes,
+      force: false,
+      failure: '',
+    });
+    this.usage.set(key, {
+      capacityBytes,
+      usedBytes: 0,
+      resyncBytesTotal: 0,
+      resyncBytesDone: 0,
+      degradedCombs: 0,
+    });
+    return key;
+  }
+
+  /** A system with a domain, a pool on three SDSs, an SDC, and the users admin and watcher. */
+  private async fill(): Promise<void> {
+    this.tables.system.push({
+      idPrefix: SYSTEM_PREFIX,
+      key: this.key(),
+      name: 'test',
+      installId: '00112233445566aa',
+      createdAtMs: 1_700_000_000_000,
+      nextKey: 1,
+      nextRun: 1,
+      clusterEpoch: 1,
+      clusterVersion: 1,
+      approval: 'none',
+      capacityAlertHighPercent: 80,
+      capacityAlertCriticalPercent: 90,
+    });
+    for (const [name, role] of [
+      ['admin', 'administrator'],
+      ['watcher', 'monitor'],
+    ] as const)
+      this.tables.user.push({ key: this.key(), name, role, ...(await hashPassword('Correct-1')) });
+    const actor = 'admin';
+    const domain = await this.command('ADD_PROTECTION_DOMAIN', actor, { name: 'pd1' });
+    const pool = await this.command('ADD_STORAGE_POOL', actor, {
+      domainKey: domain.key,
+      name: 'pool1',
+      mediaType: 'SSD',
+      durability: 'media',
+      zeroPadding: true,
+      checksums: false,
+      rmcache: true,
+      sparePercent: 10,
+      combCountLog2: 0,
+    });
+    for (const index of [1, 2, 3])
+      await this.command('ADD_SDS', actor, {
+        domainKey: domain.key,
+        faultSetKey: 0,
+        name: `sds${index}`,
+        addresses: [{ host: `127.0.1.${index}`, role: 'all' }],
+        port: 0,
+        devices: [{ poolKey: pool.key, path: `/var/disk${index}`, name: '', force: false }],
+      });
+    this.tables.sdc.push({
+      key: this.key(),
+      name: '',
+      guid: SDC_GUID,
+      addresses: [{ host: '127.0.2.1', role: 'all' }],
+      approved: true,
+      run: 1,
+    });
+    this.asked.length = 0;
+  }
+}
