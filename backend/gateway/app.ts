@@ -97,7 +97,10 @@ class Gateway {
     this.checker.check(match.route.schema, body);
     const { cluster } = this.options;
     const reader = new Reader(cluster, system);
-    send(response, await match.route.handle({ params: match.params, body, cluster, reader, session }));
+    send(
+      response,
+      await match.route.handle({ params: match.params, body, cluster, reader, session }),
+    );
   }
 
   async login(request: Request, response: Response): Promise<void> {
@@ -163,7 +166,10 @@ const SPECIAL: ReadonlyMap<string, Special> = new Map<string, Special>([
   ['GET /api/logout', (gateway, request, response) => gateway.logout(request, response, 200)],
   ['GET /api/version', (gateway, _, response) => gateway.version(response)],
   ['POST /rest/auth/login', (gateway, request, response) => gateway.loginByBody(request, response)],
-  ['POST /rest/auth/logout', (gateway, request, response) => gateway.logout(request, response, 204)],
+  [
+    'POST /rest/auth/logout',
+    (gateway, request, response) => gateway.logout(request, response, 204),
+  ],
 ]);
 
 function idOf(system: System): string {
@@ -179,16 +185,21 @@ function refuse(response: Response, error: ApiError): void {
   if (error.httpStatus === 503) response.set('Retry-After', '1');
   // An unread rest of a refused body must not be taken for the next request.
   if (error.httpStatus === 413) response.set('Connection', 'close');
-  response
-    .status(error.httpStatus)
-    .type('application/json')
-    .send(JSON.stringify(error.body()));
+  response.status(error.httpStatus).type('application/json').send(JSON.stringify(error.body()));
 }
 
 function logFailure(log: Log, request: Request, error: unknown, shown: ApiError): void {
-  const fields = { method: request.method, path: request.path.slice(0, 256), status: shown.httpStatus };
+  const fields = {
+    method: request.method,
+    path: request.path.slice(0, 256),
+    status: shown.httpStatus,
+  };
   if (error instanceof ApiError || error instanceof ClusterError)
-    log.event('info', 'gateway.refused', { ...fields, code: shown.errorCode, reason: shown.message });
+    log.event('info', 'gateway.refused', {
+      ...fields,
+      code: shown.errorCode,
+      reason: shown.message,
+    });
   else
     log.event('error', 'gateway.failed', {
       ...fields,

@@ -80,7 +80,9 @@ function describe(errors: readonly ErrorObject[]): string {
   const missing = errors
     .filter(({ keyword }) => keyword === 'required')
     .map(({ instancePath, params }) =>
-      keyPath(`${instancePath}/${String((params as { missingProperty: unknown }).missingProperty)}`),
+      keyPath(
+        `${instancePath}/${String((params as { missingProperty: unknown }).missingProperty)}`,
+      ),
     );
   if (missing.length > 0)
     return `The following parameter(s) must be part of the request body: ${missing.join(', ')}.`;

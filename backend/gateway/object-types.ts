@@ -128,9 +128,7 @@ async function keyByName(reader: Reader, kind: Keyed, fields: Body): Promise<num
 }
 
 function missing(names: string): ApiError {
-  return ApiError.invalid(
-    `The following parameter(s) must be part of the request body: ${names}.`,
-  );
+  return ApiError.invalid(`The following parameter(s) must be part of the request body: ${names}.`);
 }
 
 /** A protection domain by `protectionDomainId` or `protectionDomainName`; null: any. */

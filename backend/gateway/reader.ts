@@ -3,13 +3,7 @@
 
 import { formatId, keyOfId, parseId } from '../core/ids.js';
 import type { ClusterQueryReplyBody, RuntimeStatus, System } from '../protocol/generated/types.js';
-import type {
-  Cluster,
-  ObjectKind,
-  Objects,
-  StatusKind,
-  StatusReport,
-} from '../runtime/cluster.js';
+import type { Cluster, ObjectKind, Objects, StatusKind, StatusReport } from '../runtime/cluster.js';
 
 import { ApiError } from './api-error.js';
 

@@ -85,11 +85,7 @@ export class Sessions {
   }
 
   /** Who sends a request. @throws ApiError 401 when the token is not good (any more) */
-  async session(
-    header: string | undefined,
-    systemId: string,
-    nowMs: number,
-  ): Promise<TokenClaims> {
+  async session(header: string | undefined, systemId: string, nowMs: number): Promise<TokenClaims> {
     const token = tokenOf(header);
     const claims = token === null ? null : this.tokens.accept(token, systemId, nowMs);
     if (claims === null) throw ApiError.unauthorized();

@@ -7,7 +7,7 @@ import type {
   CommandResults,
   RuntimeStatus,
   Usage,
-  VolumeUsage,
+  VolumeStatus,
 } from '../../backend/protocol/generated/types.js';
 import { ClusterError } from '../../backend/runtime/cluster.js';
 import type {
@@ -48,7 +48,7 @@ export class MemoryCluster implements Cluster {
     approvedSdc: [],
   };
   readonly usage = new Map<number, Usage>();
-  readonly volumeUsage: VolumeUsage[] = [];
+  readonly volumeUsage: VolumeStatus[] = [];
   readonly rates: RuntimeStatus['rates'][number][] = [];
   /** Commands as they came, newest last. */
   readonly asked: { readonly name: string; readonly actor: string; readonly params: unknown }[] =
@@ -236,6 +236,7 @@ export class MemoryCluster implements Cluster {
         ancestorKey: 0,
         groupKey: 0,
         epoch: 1,
+        lastMappingGeneration: 0,
         createdAtMs: 1_700_000_000_000,
       });
       return { key };
@@ -333,6 +334,8 @@ export class MemoryCluster implements Cluster {
       capacityBytes,
       force: false,
       failure: '',
+      port: 7073,
+      formatted: true,
     });
     this.usage.set(key, {
       capacityBytes,

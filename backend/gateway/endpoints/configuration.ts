@@ -110,15 +110,22 @@ const POOL_ROUTES: readonly Route[] = [
   setPool('setUseRmcache', object({ useRmcache: FLAG }, ['useRmcache']), (call) => ({
     rmcache: flagOf(call.body, 'useRmcache') ?? null,
   })),
-  setPool('setSparePercentage', object({ sparePercentage: WHOLE }, ['sparePercentage']), (call) => ({
-    sparePercent: percentOf(call, 'sparePercentage'),
-  })),
+  setPool(
+    'setSparePercentage',
+    object({ sparePercentage: WHOLE }, ['sparePercentage']),
+    (call) => ({
+      sparePercent: percentOf(call, 'sparePercentage'),
+    }),
+  ),
   setPool('setMediaType', object({ mediaType: MEDIA }, ['mediaType']), (call) => ({
     mediaType: textIn(call.body, 'mediaType'),
   })),
   setPool(
     'setCapacityAlertThresholds',
-    object({ capacityAlertHighThresholdPercent: WHOLE, capacityAlertCriticalThresholdPercent: WHOLE }),
+    object({
+      capacityAlertHighThresholdPercent: WHOLE,
+      capacityAlertCriticalThresholdPercent: WHOLE,
+    }),
     (call) => ({
       capacityAlertHighPercent: percentOf(call, 'capacityAlertHighThresholdPercent'),
       capacityAlertCriticalPercent: percentOf(call, 'capacityAlertCriticalThresholdPercent'),
@@ -132,7 +139,10 @@ const POOL_ROUTES: readonly Route[] = [
 async function createFaultSet(call: Call): Promise<{ readonly key: number }> {
   const domainId = textIn(call.body, 'protectionDomainId');
   const domain = await objectOf(call, 'protectionDomain', domainId, 'DOMAIN_NOT_FOUND');
-  return ask(call, 'ADD_FAULT_SET', { domainKey: domain.key, name: textOf(call.body, 'name') ?? '' });
+  return ask(call, 'ADD_FAULT_SET', {
+    domainKey: domain.key,
+    name: textOf(call.body, 'name') ?? '',
+  });
 }
 
 function setActive(name: string, active: boolean): Route {
@@ -187,7 +197,12 @@ const SYSTEM_LIMITS: readonly SystemLimit[] = [
   limit('users', 'Users', LIMIT.usersMax),
   limit('devicesPerSds', 'Devices of an SDS', LIMIT.devicesPerSdsMax),
   limit('ipPerHost', 'Addresses of a component', LIMIT.addressesMax, 1),
-  limit('volumeSizeGb', 'Volume size in GB', Math.floor(LIMIT.volumeSectorsMax * GIB_PER_SECTOR), 8),
+  limit(
+    'volumeSizeGb',
+    'Volume size in GB',
+    Math.floor(LIMIT.volumeSectorsMax * GIB_PER_SECTOR),
+    8,
+  ),
 ];
 
 const SYSTEM_ROUTES: readonly Route[] = [

@@ -4,12 +4,7 @@ import { isIP } from 'node:net';
 
 import { normalizeGuid } from '../../core/ids.js';
 import { LIMIT } from '../../protocol/generated/constants.js';
-import type {
-  Address,
-  AddressRole,
-  DeviceSpec,
-  UserRole,
-} from '../../protocol/generated/types.js';
+import type { Address, AddressRole, DeviceSpec, UserRole } from '../../protocol/generated/types.js';
 import { hashPassword, passwordFault } from '../../runtime/passwords.js';
 import { action, ask, creation, objectOf, pathKey } from '../action.js';
 import { ApiError } from '../api-error.js';
@@ -236,9 +231,7 @@ const SDC_ROUTES: readonly Route[] = [
   action('Sdc', 'setSdcName', object({ sdcName: TEXT }, ['sdcName']), (call) =>
     ask(call, 'RENAME_SDC', { key: pathKey(call), name: textIn(call.body, 'sdcName') }),
   ),
-  action('Sdc', 'removeSdc', NO_FIELDS, (call) =>
-    ask(call, 'REMOVE_SDC', { key: pathKey(call) }),
-  ),
+  action('Sdc', 'removeSdc', NO_FIELDS, (call) => ask(call, 'REMOVE_SDC', { key: pathKey(call) })),
   {
     method: 'POST',
     path: '/api/instances/System::{id}/action/approveSdc',

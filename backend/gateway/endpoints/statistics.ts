@@ -116,7 +116,12 @@ export const STATISTICS_ROUTES: readonly Route[] = [
     method: 'POST',
     path: '/api/instances/querySelectedStatistics',
     schema: object(
-      { selectedStatisticsList: listOf(object({ type: TEXT, ...SELECTION }, ['type']), SELECTIONS_MAX) },
+      {
+        selectedStatisticsList: listOf(
+          object({ type: TEXT, ...SELECTION }, ['type']),
+          SELECTIONS_MAX,
+        ),
+      },
       ['selectedStatisticsList'],
     ),
     handle: mixed,

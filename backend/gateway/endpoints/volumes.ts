@@ -7,7 +7,18 @@ import { LIMIT } from '../../protocol/generated/constants.js';
 import type { Access, Sdc, Volume } from '../../protocol/generated/types.js';
 import { action, ask, creation, objectOf, pathKey } from '../action.js';
 import { ApiError } from '../api-error.js';
-import { FLAG, PRESENT, TEXT, WHOLE, flagOf, object, oneOf, textIn, textOf, wholeOf } from '../body.js';
+import {
+  FLAG,
+  PRESENT,
+  TEXT,
+  WHOLE,
+  flagOf,
+  object,
+  oneOf,
+  textIn,
+  textOf,
+  wholeOf,
+} from '../body.js';
 import type { Body, Call, Route } from '../route.js';
 
 const GRAIN_GIB = 8;
@@ -64,7 +75,11 @@ async function resize(call: Call): Promise<void> {
   });
 }
 
-function descends(volume: Volume, ancestorKey: number, byKey: ReadonlyMap<number, Volume>): boolean {
+function descends(
+  volume: Volume,
+  ancestorKey: number,
+  byKey: ReadonlyMap<number, Volume>,
+): boolean {
   for (let at: Volume | undefined = volume; at !== undefined; at = byKey.get(at.ancestorKey)) {
     if (at.ancestorKey === ancestorKey) return true;
   }

@@ -86,7 +86,7 @@ export async function readFacts(reader: Reader): Promise<Facts> {
     volumes,
     mappings,
     deviceStatus,
-    usedByVolume: new Map(volumeReport.volumes.map((use) => [use.volumeKey, use.usedBytes])),
+    usedByVolume: new Map(volumeReport.volumes.map((use) => [use.volumeKey, use.rawBytes])),
     ratesBySdc: new Map([...sdcStatus.values()].map(({ key, rates }) => [key, rates])),
     ratesByVolume: grouped(
       [...sdcStatus.values()].flatMap(({ rates }) => rates),

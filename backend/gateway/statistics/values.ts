@@ -63,8 +63,7 @@ function deviceSums(facts: Facts, devices: readonly Device[]): DeviceSums {
       maxKb: sums.maxKb + capacityKb,
       usedKb: sums.usedKb + usedKb,
       unreachableKb: sums.unreachableKb + (device.state === 'up' ? 0 : capacityKb - usedKb),
-      resyncKb:
-        sums.resyncKb + kb((usage?.resyncBytesTotal ?? 0) - (usage?.resyncBytesDone ?? 0)),
+      resyncKb: sums.resyncKb + kb((usage?.resyncBytesTotal ?? 0) - (usage?.resyncBytesDone ?? 0)),
       degradedCombs: sums.degradedCombs + (usage?.degradedCombs ?? 0),
     };
   }

@@ -61,7 +61,10 @@ export function userView(reader: Reader, user: User): Json {
     passwordChangeRequired: false,
     links: [
       { rel: 'self', href: `/api/instances/User::${id}` },
-      { rel: '/api/parent/relationship/systemId', href: `/api/instances/System::${reader.systemId}` },
+      {
+        rel: '/api/parent/relationship/systemId',
+        href: `/api/instances/System::${reader.systemId}`,
+      },
     ],
   };
 }

@@ -46,7 +46,11 @@ const FIXED: Json = {
   sdsSdsNetworkDisconnectionsCounterParameters: counterParameters(800, 4000, 20_000),
   sdsConfigurationFailureCounterParameters: counterParameters(300, 500, 700),
   sdsDecoupledCounterParameters: counterParameters(300, 500, 700),
-  sdsReceiveBufferAllocationFailuresCounterParameters: counterParameters(20_000, 200_000, 2_000_000),
+  sdsReceiveBufferAllocationFailuresCounterParameters: counterParameters(
+    20_000,
+    200_000,
+    2_000_000,
+  ),
 };
 
 export function protectionDomainView(reader: Reader, domain: ProtectionDomain): Json {

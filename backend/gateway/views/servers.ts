@@ -1,11 +1,6 @@
 // Views of SDSs and their devices.
 
-import type {
-  Device,
-  DeviceState,
-  RuntimeStatus,
-  Sds,
-} from '../../protocol/generated/types.js';
+import type { Device, DeviceState, RuntimeStatus, Sds } from '../../protocol/generated/types.js';
 import type { Reader } from '../reader.js';
 
 import { ADDRESS_ROLE_WORDS, links, nullIfEmpty } from './parts.js';
