@@ -2,7 +2,7 @@
 // handler, answer. Answers are always JSON; success is always 200. No secret and no body reaches the log.
 
 import express from 'express';
-import type { Express, NextFunction, Request, Response } from 'express';
+import type { Express, NextFunction, Request, RequestHandler, Response } from 'express';
 
 import type { Log } from '../core/ports.js';
 import { formatId } from '../core/ids.js';
@@ -45,7 +45,11 @@ const SECURITY_HEADERS: readonly (readonly [string, string])[] = [
 ];
 
 /** Reads the body of a request as JSON whatever its media type says. */
-const parseJson = express.json({ limit: BODY_BYTES_MAX, type: () => true, strict: false });
+const parseJson: RequestHandler = express.json({
+  limit: BODY_BYTES_MAX,
+  type: () => true,
+  strict: false,
+});
 
 function bodyOf(request: Request, response: Response): Promise<Body> {
   return new Promise((resolve, reject) => {
@@ -164,7 +168,12 @@ type Special = (gateway: Gateway, request: Request, response: Response) => Promi
 const SPECIAL: ReadonlyMap<string, Special> = new Map<string, Special>([
   ['GET /api/login', (gateway, request, response) => gateway.login(request, response)],
   ['GET /api/logout', (gateway, request, response) => gateway.logout(request, response, 200)],
-  ['GET /api/version', (gateway, _, response) => gateway.version(response)],
+  [
+    'GET /api/version',
+    (gateway, _, response) => {
+      gateway.version(response);
+    },
+  ],
   ['POST /rest/auth/login', (gateway, request, response) => gateway.loginByBody(request, response)],
   [
     'POST /rest/auth/logout',

@@ -115,7 +115,12 @@ export class GatewayHarness {
     const text = response.data;
     let json: unknown = undefined;
     if (text !== '') json = JSON.parse(text) as unknown;
-    return { status: response.status, headers: { ...response.headers }, text, json };
+    return {
+      status: response.status,
+      headers: Object.fromEntries(Object.entries(response.headers)),
+      text,
+      json,
+    };
   }
 
   /** A fresh token. */

@@ -145,12 +145,12 @@ export class MemoryCluster implements Cluster {
     return {};
   }
 
-  private drop<K extends Exclude<ObjectKind, 'mapping'>>(
-    kind: K,
+  private drop(
+    kind: Exclude<ObjectKind, 'mapping'>,
     key: number,
     notFound: ErrorName,
   ): Record<string, never> {
-    const table: Objects[K][] = this.tables[kind];
+    const table = this.tables[kind];
     const index = table.findIndex((object) => object.key === key);
     if (index < 0) refuse(notFound);
     table.splice(index, 1);
@@ -225,7 +225,7 @@ export class MemoryCluster implements Cluster {
     ADD_VOLUME: (params) => {
       if (params.name !== '' && this.tables.volume.some(({ name }) => name === params.name))
         refuse('VOLUME_NAME_IN_USE');
-      if ([...params.name].length > 31) refuse('NAME_TOO_LONG');
+      if (params.name.length > 31) refuse('NAME_TOO_LONG');
       const key = this.key();
       const name = params.name === '' ? `vol-${key}` : params.name;
       this.tables.volume.push({
