@@ -1,8 +1,7 @@
 // Owns the description of the machine and of the state of the sources that goes into every result,
 // because a figure without them says nothing.
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import { cpus, loadavg, release, totalmem } from 'node:os';
-import { resolve } from 'node:path';
 
 import { execa } from 'execa';
 
@@ -29,7 +28,6 @@ export interface MachineDescription {
 
 /** Describes this machine; `dataDir` is where the measured data lies and must exist. */
 export async function describeMachine(dataDir: string): Promise<MachineDescription> {
-  await stat(dataDir);
   return {
     cpuModel: cpus()[0]?.model.trim() ?? 'unknown',
     cores: cpus().length,
@@ -37,10 +35,15 @@ export async function describeMachine(dataDir: string): Promise<MachineDescripti
     kernel: release(),
     nodeVersion: process.version,
     fioVersion: (await execa('fio', ['--version'], { stdin: 'ignore' })).stdout.trim(),
-    filesystem: filesystemOf(await readFile('/proc/self/mountinfo', 'utf8'), resolve(dataDir)),
+    filesystem: await filesystemAt(dataDir),
     load: loadavg().map((load) => Math.round(load * 100) / 100),
     commit: await describeCommit(),
   };
+}
+
+/** The file system of an existing directory. */
+export async function filesystemAt(dir: string): Promise<Filesystem> {
+  return filesystemOf(await readFile('/proc/self/mountinfo', 'utf8'), await realpath(dir));
 }
 
 /** Finds the mount that holds an absolute path in the text of /proc/self/mountinfo. */

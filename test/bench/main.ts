@@ -65,7 +65,8 @@ async function benchmark(
     const machine = await describeMachine(workDir);
     await startSystems(systems, options, { sizeBytes: options.sizeBytes, workDir, signal, say });
     report = emptyReport(options, words, machine, systems);
-    await runAll(report, systems, { ...options, jsonFile, dataDir: workDir, signal });
+    const dataDirs = options.clusterDir === null ? [workDir] : [workDir, options.clusterDir];
+    await runAll(report, systems, { ...options, jsonFile, dataDirs, signal });
   } finally {
     await stopAll(systems);
     await rm(workDir, { recursive: true, force: true });

@@ -14,8 +14,8 @@ export interface MeasureSettings {
   readonly sizeBytes: number;
   readonly runtimeS: number;
   readonly quietS: number;
-  /** A directory on the file system that holds the data of all targets. */
-  readonly dataDir: string;
+  /** A directory on each file system that holds data of the targets. */
+  readonly dataDirs: readonly string[];
   readonly signal: AbortSignal;
 }
 
@@ -28,7 +28,7 @@ export async function measure(
   const { sizeBytes, runtimeS, signal } = settings;
   await target.prepare();
   // What the run before left in the page cache would be written back during this one.
-  await execa('sync', ['-f', settings.dataDir], { stdin: 'ignore', cancelSignal: signal });
+  await execa('sync', ['-f', ...settings.dataDirs], { stdin: 'ignore', cancelSignal: signal });
   const quiet = await waitQuiet(settings.quietS, signal);
   const processes = await target.processes();
   const at = new Date().toISOString();

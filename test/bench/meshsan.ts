@@ -14,6 +14,7 @@ import type { DurabilityMode } from './arguments.js';
 import { GatewayClient, readCluster, type Pool } from './cluster.js';
 import { endForeign, waitUntil } from './daemons.js';
 import { fill, nbdEngine, type Engine } from './fio.js';
+import { filesystemAt } from './machine.js';
 import type { System, SystemSettings, Target, TargetDescription } from './targets.js';
 
 const REPOSITORY = resolve(import.meta.dirname, '../../..');
@@ -66,9 +67,13 @@ export async function startMeshsan(
     await waitUntil(`the export ${socket}`, 30, signal, () => existsSync(socket));
     say(`MeshSAN: writing ${sizeBytes / MIB} MiB`);
     const engine = nbdEngine(socket);
+    // A cluster that was started elsewhere need not share the disk of the floor.
+    const { type, device } = await filesystemAt(dir);
+    const where =
+      clusterDir === null ? '' : `, running cluster with its state on ${type} (${device})`;
     await fill(engine, sizeBytes, signal);
     return {
-      targets: modes.map((mode) => modeTarget(mode, dir, pool, engine)),
+      targets: modes.map((mode) => modeTarget(mode, dir, pool, engine, where)),
       idleResidentMib: Object.fromEntries(idle),
       stop,
     };
@@ -78,11 +83,17 @@ export async function startMeshsan(
   }
 }
 
-function modeTarget(mode: DurabilityMode, dir: string, pool: Pool, engine: Engine): Target {
+function modeTarget(
+  mode: DurabilityMode,
+  dir: string,
+  pool: Pool,
+  engine: Engine,
+  where: string,
+): Target {
   return {
     description: {
       name: `meshsan-${mode}`,
-      version: `MeshSAN, pool durability ${mode}`,
+      version: `MeshSAN, pool durability ${mode}${where}`,
       copies: 2,
       ...MODES[mode],
       cached: "the primary SDS's page cache, as far as memory holds the measured range",
