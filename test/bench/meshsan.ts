@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path';
 
 import { execa } from 'execa';
 
-import { MIB } from '../../backend/core/units.js';
+import { GIB, MIB } from '../../backend/core/units.js';
 import { residentMib, startTicksOf } from './accounting.js';
 import type { DurabilityMode } from './arguments.js';
 import { GatewayClient, readCluster, type Pool } from './cluster.js';
@@ -51,7 +51,7 @@ export async function startMeshsan(
     if (clusterDir === null) {
       say('MeshSAN: starting a cluster of three SDSs');
       undo.push(() => stopCluster(dir, say));
-      await project('start', ['--dir', dir, '--detach'], signal);
+      await project('start', startWords(dir, sizeBytes), signal);
     }
     const cluster = await readCluster(dir);
     const idle = cluster.processes.map((one) => [`meshsan ${one.name}`, residentMib(one)] as const);
@@ -81,6 +81,15 @@ export async function startMeshsan(
     await stop();
     throw error;
   }
+}
+
+/**
+ * Two copies on three sparse devices need two thirds of the size each; the rest is for the log and
+ * spare.
+ */
+function startWords(dir: string, sizeBytes: number): string[] {
+  const deviceGib = Math.max(16, Math.ceil(sizeBytes / GIB) + 8);
+  return ['--dir', dir, '--device-size', `${deviceGib}G`, '--detach'];
 }
 
 function modeTarget(
