@@ -37,6 +37,8 @@ export interface Peer {
   /** Protocol version that both speak, and the features that both use. */
   readonly version: number;
   readonly features: number;
+  /** IP address of the other end as this host sees it; for approval and messages. */
+  readonly host?: string;
 }
 
 /** What a process says of itself on links that open from now on. */

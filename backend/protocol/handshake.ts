@@ -309,7 +309,7 @@ export class AcceptorHandshake extends Handshake {
       proof: NO_BYTES,
     };
     // The frame's memory is the shell's: what is kept is copied.
-    this.helloBytes = body.slice();
+    this.helloBytes = new Uint8Array(body);
     const proof = proofOf(rules, ACCEPTOR_LABEL, this.helloBytes, challengeWithoutProof(challenge));
     const frame = encodeControl(MSG.CHALLENGE, 0, 0, { ...challenge, proof }, HANDSHAKE_VERSION);
     this.hello = hello;

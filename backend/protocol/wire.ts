@@ -267,7 +267,8 @@ export class Reader {
   }
 
   bytesField(name: string, maxBytes: number): Uint8Array {
-    return this.content(name, maxBytes).slice();
+    // Not slice(): on a Buffer that would be a view on memory which the sender of the next frame fills.
+    return new Uint8Array(this.content(name, maxBytes));
   }
 
   choice<T extends string>(name: string, words: ReadonlyMap<number, T>): T {
