@@ -5,9 +5,9 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
-import { parseOptions } from './options.js';
-import { Daemons, identityOf, isAlive } from './processes.js';
-import { EXIT, RunError } from './progress.js';
+import { parseOptions } from '../openstack/options.js';
+import { Daemons, identityOf, isAlive } from '../openstack/processes.js';
+import { EXIT, RunError } from '../openstack/progress.js';
 import {
   createState,
   describeState,
@@ -17,7 +17,7 @@ import {
   readLedger,
   CORE_STATE,
   DEFAULT_STATE,
-} from './state.js';
+} from '../openstack/state.js';
 
 const root = mkdtempSync(path.join(tmpdir(), 'meshsan-openstack-test-'));
 test.after.always(() => {
