@@ -100,7 +100,7 @@ class Gateway {
     const body = request.method === 'POST' ? await bodyOf(request, response) : {};
     this.checker.check(match.route.schema, body);
     const { cluster } = this.options;
-    const reader = new Reader(cluster, system);
+    const reader = new Reader(cluster, system, interfaceVersion(request.headers.accept));
     send(
       response,
       await match.route.handle({ params: match.params, body, cluster, reader, session }),
@@ -180,6 +180,12 @@ const SPECIAL: ReadonlyMap<string, Special> = new Map<string, Special>([
     (gateway, request, response) => gateway.logout(request, response, 204),
   ],
 ]);
+
+/** The version in `application/json; version=2.0`, in which some clients ask for older answers; null without one. */
+function interfaceVersion(accept: string | undefined): number | null {
+  const version = /;\s*version=(\d{1,3}(?:\.\d{1,3})?)/.exec(accept ?? '')?.[1];
+  return version === undefined ? null : Number(version);
+}
 
 function idOf(system: System): string {
   return formatId(system.idPrefix, system.key);

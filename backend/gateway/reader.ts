@@ -12,15 +12,21 @@ const KEYS_MAX = 500;
 
 export class Reader {
   readonly system: System;
+  /** Such as 2 for `Accept: application/json; version=2.0`; null where the client does not say. */
+  readonly interfaceVersion: number | null;
   private readonly cluster: Cluster;
   private readonly lists = new Map<ObjectKind, Promise<readonly Objects[ObjectKind][]>>();
   private readonly reports = new Map<StatusKind, Promise<StatusReport>>();
   private state: Promise<ClusterQueryReplyBody> | null = null;
 
-  /** @param system - its identity; settings in it are as of the start of the request */
-  constructor(cluster: Cluster, system: System) {
+  /**
+   * @param system - its identity; settings in it are as of the start of the request
+   * @param interfaceVersion - that the client asked for
+   */
+  constructor(cluster: Cluster, system: System, interfaceVersion: number | null = null) {
     this.cluster = cluster;
     this.system = system;
+    this.interfaceVersion = interfaceVersion;
   }
 
   /** All objects of a kind in ascending order of key. */

@@ -40,13 +40,22 @@ function volumeType(volume: Volume): string {
   return volume.provisioning === 'thin' ? 'ThinProvisioned' : 'ThickProvisioned';
 }
 
+/** The interface version from which a mapping shows more than four fields. */
+const LONG_MAPPINGS_SINCE = 3;
+
 function mappingView(reader: Reader, mapping: Mapping, sdc: Sdc | undefined): Json {
-  return {
+  const short = {
     sdcId: reader.id(mapping.sdcKey),
     sdcIp: sdc?.addresses[0]?.host ?? '',
-    sdcName: nullIfEmpty(sdc?.name ?? ''),
     limitIops: mapping.iopsLimit,
     limitBwInMbps: Math.floor(mapping.bandwidthLimitKbps / 1024),
+  };
+  // pyscaleio, which asks for version 2.0, takes any further field here for an error.
+  if (reader.interfaceVersion !== null && reader.interfaceVersion < LONG_MAPPINGS_SINCE)
+    return short;
+  return {
+    ...short,
+    sdcName: nullIfEmpty(sdc?.name ?? ''),
     accessMode: ACCESS_WORDS[mapping.access],
     isDirectBufferMapping: false,
     hostType: 'SdcHost',
