@@ -81,6 +81,21 @@ test.serial('an interruption ends everything that was started', async (t) => {
   });
 });
 
+test.serial('it ends and cleans up when nobody reads its output any more', async (t) => {
+  await withDir(async (dir) => {
+    const data = join(dir, 'data');
+    const what = ['--modes', 'none', '--jobs', JOBS, '--size', '64M', '--runtime', '1'];
+    const bench = execa(process.execPath, [MAIN, ...what, '--runs', '100', '--dir', data], {
+      reject: false,
+      buffer: false,
+    });
+    bench.stderr.once('data', () => bench.stderr.destroy());
+    t.is((await bench).exitCode, 130);
+    t.false(existsSync(data));
+    t.deepEqual(await processesOf(dir), []);
+  });
+});
+
 test('bad usage exits with 2 and changes nothing', async (t) => {
   await withDir(async (dir) => {
     const data = join(dir, 'data');

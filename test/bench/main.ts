@@ -39,6 +39,12 @@ async function main(words: readonly string[]): Promise<number> {
     process.stdout.write(renderTable(await readReport(options.file)));
     return 0;
   }
+  // Whoever read the output is gone (a pipe, a terminal): ending without cleaning up would leave
+  // servers and gigabytes behind.
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', () => {
+      interrupt.abort();
+    });
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(name, () => {
       say(`${name}: ending what was started`);
