@@ -25,8 +25,18 @@ interface Entry {
 /** What survives the MDM's processes. */
 export class SimMetadata {
   private readonly content = new Map<string, Entry>();
+  /** Of the last commit. */
+  term = 0;
+  sequence = 0;
 
-  apply(changes: readonly Change[]): void {
+  /** Whether a commit builds on what is there. */
+  fits(term: number, previousSequence: number): boolean {
+    return term >= this.term && previousSequence === this.sequence;
+  }
+
+  apply(term: number, previousSequence: number, changes: readonly Change[]): void {
+    this.term = term;
+    this.sequence = previousSequence + 1;
     for (const { key, value } of changes) {
       const name = Buffer.from(key).toString('latin1');
       if (value === null) this.content.delete(name);
@@ -35,15 +45,17 @@ export class SimMetadata {
   }
 
   /** Keys and values in order of key, as the shell gives them to a starting MDM. */
-  entries(): readonly (readonly [Uint8Array, Uint8Array])[] {
+  entries(): readonly Entry[] {
     return [...this.content]
       .sort(([one], [other]) => (one < other ? -1 : 1))
-      .map(([, { key, value }]) => [key.slice(), value.slice()] as const);
+      .map(([, { key, value }]) => ({ key: key.slice(), value: value.slice() }));
   }
 }
 
 interface Pending {
   readonly token: Token;
+  readonly term: number;
+  readonly previousSequence: number;
   readonly changes: readonly Change[];
   readonly outcome: CommitOutcome;
   readonly applied: boolean;
@@ -79,7 +91,7 @@ export class SimMetadataStore implements MetadataStore, EventTarget {
     this.prng = sim.prng.fork();
   }
 
-  commit(token: Token, _term: number, _previousSequence: number, changes: readonly Change[]): void {
+  commit(token: Token, term: number, previousSequence: number, changes: readonly Change[]): void {
     const unknown = this.prng.chance(this.timing.unknownPermille, 1000);
     const copied = changes.map(({ key, value }) => ({
       key: key.slice(),
@@ -87,6 +99,8 @@ export class SimMetadataStore implements MetadataStore, EventTarget {
     }));
     this.pending.push({
       token,
+      term,
+      previousSequence,
       changes: copied,
       outcome: unknown ? 'unknown' : 'done',
       applied: !unknown || this.prng.chance(1, 2),
@@ -105,10 +119,12 @@ export class SimMetadataStore implements MetadataStore, EventTarget {
       this.pending.length = 0;
       return;
     }
-    if (commit.applied) this.metadata.apply(commit.changes);
-    this.sim.trace.mix(TRACE.commit, timeUs, this.process.node, commit.token);
+    const { token, term, previousSequence, changes } = commit;
+    const fits = this.metadata.fits(term, previousSequence);
+    if (fits && commit.applied) this.metadata.apply(term, previousSequence, changes);
+    this.sim.trace.mix(TRACE.commit, timeUs, this.process.node, token);
     this.process.input((nowUs) => {
-      this.listener(nowUs, commit.token, commit.outcome);
+      this.listener(nowUs, token, fits ? commit.outcome : 'conflict');
     });
   }
 }
