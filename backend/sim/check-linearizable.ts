@@ -127,6 +127,11 @@ interface Config {
   readonly log: readonly { readonly value: number; readonly by: number }[];
 }
 
+function keyOf(config: Config, withLog: boolean): string {
+  const key = `${config.value}:${config.pending}:${config.found}`;
+  return withLog ? key + config.log.map(({ value, by }) => `:${value}/${by}`).join('') : key;
+}
+
 const SLOTS = 30;
 const CONFIGS_MAX = 20_000;
 
@@ -139,6 +144,9 @@ class SectorSearch {
   private readonly slots: (OpRecord | null)[] = new Array<OpRecord | null>(SLOTS).fill(null);
   /** Tags that some read saw: an open write that nobody saw need not be considered. */
   private readonly seen = new Set<number>();
+  /** Running writes that no read saw: one bit per slot. */
+  private hidden = 0;
+  private readonly visited = new Set<string>();
   /** More running operations, or more ways to follow, than the search can carry: nothing is claimed about the sector. */
   private gaveUp = false;
 
@@ -214,6 +222,7 @@ class SectorSearch {
     }
     this.slots[slot] = record;
     const bit = 1 << slot;
+    if (record.kind !== 'read' && this.isHidden(record)) this.hidden |= bit;
     for (const config of this.configs) {
       if (record.kind === 'read') {
         if (config.value === this.valueOf(record)) config.found |= bit;
@@ -227,8 +236,10 @@ class SectorSearch {
     if (slot < 0) return null;
     const bit = 1 << slot;
     const next = new Map<string, Config>();
+    this.visited.clear();
     for (const config of this.configs) this.expand(config, record, bit, next);
     this.slots[slot] = null;
+    this.hidden &= ~bit;
     if (next.size === 0) return this.explain(record);
     if (next.size > CONFIGS_MAX) {
       this.gaveUp = true;
@@ -264,8 +275,21 @@ class SectorSearch {
     for (let slot = 0; slot < SLOTS; slot++) {
       if ((config.pending & (1 << slot)) === 0) continue;
       const write = this.slots[slot] ?? null;
-      if (write !== null) this.expand(this.applied(config, write, slot), record, bit, into);
+      if (write === null || (this.isHidden(write) && write !== record)) continue;
+      const next = this.applied(config, write, slot);
+      const key = keyOf(next, this.losses.length > 0);
+      if (this.visited.has(key)) continue;
+      this.visited.add(key);
+      this.expand(next, record, bit, into);
     }
+  }
+
+  /**
+   * A write that no read saw: where nothing can be lost, it explains nothing, so it takes effect right before another
+   * write, or at its end.
+   */
+  private isHidden(write: OpRecord): boolean {
+    return this.losses.length === 0 && !this.seen.has(write.tag);
   }
 
   private applied(config: Config, write: OpRecord, slot: number): Config {
@@ -280,8 +304,7 @@ class SectorSearch {
   }
 
   private note(config: Config, into: Map<string, Config>): void {
-    const log = config.log.map(({ value, by }) => `${value}/${by}`).join(',');
-    const key = `${config.value}:${config.pending}:${config.found}:${this.losses.length === 0 ? '' : log}`;
+    const key = keyOf(config, this.losses.length > 0);
     if (!into.has(key)) into.set(key, { ...config });
   }
 
