@@ -9,6 +9,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
@@ -99,6 +100,7 @@ export function createState(state: CloudState): void {
       `--state ${state.root}: exists and is not the state of a cloud (no openstack.json in it); name another directory`,
       EXIT.usage,
     );
+  refuseClosedParents(state.root);
   for (const directory of [state.root, state.etc, state.run, state.log])
     mkdirSync(directory, { recursive: true, mode: 0o711 });
   if (!existsSync(mark)) {
@@ -114,6 +116,16 @@ export function createState(state: CloudState): void {
       `${mark}: format ${String(format)}, this program writes ${FORMAT}; run --purge with the program that made it`,
       EXIT.usage,
     );
+}
+
+/** Services run as users of their own, who must be able to enter every directory above the state. */
+function refuseClosedParents(root: string): void {
+  for (let at = path.dirname(root); at !== '/'; at = path.dirname(at))
+    if (existsSync(at) && (statSync(at).mode & 0o001) === 0)
+      throw new RunError(
+        `--state ${root}: the services' own users cannot enter ${at}; name a directory below one with mode 755`,
+        EXIT.usage,
+      );
 }
 
 export function stateExists(state: CloudState): boolean {

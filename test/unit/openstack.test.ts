@@ -1,7 +1,16 @@
 // What can be said of the OpenStack command without a cloud: its flags, its secrets, and that it ends only its own
 // processes. The cloud itself is proved by `npm run openstack -- --core`.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
@@ -20,6 +29,7 @@ import {
 } from '../openstack/state.js';
 
 const root = mkdtempSync(path.join(tmpdir(), 'meshsan-openstack-test-'));
+chmodSync(root, 0o755);
 test.after.always(() => {
   rmSync(root, { recursive: true, force: true });
 });
@@ -69,6 +79,18 @@ test('a state directory that holds something else is refused and left alone', (t
     { message: /is not the state of a cloud/ },
   );
   t.is(readFileSync(path.join(foreign, 'precious'), 'utf8'), 'x');
+});
+
+test('a state directory that the services cannot reach is refused', (t) => {
+  const closed = path.join(root, 'closed');
+  mkdirSync(closed, { mode: 0o700 });
+  t.throws(
+    () => {
+      createState(describeState(path.join(closed, 'state')));
+    },
+    { message: /cannot enter/ },
+  );
+  t.false(existsSync(path.join(closed, 'state')));
 });
 
 test('the ledger remembers what was changed', (t) => {
