@@ -70,14 +70,54 @@ test('every single flipped bit of a header is seen', (t) => {
 
 test('a header that is sealed but wrong is refused with its reason', (t) => {
   const cases: readonly (readonly [number, (view: DataView) => void])[] = [
-    [CHECK.TOO_LONG, (view) => { head.setBodyBytes(view, 0, LIMIT.frameBodyBytesMax + 1); }],
-    [CHECK.TOO_LONG, (view) => { head.setBodyBytes(view, 0, 0xffffffff); }],
-    [CHECK.UNKNOWN_CODE, (view) => { head.setCode(view, 0, 0); }],
-    [CHECK.UNKNOWN_CODE, (view) => { head.setCode(view, 0, 0xffff); }],
-    [CHECK.NOT_ZERO, (view) => { head.setComb(view, 0, 1); }],
-    [CHECK.NOT_ZERO, (view) => { head.setFlags(view, 0, 1); }],
-    [CHECK.NOT_ZERO, (view) => { head.setCombLog2(view, 0, 1); }],
-    [CHECK.OK, (view) => { head.setCode(view, 0, CMD.ADD_VOLUME | 0x8000); }],
+    [
+      CHECK.TOO_LONG,
+      (view) => {
+        head.setBodyBytes(view, 0, LIMIT.frameBodyBytesMax + 1);
+      },
+    ],
+    [
+      CHECK.TOO_LONG,
+      (view) => {
+        head.setBodyBytes(view, 0, 0xffffffff);
+      },
+    ],
+    [
+      CHECK.UNKNOWN_CODE,
+      (view) => {
+        head.setCode(view, 0, 0);
+      },
+    ],
+    [
+      CHECK.UNKNOWN_CODE,
+      (view) => {
+        head.setCode(view, 0, 0xffff);
+      },
+    ],
+    [
+      CHECK.NOT_ZERO,
+      (view) => {
+        head.setComb(view, 0, 1);
+      },
+    ],
+    [
+      CHECK.NOT_ZERO,
+      (view) => {
+        head.setFlags(view, 0, 1);
+      },
+    ],
+    [
+      CHECK.NOT_ZERO,
+      (view) => {
+        head.setCombLog2(view, 0, 1);
+      },
+    ],
+    [
+      CHECK.OK,
+      (view) => {
+        head.setCode(view, 0, CMD.ADD_VOLUME | 0x8000);
+      },
+    ],
   ];
   for (const [reason, damage] of cases) {
     const { view } = control();
