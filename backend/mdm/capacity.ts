@@ -1,0 +1,95 @@
+// How much a storage pool can hold and how much of it is promised. It must never promise: commands do.
+
+import { formatSize } from '../core/units.js';
+import type { CombEntry, StoragePool } from '../protocol/generated/types.js';
+import { refuse } from './refusal.js';
+import type { State } from './state.js';
+
+/** A device and the number of copies of combs that it has. */
+export interface PlacedDevice {
+  readonly capacityBytes: number;
+  readonly copies: number;
+}
+
+/**
+ * Data that fits: half of the capacity, but never more than the first device that would be full allows, less the spare.
+ *
+ * @param combCount - of the pool; 0: it has no placement, and nothing fits
+ */
+export function netCapacityBytes(
+  devices: readonly PlacedDevice[],
+  combCount: number,
+  sparePercent: number,
+): number {
+  let half = 0;
+  let first = Infinity;
+  for (const { capacityBytes, copies } of devices) {
+    if (copies === 0) continue;
+    half += capacityBytes / 2;
+    first = Math.min(first, (capacityBytes / copies) * combCount);
+  }
+  if (combCount === 0) return 0;
+  return Math.floor((Math.min(half, first) * (100 - sparePercent)) / 100);
+}
+
+/** Copies of combs by device key. */
+export function copiesByDevice(combs: readonly CombEntry[]): ReadonlyMap<number, number> {
+  const copies = new Map<number, number>();
+  for (const entry of combs)
+    for (const { deviceKey } of entry.members)
+      copies.set(deviceKey, (copies.get(deviceKey) ?? 0) + 1);
+  return copies;
+}
+
+/** What of a pool is promised, in bytes. */
+export interface Promised {
+  readonly netBytes: number;
+  readonly thickBytes: number;
+  readonly thinBytes: number;
+}
+
+export function promisedOf(state: State, pool: StoragePool, sectorBytes: number): Promised {
+  const combs = state.combs.ofPool(pool.key);
+  const copies = copiesByDevice(combs);
+  const devices = state.devices
+    .filter((device) => device.poolKey === pool.key)
+    .map(({ key, capacityBytes }) => ({ capacityBytes, copies: copies.get(key) ?? 0 }));
+  let thickBytes = 0;
+  let thinBytes = 0;
+  for (const volume of state.volumes.values()) {
+    if (volume.poolKey !== pool.key) continue;
+    if (volume.provisioning === 'thick') thickBytes += volume.sizeSectors * sectorBytes;
+    else thinBytes += volume.sizeSectors * sectorBytes;
+  }
+  return {
+    netBytes: netCapacityBytes(devices, combs.length, pool.sparePercent),
+    thickBytes,
+    thinBytes,
+  };
+}
+
+/**
+ * Judges whether a pool can promise more: thick volumes together with what thin ones hold never exceed the net capacity,
+ * all volumes together never exceed the factor times it.
+ *
+ * @param moreBytes - of the new volume or of its growth
+ * @param thinUsedBytes - what thin volumes of the pool hold now, one copy counted
+ * @throws Refusal CAPACITY_EXCEEDED
+ */
+export function checkPromise(
+  promised: Promised,
+  moreBytes: number,
+  thick: boolean,
+  thinUsedBytes: number,
+  overProvisioningFactor: number,
+): void {
+  const { netBytes, thickBytes, thinBytes } = promised;
+  const left = netBytes * overProvisioningFactor - thickBytes - thinBytes;
+  const leftThick = netBytes - thickBytes - Math.min(thinUsedBytes, thinBytes);
+  const leftBytes = Math.max(0, thick ? Math.min(left, leftThick) : left);
+  if (moreBytes <= leftBytes) return;
+  refuse(
+    'CAPACITY_EXCEEDED',
+    `${formatSize(moreBytes)} requested, ${formatSize(Math.floor(leftBytes))} can still be allocated`,
+  );
+}

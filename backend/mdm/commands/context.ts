@@ -1,0 +1,52 @@
+// What a command handler works with. It must never send anything: it changes the state, or refuses, and says what its
+// answer has to wait for.
+
+import type { Micros } from '../../core/ports.js';
+import type { CommandName } from '../../protocol/control.js';
+import type { CommandParams, CommandResults, User } from '../../protocol/generated/types.js';
+import type { MdmOptions } from '../options.js';
+import type { State } from '../state.js';
+
+/** What was seen of components, as far as commands judge by it. */
+export interface Seen {
+  /** A registered SDS process that no SDS object claims, by an address of its own; port 0: any. */
+  waitingSds(host: string, port: number): { readonly guid: string; readonly port: number } | null;
+  sdsConnected(sdsKey: number): boolean;
+  sdcConnected(sdcKey: number): boolean;
+  /** Keys of known SDCs do not tell where an SDC dials from: its announced addresses do. */
+  poolThinUsedBytes(poolKey: number): number;
+}
+
+/** What the answer of a command has to wait for, beside its commit. */
+export type Wait =
+  /** Every device of the pool has applied the commit, or cannot act on anything older any more (C13). */
+  | { readonly kind: 'drain'; readonly poolKey: number; readonly sdcKey: number }
+  /** The devices are formatted and up, or all of the addition is taken back. */
+  | { readonly kind: 'devices'; readonly sdsKey: number; readonly deviceKeys: readonly number[] };
+
+export interface CommandContext {
+  readonly nowUs: Micros;
+  readonly wallMs: number;
+  /** Sequence of the commit that the command takes part in. */
+  readonly sequence: number;
+  readonly state: State;
+  readonly options: MdmOptions;
+  readonly actor: User;
+  readonly seen: Seen;
+  /** Adds a condition to the answer. */
+  readonly waitFor: (wait: Wait) => void;
+  /** Combs of the pool shall be placed anew, as far as that is allowed, within this commit. */
+  readonly replace: (poolKey: number) => void;
+  /** A mapping that may still have I/O in flight is asked to end a second time: refuse, but only once it has ended. */
+  readonly refuseWhenDrained: (poolKey: number) => never;
+}
+
+export type Handler<N extends CommandName> = (
+  context: CommandContext,
+  params: CommandParams[N],
+) => CommandResults[N];
+
+/** Handlers of some commands. */
+export type Handlers<N extends CommandName> = { readonly [K in N]: Handler<K> };
+
+export const NOTHING = {} as const;

@@ -1,0 +1,198 @@
+// Commands about SDSs and their devices. A device is removed only when nothing that it holds would be left with one copy.
+
+import { LIMIT } from '../../protocol/generated/constants.js';
+import type { Address, Device, DeviceSpec, Sds } from '../../protocol/generated/types.js';
+import { validName, validPath, validSdsAddresses } from '../names.js';
+import { withoutMember } from '../reconcile.js';
+import { found, refuse } from '../refusal.js';
+import type { State } from '../state.js';
+import { NOTHING } from './context.js';
+import type { CommandContext, Handlers } from './context.js';
+
+function freeSdsName(state: State, name: string, self = 0): string {
+  validName(name);
+  const other = state.sds.find((sds) => sds.name === name);
+  if (other !== undefined && other.key !== self) refuse('SDS_NAME_IN_USE');
+  return name;
+}
+
+/** Two SDSs may share a host only with different ports. */
+function checkFree(state: State, addresses: readonly Address[], port: number, self = 0): void {
+  const hosts = new Set(addresses.map(({ host }) => host));
+  const other = state.sds.find(
+    (sds) =>
+      sds.key !== self && sds.port === port && sds.addresses.some(({ host }) => hosts.has(host)),
+  );
+  if (other !== undefined) refuse('SDS_ADDRESS_IN_USE');
+}
+
+function putAddresses(state: State, sds: Sds, addresses: readonly Address[]): void {
+  checkFree(state, addresses, sds.port, sds.key);
+  state.sds.put(sds.key, { ...sds, addresses: validSdsAddresses(addresses) });
+}
+
+/** Notes a device that shall be formatted; its SDS hears of it after the commit. */
+function addDevice(state: State, sds: Sds, spec: DeviceSpec): number {
+  const pool = found(state.pools.get(spec.poolKey), 'POOL_NOT_FOUND');
+  if (pool.domainKey !== sds.domainKey)
+    refuse('INVALID_PARAMETER', 'the storage pool must be of the protection domain of the SDS');
+  validPath(spec.path);
+  if (spec.name !== '') validName(spec.name);
+  const others = state.devices.filter((device) => device.sdsKey === sds.key);
+  if (others.length >= LIMIT.devicesPerSdsMax)
+    refuse('TOO_MANY', `an SDS has at most ${LIMIT.devicesPerSdsMax} devices`);
+  if (others.some(({ path }) => path === spec.path)) refuse('DEVICE_IN_USE');
+  if (spec.name !== '' && others.some(({ name }) => name === spec.name))
+    refuse('INVALID_PARAMETER', `the SDS has a device named ${spec.name} already`);
+  const key = state.newKey();
+  state.devices.put(key, {
+    ...{ key, sdsKey: sds.key, poolKey: spec.poolKey, name: spec.name, path: spec.path },
+    ...{ state: 'adding', incarnation: 0, capacityBytes: 0, force: spec.force, failure: '' },
+    ...{ port: 0, formatted: false },
+  });
+  return key;
+}
+
+/** @throws Refusal SDS_HAS_DATA when any data would be left with fewer copies than it has */
+function removeDevice({ state, replace }: CommandContext, device: Device): void {
+  const { key, poolKey } = device;
+  const combs = state.combs
+    .ofPool(poolKey)
+    .filter(({ members }) => members.some(({ deviceKey }) => deviceKey === key));
+  const hasVolumes = state.volumes.find((volume) => volume.poolKey === poolKey) !== undefined;
+  if (hasVolumes) {
+    for (const entry of combs) {
+      const without = withoutMember(entry, key);
+      if (without === null)
+        refuse(
+          'SDS_HAS_DATA',
+          `device ${device.name === '' ? device.path : device.name} holds a good copy`,
+        );
+      state.combs.put(poolKey, without);
+    }
+    state.devices.delete(key);
+    return;
+  }
+  state.devices.delete(key);
+  replace(poolKey);
+}
+
+function requireConnected({ seen }: CommandContext, sds: Sds): void {
+  if (!seen.sdsConnected(sds.key)) refuse('SDS_NOT_CONNECTED', `${sds.name} is disconnected`);
+}
+
+export const SDS_COMMANDS: Handlers<
+  | 'ADD_SDS'
+  | 'REMOVE_SDS'
+  | 'RENAME_SDS'
+  | 'ADD_SDS_ADDRESS'
+  | 'REMOVE_SDS_ADDRESS'
+  | 'SET_SDS_ADDRESS_ROLE'
+> = {
+  ADD_SDS({ state, seen, waitFor }, params) {
+    const { domainKey, faultSetKey, devices } = params;
+    found(state.domains.get(domainKey), 'DOMAIN_NOT_FOUND');
+    const faultSet = faultSetKey === 0 ? undefined : state.faultSets.get(faultSetKey);
+    if (faultSetKey !== 0 && faultSet?.domainKey !== domainKey) refuse('FAULT_SET_NOT_FOUND');
+    if (params.name !== '') freeSdsName(state, params.name);
+    const addresses = validSdsAddresses(params.addresses);
+    if (state.sds.size >= LIMIT.sdsMax) refuse('TOO_MANY', `at most ${LIMIT.sdsMax} SDSs`);
+    if (params.port !== 0) checkFree(state, addresses, params.port);
+    const waiting = addresses
+      .map(({ host }) => seen.waitingSds(host, params.port))
+      .find((process) => process !== null);
+    if (waiting === undefined) {
+      // Without a port an address belongs to one SDS: say so when that is the one.
+      if (params.port === 0)
+        for (const port of new Set(Array.from(state.sds.values(), (sds) => sds.port)))
+          checkFree(state, addresses, port);
+      refuse(
+        'SDS_NOT_CONNECTED',
+        `no SDS waits at ${addresses.map(({ host }) => host).join(', ')}`,
+      );
+    }
+    const { guid, port } = waiting;
+    checkFree(state, addresses, port);
+    const key = state.newKey();
+    const name = params.name === '' ? madeName(state, key) : params.name;
+    const sds: Sds = { key, domainKey, faultSetKey, name, guid, addresses, port };
+    state.sds.put(key, sds);
+    const deviceKeys = devices.map((spec) => addDevice(state, sds, spec));
+    if (deviceKeys.length > 0) waitFor({ kind: 'devices', sdsKey: key, deviceKeys });
+    return { key };
+  },
+
+  REMOVE_SDS(context, { key, force }) {
+    const { state } = context;
+    const sds = found(state.sds.get(key), 'SDS_NOT_FOUND');
+    if (!force) requireConnected(context, sds);
+    for (const device of state.devices.filter(({ sdsKey }) => sdsKey === key))
+      removeDevice(context, device);
+    state.sds.delete(key);
+    return NOTHING;
+  },
+
+  RENAME_SDS({ state }, { key, name }) {
+    const sds = found(state.sds.get(key), 'SDS_NOT_FOUND');
+    state.sds.put(key, { ...sds, name: freeSdsName(state, name, key) });
+    return NOTHING;
+  },
+
+  ADD_SDS_ADDRESS({ state }, { key, address }) {
+    const sds = found(state.sds.get(key), 'SDS_NOT_FOUND');
+    putAddresses(state, sds, [...sds.addresses, address]);
+    return NOTHING;
+  },
+
+  REMOVE_SDS_ADDRESS({ state }, { key, host }) {
+    const sds = found(state.sds.get(key), 'SDS_NOT_FOUND');
+    const addresses = sds.addresses.filter((address) => address.host !== host);
+    if (addresses.length === sds.addresses.length) refuse('NOT_FOUND');
+    if (addresses.length === 0)
+      refuse('INVALID_PARAMETER', 'the last address of an SDS cannot be removed');
+    putAddresses(state, sds, addresses);
+    return NOTHING;
+  },
+
+  SET_SDS_ADDRESS_ROLE({ state }, { key, address }) {
+    const sds = found(state.sds.get(key), 'SDS_NOT_FOUND');
+    if (!sds.addresses.some(({ host }) => host === address.host)) refuse('NOT_FOUND');
+    putAddresses(
+      state,
+      sds,
+      sds.addresses.map((known) => (known.host === address.host ? address : known)),
+    );
+    return NOTHING;
+  },
+};
+
+function madeName(state: State, key: number): string {
+  const wanted = `SDS-${key.toString(16).padStart(8, '0')}`;
+  return state.sds.find(({ name }) => name === wanted) === undefined ? wanted : `${wanted}-2`;
+}
+
+export const DEVICE_COMMANDS: Handlers<'ADD_DEVICE' | 'REMOVE_DEVICE' | 'CLEAR_DEVICE_ERROR'> = {
+  ADD_DEVICE(context, { sdsKey, device }) {
+    const { state, waitFor } = context;
+    const sds = found(state.sds.get(sdsKey), 'SDS_NOT_FOUND');
+    requireConnected(context, sds);
+    const key = addDevice(state, sds, device);
+    waitFor({ kind: 'devices', sdsKey: 0, deviceKeys: [key] });
+    return { key };
+  },
+
+  REMOVE_DEVICE(context, { key, force }) {
+    const { state } = context;
+    const device = found(state.devices.get(key), 'DEVICE_NOT_FOUND');
+    if (!force) requireConnected(context, found(state.sds.get(device.sdsKey), 'SDS_NOT_FOUND'));
+    removeDevice(context, device);
+    return NOTHING;
+  },
+
+  CLEAR_DEVICE_ERROR({ state }, { key }) {
+    const device = found(state.devices.get(key), 'DEVICE_NOT_FOUND');
+    if (device.state === 'failed')
+      state.devices.put(key, { ...device, state: 'down', failure: '' });
+    return NOTHING;
+  },
+};

@@ -1,0 +1,150 @@
+// What a commit changed, in the terms of subscribers: each object once, with what it was before where that matters. It
+// must never know a subscriber.
+
+import type { CombEntry, Device, Mapping, Volume } from '../protocol/generated/types.js';
+import type { Touch } from './journal.js';
+import type { State } from './state.js';
+
+export interface Digest {
+  /** Pools whose settings, or whose domain's, changed. */
+  readonly pools: ReadonlySet<number>;
+  /** By pool, each comb once; `before`: its entry before the commit. */
+  readonly combs: ReadonlyMap<
+    number,
+    readonly { readonly entry: CombEntry; readonly before: CombEntry | null }[]
+  >;
+  readonly devices: readonly Device[];
+  readonly removedDevices: readonly Device[];
+  readonly volumes: readonly Volume[];
+  readonly removedVolumes: readonly Volume[];
+  readonly mappings: readonly { readonly mapping: Mapping; readonly poolKey: number }[];
+  readonly removedMappings: readonly { readonly mapping: Mapping; readonly poolKey: number }[];
+  /** SDCs whose approval changed. */
+  readonly approvedSdcs: ReadonlySet<number>;
+  /** SDSs whose devices are wanted otherwise than before. */
+  readonly wantedSds: ReadonlySet<number>;
+}
+
+/** The first touch of each object: only that knows what was there before the commit. */
+function firsts(touches: readonly Touch[]): Touch[] {
+  const seen = new Map<string, Touch>();
+  for (const touch of touches) {
+    const id = `${touch.kind} ${touch.key} ${touch.second}`;
+    if (!seen.has(id)) seen.set(id, touch);
+  }
+  return [...seen.values()];
+}
+
+class DigestBuilder {
+  readonly pools = new Set<number>();
+  readonly combs = new Map<number, { entry: CombEntry; before: CombEntry | null }[]>();
+  readonly deviceKeys = new Set<number>();
+  readonly removedDevices: Device[] = [];
+  readonly volumes: Volume[] = [];
+  readonly removedVolumes: Volume[] = [];
+  readonly mappings: { mapping: Mapping; poolKey: number }[] = [];
+  readonly removedMappings: { mapping: Mapping; poolKey: number }[] = [];
+  readonly approvedSdcs = new Set<number>();
+  readonly wantedSds = new Set<number>();
+  private readonly state: State;
+  /** Pools of volumes that the same commit removed. */
+  private readonly poolOfRemoved = new Map<number, number>();
+
+  constructor(state: State, touches: readonly Touch[]) {
+    this.state = state;
+    for (const touch of touches)
+      if (touch.kind === 'volume' && touch.before !== null)
+        this.poolOfRemoved.set(touch.key, touch.before.poolKey);
+  }
+
+  take(touch: Touch): void {
+    const { state } = this;
+    switch (touch.kind) {
+      case 'protectionDomain':
+        for (const pool of state.pools.values())
+          if (pool.domainKey === touch.key) this.pools.add(pool.key);
+        return;
+      case 'storagePool':
+        this.pools.add(touch.key);
+        for (const device of state.devices.values())
+          if (device.poolKey === touch.key) this.wantedSds.add(device.sdsKey);
+        return;
+      case 'sds':
+        this.wantedSds.add(touch.key);
+        for (const device of state.devices.values())
+          if (device.sdsKey === touch.key) this.deviceKeys.add(device.key);
+        return;
+      case 'device':
+        this.device(touch);
+        return;
+      case 'comb':
+        this.comb(touch);
+        return;
+      case 'volume':
+        this.volume(touch);
+        return;
+      case 'mapping':
+        this.mapping(touch);
+        return;
+      case 'sdc':
+        if (touch.before?.approved !== state.sdcs.get(touch.key)?.approved)
+          this.approvedSdcs.add(touch.key);
+        return;
+      case 'system':
+      case 'faultSet':
+      case 'user':
+      case 'approvedSdc':
+      case 'tombstone':
+        return;
+    }
+  }
+
+  private device({ key, before }: Extract<Touch, { kind: 'device' }>): void {
+    const device = this.state.devices.get(key);
+    const sdsKey = device?.sdsKey ?? before?.sdsKey;
+    if (sdsKey !== undefined) this.wantedSds.add(sdsKey);
+    if (device !== undefined) this.deviceKeys.add(key);
+    else if (before !== null) this.removedDevices.push(before);
+  }
+
+  private comb({ key, second, before }: Extract<Touch, { kind: 'comb' }>): void {
+    const entry = this.state.combs.ofPool(key)[second];
+    if (entry === undefined) return;
+    const list = this.combs.get(key) ?? [];
+    list.push({ entry, before });
+    this.combs.set(key, list);
+  }
+
+  private volume({ key, before }: Extract<Touch, { kind: 'volume' }>): void {
+    const volume = this.state.volumes.get(key);
+    if (volume !== undefined) this.volumes.push(volume);
+    else if (before !== null) this.removedVolumes.push(before);
+  }
+
+  private mapping({ key, second, before }: Extract<Touch, { kind: 'mapping' }>): void {
+    const poolKey = this.state.volumes.get(key)?.poolKey ?? this.poolOfRemoved.get(key) ?? 0;
+    const mapping = this.state.mappings.get(key, second);
+    if (mapping !== undefined) this.mappings.push({ mapping, poolKey });
+    if (before !== null && mapping?.generation !== before.generation)
+      this.removedMappings.push({ mapping: before, poolKey });
+  }
+}
+
+/** Sums up a commit; the state is the one after it. */
+export function digest(state: State, touches: readonly Touch[]): Digest {
+  const builder = new DigestBuilder(state, touches);
+  for (const touch of firsts(touches)) builder.take(touch);
+  const devices = [...builder.deviceKeys]
+    .map((key) => state.devices.get(key))
+    .filter((device) => device !== undefined);
+  return { ...pick(builder), devices };
+}
+
+function pick(builder: DigestBuilder): Omit<Digest, 'devices'> {
+  const { pools, combs, removedDevices, volumes, removedVolumes } = builder;
+  const { mappings, removedMappings, approvedSdcs, wantedSds } = builder;
+  return {
+    ...{ pools, combs, removedDevices, volumes, removedVolumes },
+    ...{ mappings, removedMappings, approvedSdcs, wantedSds },
+  };
+}

@@ -1,0 +1,106 @@
+// MAP_UPDATE as frames: objects as subscribers see them, and the cutting of large updates into parts. It must never know
+// who subscribes to what.
+
+import type { MapUpdate } from '../cluster-map/cluster-map.js';
+import { LIMIT } from '../protocol/generated/constants.js';
+import type {
+  CombEntry,
+  Device,
+  MapDevice,
+  MapPool,
+  MapVolume,
+  Mapping,
+  StoragePool,
+  Volume,
+} from '../protocol/generated/types.js';
+import type { State } from './state.js';
+
+/** What is told, before it is cut. */
+export interface News {
+  readonly pools: MapPool[];
+  /** By pool. */
+  readonly combs: Map<number, CombEntry[]>;
+  readonly devices: MapDevice[];
+  readonly volumes: MapVolume[];
+  readonly mappings: Mapping[];
+  readonly removedDevices: number[];
+  readonly removedVolumes: number[];
+  readonly removedMappings: Mapping[];
+}
+
+export function noNews(): News {
+  return {
+    pools: [],
+    combs: new Map(),
+    devices: [],
+    volumes: [],
+    mappings: [],
+    removedDevices: [],
+    removedVolumes: [],
+    removedMappings: [],
+  };
+}
+
+export function isEmpty(news: News): boolean {
+  const { combs, ...lists } = news;
+  return combs.size === 0 && Object.values(lists).every((list) => list.length === 0);
+}
+
+export function mapPool(state: State, pool: StoragePool): MapPool {
+  const { key, combCountLog2, durability, fullPolicy } = pool;
+  const active = state.domains.get(pool.domainKey)?.active === true;
+  return { key, combCountLog2, durability, fullPolicy, active };
+}
+
+export function mapDevice(state: State, device: Device): MapDevice {
+  const { key, sdsKey, poolKey, incarnation, port } = device;
+  const addresses = state.sds.get(sdsKey)?.addresses ?? [];
+  return { key, sdsKey, poolKey, incarnation, up: device.state === 'up', addresses, port };
+}
+
+export function mapVolume(volume: Volume): MapVolume {
+  const { key, poolKey, vtreeKey, epoch, sizeSectors, provisioning, name } = volume;
+  return { key, poolKey, vtreeKey, epoch, sizeSectors, thin: provisioning === 'thin', name };
+}
+
+/** Items of a list in one part: keeps a part far below the largest frame. */
+const ITEMS_PER_PART = 400;
+const COMB_GROUPS_PER_PART = 16;
+
+/** Cuts news into parts; at least one, the last marked. */
+export function parts(news: News, term: number, sequence: number, full: boolean): MapUpdate[] {
+  const groups = [...news.combs].flatMap(([poolKey, combs]) =>
+    slices(combs, LIMIT.combsPerPage).map((slice) => ({ poolKey, combs: slice })),
+  );
+  const cut = {
+    pools: slices(news.pools, ITEMS_PER_PART),
+    combs: slices(groups, COMB_GROUPS_PER_PART),
+    devices: slices(news.devices, ITEMS_PER_PART),
+    volumes: slices(news.volumes, ITEMS_PER_PART),
+    mappings: slices(news.mappings, ITEMS_PER_PART),
+    removedDevices: slices(news.removedDevices, ITEMS_PER_PART),
+    removedVolumes: slices(news.removedVolumes, ITEMS_PER_PART),
+    removedMappings: slices(news.removedMappings, ITEMS_PER_PART),
+  };
+  const count = Math.max(1, ...Object.values(cut).map((list) => list.length));
+  return Array.from({ length: count }, (_, index) => ({
+    term,
+    sequence,
+    full: full && index === 0,
+    last: index === count - 1,
+    pools: cut.pools[index] ?? [],
+    combs: cut.combs[index] ?? [],
+    devices: cut.devices[index] ?? [],
+    volumes: cut.volumes[index] ?? [],
+    mappings: cut.mappings[index] ?? [],
+    removedDevices: cut.removedDevices[index] ?? [],
+    removedVolumes: cut.removedVolumes[index] ?? [],
+    removedMappings: cut.removedMappings[index] ?? [],
+  }));
+}
+
+function slices<T>(list: readonly T[], size: number): T[][] {
+  const cut: T[][] = [];
+  for (let at = 0; at < list.length; at += size) cut.push(list.slice(at, at + size));
+  return cut;
+}

@@ -1,0 +1,297 @@
+// What becomes of one comb entry: pure functions from an entry and what is known of its members to the next entry. They
+// uphold C2, C6 and C8; they must never look at a clock or commit anything.
+//
+// The rule that matters most: a member is taken out of the in-sync set for another member only when that other one gave a
+// sign of life after the first was found gone. Otherwise, when both die together, the set would shrink to the one that
+// was merely found out later, and the first to come back with all its data could not serve.
+
+import { mark } from '../core/marks.js';
+import type { Micros } from '../core/ports.js';
+import { compareGenerations, isInSync, isTarget } from '../cluster-map/entry.js';
+import { ERR } from '../protocol/generated/constants.js';
+import type { CombChangeRequest, CombEntry, CombMember } from '../protocol/generated/types.js';
+
+const MARKS = {
+  promoted: mark('mdm: another member became primary'),
+  shrunk: mark('mdm: a lost member left the in-sync set'),
+  targeted: mark('mdm: a returned member became a target'),
+  soleReturned: mark('mdm: the last in-sync member came back in a new life'),
+  oneOfTwoReturned: mark('mdm: all in-sync members were lost and one came back'),
+  rolledBackWaits: mark('mdm: a rolled back copy waits for the other one'),
+  loneReturned: mark('mdm: a rolled back copy returned alone by policy'),
+  bothRolledBack: mark('mdm: both copies came back rolled back'),
+  proofAwaited: mark('mdm: a change waits for a sign of life of the other copy'),
+  targetDropped: mark('mdm: a lost target was dropped'),
+  gaveBack: mark('mdm: the preferred primary got its comb back'),
+  staleChange: mark('mdm: a change was asked on an older generation'),
+};
+
+/** What the MDM knows of a device. */
+export interface MemberView {
+  /** unknown: this master has not listened for long enough to judge. */
+  readonly status: 'alive' | 'dead' | 'unknown';
+  /** Of its latest registration, as all below. */
+  readonly incarnation: number;
+  /** Incarnation whose data it carries on from, 0: none. */
+  readonly dataIncarnation: number;
+  /** Acknowledged writes may be missing. */
+  readonly rolledBack: boolean;
+  /** When it last made progress. */
+  readonly provenUs: Micros;
+  /** When it took its status or incarnation. */
+  readonly sinceUs: Micros;
+  /** Whether it may be made a target now. */
+  readonly mayFill: boolean;
+}
+
+export interface ReconcileContext {
+  /** Undefined: no such device (any more). */
+  readonly view: (deviceKey: number) => MemberView | undefined;
+  /** After a double power loss in a volatile mode one copy may return alone. */
+  readonly loneReturn: boolean;
+}
+
+export type Verdict =
+  | { readonly kind: 'keep' }
+  /** Cannot be decided before more is known. */
+  | { readonly kind: 'wait' }
+  | { readonly kind: 'change'; readonly entry: CombEntry; readonly alone: boolean };
+
+type Standing = 'good' | 'returned' | 'gone' | 'unknown';
+
+const KEEP: Verdict = { kind: 'keep' };
+const WAIT: Verdict = { kind: 'wait' };
+
+function standing(member: CombMember, view: MemberView | undefined): Standing {
+  if (view === undefined || view.status === 'dead') return 'gone';
+  if (view.status === 'unknown') return 'unknown';
+  return view.incarnation === member.incarnation ? 'good' : 'returned';
+}
+
+/** The next generation of an entry, with changes. */
+function next(entry: CombEntry, changes: Partial<CombEntry>): CombEntry {
+  const { epoch, number } = entry.generation;
+  return { ...entry, ...changes, generation: { epoch, number: number + 1 } };
+}
+
+/**
+ * The entry that fits what is known of the members.
+ *
+ * in-sync members that are gone, or came back in a new life, leave the set while another good one is in it; the primary is
+ * always in the set; lost targets are dropped; members that are there become targets.
+ */
+export function reconcile(entry: CombEntry, context: ReconcileContext): Verdict {
+  const views = entry.members.map(({ deviceKey }) => context.view(deviceKey));
+  const standings = entry.members.map((member, index) => standing(member, views[index]));
+  const inSync = standings.map((_, index) => index).filter((index) => isInSync(entry, index));
+  const good = inSync.filter((index) => standings[index] === 'good');
+  const lost = inSync.filter(
+    (index) => standings[index] === 'gone' || standings[index] === 'returned',
+  );
+  let { inSyncMask } = entry;
+  let revived = -1;
+  let alone = false;
+  if (lost.length > 0 && good.length > 0) {
+    if (!isProven(good, lost, views)) {
+      MARKS.proofAwaited.hits++;
+      return WAIT;
+    }
+    for (const index of lost) inSyncMask &= ~(1 << index);
+    MARKS.shrunk.hits++;
+  } else if (lost.length > 0) {
+    if (lost.length < inSync.length) return WAIT;
+    const choice = chooseSurvivor(entry, lost, standings, views, context.loneReturn);
+    if (choice === null) return KEEP;
+    revived = choice.index;
+    alone = choice.alone;
+    inSyncMask = 1 << revived;
+  }
+  return settle(entry, { standings, views, inSyncMask, revived, alone });
+}
+
+/** Whether a good member gave a sign of life after each of the others was found lost. */
+function isProven(
+  good: readonly number[],
+  lost: readonly number[],
+  views: readonly (MemberView | undefined)[],
+): boolean {
+  const foundUs = Math.max(...lost.map((index) => views[index]?.sinceUs ?? -1));
+  return good.some((index) => (views[index]?.provenUs ?? -1) > foundUs);
+}
+
+/**
+ * Nobody in the set is in its old life any more: who of those that came back holds every acknowledged write?
+ *
+ * @returns null: nobody yet (C8)
+ */
+function chooseSurvivor(
+  entry: CombEntry,
+  lost: readonly number[],
+  standings: readonly Standing[],
+  views: readonly (MemberView | undefined)[],
+  loneReturn: boolean,
+): { readonly index: number; readonly alone: boolean } | null {
+  const back = lost.filter((index) => {
+    const view = views[index];
+    const member = entry.members[index];
+    return (
+      standings[index] === 'returned' &&
+      view !== undefined &&
+      member !== undefined &&
+      view.dataIncarnation !== 0 &&
+      view.dataIncarnation >= member.incarnation
+    );
+  });
+  const whole = back.filter((index) => views[index]?.rolledBack === false);
+  if (whole.length > 0) {
+    if (lost.length > 1) MARKS.oneOfTwoReturned.hits++;
+    else MARKS.soleReturned.hits++;
+    return { index: prefer(whole, entry.primary), alone: false };
+  }
+  if (back.length === 0) return null;
+  if (back.length === lost.length && lost.length > 1) {
+    MARKS.bothRolledBack.hits++;
+    return { index: prefer(back, entry.primary), alone: true };
+  }
+  if (!loneReturn) {
+    MARKS.rolledBackWaits.hits++;
+    return null;
+  }
+  MARKS.loneReturned.hits++;
+  return { index: prefer(back, entry.primary), alone: true };
+}
+
+function prefer(candidates: readonly number[], preferred: number): number {
+  return candidates.includes(preferred) ? preferred : (candidates[0] ?? preferred);
+}
+
+interface Findings {
+  readonly standings: readonly Standing[];
+  readonly views: readonly (MemberView | undefined)[];
+  readonly inSyncMask: number;
+  /** Member that carries on in a new life, -1: none. */
+  readonly revived: number;
+  readonly alone: boolean;
+}
+
+/** Targets, incarnations and the primary, once the in-sync set stands. */
+function settle(entry: CombEntry, findings: Findings): Verdict {
+  const { standings, views, inSyncMask, revived, alone } = findings;
+  const served = standings.some(
+    (state, index) => ((inSyncMask >> index) & 1) === 1 && (state === 'good' || index === revived),
+  );
+  let targetMask = 0;
+  const members = entry.members.map((member, index) => {
+    const state = standings[index] ?? 'gone';
+    const now = views[index];
+    const isHere = state === 'good' || state === 'returned';
+    if (((inSyncMask >> index) & 1) === 1)
+      return index === revived && now !== undefined
+        ? { ...member, incarnation: now.incarnation }
+        : member;
+    const stays = isTarget(entry, index) && state !== 'gone';
+    const begins = served && isHere && now?.mayFill === true;
+    if (!stays && !begins) {
+      if (isTarget(entry, index)) MARKS.targetDropped.hits++;
+      return member;
+    }
+    targetMask |= 1 << index;
+    if (!stays) MARKS.targeted.hits++;
+    return isHere && now !== undefined ? { ...member, incarnation: now.incarnation } : member;
+  });
+  const primary = choosePrimary(entry, inSyncMask, standings, revived);
+  if (primary !== entry.primary) MARKS.promoted.hits++;
+  const isSame =
+    inSyncMask === entry.inSyncMask &&
+    targetMask === entry.targetMask &&
+    primary === entry.primary &&
+    members.every(
+      (member, index) => member === entry.members[index] || sameLife(member, entry.members[index]),
+    );
+  return isSame
+    ? KEEP
+    : { kind: 'change', entry: next(entry, { members, primary, inSyncMask, targetMask }), alone };
+}
+
+function sameLife(left: CombMember, right: CombMember | undefined): boolean {
+  return left.deviceKey === right?.deviceKey && left.incarnation === right.incarnation;
+}
+
+function choosePrimary(
+  entry: CombEntry,
+  inSyncMask: number,
+  standings: readonly Standing[],
+  revived: number,
+): number {
+  const stays = (index: number): boolean => ((inSyncMask >> index) & 1) === 1;
+  // Also a primary of which nothing is known yet stays: only one that was found lost is replaced.
+  if (stays(entry.primary)) return entry.primary;
+  const candidate = standings.findIndex((state, index) => stays(index) && state === 'good');
+  return candidate >= 0 ? candidate : revived;
+}
+
+/**
+ * The change that a primary asks for (C2).
+ *
+ * @param asker - device and incarnation that asks
+ * @param isThere - whether the member that shall be admitted is registered in the life that the entry names
+ * @returns the new entry, or an error code
+ */
+export function requestedChange(
+  entry: CombEntry,
+  request: CombChangeRequest,
+  asker: CombMember,
+  isThere: (member: CombMember) => boolean,
+): CombEntry | number {
+  if (compareGenerations(entry.generation, request.generation) !== 0) {
+    MARKS.staleChange.hits++;
+    return ERR.STALE_GENERATION;
+  }
+  if (!sameLife(asker, entry.members[entry.primary])) return ERR.NOT_PRIMARY;
+  const index = entry.members.findIndex((member) => sameLife(member, request.member));
+  if (index < 0) return ERR.CONFLICT;
+  const bit = 1 << index;
+  if (request.change === 'shrink') {
+    if (index === entry.primary) return ERR.CONFLICT;
+    if (((entry.inSyncMask | entry.targetMask) & bit) === 0) return ERR.CONFLICT;
+    return next(entry, {
+      inSyncMask: entry.inSyncMask & ~bit,
+      targetMask: entry.targetMask & ~bit,
+    });
+  }
+  if (!isTarget(entry, index) || !isThere(request.member)) return ERR.CONFLICT;
+  return next(entry, {
+    inSyncMask: entry.inSyncMask | bit,
+    targetMask: entry.targetMask & ~bit,
+  });
+}
+
+/**
+ * The entry with its preferred primary, the first member, or null when that is so already or the comb is not whole.
+ */
+export function withPreferredPrimary(
+  entry: CombEntry,
+  isGood: (member: CombMember) => boolean,
+): CombEntry | null {
+  const all = (1 << entry.members.length) - 1;
+  if (entry.primary === 0 || entry.inSyncMask !== all || !entry.members.every(isGood)) return null;
+  MARKS.gaveBack.hits++;
+  return next(entry, { primary: 0 });
+}
+
+/**
+ * The entry without a device, or null when the device holds a good copy: then it must stay.
+ */
+export function withoutMember(entry: CombEntry, deviceKey: number): CombEntry | null {
+  const index = entry.members.findIndex((member) => member.deviceKey === deviceKey);
+  if (index < 0) return entry;
+  if (isInSync(entry, index)) return null;
+  const squeeze = (mask: number): number =>
+    (mask & ((1 << index) - 1)) | ((mask >> (index + 1)) << index);
+  return next(entry, {
+    members: entry.members.filter((_, other) => other !== index),
+    primary: entry.primary > index ? entry.primary - 1 : entry.primary,
+    inSyncMask: squeeze(entry.inSyncMask),
+    targetMask: squeeze(entry.targetMask),
+  });
+}

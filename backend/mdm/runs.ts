@@ -1,0 +1,76 @@
+// What this master has seen of components since its start: links, lives, progress, counters. Never stored; everything in
+// it is said again by the components after they reconnect. It must never decide what follows from it.
+
+import type { LinkId, Micros } from '../core/ports.js';
+import type { Address, Usage } from '../protocol/generated/types.js';
+import { CounterHistory } from './counters.js';
+
+export const NO_LINK: LinkId = -1;
+
+/** A data process. */
+export class DeviceRun {
+  readonly key: number;
+  link: LinkId = NO_LINK;
+  /** unknown: not heard of since the start of this master, which has not listened for long enough. */
+  status: 'alive' | 'dead' | 'unknown';
+  /** When it took its status or incarnation. */
+  sinceUs: Micros;
+  sinceMs: number;
+  /** Of its registration, 0: none yet. */
+  incarnation = 0;
+  dataIncarnation = 0;
+  rolledBack = false;
+  version = '';
+  progress = -1;
+  /** When it last made progress. */
+  provenUs: Micros = -1;
+  /** Map sequence that it applied, as far as it said on its present link. */
+  appliedSequence = 0;
+  /** Its process is known to have ended, not merely to be silent. */
+  ended = false;
+  /** When its SDS said that the process ended, while its link was still up. */
+  endReportedUs: Micros = -Infinity;
+  /** Not made a target before. */
+  excludedUntilUs: Micros = 0;
+  usage: Usage | null = null;
+  readonly volumeBytes = new Map<number, number>();
+  readonly counters = new CounterHistory();
+
+  constructor(key: number, status: DeviceRun['status'], nowUs: Micros, wallMs: number) {
+    this.key = key;
+    this.status = status;
+    this.sinceUs = nowUs;
+    this.sinceMs = wallMs;
+  }
+}
+
+/** An SDS control process; `sdsKey` 0: nobody added it yet. */
+export interface SdsRun {
+  readonly guid: string;
+  readonly link: LinkId;
+  readonly addresses: readonly Address[];
+  readonly port: number;
+  readonly version: string;
+  readonly sinceMs: number;
+  readonly counters: CounterHistory;
+}
+
+/** A client host. */
+export interface SdcRun {
+  readonly key: number;
+  readonly link: LinkId;
+  readonly version: string;
+  readonly sinceMs: number;
+  appliedSequence: number;
+  readonly counters: CounterHistory;
+}
+
+export class Runs {
+  readonly devices = new Map<number, DeviceRun>();
+  /** Connected SDSs by GUID. */
+  readonly sds = new Map<string, SdsRun>();
+  /** Connected SDCs by key. */
+  readonly sdcs = new Map<number, SdcRun>();
+  /** When SDSs and SDCs disconnected, wall clock, by object key. */
+  readonly goneMs = new Map<number, number>();
+}
