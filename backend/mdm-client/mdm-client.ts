@@ -240,8 +240,16 @@ export class MdmClient {
     const frame = encodeCommand(name, 0, actor, params, this.version);
     this.submit(nowUs, frame, false, timeoutMs, (at, answer) => {
       const { status, details } = answer;
-      const result = status === 0 ? decodeCommandAnswer(name, answer.body, this.version) : null;
-      answered(at, status, result, details);
+      if (status !== 0) {
+        answered(at, status, null, details);
+        return;
+      }
+      try {
+        answered(at, 0, decodeCommandAnswer(name, answer.body, this.version), details);
+      } catch (error) {
+        if (error instanceof ProtocolError) answered(at, ERR.INTERNAL, null, []);
+        throw error;
+      }
     });
   }
 

@@ -61,18 +61,18 @@ class DigestBuilder {
     const { state } = this;
     switch (touch.kind) {
       case 'protectionDomain':
-        for (const pool of state.pools.values())
-          if (pool.domainKey === touch.key) this.pools.add(pool.key);
+        for (const { key } of state.pools.filter(({ domainKey }) => domainKey === touch.key))
+          this.pools.add(key);
         return;
       case 'storagePool':
         this.pools.add(touch.key);
-        for (const device of state.devices.values())
-          if (device.poolKey === touch.key) this.wantedSds.add(device.sdsKey);
+        for (const { sdsKey } of state.devices.filter(({ poolKey }) => poolKey === touch.key))
+          this.wantedSds.add(sdsKey);
         return;
       case 'sds':
         this.wantedSds.add(touch.key);
-        for (const device of state.devices.values())
-          if (device.sdsKey === touch.key) this.deviceKeys.add(device.key);
+        for (const { key } of state.devices.filter(({ sdsKey }) => sdsKey === touch.key))
+          this.deviceKeys.add(key);
         return;
       case 'device':
         this.device(touch);
@@ -90,11 +90,8 @@ class DigestBuilder {
         if (touch.before?.approved !== state.sdcs.get(touch.key)?.approved)
           this.approvedSdcs.add(touch.key);
         return;
-      case 'system':
-      case 'faultSet':
-      case 'user':
-      case 'approvedSdc':
-      case 'tombstone':
+      default:
+        // The others are of no concern to subscribers.
         return;
     }
   }

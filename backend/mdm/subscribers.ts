@@ -35,11 +35,10 @@ export class Subscribers {
   }
 
   /** Sends all that a session may know; its registration must be noted. */
-  sendAll(nowUs: Micros, session: Session): void {
+  sendAll(session: Session): void {
     const { registered } = session;
-    if (registered.kind === 'device')
-      this.send(nowUs, session, this.allForDevice(registered), true);
-    if (registered.kind === 'sdc') this.send(nowUs, session, this.allForSdc(registered), true);
+    if (registered.kind === 'device') this.send(session, this.allForDevice(registered), true);
+    if (registered.kind === 'sdc') this.send(session, this.allForSdc(registered), true);
   }
 
   /** Tells every subscriber what of a commit concerns it. */
@@ -50,12 +49,12 @@ export class Subscribers {
       const { registered } = session;
       if (registered.kind === 'device') {
         const news = this.forDevice(registered, changed);
-        if (!isEmpty(news)) this.send(nowUs, session, news, false);
+        if (!isEmpty(news)) this.send(session, news, false);
       } else if (registered.kind === 'sdc') {
-        if (changed.approvedSdcs.has(registered.sdcKey)) this.sendAll(nowUs, session);
+        if (changed.approvedSdcs.has(registered.sdcKey)) this.sendAll(session);
         else {
           const news = this.forSdc(registered, changed);
-          if (!isEmpty(news)) this.send(nowUs, session, news, false);
+          if (!isEmpty(news)) this.send(session, news, false);
         }
       }
       if (this.sessions.pendingBytes(session.link) > PENDING_BYTES_MAX) late.push(session.link);
@@ -67,7 +66,7 @@ export class Subscribers {
     }
   }
 
-  private send(_nowUs: Micros, session: Session, news: News, full: boolean): void {
+  private send(session: Session, news: News, full: boolean): void {
     const { term, sequence } = this.engine;
     for (const part of parts(news, term, sequence, full))
       this.sessions.sendEncoded(
@@ -100,26 +99,19 @@ export class Subscribers {
     const news = noNews();
     const pool = changed.pools.has(poolKey) ? state.pools.get(poolKey) : undefined;
     if (pool !== undefined) news.pools.push(mapPool(state, pool));
-    const combs: CombEntry[] = [];
-    for (const { entry, before } of changed.combs.get(poolKey) ?? [])
-      if (
-        memberIndex(entry, deviceKey) >= 0 ||
-        (before !== null && memberIndex(before, deviceKey) >= 0)
-      )
-        combs.push(entry);
+    const combs = (changed.combs.get(poolKey) ?? [])
+      .filter(({ entry, before }) => concerns(entry, deviceKey) || concerns(before, deviceKey))
+      .map(({ entry }) => entry);
     if (combs.length > 0) news.combs.set(poolKey, combs);
-    for (const device of changed.devices)
-      if (device.poolKey === poolKey) news.devices.push(mapDevice(state, device));
-    for (const device of changed.removedDevices)
-      if (device.poolKey === poolKey) news.removedDevices.push(device.key);
-    for (const volume of changed.volumes)
-      if (volume.poolKey === poolKey) news.volumes.push(mapVolume(volume));
-    for (const volume of changed.removedVolumes)
-      if (volume.poolKey === poolKey) news.removedVolumes.push(volume.key);
-    for (const { mapping, poolKey: of } of changed.mappings)
-      if (of === poolKey) news.mappings.push(mapping);
-    for (const { mapping, poolKey: of } of changed.removedMappings)
-      if (of === poolKey) news.removedMappings.push(mapping);
+    const isOurs = (object: { readonly poolKey: number }): boolean => object.poolKey === poolKey;
+    for (const device of changed.devices.filter(isOurs))
+      news.devices.push(mapDevice(state, device));
+    for (const { key } of changed.removedDevices.filter(isOurs)) news.removedDevices.push(key);
+    for (const volume of changed.volumes.filter(isOurs)) news.volumes.push(mapVolume(volume));
+    for (const { key } of changed.removedVolumes.filter(isOurs)) news.removedVolumes.push(key);
+    for (const { mapping } of changed.mappings.filter(isOurs)) news.mappings.push(mapping);
+    for (const { mapping } of changed.removedMappings.filter(isOurs))
+      news.removedMappings.push(mapping);
     return news;
   }
 
@@ -188,4 +180,8 @@ export class Subscribers {
     for (const device of state.devices.values())
       if (device.poolKey === poolKey) news.devices.push(mapDevice(state, device));
   }
+}
+
+function concerns(entry: CombEntry | null, deviceKey: number): boolean {
+  return entry !== null && memberIndex(entry, deviceKey) >= 0;
 }
