@@ -203,7 +203,7 @@ export class MdmSession implements Cluster {
             try {
               resolve(decodeBody(answer, bytes));
             } catch (error) {
-              reject(error as Error);
+              reject(error);
               throw error;
             }
         });
