@@ -203,7 +203,8 @@ export class MdmSession implements Cluster {
             try {
               resolve(decodeBody(answer, bytes));
             } catch (error) {
-              reject(error);
+              if (error instanceof ProtocolError)
+                reject(ClusterError.named('BAD_FRAME', error.message));
               throw error;
             }
         });
