@@ -7,7 +7,6 @@ import type { ClusterMap } from '../cluster-map/cluster-map.js';
 import { assert } from '../core/assert.js';
 import { mark } from '../core/marks.js';
 import type { LinkId, Links, Log, Micros, Token } from '../core/ports.js';
-import { MICROS_PER_MS } from '../core/units.js';
 import { HEADER_BYTES } from '../protocol/frames.js';
 import { decodeStruct } from '../protocol/control.js';
 import { MSG } from '../protocol/generated/constants.js';
@@ -17,16 +16,17 @@ import { ProtocolError } from '../protocol/wire.js';
 
 import type { BlockFront, Errno, IoKind } from './block-front.js';
 import { ERRNO, IO } from './block-front.js';
-import type { ClientGeometry } from './data-frames.js';
 import { DataFrames } from './data-frames.js';
-import type { DeviceLink } from './device-link.js';
-import { DeviceLinks } from './device-link.js';
+import type { DeviceLink, DeviceLinks } from './device-link.js';
 import { FlushRounds } from './flush-rounds.js';
+import { LinkTable } from './link-table.js';
 import type { MappedVolume } from './mapped-volume.js';
 import type { Op, Request } from './op.js';
-import { OP_STATE, OpList, OpPool } from './op.js';
+import { OP_STATE, OpPool } from './op.js';
+import type { ClientOptions } from './options.js';
 import { RangeTable } from './range-table.js';
 import { RequestBook } from './request-book.js';
+import { RetryQueue } from './retry-queue.js';
 import { errnoOf, judge, VERDICT } from './verdict.js';
 
 const MARKS = {
@@ -43,18 +43,6 @@ const MARKS = {
   doubted: mark('sdc: a refusal contradicted the map'),
 };
 
-export interface EngineOptions {
-  readonly geometry: ClientGeometry;
-  /** Longest range of a read or write operation. */
-  readonly ioBytesMax: number;
-  readonly linksPerDevice: number;
-  readonly inFlightPerLinkMax: number;
-  readonly opsMax: number;
-  readonly requestsMax: number;
-  /** A request is answered with EIO after this long; Infinity: it waits. */
-  readonly ioTimeoutUs: Micros;
-}
-
 /** What the engine asks of its owner. */
 export interface EngineHost {
   /** Takes a newer entry into the map; `mapChanged` follows at the end of the batch when true. */
@@ -63,8 +51,6 @@ export interface EngineHost {
   isConnected(): boolean;
 }
 
-const PAUSE_US_MIN = 2 * MICROS_PER_MS;
-const PAUSE_US_MAX = 250 * MICROS_PER_MS;
 /** How long a refusal that contradicts our map is doubted while the MDM cannot be asked. */
 const DOUBT_US = 3_000_000;
 const SETTLE_US = 1_000_000;
@@ -77,7 +63,7 @@ const BAD_READS_MAX = 3;
 const TWO_32 = 0x100000000;
 
 export class IoEngine {
-  private readonly options: EngineOptions;
+  private readonly options: ClientOptions;
   private readonly links: Links;
   private readonly log: Log;
   private readonly host: EngineHost;
@@ -86,23 +72,19 @@ export class IoEngine {
   private readonly book: RequestBook;
   private readonly ranges = new RangeTable();
   private readonly flushes: FlushRounds;
-  private readonly devices = new Map<number, DeviceLinks>();
-  private readonly linkById = new Map<LinkId, DeviceLink>();
-  private readonly delayed = new OpList();
-  private map: ClusterMap;
+  private readonly table: LinkTable;
+  private readonly retries = new RetryQueue();
   private readonly chunkBytes: number;
-  /** Conservative: nothing is due before. */
-  private nextRetryUs: Micros = Infinity;
-  private nextDialUs: Micros = Infinity;
+  private readonly tryAgain = (nowUs: Micros, op: Op): void => {
+    this.again(nowUs, op);
+  };
   private nextSettleUs: Micros = Infinity;
   private nextOpId = 1;
   private settledId = 0;
   private changes = 0;
-  /** May talk to data processes: the run is known. */
-  private started = false;
 
   constructor(
-    options: EngineOptions,
+    options: ClientOptions,
     links: Links,
     log: Log,
     front: BlockFront,
@@ -114,7 +96,7 @@ export class IoEngine {
     this.links = links;
     this.log = log;
     this.host = host;
-    this.map = map;
+    this.table = new LinkTable(links, options.linksPerDevice, map);
     this.frames = new DataFrames(links, options.geometry);
     this.ops = new OpPool(options.opsMax);
     this.book = new RequestBook(options.requestsMax, front);
@@ -137,8 +119,8 @@ export class IoEngine {
 
   /** The run number is known: links may be opened. */
   start(nowUs: Micros): void {
-    this.started = true;
-    this.dialWaiting(nowUs);
+    this.table.started = true;
+    this.table.dialAll(nowUs);
   }
 
   /** See BlockBack.submit. */
@@ -282,16 +264,16 @@ export class IoEngine {
     if (op.kind !== IO.flush) op.comb = pool.combOf(op.vtreeKey, op.chunkIndex);
     const deviceKey = pool.primaryKeys[op.comb] ?? 0;
     if (deviceKey === 0) {
-      this.delay(nowUs, op);
+      this.retries.add(nowUs, op);
       return;
     }
     op.deviceKey = deviceKey;
-    const device = this.deviceOf(deviceKey);
+    const device = this.table.device(deviceKey);
     const link = device.choose(this.options.inFlightPerLinkMax);
     if (link === null) {
       op.state = OP_STATE.waiting;
       device.waiting.push(op);
-      this.dial(nowUs, device);
+      this.table.dial(nowUs, device);
     } else this.sendOn(op, volume, link);
   }
 
@@ -303,15 +285,6 @@ export class IoEngine {
     if (op.everSent) MARKS.resent.hits++;
     this.frames.send(op, volume, link);
     op.everSent = true;
-  }
-
-  private delay(nowUs: Micros, op: Op): void {
-    const pauseUs = Math.min(PAUSE_US_MAX, PAUSE_US_MIN * 2 ** Math.min(op.attempts, 10));
-    op.attempts += 1;
-    op.state = OP_STATE.delayed;
-    op.retryAtUs = nowUs + pauseUs;
-    this.nextRetryUs = Math.min(this.nextRetryUs, op.retryAtUs);
-    this.delayed.push(op);
   }
 
   /** Tries again by the newest map. The operation is in no list; a flush may be divided anew. */
@@ -385,35 +358,12 @@ export class IoEngine {
 
   // Links.
 
-  private deviceOf(key: number): DeviceLinks {
-    let device = this.devices.get(key);
-    if (device === undefined) {
-      device = new DeviceLinks(key, this.options.linksPerDevice);
-      this.devices.set(key, device);
-    }
-    return device;
-  }
-
-  private dial(nowUs: Micros, device: DeviceLinks): void {
-    if (!this.started) return;
-    device.dial(nowUs, this.links, this.map.devices.get(device.key), (link) => {
-      this.linkById.set(link.id, link);
-    });
-    this.nextDialUs = Math.min(this.nextDialUs, device.nextDialUs());
-  }
-
-  private dialWaiting(nowUs: Micros): void {
-    this.nextDialUs = Infinity;
-    for (const device of this.devices.values())
-      if (device.waiting.length > 0) this.dial(nowUs, device);
-  }
-
   owns(link: LinkId): boolean {
-    return this.linkById.has(link);
+    return this.table.find(link) !== undefined;
   }
 
   linkUp(nowUs: Micros, id: LinkId): void {
-    const link = this.linkById.get(id);
+    const link = this.table.find(id);
     if (link === undefined) return;
     link.state = 'up';
     link.failures = 0;
@@ -430,16 +380,16 @@ export class IoEngine {
   }
 
   linkDown(nowUs: Micros, id: LinkId, reason: string): void {
-    const link = this.linkById.get(id);
+    const link = this.table.find(id);
     if (link === undefined) return;
-    this.linkById.delete(id);
+    this.table.forget(id);
     const wasUp = link.state === 'up';
     link.down(nowUs);
     if (wasUp) this.log.event('debug', 'sdc.link-down', { device: link.device.key, reason });
     // The outcome of what was in flight is unknown: it is sent again with the same ids (C10).
     for (let op = link.inFlight.shift(); op !== null; op = link.inFlight.shift())
       this.again(nowUs, op);
-    if (link.device.waiting.length > 0) this.dial(nowUs, link.device);
+    this.table.dial(nowUs, link.device);
   }
 
   /** Always takes the frame. */
@@ -451,7 +401,7 @@ export class IoEngine {
     at: number,
     bodyBytes: number,
   ): void {
-    const link = this.linkById.get(id);
+    const link = this.table.find(id);
     if (link === undefined) return;
     const op = this.ops.find(getTag(view, at));
     if (op?.link !== link) {
@@ -543,14 +493,14 @@ export class IoEngine {
         break;
     }
     this.unlist(op);
-    this.delay(nowUs, op);
+    this.retries.add(nowUs, op);
   }
 
   // Map and volumes.
 
   /** The map changed: what waits for or was sent to a device that is not the primary any more moves on. */
   mapChanged(nowUs: Micros, map: ClusterMap): void {
-    this.map = map;
+    this.table.map = map;
     for (const op of this.ops.all) {
       const { volume } = op;
       if (op.state === OP_STATE.free || op.state === OP_STATE.behind || volume === null) continue;
@@ -561,7 +511,7 @@ export class IoEngine {
       this.unlist(op);
       this.again(nowUs, op);
     }
-    this.dialWaiting(nowUs);
+    this.table.dialAll(nowUs);
   }
 
   /** The mapping is gone: everything of it is answered, nothing of it is sent any more. */
@@ -589,8 +539,8 @@ export class IoEngine {
   // Time.
 
   tick(nowUs: Micros): void {
-    if (nowUs >= this.nextRetryUs) this.retry(nowUs);
-    if (nowUs >= this.nextDialUs) this.dialWaiting(nowUs);
+    this.retries.due(nowUs, this.tryAgain);
+    if (nowUs >= this.table.nextDialUs) this.table.dialAll(nowUs);
     if (nowUs >= this.nextSettleUs) this.settle(nowUs);
     for (
       let request = this.book.first();
@@ -603,20 +553,7 @@ export class IoEngine {
   nextDeadlineUs(): Micros {
     const first = this.book.first();
     const expiryUs = first === null ? Infinity : first.startedUs + this.options.ioTimeoutUs;
-    return Math.min(this.nextRetryUs, this.nextDialUs, this.nextSettleUs, expiryUs);
-  }
-
-  private retry(nowUs: Micros): void {
-    this.nextRetryUs = Infinity;
-    for (let op = this.delayed.head; op !== null;) {
-      const following: Op | null = op.next;
-      if (op.retryAtUs <= nowUs) {
-        this.delayed.remove(op);
-        // A flush that is divided anew may take others' places in no list, so `following` stays where it is.
-        this.again(nowUs, op);
-      } else this.nextRetryUs = Math.min(this.nextRetryUs, op.retryAtUs);
-      op = following;
-    }
+    return Math.min(this.retries.nextUs, this.table.nextDialUs, this.nextSettleUs, expiryUs);
   }
 
   /** Tells the data processes below which id nothing is awaited any more. */
@@ -631,10 +568,8 @@ export class IoEngine {
     this.changes = 0;
     if (lowest === this.settledId) return;
     this.settledId = lowest;
-    for (const device of this.devices.values())
-      for (const link of device.links)
-        if (link.state === 'up')
-          this.frames.sendSettled(link, lowest % TWO_32, Math.floor(lowest / TWO_32));
+    for (const link of this.table.up())
+      this.frames.sendSettled(link, lowest % TWO_32, Math.floor(lowest / TWO_32));
   }
 
   /** The time that the operator set is over. */

@@ -300,7 +300,8 @@ class SectorSearch {
       if (record?.kind === 'read' && this.valueOf(record) === value) found |= 1 << other;
     }
     const log = this.losses.length === 0 ? config.log : [...config.log, { value, by: write.index }];
-    return { value, pending: config.pending & ~(1 << slot), found, log };
+    const pending = config.pending & ~(1 << slot) & ~this.hidden;
+    return { value, pending, found, log };
   }
 
   private note(config: Config, into: Map<string, Config>): void {

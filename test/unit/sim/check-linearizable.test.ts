@@ -146,3 +146,12 @@ test('a write with FUA survives without a flush', (t) => {
   op('read', 30, 31, { seen: [0] });
   t.not(checkHistory(history, VOLATILE), null);
 });
+
+test('a write that nobody saw explains what others saw by coming right before another', (t) => {
+  const { history, op } = story();
+  op('write', 0, 30);
+  op('write', 10, 20, { client: 2 });
+  op('read', 15, 25, { seen: [2] });
+  op('read', 40, 41, { seen: [2] });
+  t.is(checkHistory(history, STRICT), null);
+});
