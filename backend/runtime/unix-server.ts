@@ -1,0 +1,172 @@
+// Serves byte conversations on unix sockets: one listening socket per name, one session object per connection. It owns
+// sockets, receive buffers and the one write per batch; it must never look into the bytes.
+
+import { chmodSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import type { Micros } from '../core/ports.js';
+import { adoptSocket } from './links/sockets.js';
+import type { Loop } from './loop.js';
+
+const RECEIVE_BYTES = 262144;
+const CONNECTIONS_MAX = 64;
+
+/** A conversation with one client, without I/O of its own. */
+export interface ByteSession {
+  /** Takes bytes; fewer than given: it is blocked until `resumeAll`, or closed. */
+  receive(nowUs: Micros, bytes: Uint8Array, from: number, to: number): number;
+  readonly closed: boolean;
+  /** What was taken last could not be handled for want of room. */
+  readonly blocked: boolean;
+  readonly out: {
+    readonly length: number;
+    take(): Uint8Array;
+    giveBack(content: Uint8Array): void;
+  };
+  /** Kept up to date by this server: what the socket has not taken yet. */
+  unsentBytes: number;
+}
+
+/** Makes and forgets the sessions of one listening socket. */
+export interface SessionSource {
+  open(): ByteSession;
+  close(session: ByteSession): void;
+}
+
+class Connection {
+  readonly session: ByteSession;
+  readonly #socket: Socket;
+  readonly #loop: Loop;
+  readonly #buffer = new Uint8Array(RECEIVE_BYTES);
+  /** Received bytes that the session has not taken: from, to. */
+  #from = 0;
+  #to = 0;
+  #inFlight: Uint8Array | null = null;
+  readonly #onWritten = (): void => {
+    const content = this.#inFlight;
+    if (content === null || this.#socket.writableLength > 0) return;
+    this.#inFlight = null;
+    this.session.unsentBytes = 0;
+    this.session.out.giveBack(content);
+    this.#goOn();
+  };
+  /** Replies have left: a client that reads again is read from again. */
+  readonly #goOn = (): void => {
+    this.#loop.begin();
+    this.resume();
+    this.#loop.end();
+  };
+
+  constructor(accepted: Socket, session: ByteSession, loop: Loop, onEnd: () => void) {
+    this.session = session;
+    this.#loop = loop;
+    this.#socket = adoptSocket(accepted, {
+      nextBuffer: () => this.#buffer,
+      received: (count) => this.#received(count),
+      receivedCopy: (chunk) => {
+        this.#buffer.set(chunk.subarray(0, RECEIVE_BYTES));
+        return this.#received(chunk.length);
+      },
+    });
+    this.#socket.once('close', onEnd);
+    // The reason of a broken connection is of no use: the client asks again through a new one.
+    this.#socket.on('error', () => this.#socket.destroy());
+    this.#socket.resume();
+    this.flush();
+  }
+
+  #received(count: number): boolean {
+    this.#from = 0;
+    this.#to = count;
+    this.#loop.begin();
+    const all = this.feed();
+    this.#loop.end();
+    return all;
+  }
+
+  /** Offers what is left to the session; true when it took and handled everything, and reading goes on. */
+  feed(): boolean {
+    const { session } = this;
+    this.#from += session.receive(this.#loop.nowUs, this.#buffer, this.#from, this.#to);
+    return this.#from === this.#to && !session.blocked;
+  }
+
+  /** As `feed`, for a connection that may have stopped reading. */
+  resume(): void {
+    const stopped = this.#from !== this.#to || this.session.blocked;
+    if (stopped && this.feed()) this.#socket.resume();
+  }
+
+  /** Hands replies to the socket in one write, unless an earlier write is under way. */
+  flush(): void {
+    const { out } = this.session;
+    if (this.#inFlight === null && out.length > 0) {
+      const content = out.take();
+      this.#socket.write(content, this.#onWritten);
+      if (this.#socket.writableLength === 0) {
+        out.giveBack(content);
+        if (this.session.blocked) setImmediate(this.#goOn);
+      } else {
+        this.#inFlight = content;
+        this.session.unsentBytes = content.length;
+      }
+    }
+    if (this.session.closed && this.#inFlight === null) this.#socket.end();
+  }
+
+  end(): void {
+    this.#socket.destroy();
+  }
+}
+
+export class UnixServer {
+  readonly #server: Server;
+  readonly #path: string;
+  readonly #loop: Loop;
+  readonly #connections = new Set<Connection>();
+
+  /**
+   * @param path - where the socket is made, mode 0600; a leftover of an earlier process is replaced
+   * @param onFailure - the socket cannot be listened on
+   */
+  constructor(path: string, source: SessionSource, loop: Loop, onFailure: (error: Error) => void) {
+    this.#path = path;
+    this.#loop = loop;
+    this.#server = createServer({ pauseOnConnect: true }, (socket) => {
+      this.#accept(socket, source);
+    });
+    this.#server.maxConnections = CONNECTIONS_MAX;
+    this.#server.once('error', onFailure);
+    rmSync(path, { force: true });
+    this.#server.listen(path, () => {
+      chmodSync(path, 0o600);
+    });
+  }
+
+  #accept(socket: Socket, source: SessionSource): void {
+    const session = source.open();
+    const connection = new Connection(socket, session, this.#loop, () => {
+      this.#connections.delete(connection);
+      this.#loop.begin();
+      source.close(session);
+      this.#loop.end();
+    });
+    this.#connections.add(connection);
+  }
+
+  /** Connections that were blocked are offered their bytes again. */
+  resumeAll(): void {
+    for (const connection of this.#connections) connection.resume();
+  }
+
+  flushAll(): void {
+    for (const connection of this.#connections) connection.flush();
+  }
+
+  /** Ends all connections and removes the socket. */
+  close(): void {
+    this.#server.close();
+    for (const connection of this.#connections) connection.end();
+    rmSync(this.#path, { force: true });
+  }
+}
