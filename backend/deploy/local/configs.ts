@@ -1,0 +1,168 @@
+// The configuration file of each process of a local cluster (keys: backend/docs/configuration.md), and the wrappers in
+// DIR/bin. Written anew at every start, so that they follow the directory and the release. It must never start anything.
+
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { hashPassword } from '../../runtime/passwords.js';
+import {
+  ADMIN_NAME,
+  gatewayAddress,
+  mdmAddress,
+  sdcAddress,
+  sdsAddress,
+  writePrivate,
+} from './layout.js';
+import type { Layout, Paths } from './layout.js';
+
+const MDM_PORT = 6611;
+const SDS_PORT = 7072;
+const SDS_DATA_PORT_FIRST = 7073;
+const BIN = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'bin');
+
+export type ProcessRole = 'mdm' | 'sds' | 'sds-data' | 'sdc' | 'gateway' | 'cinder-bridge';
+
+/** A process that the supervisor keeps running. */
+export interface ProcessPlan {
+  readonly name: string;
+  readonly role: ProcessRole;
+  readonly program: string;
+  readonly configFile: string;
+  readonly address: string;
+  readonly port: number;
+  readonly stateDir: string;
+}
+
+/** The processes of a cluster in the order in which they start. */
+export function planOf(paths: Paths, layout: Layout): ProcessPlan[] {
+  const plan = (
+    name: string,
+    role: ProcessRole,
+    program: string,
+    address: string,
+    port: number,
+  ) => ({
+    name,
+    role,
+    program: join(BIN, program),
+    configFile: join(paths.config, `${name}.json`),
+    address,
+    port,
+    stateDir: join(paths.dir, name),
+  });
+  return [
+    plan('mdm', 'mdm', 'mdm.js', mdmAddress(layout), MDM_PORT),
+    ...Array.from({ length: layout.sdsCount }, (_, i) =>
+      plan(`sds${i + 1}`, 'sds', 'sds.js', sdsAddress(layout, i), SDS_PORT),
+    ),
+    plan('sdc', 'sdc', 'sdc.js', sdcAddress(layout), 0),
+    plan('gateway', 'gateway', 'gateway.js', gatewayAddress(layout), layout.gatewayPort),
+  ];
+}
+
+export const mdmTarget = (layout: Layout): { host: string; port: number } => ({
+  host: mdmAddress(layout),
+  port: MDM_PORT,
+});
+
+/** Writes every configuration file and the wrappers in DIR/bin. */
+export async function writeConfigs(
+  paths: Paths,
+  layout: Layout,
+  plans: readonly ProcessPlan[],
+): Promise<void> {
+  for (const plan of plans) {
+    mkdirSync(plan.stateDir, { recursive: true, mode: 0o700 });
+    const config = { ...common(paths, layout, plan), ...(await further(paths, layout, plan)) };
+    writePrivate(plan.configFile, JSON.stringify(config, null, 2));
+  }
+  writeTools(paths, layout);
+}
+
+function common(paths: Paths, layout: Layout, plan: ProcessPlan): Record<string, unknown> {
+  return {
+    name: plan.name,
+    ...(plan.role === 'gateway' ? {} : { addresses: [{ host: plan.address, role: 'all' }] }),
+    ...(plan.role === 'mdm' ? {} : { mdm: [mdmTarget(layout)] }),
+    secretFile: paths.secret,
+    stateDir: plan.stateDir,
+  };
+}
+
+async function further(
+  paths: Paths,
+  layout: Layout,
+  plan: ProcessPlan,
+): Promise<Record<string, unknown>> {
+  switch (plan.role) {
+    case 'mdm':
+      return {
+        port: plan.port,
+        systemName: 'local',
+        initialAdmin: await initialAdmin(paths, plan),
+      };
+    case 'sds':
+      return { port: plan.port, dataPortFirst: SDS_DATA_PORT_FIRST, deviceSearch: [plan.stateDir] };
+    case 'sdc':
+      return {
+        guid: layout.sdcGuid,
+        nbdDir: paths.nbd,
+        controlSocket: join(paths.run, 'sdc.sock'),
+      };
+    case 'gateway':
+      return {
+        listen: [{ host: plan.address, port: plan.port }],
+        names: ['localhost'],
+        caFile: paths.caFile,
+      };
+    case 'sds-data':
+    case 'cinder-bridge':
+      return {};
+  }
+}
+
+/** The hash is made once: the file is read at the MDM's first start only, but should not change under its feet. */
+async function initialAdmin(paths: Paths, plan: ProcessPlan): Promise<unknown> {
+  if (existsSync(plan.configFile)) {
+    const before = JSON.parse(readFileSync(plan.configFile, 'utf8')) as { initialAdmin?: unknown };
+    if (before.initialAdmin !== undefined) return before.initialAdmin;
+  }
+  const { salt, hash } = await hashPassword(readFileSync(paths.password, 'utf8').trim());
+  return {
+    name: ADMIN_NAME,
+    saltHex: Buffer.from(salt).toString('hex'),
+    hashHex: Buffer.from(hash).toString('hex'),
+  };
+}
+
+function writeTools(paths: Paths, layout: Layout): void {
+  const scliConfig = join(paths.config, 'scli.json');
+  const drvConfig = join(paths.config, 'drv_cfg.json');
+  writePrivate(
+    scliConfig,
+    JSON.stringify({
+      name: 'scli',
+      mdm: [mdmTarget(layout)],
+      secretFile: paths.secret,
+      stateDir: join(paths.dir, 'scli'),
+    }),
+  );
+  writePrivate(
+    drvConfig,
+    JSON.stringify({
+      name: 'drv_cfg',
+      mdm: [mdmTarget(layout)],
+      guid: layout.sdcGuid,
+      controlSocket: join(paths.run, 'sdc.sock'),
+    }),
+  );
+  writeWrapper(join(paths.bin, 'scli'), 'scli.js', 'MESHSAN_SCLI_CONFIG', scliConfig);
+  writeWrapper(join(paths.bin, 'drv_cfg'), 'drv-cfg.js', 'MESHSAN_DRV_CFG_CONFIG', drvConfig);
+}
+
+const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+
+function writeWrapper(path: string, program: string, variable: string, config: string): void {
+  const script = `#!/bin/sh\n${variable}=${quoted(config)} exec ${quoted(process.execPath)} ${quoted(join(BIN, program))} "$@"\n`;
+  writePrivate(path, script, 0o700);
+}

@@ -1,0 +1,183 @@
+// The state directory of a local cluster: which files it has, what the nodes are called, which loopback addresses they
+// use, and the configuration file of each process. It must never start a process.
+
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  closeSync,
+  ftruncateSync,
+  readFileSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { passwordFault } from '../../runtime/passwords.js';
+import { DEFAULTS, UsageError } from './options.js';
+import type { StartOptions } from './options.js';
+
+/** Raised whenever a directory of an older release cannot be used as it is. */
+const LAYOUT_VERSION = 1;
+/** sun_path of a unix socket, less its closing zero. */
+const SOCKET_PATH_BYTES_MAX = 107;
+export const ADMIN_NAME = 'admin';
+export const DOMAIN_NAME = 'domain1';
+export const POOL_NAME = 'pool1';
+
+/** What a directory was made with; `layout.json`. */
+export interface Layout {
+  readonly product: 'meshsan';
+  readonly layoutVersion: number;
+  /** Where the directory was when it was made; its addresses come from this. */
+  readonly madeAt: string;
+  /** First three parts of every node's address, as in "127.7.1". */
+  readonly network: string;
+  readonly sdsCount: number;
+  readonly deviceBytes: number;
+  readonly gatewayPort: number;
+  readonly sdcGuid: string;
+}
+
+export interface Paths {
+  readonly dir: string;
+  readonly layout: string;
+  readonly cluster: string;
+  readonly secret: string;
+  readonly password: string;
+  readonly caFile: string;
+  readonly bin: string;
+  readonly log: string;
+  readonly config: string;
+  readonly run: string;
+  readonly nbd: string;
+}
+
+export function pathsOf(dir: string): Paths {
+  return {
+    dir,
+    layout: join(dir, 'layout.json'),
+    cluster: join(dir, 'cluster.json'),
+    secret: join(dir, 'secret'),
+    password: join(dir, 'password'),
+    caFile: join(dir, 'ca.pem'),
+    bin: join(dir, 'bin'),
+    log: join(dir, 'log'),
+    config: join(dir, 'config'),
+    run: join(dir, 'run'),
+    nbd: join(dir, 'nbd'),
+  };
+}
+
+export const mdmAddress = (layout: Layout): string => `${layout.network}.1`;
+export const sdcAddress = (layout: Layout): string => `${layout.network}.2`;
+export const gatewayAddress = (layout: Layout): string => `${layout.network}.3`;
+export const sdsAddress = (layout: Layout, index: number): string =>
+  `${layout.network}.${11 + index}`;
+export const devicePath = (paths: Paths, index: number): string =>
+  join(paths.dir, `sds${index + 1}`, 'device0');
+
+/** Writes a file for the owner only, whole or not at all. */
+export function writePrivate(path: string, content: string, mode = 0o600): void {
+  const temporary = `${path}.new`;
+  writeFileSync(temporary, content, { mode });
+  chmodSync(temporary, mode);
+  renameSync(temporary, path);
+}
+
+/**
+ * Opens the directory of a cluster, or makes it.
+ * @throws UsageError when the directory holds something else, or flags contradict what it was made with.
+ */
+export function openLayout(options: StartOptions): { paths: Paths; layout: Layout; made: boolean } {
+  const existing = existsSync(options.dir) ? readdirSync(options.dir) : [];
+  mkdirSync(options.dir, { recursive: true, mode: 0o700 });
+  const paths = pathsOf(realpathSync(options.dir));
+  const socketBytes = Buffer.byteLength(join(paths.nbd, '0123456789abcdef.sock'));
+  if (socketBytes > SOCKET_PATH_BYTES_MAX)
+    throw new UsageError(
+      `--dir is too long: a socket in it would have a path of ${socketBytes} bytes, the system allows ${SOCKET_PATH_BYTES_MAX}`,
+    );
+  if (existsSync(paths.layout)) {
+    const layout = withGatewayPort(readLayout(paths), options, paths);
+    refuseContradiction('--sds', options.sdsCount, layout.sdsCount);
+    refuseContradiction('--device-size', options.deviceBytes, layout.deviceBytes);
+    return { paths, layout, made: false };
+  }
+  if (existing.length > 0)
+    throw new UsageError(
+      `${options.dir} holds files that are not of a MeshSAN cluster (${existing.slice(0, 3).join(', ')}); name an empty or new directory with --dir`,
+    );
+  const layout = makeLayout(options, paths);
+  makeSecrets(paths);
+  for (let i = 0; i < layout.sdsCount; i++) makeDevice(paths, i, layout.deviceBytes);
+  // Last: a directory with this file is complete.
+  writePrivate(paths.layout, JSON.stringify(layout, null, 2));
+  return { paths, layout, made: true };
+}
+
+/** Reads what a directory was made with. @throws UsageError when it is none of ours or of another version. */
+export function readLayout(paths: Paths): Layout {
+  if (!existsSync(paths.layout))
+    throw new UsageError(`${paths.dir} is not the directory of a MeshSAN cluster (no layout.json)`);
+  const layout = JSON.parse(readFileSync(paths.layout, 'utf8')) as Partial<Layout>;
+  if (layout.product !== 'meshsan' || layout.layoutVersion !== LAYOUT_VERSION)
+    throw new UsageError(
+      `${paths.dir} was made by another version (layout ${String(layout.layoutVersion)}, this release uses ${LAYOUT_VERSION}); start it with that release or name another --dir`,
+    );
+  if (layout.madeAt !== paths.dir && existsSync(pathsOf(layout.madeAt ?? '').layout))
+    throw new UsageError(
+      `${paths.dir} is a copy of the cluster in ${String(layout.madeAt)}, which is still there; two of them would answer for each other`,
+    );
+  return layout as Layout;
+}
+
+function refuseContradiction(flag: string, asked: number | null, made: number): void {
+  if (asked !== null && asked !== made)
+    throw new UsageError(
+      `${flag} ${asked} contradicts the cluster in this directory, which was made with ${made}`,
+    );
+}
+
+function withGatewayPort(layout: Layout, options: StartOptions, paths: Paths): Layout {
+  if (options.gatewayPort === null || options.gatewayPort === layout.gatewayPort) return layout;
+  const changed = { ...layout, gatewayPort: options.gatewayPort };
+  writePrivate(paths.layout, JSON.stringify(changed, null, 2));
+  return changed;
+}
+
+function makeLayout(options: StartOptions, paths: Paths): Layout {
+  const digest = createHash('sha256').update(paths.dir).digest();
+  const network = `127.${1 + ((digest[0] ?? 0) % 254)}.${digest[1] ?? 0}`;
+  return {
+    product: 'meshsan',
+    layoutVersion: LAYOUT_VERSION,
+    madeAt: paths.dir,
+    network,
+    sdsCount: options.sdsCount ?? DEFAULTS.sdsCount,
+    deviceBytes: options.deviceBytes ?? DEFAULTS.deviceBytes,
+    gatewayPort: options.gatewayPort ?? DEFAULTS.gatewayPort,
+    sdcGuid: randomUUID().toUpperCase(),
+  };
+}
+
+function makeSecrets(paths: Paths): void {
+  for (const folder of [paths.bin, paths.log, paths.config, paths.run, paths.nbd])
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  writePrivate(paths.secret, `${randomBytes(32).toString('hex')}\n`);
+  let password: string;
+  // Letters and digits only, so that it survives every shell and every form field.
+  do password = randomBytes(18).toString('base64').replace(/[+/=]/g, '7');
+  while (passwordFault(password) !== null);
+  writePrivate(paths.password, `${password}\n`);
+}
+
+function makeDevice(paths: Paths, index: number, bytes: number): void {
+  mkdirSync(join(paths.dir, `sds${index + 1}`), { recursive: true, mode: 0o700 });
+  const file = openSync(devicePath(paths, index), 'w', 0o600);
+  ftruncateSync(file, bytes);
+  closeSync(file);
+}

@@ -1,0 +1,122 @@
+// The flags of start, stop and status of a local cluster. It owns their names, defaults and bounds; it must never touch
+// the file system: what a flag means for an existing directory is decided by layout.ts.
+
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+
+export interface StartOptions {
+  readonly dir: string;
+  /** null: not given, so an existing cluster keeps what it has. */
+  readonly sdsCount: number | null;
+  readonly deviceBytes: number | null;
+  readonly gatewayPort: number | null;
+  readonly detach: boolean;
+  readonly demo: boolean;
+}
+
+export const DEFAULTS = {
+  dir: '.meshsan',
+  sdsCount: 3,
+  deviceBytes: 16 * 2 ** 30,
+  gatewayPort: 8443,
+} as const;
+const SDS_COUNT_MIN = 2;
+const SDS_COUNT_MAX = 32;
+const DEVICE_BYTES_MIN = 2 ** 30;
+const DEVICE_BYTES_MAX = 2 ** 46;
+const SIZE_UNITS: Readonly<Record<string, number>> = { M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
+
+/** Bad command line; the text names the flag and what would be right. */
+export class UsageError extends Error {}
+
+export const HELP: Readonly<Record<'start' | 'stop' | 'status', string>> = {
+  start: `Usage: npm start -- [flags]
+Starts a local MeshSAN cluster (MDM, SDSs on file-backed devices, SDC, gateway) and keeps it running; Ctrl-C stops it.
+A second start on the same directory goes on with all data.
+  --dir DIR            state directory (${DEFAULTS.dir})
+  --sds N              storage servers, ${SDS_COUNT_MIN} to ${SDS_COUNT_MAX} (${DEFAULTS.sdsCount})
+  --device-size SIZE   size of each SDS's device, such as 16G; sparse, at least 1G (16G)
+  --gateway-port P     port of the REST gateway (${DEFAULTS.gatewayPort})
+  --detach             return when the cluster is ready; it goes on in the background
+  --demo               make and map an 8 GiB volume named demo
+  --help               this text
+`,
+  stop: `Usage: npm run stop -- [--dir DIR] [--json]
+Stops the local cluster of DIR (${DEFAULTS.dir}) by the process ids and start times it recorded.
+`,
+  status: `Usage: npm run status -- [--dir DIR] [--json]
+Shows the processes of the local cluster of DIR (${DEFAULTS.dir}). Exit code 0: all run; 3: some or none run.
+`,
+};
+
+function parse(args: readonly string[], options: Record<string, { type: 'string' | 'boolean' }>) {
+  try {
+    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
+  } catch (error) {
+    if (error instanceof TypeError) throw new UsageError(error.message, { cause: error });
+    throw error;
+  }
+}
+
+function integer(flag: string, text: string, min: number, max: number): number {
+  const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
+  if (!(value >= min && value <= max))
+    throw new UsageError(`${flag} must be a whole number from ${min} to ${max}, not "${text}"`);
+  return value;
+}
+
+/** "16G", "512M", "2T" or plain bytes. */
+export function parseSize(flag: string, text: string, minBytes: number, maxBytes: number): number {
+  const match = /^(\d{1,15})([MGT])?$/.exec(text.trim().toUpperCase().replace(/I?B$/, ''));
+  const bytes = match === null ? NaN : Number(match[1]) * (SIZE_UNITS[match[2] ?? ''] ?? 1);
+  if (!(bytes >= minBytes && bytes <= maxBytes))
+    throw new UsageError(
+      `${flag} must be a size such as 16G, from ${minBytes / 2 ** 30}G to ${maxBytes / 2 ** 40}T, not "${text}"`,
+    );
+  return bytes;
+}
+
+const text = (value: string | boolean | undefined): string | null =>
+  typeof value === 'string' ? value : null;
+
+/** Reads the flags of `start`; null: help was asked for. */
+export function parseStart(args: readonly string[]): StartOptions | null {
+  const values = parse(args, {
+    dir: { type: 'string' },
+    sds: { type: 'string' },
+    'device-size': { type: 'string' },
+    'gateway-port': { type: 'string' },
+    detach: { type: 'boolean' },
+    demo: { type: 'boolean' },
+    help: { type: 'boolean' },
+  });
+  if (values['help'] === true) return null;
+  const sds = text(values['sds']);
+  const size = text(values['device-size']);
+  const port = text(values['gateway-port']);
+  return {
+    dir: directory(text(values['dir'])),
+    sdsCount: sds === null ? null : integer('--sds', sds, SDS_COUNT_MIN, SDS_COUNT_MAX),
+    deviceBytes:
+      size === null ? null : parseSize('--device-size', size, DEVICE_BYTES_MIN, DEVICE_BYTES_MAX),
+    gatewayPort: port === null ? null : integer('--gateway-port', port, 1, 65535),
+    detach: values['detach'] === true,
+    demo: values['demo'] === true,
+  };
+}
+
+/** Reads the flags of `stop` and `status`; null: help was asked for. */
+export function parseSimple(args: readonly string[]): { dir: string; json: boolean } | null {
+  const values = parse(args, {
+    dir: { type: 'string' },
+    json: { type: 'boolean' },
+    help: { type: 'boolean' },
+  });
+  if (values['help'] === true) return null;
+  return { dir: directory(text(values['dir'])), json: values['json'] === true };
+}
+
+function directory(given: string | null): string {
+  if (given === '') throw new UsageError('--dir must name a directory');
+  return resolve(given ?? DEFAULTS.dir);
+}

@@ -1,0 +1,165 @@
+// Starts a local cluster and keeps it until it is told to stop. It owns the order of the start-up and what the operator
+// sees of it; it must never keep state of its own: everything that lasts is in DIR.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { bootstrap } from './bootstrap.js';
+import type { Bootstrapped } from './bootstrap.js';
+import { planOf, writeConfigs } from './configs.js';
+import type { ProcessPlan } from './configs.js';
+import { ADMIN_NAME, DOMAIN_NAME, POOL_NAME, openLayout, writePrivate } from './layout.js';
+import type { Layout, Paths } from './layout.js';
+import { UsageError } from './options.js';
+import type { StartOptions } from './options.js';
+import { identify, isRunning } from './processes.js';
+import type { ProcessId } from './processes.js';
+import { readyText } from './report.js';
+import { Supervisor, writeRunFile } from './supervisor.js';
+import type { ProcessRow } from './supervisor.js';
+
+/** The line that says that everything works; scripts wait for it. */
+export const READY_LINE = 'MeshSAN is ready';
+
+/** Contents of DIR/cluster.json. */
+export interface ClusterFile {
+  readonly gateway: string;
+  readonly caFile: string;
+  readonly username: string;
+  readonly passwordFile: string;
+  readonly systemId: string;
+  readonly protectionDomain: string;
+  readonly storagePool: string;
+  readonly sdcGuid: string;
+  readonly nbdDir: string;
+  readonly processes: readonly ProcessRow[];
+}
+
+/** Who keeps the cluster of a directory, if it runs. */
+export function runningSupervisor(paths: Paths): ProcessId | null {
+  const file = join(paths.run, 'supervisor.json');
+  if (!existsSync(file)) return null;
+  const id = JSON.parse(readFileSync(file, 'utf8')) as ProcessId;
+  return isRunning(id) ? id : null;
+}
+
+/** What DIR/cluster.json says, or null before the first start was complete. */
+export function readCluster(paths: Paths): ClusterFile | null {
+  if (!existsSync(paths.cluster)) return null;
+  return JSON.parse(readFileSync(paths.cluster, 'utf8')) as ClusterFile;
+}
+
+async function refuseBusyAddresses(plans: readonly ProcessPlan[]): Promise<void> {
+  for (const plan of plans) {
+    if (plan.port === 0) continue;
+    await new Promise<void>((done, failed) => {
+      const probe = createServer();
+      probe.once('error', (error: NodeJS.ErrnoException) => {
+        const where = `${plan.address}:${plan.port}`;
+        failed(
+          new UsageError(
+            error.code === 'EADDRINUSE'
+              ? `port in use: ${where} (${plan.name}); stop what uses it, or name another --dir or --gateway-port`
+              : `cannot listen on ${where} (${plan.name}): ${error.message}`,
+          ),
+        );
+      });
+      probe.listen(plan.port, plan.address, () =>
+        probe.close(() => {
+          done();
+        }),
+      );
+    });
+  }
+}
+
+function progress(): (text: string) => void {
+  const began = Date.now();
+  return (text) => {
+    process.stdout.write(`[${((Date.now() - began) / 1000).toFixed(1).padStart(5)} s] ${text}\n`);
+  };
+}
+
+function clusterFile(paths: Paths, layout: Layout, gateway: ProcessPlan, systemId: string) {
+  return {
+    gateway: `https://${gateway.address}:${layout.gatewayPort}`,
+    caFile: paths.caFile,
+    username: ADMIN_NAME,
+    passwordFile: paths.password,
+    systemId,
+    protectionDomain: DOMAIN_NAME,
+    storagePool: POOL_NAME,
+    sdcGuid: layout.sdcGuid,
+    nbdDir: paths.nbd,
+  };
+}
+
+/** A promise and what settles it. */
+function whenAsked(): { asked: Promise<string | null>; ask: (failure: string | null) => void } {
+  let ask: (failure: string | null) => void = () => undefined;
+  const asked = new Promise<string | null>((done) => {
+    ask = done;
+  });
+  return { asked, ask };
+}
+
+/**
+ * Starts the cluster, prints the ready line, and returns when it has been stopped.
+ * @returns the exit code
+ * @throws UsageError for what the operator can put right; nothing was started then
+ */
+export async function startCluster(options: StartOptions): Promise<number> {
+  const say = progress();
+  const { paths, layout, made } = openLayout(options);
+  const before = runningSupervisor(paths);
+  if (before !== null)
+    throw new UsageError(
+      `the cluster in ${paths.dir} runs already (pid ${before.pid}); see npm run status`,
+    );
+  const plans = planOf(paths, layout);
+  await refuseBusyAddresses(plans);
+  writeRunFile(paths, 'supervisor.json', identify(process.pid));
+  await writeConfigs(paths, layout, plans);
+  say(`${made ? 'made' : 'found'} ${paths.dir}: ${layout.sdsCount} SDSs on ${layout.network}.x`);
+
+  const { asked, ask } = whenAsked();
+  let systemId = '';
+  const gateway = plans.find((plan) => plan.role === 'gateway');
+  if (gateway === undefined) throw new Error('the plan has no gateway');
+  const rowsChanged = (processes: readonly ProcessRow[]): void => {
+    if (systemId !== '' || processes.length === 0)
+      writePrivate(
+        paths.cluster,
+        JSON.stringify({ ...clusterFile(paths, layout, gateway, systemId), processes }, null, 2),
+      );
+  };
+  const supervisor = new Supervisor(paths, plans, rowsChanged, ask);
+  process.once('SIGINT', () => {
+    ask(null);
+  });
+  process.once('SIGTERM', () => {
+    ask(null);
+  });
+  const starting = bootstrap(paths, layout, supervisor, { demo: options.demo, say });
+  const first = await Promise.race([
+    starting.then(
+      (done: Bootstrapped) => done,
+      (error: unknown) => error as Error,
+    ),
+    asked.then((failure) => failure ?? 'stopped before it was ready'),
+  ]);
+  let failure: string | null;
+  if (typeof first === 'string') failure = first;
+  else if (first instanceof Error) failure = first.message;
+  else {
+    systemId = first.systemId;
+    supervisor.reportAgain();
+    process.stdout.write(`${READY_LINE}\n${readyText(paths, layout, gateway, first)}\n`);
+    failure = await asked;
+  }
+  if (failure !== null) process.stderr.write(`MeshSAN: ${failure}\n`);
+  say('stopping');
+  await supervisor.stop();
+  say('stopped');
+  return failure === null ? 0 : 1;
+}

@@ -1,0 +1,109 @@
+// The local cluster's flags, its directory, and how it knows processes: what an operator relies on before anything runs.
+
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { openLayout, pathsOf, readLayout } from '../../../backend/deploy/local/layout.js';
+import { UsageError, parseSimple, parseStart } from '../../../backend/deploy/local/options.js';
+import {
+  childrenOf,
+  identify,
+  isRunning,
+  signal,
+  waitForEnd,
+} from '../../../backend/deploy/local/processes.js';
+
+const scratch = mkdtempSync(join(tmpdir(), 'meshsan-local-'));
+test.after.always(() => {
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+const startOf = (...args: string[]) => {
+  const options = parseStart(args);
+  if (options === null) throw new Error('help was not asked for');
+  return options;
+};
+
+test('flags of start are read with their units', (t) => {
+  t.like(startOf('--dir', '/x', '--sds', '5', '--device-size', '2T', '--gateway-port', '9443'), {
+    dir: '/x',
+    sdsCount: 5,
+    deviceBytes: 2 * 2 ** 40,
+    gatewayPort: 9443,
+    detach: false,
+  });
+});
+
+for (const [flag, value, names] of [
+  ['--sds', '1', '--sds must be a whole number from 2'],
+  ['--sds', 'three', '--sds must be a whole number from 2'],
+  ['--device-size', '512M', '--device-size must be a size such as 16G'],
+  ['--device-size', '-1G', '--device-size'],
+  ['--gateway-port', '65536', '--gateway-port must be a whole number from 1 to 65535'],
+  ['--speed', '9', '--speed'],
+] as const)
+  test(`${flag} ${value} is refused by name`, (t) => {
+    const error = t.throws(() => parseStart([`${flag}=${value}`]), { instanceOf: UsageError });
+    t.true(error.message.includes(names), error.message);
+  });
+
+test('a positional word is refused', (t) => {
+  t.throws(() => parseSimple(['everything']), { instanceOf: UsageError });
+});
+
+test('a directory is made once, privately, and keeps what it was made with', (t) => {
+  const dir = join(scratch, 'made');
+  const first = openLayout(startOf('--dir', dir, '--sds', '2', '--device-size', '1G'));
+  t.true(first.made);
+  for (const file of [first.paths.secret, first.paths.password, first.paths.layout])
+    t.is(statSync(file).mode & 0o777, 0o600, file);
+  t.is(statSync(join(dir, 'sds2', 'device0')).size, 2 ** 30);
+  const second = openLayout(startOf('--dir', dir));
+  t.false(second.made);
+  t.deepEqual(second.layout, first.layout);
+  const error = t.throws(() => openLayout(startOf('--dir', dir, '--sds', '4')));
+  t.true(error instanceof UsageError && error.message.includes('made with 2'));
+});
+
+test('another directory gets other addresses', (t) => {
+  const one = openLayout(startOf('--dir', join(scratch, 'one'), '--device-size', '1G'));
+  const two = openLayout(startOf('--dir', join(scratch, 'two'), '--device-size', '1G'));
+  t.not(one.layout.network, two.layout.network);
+});
+
+test('a directory with foreign files is refused and left as it was', (t) => {
+  const dir = join(scratch, 'foreign');
+  mkdirSync(dir);
+  writeFileSync(join(dir, 'thesis.tex'), 'x');
+  const error = t.throws(() => openLayout(startOf('--dir', dir)), { instanceOf: UsageError });
+  t.true(error.message.includes('thesis.tex'));
+});
+
+test('a directory of another layout version is refused', (t) => {
+  const dir = join(scratch, 'version');
+  openLayout(startOf('--dir', dir, '--device-size', '1G'));
+  const paths = pathsOf(dir);
+  writeFileSync(paths.layout, JSON.stringify({ product: 'meshsan', layoutVersion: 99 }));
+  const error = t.throws(() => readLayout(paths), { instanceOf: UsageError });
+  t.true(error.message.includes('layout 99'));
+});
+
+test('a directory whose sockets would have too long a path is refused', (t) => {
+  const error = t.throws(() => openLayout(startOf('--dir', join(scratch, 'x'.repeat(100)))));
+  t.true(error instanceof UsageError && error.message.includes('too long'));
+});
+
+test('a process is known by pid and start time', async (t) => {
+  const child = spawn('sleep', ['60']);
+  const id = identify(child.pid ?? 0);
+  if (id === null) throw new Error('sleep did not start');
+  t.true(isRunning(id));
+  t.true(childrenOf(process.pid).includes(id.pid));
+  t.false(isRunning({ ...id, startTicks: id.startTicks + 1 }));
+  t.false(signal({ ...id, startTicks: id.startTicks + 1 }, 'SIGKILL'));
+  t.true(signal(id, 'SIGTERM'));
+  t.true(await waitForEnd([id], 10_000));
+  t.false(isRunning(id));
+});
