@@ -48,8 +48,12 @@ interface Side {
   receive(bytes: Uint8Array, view: DataView, at: number): HandshakeStep;
 }
 
+/** Hands a frame over as links do: in memory that holds something else afterwards. */
 function give(side: Side, frame: Uint8Array): HandshakeStep {
-  return side.receive(frame, new DataView(frame.buffer, frame.byteOffset, frame.byteLength), 0);
+  const memory = Uint8Array.from(frame);
+  const step = side.receive(memory, new DataView(memory.buffer), 0);
+  memory.fill(0xee);
+  return step;
 }
 
 interface Outcome {
