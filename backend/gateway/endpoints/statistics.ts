@@ -5,11 +5,11 @@ import { PRESENT, TEXT, TEXTS, listOf, object, textIn, textsOf } from '../body.j
 import { typeRow } from '../object-types.js';
 import type { Reader } from '../reader.js';
 import type { Body, Call, Route } from '../route.js';
-import { readFacts } from '../statistics/facts.js';
-import type { Facts } from '../statistics/facts.js';
+import { readFacts } from '../../runtime/statistics/facts.js';
+import type { Facts } from '../../runtime/statistics/facts.js';
 import { STATISTICS } from '../statistics/types.js';
 import type { StatisticsRow } from '../statistics/types.js';
-import type { Value } from '../statistics/values.js';
+import type { Value } from '../../runtime/statistics/values.js';
 
 const SELECTIONS_MAX = 64;
 

@@ -1,5 +1,5 @@
 // Names of statistics properties as clients ask for them, spelt as the original spells them: several are misspelt there
-// and must stay so. It owns names only; values are in values.ts.
+// and must stay so. It owns names only; values come from what the cluster reports.
 
 const words = (text: string): readonly string[] => text.trim().split(/\s+/);
 

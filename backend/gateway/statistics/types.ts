@@ -3,8 +3,8 @@
 
 import type { Reader } from '../reader.js';
 
-import { scopeOfDevices, scopeOfPools } from './facts.js';
-import type { Facts, Rate } from './facts.js';
+import { scopeOfDevices, scopeOfPools } from '../../runtime/statistics/facts.js';
+import type { Facts, Rate } from '../../runtime/statistics/facts.js';
 import {
   BANDWIDTH,
   CAPACITY,
@@ -24,8 +24,8 @@ import {
   clientValues,
   deviceValues,
   volumeCounts,
-} from './values.js';
-import type { Value, Values } from './values.js';
+} from '../../runtime/statistics/values.js';
+import type { Value, Values } from '../../runtime/statistics/values.js';
 
 export interface StatisticsRow {
   /** Every property of the type with what it shows when there is nothing to report. */

@@ -13,7 +13,7 @@ import type {
   StoragePool,
   Volume,
 } from '../../protocol/generated/types.js';
-import type { Reader } from '../reader.js';
+import type { ClusterReader } from '../cluster-reader.js';
 
 /** Lists by key; no entry for an empty list. */
 export type Grouped<T> = ReadonlyMap<number, readonly T[]>;
@@ -60,7 +60,7 @@ export interface Scope {
   readonly whole: boolean;
 }
 
-export async function readFacts(reader: Reader): Promise<Facts> {
+export async function readFacts(reader: ClusterReader): Promise<Facts> {
   const [domains, faultSets, pools, devices, sds, sdcs, volumes, mappings] = await Promise.all([
     reader.all('protectionDomain'),
     reader.all('faultSet'),
