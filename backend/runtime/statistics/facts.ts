@@ -20,7 +20,8 @@ export type Grouped<T> = ReadonlyMap<number, readonly T[]>;
 
 export type Rate = Omit<Counter, 'key'>;
 
-function grouped<T>(items: readonly T[], keyOf: (item: T) => number): Grouped<T> {
+/** Lists by key, in the order of the items. */
+export function grouped<T>(items: readonly T[], keyOf: (item: T) => number): Grouped<T> {
   const groups = new Map<number, T[]>();
   for (const item of items) {
     const group = groups.get(keyOf(item));

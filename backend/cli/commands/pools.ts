@@ -1,0 +1,409 @@
+// Commands on protection domains, fault sets and storage pools.
+
+import type {
+  Durability,
+  ProtectionDomain,
+  SetStoragePoolParams,
+  StoragePool,
+} from '../../protocol/generated/types.js';
+import type { ClusterReader } from '../../runtime/cluster-reader.js';
+import { readFacts, scopeOfPools } from '../../runtime/statistics/facts.js';
+import type { Facts } from '../../runtime/statistics/facts.js';
+import { capacityValues, clientValues } from '../../runtime/statistics/values.js';
+import { capacityLines, jobLines, numberIn, trafficLines } from '../capacity.js';
+import { counted, kbText } from '../format.js';
+import {
+  DOMAIN_REF,
+  DOMAIN_REF_OPTIONAL,
+  FAULT_SET_REF,
+  POOL_REF,
+  domainOf,
+  faultSetOf,
+  needed,
+  poolOf,
+} from '../lookup.js';
+import { outcome } from '../option.js';
+import type { Command, Option, Outcome, Run } from '../option.js';
+import { UsageError } from '../parser.js';
+
+const DURABILITIES: readonly Durability[] = ['media', 'device', 'memory'];
+const MEDIA = ['HDD', 'SSD', 'Transitional'];
+const SPARE_PERCENT = 10;
+const NEW_NAME: Option = {
+  name: 'new_name',
+  value: 'NAME',
+  about: 'at most 31 characters',
+  required: true,
+};
+
+/** `Storage Pool <n> (Id: <id>) has ...` and what is set for it. */
+export function poolLines(reader: ClusterReader, facts: Facts, pool: StoragePool): readonly string[] {
+  const scope = scopeOfPools(facts, [pool]);
+  const free = numberIn(capacityValues(facts, scope), 'capacityAvailableForVolumeAllocationInKb');
+  return [
+    `Storage Pool ${pool.name} (Id: ${reader.id(pool.key)}) has ${counted(scope.volumes.length, 'volume')} and ${kbText(free)} available for volume allocation`,
+    '\tThe number of parallel rebuild/rebalance jobs: 2',
+    '\tRebuild is enabled and using Unlimited policy',
+    '\tRebalance is enabled and using Favor-Application-IO policy',
+    '\tBackground device scanner: Disabled',
+    `\tZero padding is ${pool.zeroPadding ? 'enabled' : 'disabled'}`,
+    `\tSpare policy: ${pool.sparePercent}% out of total`,
+    `\tChecksum mode: ${pool.checksums ? 'enabled' : 'disabled'}`,
+    `\tDurability mode: ${pool.durability}`,
+    pool.rmcache ? '\tUses RAM Read Cache' : "\tDoesn't use RAM Read Cache",
+    "\tRAM Read Cache write handling mode is 'cached'",
+    "\tDoesn't use Flash Read Cache",
+    `\tCapacity alert thresholds: High: ${pool.capacityAlertHighPercent}, Critical: ${pool.capacityAlertCriticalPercent}`,
+  ];
+}
+
+/** `Protection Domain <n> (Id: <id>) has ...`. */
+export function domainLines(
+  reader: ClusterReader,
+  facts: Facts,
+  domain: ProtectionDomain,
+): readonly string[] {
+  const pools = facts.pools.filter(({ domainKey }) => domainKey === domain.key);
+  const sets = facts.faultSets.filter(({ domainKey }) => domainKey === domain.key);
+  const sds = facts.sds.filter(({ domainKey }) => domainKey === domain.key);
+  const scope = scopeOfPools(facts, pools);
+  const free = numberIn(capacityValues(facts, scope), 'capacityAvailableForVolumeAllocationInKb');
+  return [
+    `Protection Domain ${domain.name} (Id: ${reader.id(domain.key)}) has ${pools.length} storage pools, ${sets.length} Fault Sets, ${sds.length} SDS nodes, ${scope.volumes.length} volumes and ${kbText(free)} available for volume allocation`,
+    `Operational state is ${domain.active ? 'Active' : 'Inactive'}`,
+    'Rfcache disabled',
+  ];
+}
+
+async function queryPool(run: Run): Promise<Outcome> {
+  const { reader } = run;
+  const pool = needed(await poolOf(reader, run.values), 'storage pool');
+  const facts = await readFacts(reader);
+  const scope = scopeOfPools(facts, [pool]);
+  const rates = scope.volumes.flatMap(({ key }) => facts.ratesByVolume.get(key) ?? []);
+  const values = { ...capacityValues(facts, scope), ...clientValues(rates) };
+  const domain = (await reader.byKey('protectionDomain')).get(pool.domainKey);
+  return outcome(
+    [
+      ...poolLines(reader, facts, pool),
+      `\tProtection Domain: ${reader.id(pool.domainKey)}, Name: ${domain?.name ?? 'N/A'}`,
+      `\t${counted(scope.devices.length, 'device')}`,
+      ...capacityLines(values, '\t'),
+      ...jobLines('\t'),
+      ...trafficLines(values, '\t'),
+    ],
+    {
+      id: reader.id(pool.key),
+      name: pool.name,
+      protectionDomainId: reader.id(pool.domainKey),
+      durability: pool.durability,
+      sparePercentage: pool.sparePercent,
+      ...values,
+    },
+  );
+}
+
+async function queryDomain(run: Run): Promise<Outcome> {
+  const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
+  const facts = await readFacts(run.reader);
+  const pools = facts.pools.filter(({ domainKey }) => domainKey === domain.key);
+  return outcome(
+    [
+      ...domainLines(run.reader, facts, domain),
+      '',
+      ...pools.flatMap((pool) => [...poolLines(run.reader, facts, pool), '']),
+    ],
+    { id: run.reader.id(domain.key), name: domain.name, active: domain.active },
+  );
+}
+
+/** A percentage of an option. @throws UsageError */
+function percentFrom(run: Run, option: string, fallback: number): number {
+  const text = run.values.get(option) ?? String(fallback);
+  const percent = Number(text.replace(/%$/, ''));
+  if (!Number.isInteger(percent) || percent < 0 || percent > 100)
+    throw new UsageError(`--${option} must be a whole number from 0 to 100`);
+  return percent;
+}
+
+function wordFrom<T extends string>(run: Run, option: string, words: readonly T[], fallback: T): T {
+  const text = (run.values.get(option) ?? fallback).toLowerCase();
+  const found = words.find((word) => word.toLowerCase() === text);
+  if (found === undefined) throw new UsageError(`--${option} must be one of ${words.join(', ')}`);
+  return found;
+}
+
+async function addPool(run: Run): Promise<Outcome> {
+  const { values } = run;
+  const domain = needed(await domainOf(run.reader, values), 'protection domain');
+  const name = values.get('storage_pool_name') ?? '';
+  const { key } = await run.cluster.command('ADD_STORAGE_POOL', run.user, {
+    domainKey: domain.key,
+    name,
+    mediaType: wordFrom(run, 'media_type', MEDIA, 'HDD'),
+    durability: wordFrom(run, 'durability', DURABILITIES, 'media'),
+    zeroPadding: !values.has('disable_zero_padding'),
+    checksums: values.has('enable_checksum'),
+    rmcache: !values.has('dont_use_rmcache'),
+    sparePercent: percentFrom(run, 'spare_percentage', SPARE_PERCENT),
+    combCountLog2: 0,
+  });
+  const id = run.reader.id(key);
+  return outcome(`Successfully created a storage pool. Object ID ${id}`, { id });
+}
+
+const KEEP: Omit<SetStoragePoolParams, 'key'> = {
+  durability: null,
+  fullPolicy: null,
+  zeroPadding: null,
+  checksums: null,
+  rmcache: null,
+  sparePercent: null,
+  capacityAlertHighPercent: null,
+  capacityAlertCriticalPercent: null,
+  mediaType: null,
+  loneReturn: null,
+};
+
+const topicPools = 'Storage pools';
+const topicDomains = 'Protection domains and fault sets';
+
+/** A command that changes settings of one pool. */
+function setPool(
+  name: string,
+  about: string,
+  options: readonly Option[],
+  change: (run: Run) => Partial<Omit<SetStoragePoolParams, 'key'>>,
+): Command {
+  return {
+    name,
+    topic: topicPools,
+    about,
+    options: [...POOL_REF, ...options],
+    run: async (run) => {
+      const pool = needed(await poolOf(run.reader, run.values), 'storage pool');
+      const params = { ...KEEP, ...change(run), key: pool.key };
+      await run.cluster.command('SET_STORAGE_POOL', run.user, params);
+      return outcome(`Successfully modified storage pool ${pool.name}`);
+    },
+  };
+}
+
+/** Two flags of which one must be given. */
+function either(on: string, off: string, about: string): readonly Option[] {
+  return [
+    { name: on, about: `${about}: yes`, group: about, required: true },
+    { name: off, about: `${about}: no`, group: about, required: true },
+  ];
+}
+
+const POOL_COMMANDS: readonly Command[] = [
+  {
+    name: 'add_storage_pool',
+    topic: topicPools,
+    about: 'create a storage pool',
+    options: [
+      ...DOMAIN_REF,
+      { name: 'storage_pool_name', value: 'NAME', about: 'at most 31 characters' },
+      { name: 'media_type', value: 'TYPE', about: MEDIA.join(', ') },
+      {
+        name: 'durability',
+        value: 'MODE',
+        about: `when a write is acknowledged: ${DURABILITIES.join(', ')} (media)`,
+      },
+      { name: 'spare_percentage', value: 'PERCENT', about: `kept free (${SPARE_PERCENT})` },
+      { name: 'use_rmcache', about: 'use the RAM read cache (the default)' },
+      { name: 'dont_use_rmcache', about: 'do not use the RAM read cache' },
+      { name: 'rmcache_write_handling_mode', value: 'MODE', about: 'accepted' },
+      { name: 'enable_zero_padding', about: 'the default' },
+      { name: 'disable_zero_padding', about: 'report zero padding as disabled' },
+      { name: 'enable_checksum', about: 'report checksums as enabled' },
+    ],
+    run: addPool,
+  },
+  {
+    name: 'remove_storage_pool',
+    topic: topicPools,
+    about: 'remove an empty storage pool',
+    options: POOL_REF,
+    sure: 'The storage pool will be removed.',
+    run: async (run) => {
+      const pool = needed(await poolOf(run.reader, run.values), 'storage pool');
+      await run.cluster.command('REMOVE_STORAGE_POOL', run.user, { key: pool.key });
+      return outcome(`Successfully removed storage pool ${pool.name}`);
+    },
+  },
+  {
+    name: 'rename_storage_pool',
+    topic: topicPools,
+    about: 'rename a storage pool',
+    options: [...POOL_REF, NEW_NAME],
+    run: async (run) => {
+      const pool = needed(await poolOf(run.reader, run.values), 'storage pool');
+      const name = run.values.get('new_name') ?? '';
+      await run.cluster.command('RENAME_STORAGE_POOL', run.user, { key: pool.key, name });
+      return outcome(`Successfully renamed storage pool to ${name}`);
+    },
+  },
+  { name: 'query_storage_pool', topic: topicPools, about: 'one pool', options: POOL_REF, run: queryPool },
+  setPool(
+    'modify_spare_policy',
+    'change the capacity kept free',
+    [{ name: 'spare_percentage', value: 'PERCENT', about: 'of the pool', required: true }],
+    (run) => ({ sparePercent: percentFrom(run, 'spare_percentage', SPARE_PERCENT) }),
+  ),
+  setPool(
+    'modify_zero_padding_policy',
+    'report zero padding as on or off; only without devices',
+    either('enable_zero_padding', 'disable_zero_padding', 'zero padding'),
+    ({ values }) => ({ zeroPadding: values.has('enable_zero_padding') }),
+  ),
+  setPool(
+    'set_checksum_mode',
+    'report checksums as on or off; data is always checked',
+    either('enable_checksum', 'disable_checksum', 'checksums'),
+    ({ values }) => ({ checksums: values.has('enable_checksum') }),
+  ),
+  setPool(
+    'set_rmcache_usage',
+    'use the RAM read cache or not',
+    either('use_rmcache', 'dont_use_rmcache', 'RAM read cache'),
+    ({ values }) => ({ rmcache: values.has('use_rmcache') }),
+  ),
+  setPool(
+    'set_durability_mode',
+    'change when a write is acknowledged',
+    [{ name: 'durability', value: 'MODE', about: DURABILITIES.join(', '), required: true }],
+    (run) => ({ durability: wordFrom(run, 'durability', DURABILITIES, 'media') }),
+  ),
+];
+
+/** `--activate_protection_domain` and its opposite. */
+function setActive(name: string, active: boolean): Command {
+  return {
+    name,
+    topic: topicDomains,
+    about: active ? 'allow I/O' : 'stop I/O on purpose',
+    options: [...DOMAIN_REF, { name: 'force', about: 'accepted' }],
+    ...(active ? {} : { sure: 'I/O to all volumes of the protection domain will stop.' }),
+    run: async (run) => {
+      const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
+      const params = { key: domain.key, active };
+      await run.cluster.command('SET_PROTECTION_DOMAIN_ACTIVE', run.user, params);
+      return outcome(`Successfully ${active ? '' : 'in'}activated protection domain ${domain.name}`);
+    },
+  };
+}
+
+const DOMAIN_COMMANDS: readonly Command[] = [
+  {
+    name: 'add_protection_domain',
+    topic: topicDomains,
+    about: 'create a protection domain',
+    options: [{ name: 'protection_domain_name', value: 'NAME', about: 'at most 31 characters' }],
+    run: async (run) => {
+      const name = run.values.get('protection_domain_name') ?? '';
+      const { key } = await run.cluster.command('ADD_PROTECTION_DOMAIN', run.user, { name });
+      const id = run.reader.id(key);
+      return outcome(`Successfully created protection domain. Object ID ${id}`, { id });
+    },
+  },
+  {
+    name: 'remove_protection_domain',
+    topic: topicDomains,
+    about: 'remove an empty protection domain',
+    options: DOMAIN_REF,
+    sure: 'The protection domain will be removed.',
+    run: async (run) => {
+      const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
+      await run.cluster.command('REMOVE_PROTECTION_DOMAIN', run.user, { key: domain.key });
+      return outcome(`Successfully removed protection domain ${domain.name}`);
+    },
+  },
+  {
+    name: 'rename_protection_domain',
+    topic: topicDomains,
+    about: 'rename a protection domain',
+    options: [...DOMAIN_REF, NEW_NAME],
+    run: async (run) => {
+      const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
+      const name = run.values.get('new_name') ?? '';
+      await run.cluster.command('RENAME_PROTECTION_DOMAIN', run.user, { key: domain.key, name });
+      return outcome(`Successfully renamed protection domain to ${name}`);
+    },
+  },
+  setActive('activate_protection_domain', true),
+  setActive('inactivate_protection_domain', false),
+  {
+    name: 'query_protection_domain',
+    topic: topicDomains,
+    about: 'one protection domain with its pools',
+    options: DOMAIN_REF,
+    run: queryDomain,
+  },
+  {
+    name: 'query_all_protection_domains',
+    topic: topicDomains,
+    about: 'all protection domains',
+    options: [],
+    run: async (run) => {
+      const facts = await readFacts(run.reader);
+      return outcome(
+        [
+          `Query all returned ${counted(facts.domains.length, 'Protection Domain')}:`,
+          ...facts.domains.flatMap((domain) => [...domainLines(run.reader, facts, domain), '']),
+        ],
+        facts.domains.map(({ key, name, active }) => ({ id: run.reader.id(key), name, active })),
+      );
+    },
+  },
+  {
+    name: 'add_fault_set',
+    topic: topicDomains,
+    about: 'create a fault set',
+    options: [
+      ...DOMAIN_REF,
+      { name: 'fault_set_name', value: 'NAME', about: 'at most 31 characters' },
+    ],
+    run: async (run) => {
+      const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
+      const name = run.values.get('fault_set_name') ?? '';
+      const params = { domainKey: domain.key, name };
+      const { key } = await run.cluster.command('ADD_FAULT_SET', run.user, params);
+      const id = run.reader.id(key);
+      return outcome(`Successfully created fault set. Object ID ${id}`, { id });
+    },
+  },
+  {
+    name: 'remove_fault_set',
+    topic: topicDomains,
+    about: 'remove an empty fault set',
+    options: FAULT_SET_REF,
+    run: async (run) => {
+      const set = needed(await faultSetOf(run.reader, run.values), 'fault set');
+      await run.cluster.command('REMOVE_FAULT_SET', run.user, { key: set.key });
+      return outcome(`Successfully removed fault set ${set.name}`);
+    },
+  },
+  {
+    name: 'query_all_fault_sets',
+    topic: topicDomains,
+    about: 'the fault sets of a protection domain, or all',
+    options: DOMAIN_REF_OPTIONAL,
+    run: async (run) => {
+      const domain = await domainOf(run.reader, run.values);
+      const sets = (await run.reader.all('faultSet')).filter(
+        ({ domainKey }) => domain === null || domain.key === domainKey,
+      );
+      return outcome(
+        [
+          `Query all returned ${counted(sets.length, 'Fault Set')}:`,
+          ...sets.map((set) => `Fault Set ID: ${run.reader.id(set.key)} Name: ${set.name}`),
+        ],
+        sets.map(({ key, name }) => ({ id: run.reader.id(key), name })),
+      );
+    },
+  },
+];
+
+export const POOL_AND_DOMAIN_COMMANDS: readonly Command[] = [...DOMAIN_COMMANDS, ...POOL_COMMANDS];

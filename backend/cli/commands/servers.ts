@@ -1,0 +1,436 @@
+// Commands on SDSs, their addresses and their devices.
+
+import { isIP } from 'node:net';
+
+import type {
+  Address,
+  AddressRole,
+  Device,
+  DeviceSpec,
+  RuntimeStatus,
+  Sds,
+} from '../../protocol/generated/types.js';
+import type { ClusterReader } from '../../runtime/cluster-reader.js';
+import { grouped, readFacts, scopeOfDevices } from '../../runtime/statistics/facts.js';
+import type { Facts } from '../../runtime/statistics/facts.js';
+import { capacityValues, deviceValues } from '../../runtime/statistics/values.js';
+import { capacityLines, jobLines, trafficLines } from '../capacity.js';
+import { ADDRESS_ROLES, connectionState, nameOrNone, versionText, wholeGb } from '../format.js';
+import {
+  DEVICE_REF,
+  DOMAIN_REF,
+  POOL_REF,
+  SDS_REF,
+  deviceOf,
+  domainOf,
+  faultSetOf,
+  needed,
+  poolOf,
+  sdsOf,
+} from '../lookup.js';
+import { outcome } from '../option.js';
+import type { Command, Option, Outcome, Run } from '../option.js';
+import { UsageError } from '../parser.js';
+
+const PORT_DEFAULT = 7072;
+const topicSds = 'SDS';
+const topicDevices = 'Devices';
+const ROLES: Readonly<Record<string, AddressRole>> = {
+  all: 'all',
+  sds_only: 'sdsOnly',
+  sdc_only: 'sdcOnly',
+};
+const IP_LIST: Option = { name: 'sds_ip', value: 'IP[,IP]', about: 'its addresses', required: true };
+const ROLE_LIST: Option = {
+  name: 'sds_ip_role',
+  value: 'ROLE[,ROLE]',
+  about: 'all, sds_only or sdc_only, one per address',
+};
+const NEW_NAME: Option = {
+  name: 'new_name',
+  value: 'NAME',
+  about: 'at most 31 characters',
+  required: true,
+};
+const FORCE: Option = {
+  name: 'force_device_takeover',
+  aliases: ['force', 'force_clean'],
+  about: 'overwrite foreign data on the device',
+};
+const DEVICE_PATH: Option = { name: 'device_path', value: 'PATH[,PATH]', about: 'on the SDS host' };
+
+function listFrom(run: Run, option: string): readonly string[] {
+  const text = run.values.get(option);
+  if (text === undefined) return [];
+  const items = text.split(',').map((item) => item.trim());
+  if (items.some((item) => item === '')) throw new UsageError(`--${option} has an empty item`);
+  return items;
+}
+
+/** The address of a text and what it is for. @throws UsageError */
+function address(option: string, host: string, role: string): Address {
+  if (isIP(host) === 0) throw new UsageError(`--${option}: ${host} is not an IP address`);
+  const known = ROLES[role.toLowerCase()];
+  if (known === undefined)
+    throw new UsageError(`${role} is not a role: all, sds_only or sdc_only`);
+  return { host, role: known };
+}
+
+function addressesFrom(run: Run): readonly Address[] {
+  const hosts = listFrom(run, 'sds_ip');
+  const roles = listFrom(run, 'sds_ip_role');
+  if (roles.length > 1 && roles.length !== hosts.length)
+    throw new UsageError('--sds_ip_role must have one item for each of --sds_ip, or one for all');
+  return hosts.map((host, index) => address('sds_ip', host, roles[index] ?? roles[0] ?? 'all'));
+}
+
+/** Devices of `--device_path`, each in its pool: one pool for all, or one per device. */
+async function devicesFrom(run: Run): Promise<readonly DeviceSpec[]> {
+  const { values } = run;
+  const paths = listFrom(run, 'device_path');
+  const names = listFrom(run, 'device_name');
+  if (names.length > 0 && names.length !== paths.length)
+    throw new UsageError('--device_name must have one item for each of --device_path');
+  const option = values.has('storage_pool_id') ? 'storage_pool_id' : 'storage_pool_name';
+  const pools = listFrom(run, option);
+  if (paths.length > 0 && pools.length === 0)
+    throw new UsageError('--device_path needs --storage_pool_name or --storage_pool_id');
+  if (pools.length > 1 && pools.length !== paths.length)
+    throw new UsageError(`--${option} must have one item for each of --device_path, or one for all`);
+  const devices: DeviceSpec[] = [];
+  for (const [index, path] of paths.entries()) {
+    const wanted = new Map([...values, [option, pools[index] ?? pools[0] ?? '']]);
+    const pool = needed(await poolOf(run.reader, wanted), 'storage pool');
+    const force = values.has('force_device_takeover');
+    devices.push({ poolKey: pool.key, path, name: names[index] ?? '', force });
+  }
+  return devices;
+}
+
+function portFrom(run: Run): number {
+  const text = run.values.get('sds_port') ?? '0';
+  const port = Number(text);
+  if (!/^\d{1,5}$/.test(text) || port > 65_535)
+    throw new UsageError('--sds_port must be a whole number up to 65535');
+  return port;
+}
+
+async function addSds(run: Run): Promise<Outcome> {
+  const { values, reader } = run;
+  const addresses = addressesFrom(run);
+  const domain = needed(await domainOf(reader, values), 'protection domain');
+  const faultSet = await faultSetOf(reader, values);
+  const { key } = await run.cluster.command('ADD_SDS', run.user, {
+    domainKey: domain.key,
+    faultSetKey: faultSet?.key ?? 0,
+    name: values.get('sds_name') ?? '',
+    addresses,
+    port: portFrom(run),
+    devices: await devicesFrom(run),
+  });
+  const [made] = await run.cluster.query('sds', [key]);
+  const id = reader.id(key);
+  return outcome(`Successfully created SDS ${made?.name ?? ''}. Object ID ${id}`, { id });
+}
+
+async function removeSds(run: Run): Promise<Outcome> {
+  const sds = needed(await sdsOf(run.reader, run.values), 'SDS');
+  const force = run.values.has('force');
+  await run.cluster.command('REMOVE_SDS', run.user, { key: sds.key, force });
+  return outcome(`Successfully removed SDS ${sds.name}. Object ID ${run.reader.id(sds.key)}`);
+}
+
+function sdsStates(status: RuntimeStatus | undefined): { connection: string; membership: string } {
+  const connection = connectionState(status?.liveness);
+  return { connection, membership: connection === 'Connected' ? 'Joined' : 'Decoupled' };
+}
+
+function sdsData(reader: ClusterReader, sds: Sds, status: RuntimeStatus | undefined): object {
+  const { connection, membership } = sdsStates(status);
+  return {
+    id: reader.id(sds.key),
+    name: sds.name,
+    protectionDomainId: reader.id(sds.domainKey),
+    ips: sds.addresses.map(({ host }) => host),
+    port: sds.port,
+    connectionState: connection,
+    membershipState: membership,
+  };
+}
+
+async function queryAllSds(run: Run): Promise<Outcome> {
+  const { reader } = run;
+  const [domains, list, statuses] = await Promise.all([
+    reader.all('protectionDomain'),
+    reader.all('sds'),
+    reader.statusByKey('sds'),
+  ]);
+  const byDomain = grouped(list, ({ domainKey }) => domainKey);
+  const lines = domains.flatMap((domain) => {
+    const own = byDomain.get(domain.key) ?? [];
+    if (own.length === 0) return [];
+    return [
+      '',
+      `Protection Domain ${reader.id(domain.key)} Name: ${domain.name}`,
+      ...own.map((sds) => {
+        const status = statuses.get(sds.key);
+        const { connection, membership } = sdsStates(status);
+        const hosts = sds.addresses.map(({ host }) => host).join(',');
+        return `SDS ID: ${reader.id(sds.key)} Name: ${sds.name} State: ${connection}, ${membership} IP: ${hosts} Port: ${sds.port} Version: ${versionText(status?.version ?? '')}`;
+      }),
+    ];
+  });
+  return outcome(
+    [`Query-all-SDS returned ${list.length} SDS nodes.`, ...lines],
+    list.map((sds) => sdsData(reader, sds, statuses.get(sds.key))),
+  );
+}
+
+function deviceState(device: Device): string {
+  if (device.state === 'up') return 'Normal';
+  return { adding: 'Initial-test', down: 'Error', failed: 'Error', removing: 'Remove-pending' }[
+    device.state
+  ];
+}
+
+function deviceLines(reader: ClusterReader, facts: Facts, devices: readonly Device[]): readonly string[] {
+  return devices.flatMap((device, index) => {
+    const pool = facts.pools.find(({ key }) => key === device.poolKey);
+    const failure = device.failure === '' ? [] : [`        Failure: ${device.failure}`];
+    return [
+      `     ${index + 1}: Name: ${nameOrNone(device.name)}  Path: ${device.path}  Original-path: ${device.path}  ID: ${reader.id(device.key)}`,
+      `        Storage Pool: ${pool?.name ?? 'N/A'}, Capacity: ${wholeGb(device.capacityBytes)} Error-fixes: 0 scanned 0 MB, Compare errors: 0 State: ${deviceState(device)}`,
+      ...failure,
+    ];
+  });
+}
+
+async function querySds(run: Run): Promise<Outcome> {
+  const { reader } = run;
+  const sds = needed(await sdsOf(reader, run.values), 'SDS');
+  const [facts, statuses] = await Promise.all([readFacts(reader), reader.statusByKey('sds')]);
+  const status = statuses.get(sds.key);
+  const { connection, membership } = sdsStates(status);
+  const devices = facts.devices.filter(({ sdsKey }) => sdsKey === sds.key);
+  const broken = devices.filter(({ state }) => state === 'failed').length;
+  const domain = facts.domains.find(({ key }) => key === sds.domainKey);
+  const values = {
+    ...capacityValues(facts, scopeOfDevices(facts, devices)),
+    ...deviceValues(facts, devices),
+  };
+  return outcome(
+    [
+      `SDS ${reader.id(sds.key)} Name: ${sds.name} Version: ${versionText(status?.version ?? '')}`,
+      `Protection Domain: ${reader.id(sds.domainKey)}, Name: ${domain?.name ?? 'N/A'}`,
+      'DRL mode: Volatile',
+      'Authentication error: None',
+      `IP information (total ${sds.addresses.length} IPs):`,
+      ...sds.addresses.map(
+        ({ host, role }, index) =>
+          `     ${index + 1}: ${host}     Role: ${ADDRESS_ROLES[role]}`,
+      ),
+      `    Port: ${sds.port === 0 ? PORT_DEFAULT : sds.port}`,
+      'RAM Read Cache information:',
+      '    Cache is enabled',
+      'Rfcache disabled',
+      `Device information (total ${devices.length} devices):`,
+      ...deviceLines(reader, facts, devices),
+      `Membership-state: ${membership}; Connection-state: ${connection}; SDS-state: Normal; ${broken} devices with error; 0 Rfcache devices with errors`,
+      ...capacityLines(values, '    '),
+      ...jobLines('    '),
+      ...trafficLines(values, '    '),
+    ],
+    { ...sdsData(reader, sds, status), deviceIds: devices.map(({ key }) => reader.id(key)) },
+  );
+}
+
+async function addDevice(run: Run): Promise<Outcome> {
+  const sds = needed(await sdsOf(run.reader, run.values), 'SDS');
+  const made: string[] = [];
+  for (const device of await devicesFrom(run)) {
+    const { key } = await run.cluster.command('ADD_DEVICE', run.user, { sdsKey: sds.key, device });
+    made.push(run.reader.id(key));
+  }
+  if (made.length === 0) throw new UsageError('Option --device_path is missing');
+  return outcome(
+    made.map((id) => `Successfully added device to SDS ${sds.name}. Object ID ${id}`),
+    { ids: made },
+  );
+}
+
+async function queryDevices(run: Run): Promise<Outcome> {
+  const sds = needed(await sdsOf(run.reader, run.values), 'SDS');
+  const facts = await readFacts(run.reader);
+  const devices = facts.devices.filter(({ sdsKey }) => sdsKey === sds.key);
+  return outcome(
+    [
+      `Device information (total ${devices.length} devices):`,
+      ...deviceLines(run.reader, facts, devices),
+    ],
+    devices.map((device) => ({
+      id: run.reader.id(device.key),
+      name: device.name,
+      path: device.path,
+      state: deviceState(device),
+      storagePoolId: run.reader.id(device.poolKey),
+    })),
+  );
+}
+
+/** A command on one address of an SDS. */
+function addressCommand(
+  name: string,
+  about: string,
+  options: readonly Option[],
+  change: (run: Run, sds: Sds) => Promise<unknown>,
+): Command {
+  return {
+    name,
+    topic: topicSds,
+    about,
+    options: [...SDS_REF, ...options],
+    run: async (run) => {
+      const sds = needed(await sdsOf(run.reader, run.values), 'SDS');
+      await change(run, sds);
+      return outcome(`Successfully modified SDS ${sds.name}`);
+    },
+  };
+}
+
+const SDS_COMMANDS: readonly Command[] = [
+  {
+    name: 'add_sds',
+    topic: topicSds,
+    about: 'take an SDS into a protection domain, with devices',
+    options: [
+      IP_LIST,
+      ROLE_LIST,
+      { name: 'sds_port', value: 'PORT', about: `control port (${PORT_DEFAULT})` },
+      ...DOMAIN_REF,
+      ...POOL_REF.filter(({ name }) => name.startsWith('storage_pool')).map((option) => ({
+        ...option,
+        required: false,
+      })),
+      DEVICE_PATH,
+      { name: 'device_name', value: 'NAME[,NAME]', about: 'names for the devices' },
+      { name: 'sds_name', value: 'NAME', about: 'at most 31 characters' },
+      { name: 'fault_set_name', value: 'NAME', about: 'fault set by name', group: 'fault_set' },
+      { name: 'fault_set_id', value: 'ID', about: 'fault set by id', group: 'fault_set' },
+      FORCE,
+    ],
+    run: addSds,
+  },
+  {
+    name: 'remove_sds',
+    topic: topicSds,
+    about: 'take an SDS and its devices out',
+    options: [...SDS_REF, { name: 'force', about: 'although it is not connected' }],
+    sure: 'The SDS and its devices will be removed.',
+    run: removeSds,
+  },
+  {
+    name: 'rename_sds',
+    topic: topicSds,
+    about: 'rename an SDS',
+    options: [...SDS_REF, NEW_NAME],
+    run: async (run) => {
+      const sds = needed(await sdsOf(run.reader, run.values), 'SDS');
+      const name = run.values.get('new_name') ?? '';
+      await run.cluster.command('RENAME_SDS', run.user, { key: sds.key, name });
+      return outcome(`Successfully renamed SDS to ${name}`);
+    },
+  },
+  addressCommand(
+    'add_sds_ip',
+    'one more address',
+    [{ name: 'new_sds_ip', value: 'IP', about: 'the address', required: true }, ROLE_LIST],
+    (run, { key }) =>
+      run.cluster.command('ADD_SDS_ADDRESS', run.user, {
+        key,
+        address: address(
+          'new_sds_ip',
+          run.values.get('new_sds_ip') ?? '',
+          run.values.get('sds_ip_role') ?? 'all',
+        ),
+      }),
+  ),
+  addressCommand(
+    'remove_sds_ip',
+    'take an address away',
+    [{ name: 'sds_ip_to_remove', value: 'IP', about: 'the address', required: true }],
+    (run, { key }) =>
+      run.cluster.command('REMOVE_SDS_ADDRESS', run.user, {
+        key,
+        host: run.values.get('sds_ip_to_remove') ?? '',
+      }),
+  ),
+  addressCommand(
+    'modify_sds_ip_role',
+    'change what an address is for',
+    [
+      { name: 'sds_ip_to_modify', value: 'IP', about: 'the address', required: true },
+      { name: 'new_sds_ip_role', value: 'ROLE', about: 'all, sds_only, sdc_only', required: true },
+    ],
+    (run, { key }) =>
+      run.cluster.command('SET_SDS_ADDRESS_ROLE', run.user, {
+        key,
+        address: address(
+          'sds_ip_to_modify',
+          run.values.get('sds_ip_to_modify') ?? '',
+          run.values.get('new_sds_ip_role') ?? '',
+        ),
+      }),
+  ),
+  { name: 'query_sds', topic: topicSds, about: 'one SDS', options: SDS_REF, run: querySds },
+  { name: 'query_all_sds', topic: topicSds, about: 'all SDSs', options: [], run: queryAllSds },
+];
+
+const DEVICE_COMMANDS: readonly Command[] = [
+  {
+    name: 'add_sds_device',
+    topic: topicDevices,
+    about: 'format a device of an SDS and take it into a pool',
+    options: [
+      ...SDS_REF,
+      { ...DEVICE_PATH, required: true },
+      { name: 'device_name', value: 'NAME[,NAME]', about: 'names for the devices' },
+      ...POOL_REF,
+      FORCE,
+      { name: 'test_time', value: 'SECONDS', about: 'accepted' },
+    ],
+    run: addDevice,
+  },
+  {
+    name: 'remove_sds_device',
+    topic: topicDevices,
+    about: 'take a device out of its pool',
+    options: [...DEVICE_REF, { name: 'force', about: 'although its SDS is not connected' }],
+    sure: 'The device will be removed.',
+    run: async (run) => {
+      const device = needed(await deviceOf(run.reader, run.values), 'device');
+      const force = run.values.has('force');
+      await run.cluster.command('REMOVE_DEVICE', run.user, { key: device.key, force });
+      return outcome(`Successfully removed device. Object ID ${run.reader.id(device.key)}`);
+    },
+  },
+  {
+    name: 'clear_sds_device_error',
+    topic: topicDevices,
+    about: 'try a failed device again',
+    options: DEVICE_REF,
+    run: async (run) => {
+      const device = needed(await deviceOf(run.reader, run.values), 'device');
+      await run.cluster.command('CLEAR_DEVICE_ERROR', run.user, { key: device.key });
+      return outcome(`Successfully cleared the error of device ${run.reader.id(device.key)}`);
+    },
+  },
+  {
+    name: 'query_sds_device_info',
+    topic: topicDevices,
+    about: 'the devices of an SDS',
+    options: [...SDS_REF, { name: 'all_devices', about: 'accepted' }],
+    run: queryDevices,
+  },
+];
+
+export const SERVER_COMMANDS: readonly Command[] = [...SDS_COMMANDS, ...DEVICE_COMMANDS];

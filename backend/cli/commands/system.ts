@@ -1,0 +1,257 @@
+// Commands on the system as a whole and on its MDM cluster.
+
+import type { Approval, ClusterQueryReplyBody } from '../../protocol/generated/types.js';
+import type { ClusterReader } from '../../runtime/cluster-reader.js';
+import { readFacts, scopeOfPools } from '../../runtime/statistics/facts.js';
+import type { Facts } from '../../runtime/statistics/facts.js';
+import { capacityValues, clientValues, volumeCounts } from '../../runtime/statistics/values.js';
+import { capacityLines, numberIn, trafficLines } from '../capacity.js';
+import { counted, kbText, restrictedMode } from '../format.js';
+import { outcome } from '../option.js';
+import type { Command, Outcome, Run } from '../option.js';
+import { UsageError } from '../parser.js';
+
+import { domainLines, poolLines } from './pools.js';
+
+const DAY_MS = 86_400_000;
+const MEMBER_PORT = 9011;
+const topic = 'System';
+
+const APPROVALS: Readonly<Record<string, Approval>> = {
+  disabled: 'none',
+  enabled: 'guid',
+  none: 'none',
+  guid: 'guid',
+  approved_ip: 'ip',
+};
+
+async function queryCluster(run: Run): Promise<Outcome> {
+  const state = await run.reader.clusterState();
+  const { name } = run.reader.system;
+  const hosts = state.addresses.map(({ host }) => host).join(', ');
+  const title = name === '' ? '' : `Name: ${name}, `;
+  return outcome(
+    [
+      'Cluster:',
+      `    ${title}Mode: ${state.mode}_node, State: Normal, Active: ${state.mode}/${state.mode}, Replicas: 1/1`,
+      'Master MDM:',
+      `    Name: ${state.name === '' ? 'mdm' : state.name}, ID: 0x${run.reader.systemId}`,
+      `        IPs: ${hosts}, Management IPs: ${hosts}, Port: ${MEMBER_PORT}`,
+      `        Version: ${state.version}`,
+    ],
+    {
+      name,
+      systemId: run.reader.systemId,
+      mode: `${state.mode}_node`,
+      state: 'Normal',
+      master: { name: state.name, ips: state.addresses.map(({ host }) => host) },
+      version: state.version,
+    },
+  );
+}
+
+function headLines(
+  reader: ClusterReader,
+  state: ClusterQueryReplyBody,
+  nowMs: number,
+): readonly string[] {
+  const { system } = reader;
+  const days = Math.max(0, Math.floor((nowMs - system.createdAtMs) / DAY_MS));
+  return [
+    'System Info:',
+    `\tProduct:  MeshSAN Version: R3_5.${state.version}`,
+    `\tID:      ${reader.systemId}`,
+    '\tManager ID:      0000000000000000',
+    '',
+    'License info:',
+    `\tInstallation ID: ${system.installId}`,
+    '\tSWID: ',
+    '\tMaximum capacity: Unlimited',
+    '\tUsage time left: Unlimited',
+    '\tEnterprise features: Enabled',
+    `\tThe system was activated ${days} days ago`,
+    '',
+    'System settings:',
+    `\tCapacity alert thresholds: High: ${system.capacityAlertHighPercent}, Critical: ${system.capacityAlertCriticalPercent}`,
+    '\tThick volume reservation percent: 0',
+    `\tMDM restricted SDC mode: ${restrictedMode(system.approval)}`,
+    '\tManagement Clients secure communication: enabled',
+    '\tTLS version: TLSv1.2',
+    '\tUser authentication method: Native',
+    '\tSDS connection authentication: Enabled',
+    '',
+  ];
+}
+
+/** `1 thick-provisioned volume. Total size: ...`, and the same of thin ones. */
+function volumeSummary(facts: Facts): readonly string[] {
+  const scope = scopeOfPools(facts, facts.pools);
+  const values = capacityValues(facts, scope);
+  const counts = volumeCounts(facts, scope.volumes);
+  const thick = numberIn(counts, 'numOfThickBaseVolumes');
+  const thin = numberIn(counts, 'numOfThinBaseVolumes');
+  const thickKb = numberIn(values, 'thickCapacityInUseInKb') / 2;
+  const thinKb = Math.floor(numberIn(values, 'thinCapacityInUseInKb') / 2);
+  return [
+    'Volumes summary:',
+    `\t${counted(thick, 'thick-provisioned volume')}. Total size: ${kbText(thickKb)}`,
+    `\t${counted(thin, 'thin-provisioned volume')}. Total used size: ${kbText(thinKb)}`,
+  ];
+}
+
+async function queryAll(run: Run): Promise<Outcome> {
+  const { reader } = run;
+  const state = await reader.clusterState();
+  const [facts, sdsStatus] = await Promise.all([readFacts(reader), reader.statusByKey('sds')]);
+  const connected = facts.sds.filter(
+    ({ key }) => sdsStatus.get(key)?.liveness === 'connected',
+  ).length;
+  const scope = scopeOfPools(facts, facts.pools);
+  const values = {
+    ...capacityValues(facts, scope),
+    ...clientValues([...facts.ratesByVolume.values()].flat()),
+  };
+  const summary =
+    facts.sds.length === connected
+      ? []
+      : [`\t${facts.sds.length - connected} SDS nodes have connection state 'Disconnected'`];
+  return outcome(
+    [
+      ...headLines(reader, state, run.nowMs),
+      `Query all returned ${counted(facts.domains.length, 'Protection Domain')}:`,
+      ...facts.domains.flatMap((domain) => [
+        ...domainLines(reader, facts, domain),
+        '',
+        ...facts.pools
+          .filter(({ domainKey }) => domainKey === domain.key)
+          .flatMap((pool) => [...poolLines(reader, facts, pool), '']),
+      ]),
+      'SDS Summary:',
+      `\tTotal ${facts.sds.length} SDS Nodes`,
+      `\t${connected} SDS nodes have membership state 'Joined'`,
+      `\t${connected} SDS nodes have connection state 'Connected'`,
+      ...summary,
+      ...capacityLines(values, '\t'),
+      '',
+      ...trafficLines(values, '\t'),
+      '',
+      ...volumeSummary(facts),
+    ],
+    {
+      systemId: reader.systemId,
+      name: reader.system.name,
+      version: state.version,
+      sdsNodes: facts.sds.length,
+      sdsConnected: connected,
+      volumes: facts.volumes.length,
+      ...values,
+    },
+  );
+}
+
+async function setApproval(run: Run): Promise<Outcome> {
+  const approval = APPROVALS[(run.values.get('restricted_sdc_mode') ?? '').toLowerCase()];
+  if (approval === undefined)
+    throw new UsageError(
+      `--restricted_sdc_mode must be one of ${Object.keys(APPROVALS).join(', ')}`,
+    );
+  await run.cluster.command('SET_APPROVAL', run.user, { approval });
+  return outcome('Successfully modified the restricted SDC mode');
+}
+
+/** A percentage of an option, or null. @throws UsageError */
+function percent(run: Run, option: string): number | null {
+  const text = run.values.get(option);
+  if (text === undefined) return null;
+  if (!/^\d{1,3}$/.test(text) || Number(text) > 100)
+    throw new UsageError(`--${option} must be a whole number from 0 to 100`);
+  return Number(text);
+}
+
+async function setSystem(
+  run: Run,
+  change: { name?: string; high?: number | null; critical?: number | null },
+): Promise<void> {
+  await run.cluster.command('SET_SYSTEM', run.user, {
+    name: change.name ?? null,
+    capacityAlertHighPercent: change.high ?? null,
+    capacityAlertCriticalPercent: change.critical ?? null,
+  });
+}
+
+export const SYSTEM_COMMANDS: readonly Command[] = [
+  {
+    name: 'query_cluster',
+    topic,
+    about: 'the MDM cluster',
+    open: true,
+    options: [],
+    run: queryCluster,
+  },
+  { name: 'query_all', topic, about: 'everything in short', options: [], run: queryAll },
+  {
+    name: 'rename_system',
+    topic,
+    about: 'rename the system',
+    options: [{ name: 'new_name', value: 'NAME', about: 'at most 31 characters', required: true }],
+    run: async (run) => {
+      const name = run.values.get('new_name') ?? '';
+      await setSystem(run, { name });
+      return outcome(`Successfully renamed system to ${name}`);
+    },
+  },
+  {
+    name: 'set_restricted_sdc_mode',
+    topic,
+    about: 'which SDCs may register',
+    options: [
+      {
+        name: 'restricted_sdc_mode',
+        value: 'MODE',
+        about: Object.keys(APPROVALS).join(', '),
+        required: true,
+      },
+    ],
+    run: setApproval,
+  },
+  {
+    name: 'query_restricted_sdc_mode',
+    topic,
+    about: 'which SDCs may register',
+    options: [],
+    run: ({ reader }) =>
+      Promise.resolve(
+        outcome(`MDM restricted SDC mode: ${restrictedMode(reader.system.approval)}`, {
+          approval: reader.system.approval,
+        }),
+      ),
+  },
+  {
+    name: 'set_capacity_alerts_threshold',
+    topic,
+    about: 'when the system warns of little space',
+    options: [
+      { name: 'capacity_high_threshold', value: 'PERCENT', about: 'high' },
+      { name: 'capacity_critical_threshold', value: 'PERCENT', about: 'critical' },
+      { name: 'all_storage_pools', about: 'accepted' },
+      { name: 'system_default', about: 'accepted' },
+    ],
+    run: async (run) => {
+      const high = percent(run, 'capacity_high_threshold');
+      const critical = percent(run, 'capacity_critical_threshold');
+      await setSystem(run, { high, critical });
+      return outcome('Successfully modified the capacity alert thresholds');
+    },
+  },
+  {
+    name: 'version',
+    topic,
+    about: 'the version of the MDM',
+    open: true,
+    options: [],
+    run: async ({ reader }) => {
+      const { version } = await reader.clusterState();
+      return outcome(`MeshSAN Version: R3_5.${version}`, { version });
+    },
+  },
+];
