@@ -69,7 +69,9 @@ export function bandwidthIn(values: Values, name: string): Bandwidth {
 
 /** `<size> <word> capacity`, 27 lines. */
 export function capacityLines(values: Values, indent: string): readonly string[] {
-  return CAPACITIES.map(([word, name]) => `${indent}${kbText(numberIn(values, name))} ${word} capacity`);
+  return CAPACITIES.map(
+    ([word, name]) => `${indent}${kbText(numberIn(values, name))} ${word} capacity`,
+  );
 }
 
 /** Twelve lines on jobs of rebuild and rebalance. */

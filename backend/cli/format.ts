@@ -1,11 +1,6 @@
 // Numbers and words as the original prints them; scripts take them apart by position.
 
-import type {
-  AddressRole,
-  Approval,
-  Liveness,
-  UserRole,
-} from '../protocol/generated/types.js';
+import type { AddressRole, Approval, Liveness, UserRole } from '../protocol/generated/types.js';
 import type { Bandwidth } from '../runtime/statistics/values.js';
 
 const KIB = 1024;

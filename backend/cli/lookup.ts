@@ -19,7 +19,12 @@ import type { ClusterReader } from '../runtime/cluster-reader.js';
 import type { Option, Values } from './option.js';
 import { UsageError } from './parser.js';
 
-function reference(kind: string, what: string, forms: readonly string[], required: boolean): readonly Option[] {
+function reference(
+  kind: string,
+  what: string,
+  forms: readonly string[],
+  required: boolean,
+): readonly Option[] {
   return forms.map((form) => ({
     name: `${kind}_${form}`,
     value: form.toUpperCase(),

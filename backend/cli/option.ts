@@ -70,7 +70,11 @@ export interface Command {
 
 /** Options that every command takes. */
 export const GLOBAL_OPTIONS: readonly Option[] = [
-  { name: 'mdm_ip', value: 'IP[,IP]', about: 'addresses of the MDMs, instead of the configured ones' },
+  {
+    name: 'mdm_ip',
+    value: 'IP[,IP]',
+    about: 'addresses of the MDMs, instead of the configured ones',
+  },
   { name: 'mdm_port', value: 'PORT', about: 'port of the MDMs given with --mdm_ip (6611)' },
   { name: 'i_am_sure', about: 'do not ask whether to go on' },
   { name: 'json', about: 'print the result as JSON' },

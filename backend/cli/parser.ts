@@ -138,7 +138,8 @@ function readOptions(tokens: readonly Token[], options: readonly Option[]): Valu
       continue;
     }
     const next = token.inline ?? valueBehind(tokens, index, options);
-    if (next === null) throw new UsageError(`Option --${option.name} needs a value: ${option.value}`);
+    if (next === null)
+      throw new UsageError(`Option --${option.name} needs a value: ${option.value}`);
     if (token.inline === null) index += 1;
     values.set(option.name, next);
   }
@@ -162,7 +163,9 @@ function checkGroups(command: Command, values: Values): void {
     if (option.required === true && option.group === undefined && !values.has(option.name))
       throw new UsageError(`Option --${option.name} is missing`);
   }
-  const groups = new Set(command.options.flatMap(({ group }) => (group === undefined ? [] : [group])));
+  const groups = new Set(
+    command.options.flatMap(({ group }) => (group === undefined ? [] : [group])),
+  );
   for (const group of groups) {
     const members = command.options.filter((option) => option.group === group);
     const given = members.filter(({ name }) => values.has(name));

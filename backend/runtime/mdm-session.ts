@@ -151,9 +151,9 @@ export class MdmSession implements Cluster {
         const reply = await this.ask(MSG.STATUS_QUERY, question, MSG.STATUS_QUERY_REPLY);
         statuses.push(...reply.statuses);
         volumes.push(...reply.volumes);
-        const last = reply.statuses.at(-1);
+        const last = reply.statuses.at(-1)?.key ?? reply.volumes.at(-1)?.volumeKey;
         more = reply.more && last !== undefined;
-        if (last !== undefined) after = last.key;
+        if (last !== undefined) after = last;
       }
     }
     return { statuses, volumes };

@@ -9,7 +9,13 @@ import { readFacts } from '../../runtime/statistics/facts.js';
 import type { Facts } from '../../runtime/statistics/facts.js';
 import { clientValues } from '../../runtime/statistics/values.js';
 import { bandwidthIn } from '../capacity.js';
-import { bandwidthText, connectionState, nameOrNone, restrictedMode, versionText } from '../format.js';
+import {
+  bandwidthText,
+  connectionState,
+  nameOrNone,
+  restrictedMode,
+  versionText,
+} from '../format.js';
 import { SDC_REF, needed, sdcOf } from '../lookup.js';
 import { outcome } from '../option.js';
 import type { Command, Option, Outcome, Run } from '../option.js';

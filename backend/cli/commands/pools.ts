@@ -37,7 +37,11 @@ const NEW_NAME: Option = {
 };
 
 /** `Storage Pool <n> (Id: <id>) has ...` and what is set for it. */
-export function poolLines(reader: ClusterReader, facts: Facts, pool: StoragePool): readonly string[] {
+export function poolLines(
+  reader: ClusterReader,
+  facts: Facts,
+  pool: StoragePool,
+): readonly string[] {
   const scope = scopeOfPools(facts, [pool]);
   const free = numberIn(capacityValues(facts, scope), 'capacityAvailableForVolumeAllocationInKb');
   return [
@@ -212,11 +216,15 @@ const POOL_COMMANDS: readonly Command[] = [
         about: `when a write is acknowledged: ${DURABILITIES.join(', ')} (media)`,
       },
       { name: 'spare_percentage', value: 'PERCENT', about: `kept free (${SPARE_PERCENT})` },
-      { name: 'use_rmcache', about: 'use the RAM read cache (the default)' },
-      { name: 'dont_use_rmcache', about: 'do not use the RAM read cache' },
+      { name: 'use_rmcache', about: 'use the RAM read cache (the default)', group: 'rmcache' },
+      { name: 'dont_use_rmcache', about: 'do not use the RAM read cache', group: 'rmcache' },
       { name: 'rmcache_write_handling_mode', value: 'MODE', about: 'accepted' },
-      { name: 'enable_zero_padding', about: 'the default' },
-      { name: 'disable_zero_padding', about: 'report zero padding as disabled' },
+      { name: 'enable_zero_padding', about: 'the default', group: 'zero padding' },
+      {
+        name: 'disable_zero_padding',
+        about: 'report zero padding as disabled',
+        group: 'zero padding',
+      },
       { name: 'enable_checksum', about: 'report checksums as enabled' },
     ],
     run: addPool,
@@ -245,7 +253,13 @@ const POOL_COMMANDS: readonly Command[] = [
       return outcome(`Successfully renamed storage pool to ${name}`);
     },
   },
-  { name: 'query_storage_pool', topic: topicPools, about: 'one pool', options: POOL_REF, run: queryPool },
+  {
+    name: 'query_storage_pool',
+    topic: topicPools,
+    about: 'one pool',
+    options: POOL_REF,
+    run: queryPool,
+  },
   setPool(
     'modify_spare_policy',
     'change the capacity kept free',
@@ -290,7 +304,9 @@ function setActive(name: string, active: boolean): Command {
       const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
       const params = { key: domain.key, active };
       await run.cluster.command('SET_PROTECTION_DOMAIN_ACTIVE', run.user, params);
-      return outcome(`Successfully ${active ? '' : 'in'}activated protection domain ${domain.name}`);
+      return outcome(
+        `Successfully ${active ? '' : 'in'}activated protection domain ${domain.name}`,
+      );
     },
   };
 }

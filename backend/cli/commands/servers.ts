@@ -40,7 +40,12 @@ const ROLES: Readonly<Record<string, AddressRole>> = {
   sds_only: 'sdsOnly',
   sdc_only: 'sdcOnly',
 };
-const IP_LIST: Option = { name: 'sds_ip', value: 'IP[,IP]', about: 'its addresses', required: true };
+const IP_LIST: Option = {
+  name: 'sds_ip',
+  value: 'IP[,IP]',
+  about: 'its addresses',
+  required: true,
+};
 const ROLE_LIST: Option = {
   name: 'sds_ip_role',
   value: 'ROLE[,ROLE]',
@@ -71,8 +76,7 @@ function listFrom(run: Run, option: string): readonly string[] {
 function address(option: string, host: string, role: string): Address {
   if (isIP(host) === 0) throw new UsageError(`--${option}: ${host} is not an IP address`);
   const known = ROLES[role.toLowerCase()];
-  if (known === undefined)
-    throw new UsageError(`${role} is not a role: all, sds_only or sdc_only`);
+  if (known === undefined) throw new UsageError(`${role} is not a role: all, sds_only or sdc_only`);
   return { host, role: known };
 }
 
@@ -96,7 +100,9 @@ async function devicesFrom(run: Run): Promise<readonly DeviceSpec[]> {
   if (paths.length > 0 && pools.length === 0)
     throw new UsageError('--device_path needs --storage_pool_name or --storage_pool_id');
   if (pools.length > 1 && pools.length !== paths.length)
-    throw new UsageError(`--${option} must have one item for each of --device_path, or one for all`);
+    throw new UsageError(
+      `--${option} must have one item for each of --device_path, or one for all`,
+    );
   const devices: DeviceSpec[] = [];
   for (const [index, path] of paths.entries()) {
     const wanted = new Map([...values, [option, pools[index] ?? pools[0] ?? '']]);
@@ -193,7 +199,11 @@ function deviceState(device: Device): string {
   ];
 }
 
-function deviceLines(reader: ClusterReader, facts: Facts, devices: readonly Device[]): readonly string[] {
+function deviceLines(
+  reader: ClusterReader,
+  facts: Facts,
+  devices: readonly Device[],
+): readonly string[] {
   return devices.flatMap((device, index) => {
     const pool = facts.pools.find(({ key }) => key === device.poolKey);
     const failure = device.failure === '' ? [] : [`        Failure: ${device.failure}`];
@@ -226,8 +236,7 @@ async function querySds(run: Run): Promise<Outcome> {
       'Authentication error: None',
       `IP information (total ${sds.addresses.length} IPs):`,
       ...sds.addresses.map(
-        ({ host, role }, index) =>
-          `     ${index + 1}: ${host}     Role: ${ADDRESS_ROLES[role]}`,
+        ({ host, role }, index) => `     ${index + 1}: ${host}     Role: ${ADDRESS_ROLES[role]}`,
       ),
       `    Port: ${sds.port === 0 ? PORT_DEFAULT : sds.port}`,
       'RAM Read Cache information:',

@@ -33,9 +33,14 @@ const SIZE: Option = {
 };
 
 /** The size of `--size_gb`, rounded up, and the line that tells of the rounding. */
-export function roundedSize(text: string): { readonly gib: number; readonly lines: readonly string[] } {
+export function roundedSize(text: string): {
+  readonly gib: number;
+  readonly lines: readonly string[];
+} {
   if (!/^\d{1,9}$/.test(text.trim()) || Number(text) === 0)
-    throw new UsageError(`--size_gb must be a whole number of gigabytes larger than 0, is "${text}"`);
+    throw new UsageError(
+      `--size_gb must be a whole number of gigabytes larger than 0, is "${text}"`,
+    );
   const wanted = Number(text);
   const gib = Math.ceil(wanted / GRAIN_GIB) * GRAIN_GIB;
   return { gib, lines: gib === wanted ? [] : [`Rounding up volume size to ${gib} GB`] };
@@ -52,10 +57,10 @@ async function addVolume(run: Run): Promise<Outcome> {
     provisioning: values.has('thin_provisioned') ? 'thin' : 'thick',
   });
   const id = reader.id(key);
-  return outcome(
-    [...lines, `Successfully created volume of size ${gib} GB. Object ID ${id}`],
-    { id, sizeGb: gib },
-  );
+  return outcome([...lines, `Successfully created volume of size ${gib} GB. Object ID ${id}`], {
+    id,
+    sizeGb: gib,
+  });
 }
 
 async function removeVolume(run: Run): Promise<Outcome> {
@@ -135,7 +140,10 @@ async function setLimits(run: Run): Promise<Outcome> {
   if (iopsLimit === null && bandwidthMbps === null)
     throw new UsageError('One of --iops_limit, --bandwidth_limit is needed');
   if (iopsLimit !== null && iopsLimit !== 0 && iopsLimit <= 10)
-    throw ClusterError.named('LIMIT_ILLEGAL', `iopsLimit (${iopsLimit}) must be a number larger than 10`);
+    throw ClusterError.named(
+      'LIMIT_ILLEGAL',
+      `iopsLimit (${iopsLimit}) must be a number larger than 10`,
+    );
   const volume = needed(await volumeOf(reader, values), 'volume');
   const sdc = needed(await sdcOf(reader, values), 'SDC');
   await run.cluster.command('SET_MAPPING_LIMITS', run.user, {
@@ -161,9 +169,7 @@ export function volumeLine(
   const mapped = mappings === 0 ? 'Unmapped' : `Mapped to ${mappings} SDC`;
   const origin = byKey.get(volume.ancestorKey);
   const snapshot =
-    volume.ancestorKey === 0
-      ? ''
-      : ` Snapshot of ${origin?.name ?? reader.id(volume.ancestorKey)}`;
+    volume.ancestorKey === 0 ? '' : ` Snapshot of ${origin?.name ?? reader.id(volume.ancestorKey)}`;
   return ` Volume ID: ${reader.id(volume.key)} Name: ${nameOrNone(volume.name)} Size: ${sizeText(volume.sizeSectors * 512)} ${mapped}${snapshot} ${provisioningWord(volume)}`;
 }
 
@@ -269,10 +275,18 @@ export const VOLUME_COMMANDS: readonly Command[] = [
       ...POOL_REF,
       SIZE,
       { name: 'volume_name', value: 'NAME', about: 'at most 31 characters' },
-      { name: 'thin_provisioned', about: 'take capacity when it is written' },
-      { name: 'thick_provisioned', about: 'reserve capacity now (the default)' },
-      { name: 'use_rmcache', about: 'accepted' },
-      { name: 'dont_use_rmcache', about: 'accepted' },
+      {
+        name: 'thin_provisioned',
+        about: 'take capacity when it is written',
+        group: 'provisioning',
+      },
+      {
+        name: 'thick_provisioned',
+        about: 'reserve capacity now (the default)',
+        group: 'provisioning',
+      },
+      { name: 'use_rmcache', about: 'accepted', group: 'rmcache' },
+      { name: 'dont_use_rmcache', about: 'accepted', group: 'rmcache' },
     ],
     run: addVolume,
   },

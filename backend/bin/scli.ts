@@ -1,0 +1,126 @@
+// The command line of administrators: reads its configuration, runs one command, exits with the original's codes.
+
+import { connect } from 'node:net';
+
+import type { JSONSchemaType } from 'ajv';
+
+import { ConnectError, EXIT, runScli } from '../cli/scli.js';
+import type { Connection, Target } from '../cli/scli.js';
+import { sessionStore } from '../cli/session-file.js';
+import { processTerminal } from '../cli/terminal.js';
+import {
+  ABSOLUTE_PATH,
+  ConfigError,
+  IP_ADDRESS,
+  LOG_LEVEL,
+  PORT,
+  readConfigFile,
+} from '../runtime/config-file.js';
+import { openLog } from '../runtime/log-sink.js';
+import type { LogLevel } from '../runtime/log-sink.js';
+import { MdmSession } from '../runtime/mdm-session.js';
+import { PrivateFileError, readSecretFile } from '../runtime/secret-file.js';
+
+const CONFIG_FILE = '/etc/meshsan/scli.json';
+const PROBE_MS = 5_000;
+
+interface ScliConfig {
+  readonly name: string;
+  readonly mdm: readonly Target[];
+  readonly secretFile: string;
+  readonly stateDir: string;
+  readonly logLevel: LogLevel;
+}
+
+const SCHEMA = {
+  type: 'object',
+  properties: {
+    name: { type: 'string', maxLength: 31, default: 'scli' },
+    mdm: {
+      type: 'array',
+      minItems: 1,
+      maxItems: 64,
+      items: {
+        type: 'object',
+        properties: { host: IP_ADDRESS, port: PORT },
+        required: ['host', 'port'],
+        additionalProperties: false,
+      },
+    },
+    secretFile: ABSOLUTE_PATH,
+    stateDir: ABSOLUTE_PATH,
+    logLevel: { ...LOG_LEVEL, default: 'error' },
+  },
+  required: ['mdm', 'secretFile', 'stateDir'],
+  additionalProperties: false,
+} as unknown as JSONSchemaType<ScliConfig>;
+
+/** Whether something listens there; tells "no MDM" apart from "no master yet" without waiting for the latter. */
+function listens({ host, port }: Target): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: PROBE_MS });
+    const finish = (reached: boolean): void => {
+      socket.destroy();
+      resolve(reached);
+    };
+    socket.once('connect', () => {
+      finish(true);
+    });
+    for (const event of ['error', 'timeout'])
+      socket.once(event, () => {
+        finish(false);
+      });
+  });
+}
+
+async function connection(config: ScliConfig, targets: readonly Target[]): Promise<Connection> {
+  const secret = readSecretFile(config.secretFile);
+  const reached = await Promise.all(targets.map(listens));
+  if (!reached.includes(true)) throw new ConnectError(targets);
+  const log = openLog({ component: config.name, level: config.logLevel });
+  const session = new MdmSession({ addresses: targets, secret, log });
+  session.start();
+  return {
+    cluster: session,
+    targets,
+    close() {
+      session.close();
+    },
+  };
+}
+
+async function main(): Promise<number> {
+  // Help needs no configuration, so the file is read when the first command asks for a connection.
+  let config: ScliConfig | null = null;
+  const configured = (): ScliConfig => {
+    config ??= readConfigFile(process.env['MESHSAN_SCLI_CONFIG'] ?? CONFIG_FILE, SCHEMA);
+    return config;
+  };
+  const sessions = (): ReturnType<typeof sessionStore> =>
+    sessionStore(configured().stateDir, process.getuid?.() ?? 0);
+  return runScli(process.argv.slice(2), {
+    terminal: processTerminal(),
+    nowMs: Date.now,
+    connect: (targets) => connection(configured(), targets ?? configured().mdm),
+    sessions: {
+      read: (nowMs) => sessions().read(nowMs),
+      write: (session) => {
+        sessions().write(session);
+      },
+      clear: () => {
+        sessions().clear();
+      },
+    },
+  });
+}
+
+main().then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    const refused = error instanceof ConfigError || error instanceof PrivateFileError;
+    process.stderr.write(`Error: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = refused ? EXIT.configuration : EXIT.usage;
+  },
+);

@@ -1,0 +1,18 @@
+// THE command table of scli, put together from the topics.
+
+import { CLIENT_COMMANDS } from './commands/clients.js';
+import { POOL_AND_DOMAIN_COMMANDS } from './commands/pools.js';
+import { SERVER_COMMANDS } from './commands/servers.js';
+import { SESSION_COMMANDS } from './commands/session.js';
+import { SYSTEM_COMMANDS } from './commands/system.js';
+import { VOLUME_COMMANDS } from './commands/volumes.js';
+import type { Command } from './option.js';
+
+export const COMMANDS: readonly Command[] = [
+  ...SESSION_COMMANDS,
+  ...SYSTEM_COMMANDS,
+  ...POOL_AND_DOMAIN_COMMANDS,
+  ...SERVER_COMMANDS,
+  ...CLIENT_COMMANDS,
+  ...VOLUME_COMMANDS,
+];
