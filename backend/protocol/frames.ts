@@ -1,7 +1,7 @@
 // Headers and bodies of frames as a whole: sealing, checking, and how much of a data body are block checksums. It owns
 // the order of the checks of a received frame; it must never act on a frame. Nothing here allocates.
 
-import { crc32Range, crc32View } from '../core/checksum.js';
+import { crc32Range, crc32ViewWithout } from '../core/checksum.js';
 import { DATA_CODES, CODE_NAMES, FRAME, LIMIT, MSG } from './generated/constants.js';
 import {
   getBodyBytes,
@@ -63,18 +63,8 @@ export function isDataCode(code: number): boolean {
  * @param at - where the header starts
  */
 export function sealHeader(view: DataView, at: number): void {
-  setHeaderCrc(view, at, 0);
-  setHeaderCrc(view, at, crc32View(view, at, HEADER_BYTES));
+  setHeaderCrc(view, at, crc32ViewWithout(view, at, HEADER_BYTES, FRAME.headerCrc));
 }
-
-/** CRC-32 of the 64 bytes of a header as if its checksum field were zero. */
-function headerCrcOf(view: DataView, at: number): number {
-  const crc = crc32View(view, at, FRAME.headerCrc);
-  const zero = crc32View(ZERO_WORD, 0, 4, crc);
-  return crc32View(view, at + FRAME.headerCrc + 4, HEADER_BYTES - FRAME.headerCrc - 4, zero);
-}
-
-const ZERO_WORD = new DataView(new ArrayBuffer(4));
 
 /**
  * Judges a received header before anything else of the frame is looked at or waited for.
@@ -84,7 +74,8 @@ const ZERO_WORD = new DataView(new ArrayBuffer(4));
  */
 export function checkHeader(view: DataView, at: number): number {
   if (getMagic(view, at) !== FRAME.magic) return CHECK.BAD_MAGIC;
-  if (getHeaderCrc(view, at) !== headerCrcOf(view, at)) return CHECK.BAD_HEADER_CRC;
+  const crc = crc32ViewWithout(view, at, HEADER_BYTES, FRAME.headerCrc);
+  if (getHeaderCrc(view, at) !== crc) return CHECK.BAD_HEADER_CRC;
   if (getBodyBytes(view, at) > LIMIT.frameBodyBytesMax) return CHECK.TOO_LONG;
   const kind = KINDS[getCode(view, at)];
   if (kind === UNKNOWN) return CHECK.UNKNOWN_CODE;

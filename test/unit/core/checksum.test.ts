@@ -11,6 +11,7 @@ import {
   crc32,
   crc32Range,
   crc32View,
+  crc32ViewWithout,
 } from '../../../backend/core/checksum.js';
 import { AssertionError } from '../../../backend/core/assert.js';
 
@@ -42,6 +43,15 @@ test('all ways give the number of zlib, in one piece or in two', (t) => {
       },
     ),
   );
+});
+
+test('a structure is judged as if its own checksum were zero', (t) => {
+  const bytes = Uint8Array.from({ length: 72 }, (_, index) => index * 37);
+  const view = new DataView(bytes.buffer);
+  const zeroed = Uint8Array.from(bytes.subarray(3, 67));
+  zeroed.fill(0, 12, 16);
+  t.is(crc32ViewWithout(view, 3, 64, 12), zlibCrc32(zeroed));
+  t.throws(() => crc32ViewWithout(view, 3, 64, 8), { instanceOf: AssertionError });
 });
 
 test('a range outside of the memory is our own mistake', (t) => {
