@@ -16,7 +16,7 @@ const MARKS = {
   steppedDown: mark('mdm: stepped down'),
 };
 
-/** Judges and changes the state. May throw Refusal only through {@link Engine.attempt}. */
+/** Judges and changes the state. Refusals are thrown within {@link Engine.attempt} only. */
 export type Work = (nowUs: Micros) => void;
 /** Something to send or settle once the changes before it are durable. */
 export type Effect = (nowUs: Micros) => void;
@@ -40,7 +40,8 @@ export class Engine {
     null;
   private token: Token = 0;
   private stopped = false;
-  private running = false;
+  /** working: requests run; settling: what follows from a commit is sent. Both see committed state, plus their own. */
+  private phase: 'idle' | 'working' | 'settling' = 'idle';
 
   constructor(ports: MdmPorts, options: MdmOptions, term: number, sequence: number) {
     this.ports = ports;
@@ -59,6 +60,11 @@ export class Engine {
     return this.waiting.length;
   }
 
+  /** A commit is in flight: its completion is the next thing that can happen. */
+  isBusy(): boolean {
+    return this.inFlight !== null;
+  }
+
   /** The sequence that the changes of the running work will have. */
   get nextSequence(): number {
     return this.sequence + 1;
@@ -72,16 +78,17 @@ export class Engine {
   /** Runs work as soon as the state is committed: now, or after the commit in flight. */
   run(nowUs: Micros, work: Work): void {
     if (this.stopped) return;
-    if (this.inFlight !== null || this.running) {
+    if (this.inFlight !== null || this.phase !== 'idle') {
       this.waiting.push(work);
       return;
     }
     this.turn(nowUs, [work]);
+    this.goOn(nowUs);
   }
 
   /** From inside work: does `effect` once everything changed so far is durable. */
   after(effect: Effect): void {
-    assert(this.running, 'effects belong to running work');
+    assert(this.phase === 'working', 'effects belong to running work');
     this.effects.push(effect);
   }
 
@@ -104,6 +111,17 @@ export class Engine {
     }
   }
 
+  /** Runs a question that may be refused; null: it was not. */
+  judge(question: () => void): Refusal | null {
+    try {
+      question();
+      return null;
+    } catch (error) {
+      if (error instanceof Refusal) return error;
+      throw error;
+    }
+  }
+
   committed(nowUs: Micros, token: Token, outcome: CommitOutcome): void {
     if (this.stopped) return;
     assert(this.inFlight !== null && token === this.token, 'the commit in flight is reported');
@@ -114,16 +132,18 @@ export class Engine {
     const { touches, effects } = this.inFlight;
     this.inFlight = null;
     this.sequence++;
+    this.phase = 'settling';
     this.published(nowUs, touches);
     for (const effect of effects) effect(nowUs);
+    this.phase = 'idle';
     this.goOn(nowUs);
   }
 
   /** Commits nothing but the term: the first act of a master, before it believes anything. */
   commitTerm(nowUs: Micros, work: Work): void {
-    this.running = true;
+    this.phase = 'working';
     work(nowUs);
-    this.running = false;
+    this.phase = 'idle';
     this.commit();
   }
 
@@ -136,18 +156,18 @@ export class Engine {
   }
 
   private turn(nowUs: Micros, batch: readonly Work[]): void {
-    this.running = true;
+    this.phase = 'working';
     for (const work of batch) work(nowUs);
-    this.running = false;
+    this.phase = 'idle';
     if (this.state.journal.size > 0) {
       this.commit();
       return;
     }
     const effects = this.effects;
     this.effects = [];
+    this.phase = 'settling';
     for (const effect of effects) effect(nowUs);
-    // Effects without changes may have asked for more work.
-    this.goOn(nowUs);
+    this.phase = 'idle';
   }
 
   private commit(): void {

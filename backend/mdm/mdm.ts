@@ -1,49 +1,302 @@
 // The metadata manager: all configuration, placement and membership. A deterministic machine: a request in, a committed
 // batch of changes, then its effects. It owns which part hears which input. It must never be in the path of I/O.
 
-import type { CommitOutcome, Machine, Micros, Token } from '../core/ports.js';
+import { mark } from '../core/marks.js';
+import type { CommitOutcome, LinkId, Machine, Micros, Peer, Role, Token } from '../core/ports.js';
+import {
+  bodyOf,
+  decodeCommand,
+  decodeControl,
+  encodeBadFrame,
+  isCommandCode,
+} from '../protocol/control.js';
+import type { ControlMessage } from '../protocol/control.js';
+import { ERR, MSG } from '../protocol/generated/constants.js';
+import { getCode, getTag } from '../protocol/generated/frame-head.js';
+import { ProtocolError } from '../protocol/wire.js';
+import { Additions } from './additions.js';
+import { CommandRunner } from './commands/runner.js';
+import { Drains } from './drains.js';
 import { Engine } from './engine.js';
+import { makeSystem } from './first-start.js';
+import type { Touch } from './journal.js';
+import { digest } from './digest.js';
+import { Membership } from './membership.js';
 import type { MdmContent, MdmOptions, MdmPorts } from './options.js';
+import { Queries } from './queries.js';
+import { Registrations } from './registrations.js';
+import { replaceCombs } from './replacement.js';
+import { Runs } from './runs.js';
+import { Sessions } from './sessions.js';
+import type { Session } from './sessions.js';
+import { ContentError } from './state.js';
+import { Subscribers } from './subscribers.js';
+import { Tombstones } from './tombstones.js';
+
+const MARKS = {
+  backlog: mark('mdm: a link was made to wait because too much waits for the store'),
+  badFrame: mark('mdm: a frame that breaks the protocol was answered'),
+};
+
+/** Work that may wait for the store before links are made to wait. */
+const BACKLOG_MAX = 4096;
+
+/** Roles that may send a message; every other one is refused. */
+const SENDERS: ReadonlyMap<number, readonly Role[]> = new Map([
+  [MSG.REGISTER_SDS, ['sds']],
+  [MSG.DEVICE_RESULT, ['sds']],
+  [MSG.REGISTER_DEVICE, ['sdsData']],
+  [MSG.COMB_CHANGE, ['sdsData']],
+  [MSG.HEARTBEAT, ['sds', 'sdsData', 'sdc']],
+  [MSG.REGISTER_SDC, ['sdc']],
+  [MSG.QUERY, ['admin', 'lia']],
+  [MSG.STATUS_QUERY, ['admin', 'lia']],
+  [MSG.CLUSTER_QUERY, ['admin', 'lia', 'sds', 'sdsData', 'sdc']],
+]);
+const COMMANDERS: readonly Role[] = ['admin', 'lia'];
 
 export class Mdm implements Machine {
   private readonly engine: Engine;
+  private readonly runs = new Runs();
+  private readonly sessions: Sessions;
+  private readonly membership: Membership;
+  private readonly drains: Drains;
+  private readonly additions: Additions;
+  private readonly subscribers: Subscribers;
+  private readonly tombstones: Tombstones;
+  private readonly registrations: Registrations;
+  private readonly commands: CommandRunner;
+  private queries: Queries;
+  private readonly blocked = new Set<LinkId>();
 
   /**
    * @param content - what the store holds
    * @throws ContentError when the content cannot be understood, or when it is empty and `options.initial` is null
    */
   constructor(ports: MdmPorts, content: MdmContent, options: MdmOptions) {
-    this.engine = new Engine(ports, options, content.term + 1, content.sequence);
-    this.engine.state.load(content.entries);
+    const engine = new Engine(ports, options, content.term + 1, content.sequence);
+    this.engine = engine;
+    engine.state.load(content.entries);
+    if (!engine.state.hasSystem() && options.initial === null)
+      throw new ContentError('the metadata store is empty and no initial system is configured');
+    engine.published = (nowUs, touches) => {
+      this.published(nowUs, touches);
+    };
+    const { runs } = this;
+    this.sessions = new Sessions(ports.links, (nowUs, session) => {
+      this.registrations.ended(nowUs, session);
+    });
+    const { sessions } = this;
+    this.membership = new Membership(engine, runs);
+    this.drains = new Drains(engine, runs);
+    this.additions = new Additions(engine, runs, sessions, this.membership, (poolKey) => {
+      replaceCombs(engine.state, poolKey, engine.nextSequence);
+    });
+    this.subscribers = new Subscribers(engine, sessions);
+    this.tombstones = new Tombstones(engine, runs);
+    this.registrations = new Registrations(
+      engine,
+      runs,
+      sessions,
+      this.membership,
+      this.additions,
+      this.subscribers,
+    );
+    this.queries = new Queries(engine, runs, this.membership, 0);
+    this.commands = new CommandRunner(engine, sessions, this.drains, this.additions, {
+      waitingSds: (host, port) => this.registrations.waitingSds(host, port),
+      sdsConnected: (key) => runs.sds.has(engine.state.sds.get(key)?.guid ?? ''),
+      sdcConnected: (key) => runs.sdcs.has(key),
+      poolThinUsedBytes: (poolKey) => this.queries.poolThinUsedBytes(poolKey),
+    });
   }
 
-  /** Takes the term; everything else waits until that is committed. */
+  /** Takes the term; everything else waits until that is committed. Called once, before any other input. */
   start(nowUs: Micros): void {
-    this.engine.commitTerm(nowUs, () => undefined);
+    const { engine, membership } = this;
+    const { state, options, ports } = engine;
+    this.queries = new Queries(engine, this.runs, membership, engine.wallMs(nowUs));
+    engine.commitTerm(nowUs, (at) => {
+      if (!state.hasSystem() && options.initial !== null)
+        makeSystem(state, options.initial, engine.wallMs(at));
+      engine.after((done) => {
+        this.drains.start();
+        membership.start(done);
+        ports.log.event('info', 'mdm.master', { term: engine.term, sequence: engine.sequence });
+      });
+    });
+    const systemId = this.registrations.systemId();
+    ports.links.identify({ key: 0, incarnation: engine.term, run: 0, systemId });
   }
 
-  linkUp(): void {
-    return;
+  linkUp(nowUs: Micros, link: LinkId, peer: Peer): void {
+    this.membership.turn(nowUs);
+    this.sessions.open(link, peer);
   }
 
-  linkDown(): void {
-    return;
+  linkDown(nowUs: Micros, link: LinkId): void {
+    this.membership.turn(nowUs);
+    this.blocked.delete(link);
+    this.sessions.ended(nowUs, link);
   }
 
-  frame(): boolean {
+  frame(nowUs: Micros, link: LinkId, bytes: Uint8Array, view: DataView, at: number): boolean {
+    this.membership.turn(nowUs);
+    const session = this.sessions.get(link);
+    if (session === undefined || this.engine.isStopped()) return true;
+    if (this.engine.backlog >= BACKLOG_MAX) {
+      MARKS.backlog.hits++;
+      this.blocked.add(link);
+      return false;
+    }
+    const code = getCode(view, at);
+    const tag = getTag(view, at);
+    try {
+      this.received(nowUs, session, code, tag, bodyOf(bytes, view, at));
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      MARKS.badFrame.hits++;
+      this.sessions.sendEncoded(link, encodeBadFrame(tag, error, session.peer.version));
+    }
     return true;
   }
 
   /** The store reports the outcome of a commit. */
   committed(nowUs: Micros, token: Token, outcome: CommitOutcome): void {
+    this.membership.turn(nowUs);
     this.engine.committed(nowUs, token, outcome);
+    if (this.engine.backlog >= BACKLOG_MAX / 2) return;
+    for (const link of this.blocked) this.engine.ports.links.resume(link);
+    this.blocked.clear();
   }
 
-  tick(): void {
-    return;
+  tick(nowUs: Micros): void {
+    this.membership.turn(nowUs);
+    if (this.engine.isStopped()) return;
+    this.membership.tick(nowUs);
+    this.additions.tick(nowUs);
+    this.tombstones.tick(nowUs);
+    this.checkDrains(nowUs);
   }
 
   nextDeadlineUs(): Micros {
-    return Infinity;
+    // The completion of the commit in flight is an input, after which deadlines are asked for again.
+    if (this.engine.isStopped() || this.engine.isBusy()) return Infinity;
+    return Math.min(
+      this.membership.nextDeadlineUs(),
+      this.additions.nextDeadlineUs(),
+      this.tombstones.nextDeadlineUs(),
+      this.drains.nextDeadlineUs(),
+    );
+  }
+
+  private received(
+    nowUs: Micros,
+    session: Session,
+    code: number,
+    tag: number,
+    body: Uint8Array,
+  ): void {
+    const { link, peer } = session;
+    if (isCommandCode(code)) {
+      if (!COMMANDERS.includes(peer.role)) this.sessions.refuse(link, tag, ERR.PERMISSION_DENIED);
+      else this.commands.run(nowUs, link, tag, decodeCommand(code, body, peer.version));
+      return;
+    }
+    if (SENDERS.get(code)?.includes(peer.role) !== true) {
+      this.sessions.refuse(link, tag, ERR.PERMISSION_DENIED);
+      return;
+    }
+    this.message(nowUs, session, tag, decodeControl(code, body, peer.version));
+  }
+
+  private message(nowUs: Micros, session: Session, tag: number, message: ControlMessage): void {
+    const { registrations } = this;
+    switch (message.code) {
+      case MSG.REGISTER_SDS:
+        registrations.sds(nowUs, session, tag, message.body);
+        return;
+      case MSG.REGISTER_DEVICE:
+        registrations.device(nowUs, session, tag, message.body);
+        return;
+      case MSG.REGISTER_SDC:
+        registrations.sdc(nowUs, session, tag, message.body);
+        return;
+      case MSG.DEVICE_RESULT:
+        registrations.deviceResult(nowUs, session, message.body);
+        return;
+      case MSG.HEARTBEAT:
+        registrations.heartbeat(nowUs, session, tag, message.body);
+        this.checkDrains(nowUs);
+        return;
+      case MSG.COMB_CHANGE:
+        registrations.combChange(nowUs, session, tag, message.body);
+        return;
+      case MSG.QUERY:
+        this.ask(nowUs, session, tag, () => {
+          this.sessions.send(session.link, MSG.QUERY_REPLY, tag, this.queries.query(message.body));
+        });
+        return;
+      case MSG.STATUS_QUERY:
+        this.ask(nowUs, session, tag, (at) => {
+          const reply = this.queries.status(at, message.body);
+          this.sessions.send(session.link, MSG.STATUS_QUERY_REPLY, tag, reply);
+        });
+        return;
+      case MSG.CLUSTER_QUERY:
+        this.ask(nowUs, session, tag, () => {
+          this.sessions.send(session.link, MSG.CLUSTER_QUERY_REPLY, tag, this.queries.cluster());
+        });
+        return;
+      default:
+        this.sessions.refuse(session.link, tag, ERR.PERMISSION_DENIED);
+    }
+  }
+
+  /** A question sees committed state: it waits for the commit in flight. */
+  private ask(
+    nowUs: Micros,
+    { link }: Session,
+    tag: number,
+    answer: (nowUs: Micros) => void,
+  ): void {
+    this.engine.run(nowUs, () => {
+      this.engine.after((at) => {
+        const outcome = this.engine.judge(() => {
+          answer(at);
+        });
+        if (outcome !== null) this.sessions.refuse(link, tag, outcome.status, outcome.details);
+      });
+    });
+  }
+
+  private checkDrains(nowUs: Micros): void {
+    if (this.drains.size === 0) return;
+    this.engine.run(nowUs, () => {
+      this.engine.after((at) => {
+        this.drains.check(at);
+      });
+    });
+  }
+
+  /** What follows from a commit, before the answers of its requests. */
+  private published(nowUs: Micros, touches: readonly Touch[]): void {
+    const { state } = this.engine;
+    this.membership.follow(nowUs);
+    this.drains.published(touches);
+    this.subscribers.published(nowUs, touches);
+    const { wantedSds, removedDevices } = digest(state, touches);
+    for (const sdsKey of wantedSds) this.additions.sendWants(sdsKey);
+    for (const { key } of removedDevices) this.registrations.deviceRemoved(nowUs, key);
+    for (const touch of touches) {
+      if (touch.kind === 'sds' && touch.before !== null && state.sds.get(touch.key) === undefined)
+        this.registrations.removed(touch.before.guid);
+      if (touch.kind === 'storagePool')
+        this.engine.run(nowUs, (at) => {
+          this.membership.reconsider(at, touch.key);
+        });
+    }
+    this.additions.check(nowUs);
+    this.drains.check(nowUs);
   }
 }

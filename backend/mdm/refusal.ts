@@ -6,7 +6,7 @@ import type { ErrorName } from '../protocol/generated/errors.js';
 import type { ErrorDetail } from '../protocol/generated/types.js';
 
 export class Refusal extends Error {
-  override readonly name = 'Refusal';
+  override readonly name: string = 'Refusal';
   readonly status: number;
   readonly details: readonly ErrorDetail[];
 
@@ -14,6 +14,19 @@ export class Refusal extends Error {
     super(reason === undefined ? error : `${error}: ${reason}`);
     this.status = ERROR_BY_NAME[error].code;
     this.details = reason === undefined ? [] : [{ name: 'reason', value: reason }];
+  }
+}
+
+/**
+ * A refusal that is true only once no device can act on what was taken away before: until then the answer is PENDING
+ * (C13).
+ */
+export class RefusalWhenDrained extends Refusal {
+  readonly poolKey: number;
+
+  constructor(error: ErrorName, poolKey: number) {
+    super(error);
+    this.poolKey = poolKey;
   }
 }
 

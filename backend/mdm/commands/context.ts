@@ -13,7 +13,7 @@ export interface Seen {
   waitingSds(host: string, port: number): { readonly guid: string; readonly port: number } | null;
   sdsConnected(sdsKey: number): boolean;
   sdcConnected(sdcKey: number): boolean;
-  /** Keys of known SDCs do not tell where an SDC dials from: its announced addresses do. */
+  /** Data that thin volumes of a pool hold, one copy counted. */
   poolThinUsedBytes(poolKey: number): number;
 }
 
@@ -37,8 +37,6 @@ export interface CommandContext {
   readonly waitFor: (wait: Wait) => void;
   /** Combs of the pool shall be placed anew, as far as that is allowed, within this commit. */
   readonly replace: (poolKey: number) => void;
-  /** A mapping that may still have I/O in flight is asked to end a second time: refuse, but only once it has ended. */
-  readonly refuseWhenDrained: (poolKey: number) => never;
 }
 
 export type Handler<N extends CommandName> = (

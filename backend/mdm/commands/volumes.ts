@@ -5,7 +5,7 @@ import { LIMIT } from '../../protocol/generated/constants.js';
 import type { StoragePool, Volume } from '../../protocol/generated/types.js';
 import { checkPromise, promisedOf } from '../capacity.js';
 import { validName } from '../names.js';
-import { found, refuse } from '../refusal.js';
+import { found, refuse, RefusalWhenDrained } from '../refusal.js';
 import type { State } from '../state.js';
 import { NOTHING } from './context.js';
 import type { CommandContext, Handlers } from './context.js';
@@ -129,7 +129,7 @@ export const MAPPING_COMMANDS: Handlers<'MAP_VOLUME' | 'UNMAP_VOLUME' | 'SET_MAP
     return { generation };
   },
 
-  UNMAP_VOLUME({ state, waitFor, refuseWhenDrained }, { volumeKey, sdcKeys, generation }) {
+  UNMAP_VOLUME({ state, waitFor }, { volumeKey, sdcKeys, generation }) {
     const volume = found(state.volumes.get(volumeKey), 'VOLUME_NOT_FOUND');
     const mappings = state.mappings.ofVolume(volumeKey);
     const wanted = sdcKeys.length === 0 ? [...mappings.keys()] : [...new Set(sdcKeys)];
@@ -138,9 +138,9 @@ export const MAPPING_COMMANDS: Handlers<'MAP_VOLUME' | 'UNMAP_VOLUME' | 'SET_MAP
       const mapping = mappings.get(sdcKey);
       // An earlier unmapping may have answered PENDING: "not mapped" is said only once it is true on every device.
       if (mapping === undefined || (generation !== 0 && mapping.generation !== generation))
-        refuseWhenDrained(volume.poolKey);
+        throw new RefusalWhenDrained('VOLUME_NOT_MAPPED', volume.poolKey);
     }
-    if (wanted.length === 0) refuseWhenDrained(volume.poolKey);
+    if (wanted.length === 0) throw new RefusalWhenDrained('VOLUME_NOT_MAPPED', volume.poolKey);
     for (const sdcKey of wanted) state.mappings.delete(volumeKey, sdcKey);
     waitFor({ kind: 'drain', poolKey: volume.poolKey, sdcKey: 0 });
     return NOTHING;

@@ -1,0 +1,184 @@
+// From a decoded command to its answer: who asks, may he, what does it change, and what does the answer wait for. A
+// refused command leaves nothing behind.
+
+import type { LinkId, Micros } from '../../core/ports.js';
+import { encodeCommandAnswer } from '../../protocol/control.js';
+import type { Command, CommandName } from '../../protocol/control.js';
+import { ERR } from '../../protocol/generated/constants.js';
+import type { CommandParams, CommandResults, User } from '../../protocol/generated/types.js';
+import { COMMANDS } from '../../protocol/tables/commands.js';
+import type { Additions } from '../additions.js';
+import type { Drains } from '../drains.js';
+import type { Engine } from '../engine.js';
+import { refuse, RefusalWhenDrained } from '../refusal.js';
+import type { Refusal } from '../refusal.js';
+import { replaceCombs } from '../replacement.js';
+import type { Sessions } from '../sessions.js';
+import type { CommandContext, Handlers, Seen, Wait } from './context.js';
+import { DOMAIN_COMMANDS, POOL_COMMANDS, SYSTEM_COMMANDS } from './domains.js';
+import { SDC_COMMANDS } from './sdcs.js';
+import { DEVICE_COMMANDS, SDS_COMMANDS } from './sds.js';
+import { mayAsk, USER_COMMANDS } from './users.js';
+import { MAPPING_COMMANDS, VOLUME_COMMANDS } from './volumes.js';
+
+const HANDLERS: Handlers<CommandName> = {
+  ...DOMAIN_COMMANDS,
+  ...POOL_COMMANDS,
+  ...SYSTEM_COMMANDS,
+  ...SDS_COMMANDS,
+  ...DEVICE_COMMANDS,
+  ...VOLUME_COMMANDS,
+  ...MAPPING_COMMANDS,
+  ...SDC_COMMANDS,
+  ...USER_COMMANDS,
+};
+
+interface Asked {
+  readonly link: LinkId;
+  readonly tag: number;
+  readonly command: Command;
+}
+
+export class CommandRunner {
+  private readonly engine: Engine;
+  private readonly sessions: Sessions;
+  private readonly drains: Drains;
+  private readonly additions: Additions;
+  private readonly seen: Seen;
+
+  constructor(
+    engine: Engine,
+    sessions: Sessions,
+    drains: Drains,
+    additions: Additions,
+    seen: Seen,
+  ) {
+    this.engine = engine;
+    this.sessions = sessions;
+    this.drains = drains;
+    this.additions = additions;
+    this.seen = seen;
+  }
+
+  /** Runs a command and answers it on its link. */
+  run(nowUs: Micros, link: LinkId, tag: number, command: Command): void {
+    const asked = { link, tag, command };
+    this.engine.run(nowUs, (at) => {
+      this.work(at, asked);
+    });
+  }
+
+  private work(nowUs: Micros, asked: Asked): void {
+    const { command } = asked;
+    const waits: Wait[] = [];
+    const outcome = this.engine.attempt(() => {
+      const context = this.context(nowUs, command, waits);
+      return execute(context, command.name, command.params as never);
+    });
+    if ('refusal' in outcome) {
+      this.refused(asked, outcome.refusal);
+      return;
+    }
+    this.engine.after((at) => {
+      this.await(at, asked, waits, outcome.done);
+    });
+  }
+
+  /** @throws Refusal PERMISSION_DENIED */
+  private context(nowUs: Micros, { name, actor }: Command, waits: Wait[]): CommandContext {
+    const { engine, seen } = this;
+    const { state, options } = engine;
+    const user: User | undefined = state.users.find((candidate) => candidate.name === actor);
+    if (user === undefined || !mayAsk(user.role, COMMANDS[name].needs)) refuse('PERMISSION_DENIED');
+    const sequence = engine.nextSequence;
+    return {
+      ...{ nowUs, state, options, seen, sequence },
+      wallMs: engine.wallMs(nowUs),
+      actor: user,
+      waitFor: (wait) => waits.push(wait),
+      replace: (poolKey) => {
+        replaceCombs(state, poolKey, sequence);
+      },
+    };
+  }
+
+  private refused({ link, tag }: Asked, refusal: Refusal): void {
+    const { status, details } = refusal;
+    const answer = (): void => {
+      this.sessions.refuse(link, tag, status, details);
+    };
+    if (!(refusal instanceof RefusalWhenDrained)) {
+      this.engine.after(answer);
+      return;
+    }
+    const { poolKey } = refusal;
+    this.engine.after((at) => {
+      this.drains.add(at, {
+        sequence: this.drains.revokedSequence(poolKey),
+        ...{ poolKey, sdcKey: 0 },
+        ended: (_, isThrough) => {
+          if (isThrough) answer();
+          else this.pending(link, tag);
+        },
+      });
+    });
+  }
+
+  /** Answers when everything that the answer waits for came about; called as effect. */
+  private await(
+    nowUs: Micros,
+    asked: Asked,
+    waits: readonly Wait[],
+    result: CommandResults[CommandName],
+  ): void {
+    const [wait, ...rest] = waits;
+    if (wait === undefined) {
+      this.answer(asked, result);
+      return;
+    }
+    const { link, tag } = asked;
+    const next = (at: Micros): void => {
+      this.await(at, asked, rest, result);
+    };
+    if (wait.kind === 'devices') {
+      this.additions.add(nowUs, {
+        sdsKey: wait.sdsKey,
+        deviceKeys: wait.deviceKeys,
+        done: next,
+        failed: (_, status, details) => {
+          this.sessions.refuse(link, tag, status, details);
+        },
+      });
+      return;
+    }
+    this.drains.add(nowUs, {
+      sequence: this.engine.sequence,
+      poolKey: wait.poolKey,
+      sdcKey: wait.sdcKey,
+      ended: (at, isThrough) => {
+        if (isThrough) next(at);
+        else this.pending(link, tag);
+      },
+    });
+  }
+
+  private pending(link: LinkId, tag: number): void {
+    const value = 'a device that cannot be reached may not have applied it';
+    this.sessions.refuse(link, tag, ERR.PENDING, [{ name: 'reason', value }]);
+  }
+
+  private answer({ link, tag, command }: Asked, result: CommandResults[CommandName]): void {
+    const version = this.sessions.get(link)?.peer.version;
+    if (version === undefined) return;
+    const frame = encodeCommandAnswer(command.name, tag, result as never, version);
+    this.sessions.sendEncoded(link, frame);
+  }
+}
+
+function execute<N extends CommandName>(
+  context: CommandContext,
+  name: N,
+  params: CommandParams[N],
+): CommandResults[N] {
+  return HANDLERS[name](context, params);
+}

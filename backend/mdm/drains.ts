@@ -1,0 +1,164 @@
+// Answers that wait until no device can act on an older state any more (C13). A device is through when it applied the
+// commit; or when its process is known to have ended; or when it is in no in-sync set, every device that is has applied
+// that, and the grants that it may hold have run out. It must never answer success on hope: in doubt it says PENDING.
+
+import { mark } from '../core/marks.js';
+import type { Micros } from '../core/ports.js';
+import { MICROS_PER_MS } from '../core/units.js';
+import type { Engine } from './engine.js';
+import type { Touch } from './journal.js';
+import type { Runs } from './runs.js';
+
+const MARKS = {
+  applied: mark('mdm: a drain ended because all devices applied it'),
+  ranOut: mark('mdm: a drain ended because the grants of a lost device ran out'),
+  pending: mark('mdm: a drain was answered as pending'),
+};
+
+export interface Drain {
+  /** Commit that all must have applied. */
+  readonly sequence: number;
+  readonly poolKey: number;
+  /** SDC that should know of it too while it is connected, 0: none. */
+  readonly sdcKey: number;
+  /** Called once: everything is through, or not in time. */
+  readonly ended: (nowUs: Micros, isThrough: boolean) => void;
+}
+
+interface Waiting extends Drain {
+  /** 0 once it is not waited for any more. */
+  sdcKey: number;
+  readonly deadlineUs: Micros;
+  /** When the grants of lost devices have run out, by device, once that can be told. */
+  readonly ranOutUs: Map<number, Micros>;
+  /** Not asked of an SDC for longer. */
+  readonly sdcUntilUs: Micros;
+}
+
+const SDC_PATIENCE_US = 5_000_000;
+
+export class Drains {
+  private readonly engine: Engine;
+  private readonly runs: Runs;
+  private readonly waiting = new Set<Waiting>();
+  /** Commit that last took a right away, by pool; a new master assumes its first one. */
+  private readonly revoked = new Map<number, number>();
+  private firstSequence = 0;
+  /** Commit that last took a device out of its last in-sync set, by device. */
+  private readonly outSince = new Map<number, number>();
+
+  constructor(engine: Engine, runs: Runs) {
+    this.engine = engine;
+    this.runs = runs;
+  }
+
+  /** The first commit of this master is done. */
+  start(): void {
+    this.firstSequence = this.engine.sequence;
+  }
+
+  /** Commit that all devices of a pool must have applied before "not mapped" is true. */
+  revokedSequence(poolKey: number): number {
+    return this.revoked.get(poolKey) ?? this.firstSequence;
+  }
+
+  /** Notes what a commit took away. */
+  published(touches: readonly Touch[]): void {
+    const { state, sequence } = this.engine;
+    for (const touch of touches) {
+      if (touch.kind === 'mapping' && touch.before !== null) {
+        const poolKey = state.volumes.get(touch.key)?.poolKey;
+        if (poolKey !== undefined) this.revoked.set(poolKey, sequence);
+      }
+      if (touch.kind === 'comb' && touch.before !== null)
+        for (const { deviceKey } of touch.before.members) this.outSince.set(deviceKey, sequence);
+    }
+  }
+
+  /** Begins to wait; called as effect, when the commit is done. */
+  add(nowUs: Micros, drain: Drain): void {
+    const deadlineUs = nowUs + this.engine.options.drainTimeoutMs * MICROS_PER_MS;
+    const sdcUntilUs = nowUs + SDC_PATIENCE_US;
+    this.waiting.add({ ...drain, deadlineUs, sdcUntilUs, ranOutUs: new Map() });
+    this.check(nowUs);
+  }
+
+  get size(): number {
+    return this.waiting.size;
+  }
+
+  /** Looks whether anything that is waited for came about. */
+  check(nowUs: Micros): void {
+    for (const drain of [...this.waiting]) {
+      const isThrough = this.isThrough(nowUs, drain);
+      if (!isThrough && nowUs < drain.deadlineUs) continue;
+      this.waiting.delete(drain);
+      if (isThrough) MARKS.applied.hits++;
+      else MARKS.pending.hits++;
+      drain.ended(nowUs, isThrough);
+    }
+  }
+
+  nextDeadlineUs(): Micros {
+    let next = Infinity;
+    for (const { deadlineUs, sdcUntilUs, sdcKey, ranOutUs } of this.waiting) {
+      next = Math.min(next, deadlineUs);
+      for (const untilUs of ranOutUs.values()) if (untilUs >= 0) next = Math.min(next, untilUs);
+      if (sdcKey !== 0) next = Math.min(next, sdcUntilUs);
+    }
+    return next;
+  }
+
+  private isThrough(nowUs: Micros, drain: Waiting): boolean {
+    const { state } = this.engine;
+    const inSync = inSyncDevices(state.combs.ofPool(drain.poolKey));
+    let all = this.sdcKnows(nowUs, drain);
+    for (const device of state.devices.values()) {
+      if (device.poolKey !== drain.poolKey || device.incarnation === 0) continue;
+      const run = this.runs.devices.get(device.key);
+      if (run !== undefined && (run.appliedSequence >= drain.sequence || run.ended)) continue;
+      if (inSync.has(device.key) || !this.ranOut(nowUs, drain, device.key, inSync)) all = false;
+    }
+    // What has run out may be in the past: then it must not be waited for again.
+    for (const [key, untilUs] of drain.ranOutUs) if (untilUs <= nowUs) drain.ranOutUs.set(key, -1);
+    return all;
+  }
+
+  private sdcKnows(nowUs: Micros, drain: Waiting): boolean {
+    if (nowUs >= drain.sdcUntilUs) drain.sdcKey = 0;
+    const run = drain.sdcKey === 0 ? undefined : this.runs.sdcs.get(drain.sdcKey);
+    return run === undefined || run.appliedSequence >= drain.sequence;
+  }
+
+  /** Whether a device outside of all in-sync sets can hold no grant any more. */
+  private ranOut(
+    nowUs: Micros,
+    drain: Waiting,
+    deviceKey: number,
+    inSync: ReadonlySet<number>,
+  ): boolean {
+    const known = drain.ranOutUs.get(deviceKey);
+    if (known !== undefined) {
+      if (nowUs >= known) MARKS.ranOut.hits++;
+      return nowUs >= known;
+    }
+    const sequence = Math.max(drain.sequence, this.outSince.get(deviceKey) ?? 0);
+    for (const key of inSync) {
+      const run = this.runs.devices.get(key);
+      if (run === undefined || (run.appliedSequence < sequence && !run.ended)) return false;
+    }
+    const { leaseMs, driftPercent } = this.engine.options;
+    const grantUs = Math.ceil((leaseMs * MICROS_PER_MS * (100 + driftPercent)) / 100);
+    drain.ranOutUs.set(deviceKey, nowUs + grantUs);
+    return false;
+  }
+}
+
+function inSyncDevices(combs: ReturnType<Engine['state']['combs']['ofPool']>): ReadonlySet<number> {
+  const keys = new Set<number>();
+  for (const { members, inSyncMask } of combs)
+    members.forEach(({ deviceKey }, index) => {
+      if (((inSyncMask >> index) & 1) === 1) keys.add(deviceKey);
+    });
+  return keys;
+}

@@ -1,0 +1,308 @@
+// Answers to questions: objects as committed, and what was seen of components. It must never change anything.
+
+import type { Micros } from '../core/ports.js';
+import { LIMIT } from '../protocol/generated/constants.js';
+import type {
+  ClusterQueryReplyBody,
+  Counter,
+  Liveness,
+  QueryBody,
+  QueryReplyBody,
+  RuntimeStatus,
+  StatusQueryBody,
+  StatusQueryReplyBody,
+  VolumeStatus,
+} from '../protocol/generated/types.js';
+import { addCounters } from './counters.js';
+import type { CounterHistory } from './counters.js';
+import type { Engine } from './engine.js';
+import type { Membership } from './membership.js';
+import { refuse } from './refusal.js';
+import type { Runs } from './runs.js';
+
+/** Items of a page whose items may be long: texts and addresses at their longest still fit into a frame. */
+const LONG_ITEMS_MAX = 400;
+/** Counters of a page of statuses: twice 68 bytes each. */
+const PAGE_COUNTERS_MAX = 5000;
+const COMB_PAGES_MAX = 32;
+
+const EMPTY: QueryReplyBody = {
+  more: false,
+  systems: [],
+  domains: [],
+  pools: [],
+  faultSets: [],
+  sds: [],
+  devices: [],
+  sdcs: [],
+  volumes: [],
+  mappings: [],
+  users: [],
+  approvedSdcs: [],
+  combPages: [],
+};
+
+interface Paged<T> {
+  readonly items: T[];
+  readonly more: boolean;
+}
+
+export class Queries {
+  private readonly engine: Engine;
+  private readonly runs: Runs;
+  private readonly membership: Membership;
+  private readonly startedMs: number;
+
+  constructor(engine: Engine, runs: Runs, membership: Membership, startedMs: number) {
+    this.engine = engine;
+    this.runs = runs;
+    this.membership = membership;
+    this.startedMs = startedMs;
+  }
+
+  /** @throws Refusal INVALID_PARAMETER */
+  query(question: QueryBody): QueryReplyBody {
+    const { state } = this.engine;
+    switch (question.type) {
+      case 'system':
+        return { ...EMPTY, systems: [state.system] };
+      case 'protectionDomain':
+        return named('domains', page(state.domains, question));
+      case 'storagePool':
+        return named('pools', page(state.pools, question));
+      case 'faultSet':
+        return named('faultSets', page(state.faultSets, question));
+      case 'sds':
+        return named('sds', page(state.sds, question, LONG_ITEMS_MAX));
+      case 'device':
+        return named('devices', page(state.devices, question, LONG_ITEMS_MAX));
+      case 'sdc':
+        return named('sdcs', page(state.sdcs, question, LONG_ITEMS_MAX));
+      case 'volume':
+        return named('volumes', page(state.volumes, question));
+      case 'mapping':
+        return named('mappings', this.mappings(question));
+      case 'user':
+        return named('users', page(state.users, question));
+      case 'approvedSdc':
+        return named('approvedSdcs', page(state.approvedSdcs, question));
+      case 'combPage':
+        return named('combPages', this.combPages(question));
+      case 'tombstone':
+        return refuse('INVALID_PARAMETER', 'tombstones cannot be queried');
+    }
+  }
+
+  /** @throws Refusal INVALID_PARAMETER */
+  status(nowUs: Micros, question: StatusQueryBody): StatusQueryReplyBody {
+    const { state } = this.engine;
+    switch (question.type) {
+      case 'sds':
+        return this.statuses(page(state.sds, question), (sds) =>
+          this.component(nowUs, sds.key, this.runs.sds.get(sds.guid)),
+        );
+      case 'sdc':
+        return this.statuses(page(state.sdcs, question), (sdc) =>
+          this.component(nowUs, sdc.key, this.runs.sdcs.get(sdc.key)),
+        );
+      case 'device':
+        return this.statuses(page(state.devices, question), (device) =>
+          this.device(nowUs, device.key),
+        );
+      case 'volume':
+        return this.volumes(nowUs, question);
+      default:
+        return refuse('INVALID_PARAMETER', 'type must be sds, device, sdc or volume');
+    }
+  }
+
+  cluster(): ClusterQueryReplyBody {
+    const { term, sequence, options, state } = this.engine;
+    let combs = 0;
+    let degradedCombs = 0;
+    let unavailableCombs = 0;
+    for (const [, entries] of state.combs.pooled())
+      for (const { members, inSyncMask } of entries) {
+        combs++;
+        const inSync = members.filter((_, index) => ((inSyncMask >> index) & 1) === 1);
+        if (inSync.length < 2) degradedCombs++;
+        if (!inSync.some((member) => this.membership.isGood(member))) unavailableCombs++;
+      }
+    return {
+      ...{ term, sequence, combs, degradedCombs, unavailableCombs },
+      mode: 1,
+      name: options.name,
+      addresses: options.addresses,
+      port: options.port,
+      version: options.version,
+      upSinceMs: this.startedMs,
+    };
+  }
+
+  /** Data that thin volumes of a pool hold, one copy counted. */
+  poolThinUsedBytes(poolKey: number): number {
+    const thin = this.engine.state.volumes.filter(
+      (volume) => volume.poolKey === poolKey && volume.provisioning === 'thin',
+    );
+    if (thin.length === 0) return 0;
+    const raw = this.rawBytes();
+    const sum = thin.reduce((total, { key }) => total + (raw.get(key) ?? 0), 0);
+    return Math.round(sum / this.copiesOf(poolKey));
+  }
+
+  /** Mappings in order of volume, then SDC; a page never ends within a volume. */
+  private mappings({ keys, after }: QueryBody): Paged<QueryReplyBody['mappings'][number]> {
+    const { state } = this.engine;
+    const source = keys.length > 0 ? keys : [...state.mappings.volumes()];
+    const volumeKeys = [...new Set(source)].filter((key) => key > after).sort(ascending);
+    const items: QueryReplyBody['mappings'][number][] = [];
+    for (const volumeKey of volumeKeys) {
+      const ofVolume = [...state.mappings.ofVolume(volumeKey).values()];
+      if (items.length > 0 && items.length + ofVolume.length > LIMIT.queryItemsMax)
+        return { items, more: true };
+      items.push(...ofVolume.sort((one, other) => one.sdcKey - other.sdcKey));
+    }
+    return { items, more: false };
+  }
+
+  private combPages({ keys, after }: QueryBody): Paged<QueryReplyBody['combPages'][number]> {
+    const [poolKey = 0] = keys;
+    const combs = this.engine.state.combs.ofPool(poolKey);
+    const pageCount = Math.ceil(combs.length / LIMIT.combsPerPage);
+    const first = after === 0 ? 0 : after + 1;
+    const last = Math.min(pageCount, first + COMB_PAGES_MAX);
+    const items = Array.from({ length: Math.max(0, last - first) }, (_, offset) => {
+      const at = (first + offset) * LIMIT.combsPerPage;
+      return { poolKey, page: first + offset, combs: combs.slice(at, at + LIMIT.combsPerPage) };
+    });
+    return { items, more: last < pageCount };
+  }
+
+  private statuses<T>(
+    { items, more }: Paged<T>,
+    status: (item: T) => RuntimeStatus,
+  ): StatusQueryReplyBody {
+    const statuses: RuntimeStatus[] = [];
+    let counters = 0;
+    for (const item of items) {
+      const one = status(item);
+      counters += one.counters.length + one.rates.length;
+      if (statuses.length > 0 && counters > PAGE_COUNTERS_MAX)
+        return { more: true, statuses, volumes: [] };
+      statuses.push(one);
+    }
+    return { more, statuses, volumes: [] };
+  }
+
+  private component(
+    nowUs: Micros,
+    key: number,
+    run: { version: string; sinceMs: number; counters: CounterHistory } | undefined,
+  ): RuntimeStatus {
+    const liveness: Liveness = run === undefined ? 'disconnected' : 'connected';
+    const sinceMs = run?.sinceMs ?? this.runs.goneMs.get(key) ?? this.startedMs;
+    const counters = run?.counters.latest ?? [];
+    const rates = run?.counters.rates(nowUs) ?? [];
+    return { key, liveness, version: run?.version ?? '', sinceMs, usage: null, counters, rates };
+  }
+
+  private device(nowUs: Micros, key: number): RuntimeStatus {
+    const run = this.runs.devices.get(key);
+    const isAlive = run?.status === 'alive';
+    return {
+      key,
+      liveness: isAlive ? 'connected' : 'disconnected',
+      version: run?.version ?? '',
+      sinceMs: run?.sinceMs ?? this.startedMs,
+      usage: run?.usage ?? null,
+      counters: run?.counters.latest ?? [],
+      rates: isAlive ? run.counters.rates(nowUs) : [],
+    };
+  }
+
+  private volumes(nowUs: Micros, question: StatusQueryBody): StatusQueryReplyBody {
+    const { items, more } = page(this.engine.state.volumes, question);
+    const raw = this.rawBytes();
+    const totals = this.volumeCounters((history) => history.latest);
+    const rates = this.volumeCounters((history) => history.rates(nowUs));
+    const copies = new Map<number, number>();
+    const statuses: RuntimeStatus[] = [];
+    const volumes: VolumeStatus[] = [];
+    for (const { key, poolKey } of items) {
+      const each = copies.get(poolKey) ?? this.copiesOf(poolKey);
+      copies.set(poolKey, each);
+      const rawBytes = raw.get(key) ?? 0;
+      volumes.push({ volumeKey: key, rawBytes, netBytes: Math.round(rawBytes / each) });
+      const isMapped = this.engine.state.mappings.ofVolume(key).size > 0;
+      statuses.push({
+        ...{ key, version: '', sinceMs: this.startedMs, usage: null },
+        liveness: isMapped ? 'connected' : 'disconnected',
+        counters: totals.has(key) ? [addCounters(key, totals.get(key) ?? [])] : [],
+        rates: rates.has(key) ? [addCounters(key, rates.get(key) ?? [])] : [],
+      });
+    }
+    return { more, statuses, volumes };
+  }
+
+  /** Counters by volume as clients saw them; of volumes that no client reports, as data processes did. */
+  private volumeCounters(
+    read: (history: CounterHistory) => readonly Counter[],
+  ): ReadonlyMap<number, readonly Counter[]> {
+    const gather = (
+      runs: Iterable<{ readonly counters: CounterHistory }>,
+    ): Map<number, Counter[]> => {
+      const found = new Map<number, Counter[]>();
+      for (const { counters } of runs)
+        for (const counter of read(counters))
+          found.set(counter.key, [...(found.get(counter.key) ?? []), counter]);
+      return found;
+    };
+    return new Map([...gather(this.runs.devices.values()), ...gather(this.runs.sdcs.values())]);
+  }
+
+  private rawBytes(): ReadonlyMap<number, number> {
+    const raw = new Map<number, number>();
+    for (const { volumeBytes } of this.runs.devices.values())
+      for (const [key, bytes] of volumeBytes) raw.set(key, (raw.get(key) ?? 0) + bytes);
+    return raw;
+  }
+
+  /** How many filled copies a comb of the pool has on average: 2 while nothing is degraded. */
+  private copiesOf(poolKey: number): number {
+    const combs = this.engine.state.combs.ofPool(poolKey);
+    if (combs.length === 0) return 1;
+    let copies = 0;
+    for (const { members, inSyncMask } of combs)
+      copies += members.filter((_, index) => ((inSyncMask >> index) & 1) === 1).length;
+    return copies / combs.length;
+  }
+}
+
+function ascending(one: number, other: number): number {
+  return one - other;
+}
+
+function page<T>(
+  table: { readonly get: (key: number) => T | undefined; readonly keys: () => Iterable<number> },
+  { keys, after }: { readonly keys: readonly number[]; readonly after: number },
+  itemsMax: number = LIMIT.queryItemsMax,
+): Paged<T> {
+  const wanted = [...new Set(keys.length > 0 ? keys : table.keys())]
+    .filter((key) => key > after)
+    .sort(ascending);
+  const items: T[] = [];
+  for (const key of wanted) {
+    const object = table.get(key);
+    if (object === undefined) continue;
+    if (items.length === itemsMax) return { items, more: true };
+    items.push(object);
+  }
+  return { items, more: false };
+}
+
+function named<K extends Exclude<keyof QueryReplyBody, 'more'>>(
+  list: K,
+  { items, more }: Paged<QueryReplyBody[K][number]>,
+): QueryReplyBody {
+  return { ...EMPTY, [list]: items, more };
+}

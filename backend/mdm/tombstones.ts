@@ -1,0 +1,48 @@
+// Removed volumes whose chunks some device may still hold. A tombstone goes when every device of the pool has applied the
+// removal and reports no chunk of the volume any more; a device that is away keeps it.
+
+import type { Micros } from '../core/ports.js';
+import type { Engine } from './engine.js';
+import type { Runs } from './runs.js';
+
+const PERIOD_US = 1_000_000;
+
+export class Tombstones {
+  private readonly engine: Engine;
+  private readonly runs: Runs;
+  private dueUs: Micros = 0;
+
+  constructor(engine: Engine, runs: Runs) {
+    this.engine = engine;
+    this.runs = runs;
+  }
+
+  tick(nowUs: Micros): void {
+    const { tombstones } = this.engine.state;
+    if (tombstones.size === 0 || nowUs < this.dueUs) return;
+    this.dueUs = nowUs + PERIOD_US;
+    if (this.freed().length === 0) return;
+    this.engine.run(nowUs, () => {
+      for (const volumeKey of this.freed()) tombstones.delete(volumeKey);
+    });
+  }
+
+  nextDeadlineUs(): Micros {
+    return this.engine.state.tombstones.size === 0 ? Infinity : this.dueUs;
+  }
+
+  private freed(): number[] {
+    const { state } = this.engine;
+    return state.tombstones
+      .filter(({ volumeKey, poolKey, sequence }) =>
+        state.devices
+          .filter((device) => device.poolKey === poolKey && device.incarnation > 0)
+          .every(({ key }) => {
+            const run = this.runs.devices.get(key);
+            if (run?.status !== 'alive') return false;
+            return run.appliedSequence >= sequence && !run.volumeBytes.has(volumeKey);
+          }),
+      )
+      .map(({ volumeKey }) => volumeKey);
+  }
+}
