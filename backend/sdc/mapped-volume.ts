@@ -63,6 +63,9 @@ export class MappedVolume {
     this.mapping = mapping;
     this.pool = pool;
     this.sizeBytes = volume.sizeSectors * sectorBytes;
+    // An earlier process of this host may have been killed with flushes owed: they are owed still (C11).
+    if (pool.pool.durability !== 'media')
+      for (let comb = 0; comb < pool.combCount; comb++) this.owe(comb);
   }
 
   /** A write of this comb was acknowledged from volatile memory. */

@@ -77,6 +77,16 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
     return this.engine.openCount;
   }
 
+  /** The MDM knows this client now. */
+  get isConnected(): boolean {
+    return this.session.isRegistered();
+  }
+
+  /** A complete map has been heard since the start. */
+  get hasMap(): boolean {
+    return this.session.map.sequence > 0;
+  }
+
   volumes(): Iterable<BlockVolume> {
     return [...this.mapped.values()]
       .sort((one, other) => one.key - other.key)

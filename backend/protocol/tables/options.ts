@@ -51,6 +51,16 @@ export const OPTIONS = {
     live: false,
     about: 'After this long without a byte from the other end, the link counts as broken.',
   },
+  ioTimeoutSeconds: {
+    of: ['sdc'],
+    type: 'number',
+    default: 0,
+    min: 0,
+    max: 86400,
+    live: false,
+    about:
+      'I/O that could not be done for this long is answered with an error; 0: it waits through failures.',
+  },
   leaseMs: {
     of: ['mdm'],
     type: 'number',

@@ -273,6 +273,12 @@ test('a flush asks the primaries of all combs in debt, once, and covers other fr
   const { cluster, front, submit } = bench({}, (made) => {
     made.durability = 'memory';
   });
+  submit(9, IO.flush, 0, new Uint8Array(0));
+  cluster.until(() => front.done.size === 1);
+  const all = [...new Set(cluster.data.flatMap(({ flushed }) => flushed.flat()))].sort();
+  t.deepEqual(all, [0, 1, 2, 3], 'the first flush covers what a killed process may have owed');
+  for (const data of cluster.data) data.flushed.length = 0;
+  front.done.clear();
   submit(1, IO.write, 0, new Uint8Array(4096).fill(1));
   cluster.until(() => front.done.size === 1);
   submit(2, IO.flush, 0, new Uint8Array(0));
@@ -293,6 +299,10 @@ test('a flush finds combs whose primary moved', (t) => {
   const { cluster, front, submit } = bench({}, (made) => {
     made.durability = 'device';
   });
+  submit(9, IO.flush, 0, new Uint8Array(0));
+  cluster.until(() => front.done.size === 1);
+  for (const data of cluster.data) data.flushed.length = 0;
+  front.done.clear();
   submit(1, IO.write, 0, new Uint8Array(4096).fill(1));
   cluster.until(() => front.done.size === 1);
   cluster.switchPrimaries();

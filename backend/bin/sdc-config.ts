@@ -1,0 +1,124 @@
+// The configuration of the client process, sdc.json: its schema and its defaults. It must never start anything.
+
+import type { JSONSchemaType } from 'ajv';
+import { normalizeGuid } from '../core/ids.js';
+import { OPTIONS } from '../protocol/tables/options.js';
+import type { OptionName } from '../protocol/tables/options.js';
+import type { Address } from '../protocol/generated/types.js';
+import {
+  ABSOLUTE_PATH,
+  ConfigError,
+  IP_ADDRESS,
+  LOG_LEVEL,
+  PORT,
+  readConfigFile,
+} from '../runtime/config-file.js';
+import type { LogLevel } from '../runtime/log-sink.js';
+
+export interface SdcConfig {
+  readonly name: string;
+  readonly addresses: readonly Address[];
+  readonly mdm: readonly { readonly host: string; readonly port: number }[];
+  readonly secretFile: string;
+  readonly stateDir: string;
+  readonly logLevel: LogLevel;
+  readonly guid: string;
+  readonly nbdDir: string;
+  readonly controlSocket: string;
+  readonly options: SdcOptions;
+}
+
+/** Rows of the options table that this process takes. */
+export interface SdcOptions {
+  readonly connectTimeoutMs: number;
+  readonly handshakeTimeoutMs: number;
+  readonly pingIdleMs: number;
+  readonly pingDeadMs: number;
+  readonly ioTimeoutSeconds: number;
+}
+
+function option(name: OptionName & keyof SdcOptions) {
+  const { min, max, default: fallback } = OPTIONS[name];
+  return { type: 'integer', minimum: min, maximum: max, default: fallback } as const;
+}
+
+const SCHEMA = {
+  type: 'object',
+  properties: {
+    name: { type: 'string', maxLength: 31, default: '' },
+    addresses: {
+      type: 'array',
+      minItems: 1,
+      maxItems: 8,
+      items: {
+        type: 'object',
+        properties: {
+          host: IP_ADDRESS,
+          role: { type: 'string', enum: ['all', 'sdsOnly', 'sdcOnly', 'management'] },
+        },
+        required: ['host', 'role'],
+        additionalProperties: false,
+      },
+    },
+    mdm: {
+      type: 'array',
+      minItems: 1,
+      maxItems: 64,
+      items: {
+        type: 'object',
+        properties: { host: IP_ADDRESS, port: PORT },
+        required: ['host', 'port'],
+        additionalProperties: false,
+      },
+    },
+    secretFile: ABSOLUTE_PATH,
+    stateDir: ABSOLUTE_PATH,
+    logLevel: { ...LOG_LEVEL, default: 'info' },
+    guid: { type: 'string', maxLength: 38 },
+    nbdDir: ABSOLUTE_PATH,
+    controlSocket: ABSOLUTE_PATH,
+    options: {
+      type: 'object',
+      properties: {
+        connectTimeoutMs: option('connectTimeoutMs'),
+        handshakeTimeoutMs: option('handshakeTimeoutMs'),
+        pingIdleMs: option('pingIdleMs'),
+        pingDeadMs: option('pingDeadMs'),
+        ioTimeoutSeconds: option('ioTimeoutSeconds'),
+      },
+      required: [],
+      additionalProperties: false,
+      default: {},
+    },
+  },
+  required: ['addresses', 'mdm', 'secretFile', 'stateDir', 'guid', 'nbdDir', 'controlSocket'],
+  additionalProperties: false,
+} as unknown as JSONSchemaType<SdcConfig>;
+
+/** Bytes of a unix socket's path, less its closing zero. */
+const SOCKET_PATH_BYTES_MAX = 107;
+const SOCKET_NAME_BYTES = '/0123456789abcdef.sock'.length;
+
+/**
+ * Reads and checks the file.
+ * @throws ConfigError with the place and what would be right
+ */
+export function readSdcConfig(path: string): SdcConfig {
+  const config = readConfigFile(path, SCHEMA);
+  const guid = normalizeGuid(config.guid);
+  if (guid === null)
+    throw new ConfigError(
+      `Configuration ${path}: guid must be 8-4-4-4-12 hex digits, is "${config.guid}"`,
+    );
+  const longest = [
+    ['nbdDir', Buffer.byteLength(config.nbdDir) + SOCKET_NAME_BYTES],
+    ['controlSocket', Buffer.byteLength(config.controlSocket)],
+    ['stateDir', Buffer.byteLength(config.stateDir) + SOCKET_NAME_BYTES],
+  ] as const;
+  for (const [key, bytes] of longest)
+    if (bytes > SOCKET_PATH_BYTES_MAX)
+      throw new ConfigError(
+        `Configuration ${path}: ${key} is too long: a unix socket there would have a path of ${bytes} bytes, the system allows ${SOCKET_PATH_BYTES_MAX}`,
+      );
+  return { ...config, guid };
+}

@@ -1,0 +1,105 @@
+// The NBD sockets of the client process: one per mapped volume, named by the volume's id. It owns the folder of the
+// sockets; it must never look into a conversation.
+
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Log } from '../core/ports.js';
+import { UnixServer } from '../runtime/unix-server.js';
+import type { Loop } from '../runtime/loop.js';
+import type { BlockVolume } from '../sdc/block-front.js';
+import { NbdFront } from '../sdc/nbd/front.js';
+import type { NbdShell } from '../sdc/nbd/front.js';
+import type { NbdSession } from '../sdc/nbd/session.js';
+
+const OWN_SOCKET = /^[0-9a-f]{16}\.sock$/;
+
+export interface ExportOptions {
+  readonly nbdDir: string;
+  readonly loop: Loop;
+  readonly log: Log;
+  /** 16 hex digits of a volume. */
+  readonly idOf: (volumeKey: number) => string;
+  /** A volume came, changed, or (null) went. */
+  readonly changed: (volumeKey: number, volume: BlockVolume | null) => void;
+}
+
+export class NbdExports implements NbdShell {
+  readonly front = new NbdFront(this);
+  readonly #options: ExportOptions;
+  readonly #servers = new Map<number, UnixServer>();
+  readonly #volumes = new Map<number, BlockVolume>();
+  #wake = false;
+
+  /** Makes the folder, and removes what an earlier process left in it. */
+  constructor(options: ExportOptions) {
+    this.#options = options;
+    mkdirSync(options.nbdDir, { recursive: true, mode: 0o700 });
+    for (const name of readdirSync(options.nbdDir))
+      if (OWN_SOCKET.test(name)) rmSync(join(options.nbdDir, name));
+    options.loop.addFlush(() => {
+      this.#flush();
+    });
+  }
+
+  /** Volumes that can be used now. */
+  volumes(): Iterable<BlockVolume> {
+    return this.#volumes.values();
+  }
+
+  socketOf(volumeKey: number): string {
+    return join(this.#options.nbdDir, `${this.#options.idOf(volumeKey)}.sock`);
+  }
+
+  exportAdded(volume: BlockVolume): void {
+    const { loop, log, changed } = this.#options;
+    const socket = this.socketOf(volume.key);
+    const { front } = this;
+    const source = {
+      open: () => front.open(volume.key),
+      close: (session: unknown) => {
+        front.close(session as NbdSession);
+      },
+    };
+    const server = new UnixServer(socket, source, loop, (error) => {
+      log.event('error', 'sdc.export-failed', { socket, reason: error.message });
+    });
+    this.#servers.set(volume.key, server);
+    this.#volumes.set(volume.key, volume);
+    log.event('info', 'sdc.export-added', { socket, sizeBytes: volume.sizeBytes });
+    changed(volume.key, volume);
+  }
+
+  exportChanged(volume: BlockVolume): void {
+    this.#volumes.set(volume.key, volume);
+    this.#options.changed(volume.key, volume);
+  }
+
+  exportRemoved(volumeKey: number): void {
+    const server = this.#servers.get(volumeKey);
+    // Clients shall hear the answers to what they asked before the end of their connection.
+    server?.flushAll();
+    server?.close();
+    this.#servers.delete(volumeKey);
+    this.#volumes.delete(volumeKey);
+    this.#options.log.event('info', 'sdc.export-removed', { socket: this.socketOf(volumeKey) });
+    this.#options.changed(volumeKey, null);
+  }
+
+  unblocked(): void {
+    this.#wake = true;
+  }
+
+  /** Ends all connections without an answer: whoever uses them asks the next process again. */
+  close(): void {
+    for (const server of this.#servers.values()) server.close();
+    this.#servers.clear();
+  }
+
+  #flush(): void {
+    if (this.#wake) {
+      this.#wake = false;
+      for (const server of this.#servers.values()) server.resumeAll();
+    }
+    for (const server of this.#servers.values()) server.flushAll();
+  }
+}

@@ -1,0 +1,141 @@
+// The client process of a host: serves all volumes that are mapped to it as NBD on unix sockets, until it is told to end.
+
+import { mkdirSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { formatId, parseId } from '../core/ids.js';
+import { VERSION } from '../core/version.js';
+import { MDM_CLIENT_DEFAULTS } from '../mdm-client/mdm-client.js';
+import { ConfigError } from '../runtime/config-file.js';
+import { ControlServer } from '../runtime/control-socket.js';
+import { handshakeRules } from '../runtime/links/authentication.js';
+import { TcpLinks } from '../runtime/links/tcp-links.js';
+import { openLog } from '../runtime/log-sink.js';
+import type { ProcessLog } from '../runtime/log-sink.js';
+import { Loop } from '../runtime/loop.js';
+import { readSecretFile } from '../runtime/secret-file.js';
+import { CLIENT_DEFAULTS } from '../sdc/options.js';
+import { Sdc } from '../sdc/sdc.js';
+import { startFailureCode } from './process-exit.js';
+import { readSdcConfig } from './sdc-config.js';
+import type { SdcConfig } from './sdc-config.js';
+import { SdcControl } from './sdc-control.js';
+import type { SdcFacts } from './sdc-control.js';
+import { NbdExports } from './sdc-exports.js';
+
+const NO_IDENTITY = { key: 0, incarnation: 0, run: 0, systemId: '' } as const;
+
+interface Client {
+  readonly facts: SdcFacts;
+  start(): void;
+  stop(): void;
+}
+
+/** Machine, links and exports of one client. */
+function buildClient(config: SdcConfig, secret: Uint8Array, log: ProcessLog): Client {
+  const { options, addresses, name, guid, mdm } = config;
+  const loop = new Loop();
+  const own = { systemId: '', idPrefix: 0, sdcKey: 0, approved: false };
+  const idOf = (key: number): string => formatId(own.idPrefix, key);
+  const links = new TcpLinks({
+    loop,
+    rules: handshakeRules('sdc', [], secret),
+    identity: NO_IDENTITY,
+    log,
+    ...options,
+  });
+  const { nbdDir } = config;
+  const exports = new NbdExports({ nbdDir, loop, log, idOf, changed: () => undefined });
+  const ioTimeoutUs = options.ioTimeoutSeconds === 0 ? Infinity : options.ioTimeoutSeconds * 1e6;
+  const sdc = new Sdc(
+    {
+      links,
+      log,
+      front: exports.front,
+      registered: (sdcKey, _run, systemId, approved) => {
+        // Volumes are told of only after this, so their ids are never made of an unknown prefix.
+        Object.assign(own, { sdcKey, systemId, approved });
+        own.idPrefix = parseId(systemId)?.idPrefix ?? 0;
+      },
+    },
+    { guid, name, addresses, version: VERSION },
+    {
+      ...CLIENT_DEFAULTS,
+      ioTimeoutUs,
+      mdm: { ...MDM_CLIENT_DEFAULTS, addresses: mdm, seed: process.pid },
+    },
+  );
+  exports.front.attach(sdc);
+  links.attach(sdc);
+  loop.attach(sdc);
+  return {
+    facts: {
+      describe: () => ({
+        guid,
+        sdcId: own.sdcKey === 0 ? '' : idOf(own.sdcKey),
+        systemId: own.systemId,
+        approved: own.approved,
+        connected: sdc.isConnected,
+        version: VERSION,
+        mdm,
+      }),
+      isCurrent: () => sdc.isConnected && sdc.hasMap,
+      volumes: () =>
+        [...exports.volumes()].map((volume) => ({
+          id: idOf(volume.key),
+          name: volume.name,
+          sizeBytes: volume.sizeBytes,
+          readOnly: volume.readOnly,
+          socket: exports.socketOf(volume.key),
+        })),
+    },
+    start: () => {
+      loop.begin();
+      sdc.start(loop.nowUs);
+      loop.end();
+    },
+    stop: () => {
+      exports.close();
+      links.stop();
+      loop.stop();
+    },
+  };
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { config: { type: 'string' } } });
+  if (values.config === undefined) throw new ConfigError('Use: sdc --config FILE');
+  const config = readSdcConfig(values.config);
+  const secret = readSecretFile(config.secretFile);
+  mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
+  const log = openLog({
+    component: config.name === '' ? 'sdc' : config.name,
+    level: config.logLevel,
+  });
+  // The control socket first: it proves that no other client process serves the same folder.
+  let control: SdcControl | null = null;
+  const server = await ControlServer.listen(config.controlSocket, async (request) => {
+    if (control === null) throw new Error('the control socket answers before its owner exists');
+    return control.answer(request);
+  });
+  const client = buildClient(config, secret, log);
+  control = new SdcControl(client.facts);
+  client.start();
+  log.event('info', 'sdc.started', { pid: process.pid, version: VERSION, guid: config.guid });
+
+  let stopping = false;
+  const stop = async (): Promise<void> => {
+    if (stopping) return;
+    stopping = true;
+    server.close();
+    client.stop();
+    log.event('info', 'sdc.stopped', {});
+    await log.close();
+    process.exit(0);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop());
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`sdc: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(startFailureCode(error));
+});
