@@ -116,6 +116,62 @@ function checkCodes(model: Model): void {
   }
 }
 
+/** Relations between limits on which code relies; each names itself when it does not hold. */
+const LIMIT_RELATIONS: readonly (readonly [
+  string,
+  (limit: (name: string) => number) => boolean,
+])[] = [
+  [
+    'blockBytes is a multiple of sectorBytes',
+    (limit) => limit('blockBytes') % limit('sectorBytes') === 0,
+  ],
+  [
+    'unitBytes is a multiple of blockBytes',
+    (limit) => limit('unitBytes') % limit('blockBytes') === 0,
+  ],
+  [
+    'chunkBytes is a multiple of unitBytes and of ioBytesMax',
+    (limit) =>
+      limit('chunkBytes') % limit('unitBytes') === 0 &&
+      limit('chunkBytes') % limit('ioBytesMax') === 0,
+  ],
+  [
+    'a frame takes ioBytesMax, one block more for a range that starts within a block, and their checksums',
+    (limit) =>
+      (limit('ioBytesMax') / limit('blockBytes') + 1) * (limit('blockBytes') + 4) <=
+      limit('frameBodyBytesMax'),
+  ],
+  [
+    'a frame header is a multiple of 8 bytes, as its checksum needs it',
+    (limit) => limit('frameHeaderBytes') % 8 === 0,
+  ],
+  [
+    'offsets in a chunk fit 16 bits',
+    (limit) => limit('chunkBytes') / limit('sectorBytes') <= 0xffff,
+  ],
+  [
+    'chunks of the largest volume fit 32 bits',
+    (limit) => limit('volumeSectorsMax') * limit('sectorBytes') <= limit('chunkBytes') * 2 ** 32,
+  ],
+  [
+    'the masks of a comb, 1 to 15, have one bit per member',
+    (limit) => limit('combMembersMax') === 4,
+  ],
+];
+
+function checkLimits(model: Model): void {
+  const limit = (name: string): number => {
+    const row = model.limits[name];
+    if (row === undefined) fail(name, 'is no limit');
+    return row.value;
+  };
+  for (const [name, row] of Object.entries(model.limits))
+    if (!Number.isSafeInteger(row.value) || row.value < 1)
+      fail(name, 'a limit is a whole number above 0');
+  for (const [relation, holds] of LIMIT_RELATIONS)
+    if (!holds(limit)) fail('limits', `it does not hold that ${relation}`);
+}
+
 /**
  * Looks for contradictions.
  *
@@ -123,6 +179,7 @@ function checkCodes(model: Model): void {
  */
 export function checkModel(model: Model): void {
   checkCodes(model);
+  checkLimits(model);
   checkUnique('names of types', [
     ...Object.keys(model.choices).map(pascal),
     ...Object.keys(model.structs),

@@ -61,6 +61,18 @@ function fixedTable(row: FixedRow): string {
   );
 }
 
+const OPENING =
+  '## Opening a link\n\n' +
+  'Whoever connects sends HELLO; the acceptor answers CHALLENGE, the initiator PROOF, the acceptor WELCOME. Both speak the ' +
+  'highest protocol version that both ranges contain, and the features that both name. Each proves that it holds the ' +
+  "system's secret by an HMAC-SHA-256 over its own label (`MeshSAN link: initiator`, or `MeshSAN link: acceptor` and a zero " +
+  'byte), the lengths of the two bodies that follow (u32 each), the body of HELLO, and the body of CHALLENGE (for the ' +
+  'acceptor: with an empty proof). Roles, keys and systems are judged after the proof. Until WELCOME with status 0 no ' +
+  'other frame is looked at, no body may be longer than 1024 bytes, and the time is bounded. These four frames keep the ' +
+  'layout of version 1 for ever, and their headers say version 1.\n\n' +
+  'Afterwards a frame whose header is right but whose code is not known is answered by an ERROR_REPLY with status BAD_FRAME; ' +
+  'any other damage ends the link. A link on which nothing arrives is asked by PING and given up when it stays silent.\n\n';
+
 /** The wire: frames, messages, commands, structures, choices, limits. */
 export function emitProtocolDocs(model: Model): string {
   let out = `${BANNER}# Protocol\n\n`;
@@ -73,6 +85,7 @@ export function emitProtocolDocs(model: Model): string {
     ['bit', 'flag', 'about'],
     Object.entries(model.dataFlags).map(([name, row]) => [String(row.bit), name, row.about]),
   )}`;
+  out += OPENING;
   out += '## Messages\n\n';
   for (const [name, row] of Object.entries(model.messages)) {
     const answer = row.answer === undefined ? '' : ` Answer: ${row.answer}.`;

@@ -36,6 +36,15 @@ const EMPTY: Model = {
 };
 const control = { since: 1, about: '', head: 'control', fields: [] } as const;
 
+const limits = (change: Record<string, number>): Partial<Model> => ({
+  limits: {
+    ...MODEL.limits,
+    ...Object.fromEntries(
+      Object.entries(change).map(([name, value]) => [name, { value, why: '' }]),
+    ),
+  },
+});
+
 const CONTRADICTIONS: readonly (readonly [RegExp, Partial<Model>])[] = [
   [
     /codes of messages and commands: 1 is used twice/,
@@ -69,6 +78,10 @@ const CONTRADICTIONS: readonly (readonly [RegExp, Partial<Model>])[] = [
       structs: { S: { about: '', fields: [u8('x', '', { since: 2, absent: 0 }), u8('y', '')] } },
     },
   ],
+  [/does not hold that blockBytes is a multiple/, limits({ blockBytes: 4097 })],
+  [/does not hold that a frame takes ioBytesMax/, limits({ frameBodyBytesMax: 262144 + 260 })],
+  [/does not hold that offsets in a chunk fit/, limits({ chunkBytes: 64 * 2 ** 20 })],
+  [/sdsMax: a limit is a whole number/, limits({ sdsMax: 0.5 })],
   [
     /D\.y: overlaps/,
     {
