@@ -72,6 +72,11 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
     return this.sdcKey;
   }
 
+  /** The newest view of the cluster. */
+  get map(): ClusterMap {
+    return this.session.map;
+  }
+
   /** Requests and operations that have not ended: 0 at rest. */
   get openCount(): number {
     return this.engine.openCount;
@@ -150,10 +155,13 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
       this.takeMap(nowUs, this.session.map);
     }
     this.engine.deliver(nowUs);
+    // The MDM waits for clients to have heard of a mapping before it answers the command.
+    const applied = this.news.length > 0;
     while (this.news.length > 0) {
       for (const item of this.news.splice(0)) this.tell(nowUs, item);
       this.engine.deliver(nowUs);
     }
+    if (applied) this.session.beatNow(nowUs);
   }
 
   private tell(nowUs: Micros, item: News): void {

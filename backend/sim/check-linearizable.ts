@@ -12,6 +12,9 @@
 
 import type { History, OpRecord } from './history.js';
 
+/** What happens at a time: a fence ends the time in which a write of unknown outcome may take effect. */
+type Step = 'begin' | 'end' | 'flush' | 'loss' | 'fence';
+
 interface Options {
   readonly sectorsPerBlock: number;
   /** Acknowledged writes need a flush to survive a loss. */
@@ -178,11 +181,11 @@ class SectorSearch {
       : record.tag;
   }
 
-  private steps(): { what: 'begin' | 'end' | 'flush' | 'loss'; record: OpRecord | null }[] {
+  private steps(): { what: Step; record: OpRecord | null }[] {
     const steps: {
       atUs: number;
       order: number;
-      what: 'begin' | 'end' | 'flush' | 'loss';
+      what: Step;
       record: OpRecord | null;
     }[] = [];
     for (const record of this.records) {
@@ -191,6 +194,8 @@ class SectorSearch {
       // At equal times begins come first: the order of such events is not known.
       steps.push({ atUs: record.startUs, order: 0, what: 'begin', record });
       if (!open) steps.push({ atUs: record.endUs, order: 2, what: 'end', record });
+      else if (record.fencedUs !== Infinity)
+        steps.push({ atUs: record.fencedUs, order: 2, what: 'fence', record });
     }
     if (this.losses.length > 0)
       for (const record of this.flushes)
@@ -199,7 +204,7 @@ class SectorSearch {
     return steps.sort((one, other) => one.atUs - other.atUs || one.order - other.order);
   }
 
-  private take(what: 'begin' | 'end' | 'flush' | 'loss', record: OpRecord | null): string | null {
+  private take(what: Step, record: OpRecord | null): string | null {
     if (this.gaveUp) return null;
     if (what === 'loss') {
       this.lose();
@@ -211,7 +216,27 @@ class SectorSearch {
       this.flushed(record.startUs);
       return null;
     }
+    if (what === 'fence') {
+      this.fence(record);
+      return null;
+    }
     return this.end(record);
+  }
+
+  /** From now on the write has taken effect or never will. */
+  private fence(record: OpRecord): void {
+    const slot = this.slots.indexOf(record);
+    if (slot < 0) return;
+    const bit = 1 << slot;
+    const next = new Map<string, Config>();
+    this.visited.clear();
+    for (const config of this.configs) {
+      this.expand(config, record, bit, next);
+      this.note({ ...config, pending: config.pending & ~bit }, next);
+    }
+    this.slots[slot] = null;
+    this.hidden &= ~bit;
+    this.configs = [...next.values()];
   }
 
   private begin(record: OpRecord): string | null {

@@ -11,6 +11,8 @@ export interface OpRecord {
   readonly kind: OpKind;
   readonly volume: number;
   readonly client: number;
+  /** Number of the client's process. */
+  readonly life: number;
   readonly fua: boolean;
   readonly firstSector: number;
   readonly sectors: number;
@@ -19,6 +21,10 @@ export interface OpRecord {
   readonly startUs: number;
   /** When it was answered well; Infinity: never, or by an error, so it may or may not have happened. */
   endUs: number;
+  /** A write of unknown outcome takes effect before this or never. */
+  fencedUs: number;
+  /** It was answered with ESHUTDOWN: the client tries no more. */
+  isShutDown: boolean;
   /** Of a read that was answered well: the tag of each sector. */
   seen: number[];
 }
@@ -37,6 +43,7 @@ export class History {
     kind: OpKind,
     volume: number,
     client: number,
+    life: number,
     fua: boolean,
     firstSector: number,
     sectors: number,
@@ -47,21 +54,33 @@ export class History {
       kind,
       volume,
       client,
+      life,
       fua,
       firstSector,
       sectors,
       tag: kind === 'write' ? this.nextTag++ : 0,
       startUs,
       endUs: Infinity,
+      fencedUs: Infinity,
+      isShutDown: false,
       seen: [],
     };
     this.ops.push(record);
     return record;
   }
 
-  /** The record of a write by its tag: writes are numbered in the order of their records. */
-  writeOf(tag: number): OpRecord | undefined {
-    return this.ops.find((record) => record.kind === 'write' && record.tag === tag);
+  /**
+   * A mapping was taken away, and that was answered as done: what the client asked before and was not told about can take
+   * effect before `atUs` or never (C13).
+   */
+  fence(volume: number, client: number, life: number, atUs: number): void {
+    for (const record of this.ops) {
+      if (record.volume !== volume || record.client !== client || record.endUs !== Infinity)
+        continue;
+      // A client that still tries may do so under a newer mapping.
+      if (!record.isShutDown && record.life >= life) continue;
+      record.fencedUs = Math.min(record.fencedUs, atUs);
+    }
   }
 }
 

@@ -223,6 +223,13 @@ export class SimNetwork implements EventTarget {
     end.process.linkUp(end, peerOf(other.process.identity, 0, 0));
   }
 
+  /** A connection breaks: both sides hear of it, each in its own time. */
+  breakLink(end: LinkEnd): void {
+    const { other } = end;
+    if (other !== null) this.tellClosed(end, other);
+    end.process.linkDown(end, 'connection reset');
+  }
+
   /** The machine ends a link. */
   close(end: LinkEnd): void {
     this.sim.trace.mix(TRACE.close, this.sim.nowUs, end.process.node, end.id);

@@ -41,6 +41,7 @@ export class Workload implements BlockFront, EventTarget {
   private readonly sim: Simulation;
   private readonly process: SimProcess;
   private readonly client: number;
+  private readonly life: number;
   private readonly history: History;
   private readonly options: WorkloadOptions;
   private readonly prng: Prng;
@@ -49,6 +50,8 @@ export class Workload implements BlockFront, EventTarget {
   private readonly slots: Slot[];
   private hotSector = 0;
   private stopped = false;
+  private reading = false;
+  private readonly toRead: { key: number; first: number; sectors: number }[] = [];
   /** The machine refused a request for want of room. */
   refusedForRoom = false;
   completed = 0;
@@ -59,12 +62,14 @@ export class Workload implements BlockFront, EventTarget {
     sim: Simulation,
     process: SimProcess,
     client: number,
+    life: number,
     history: History,
     options: WorkloadOptions,
   ) {
     this.sim = sim;
     this.process = process;
     this.client = client;
+    this.life = life;
     this.history = history;
     this.options = options;
     this.prng = sim.prng.fork();
@@ -80,7 +85,26 @@ export class Workload implements BlockFront, EventTarget {
 
   /** Requests that were not answered. */
   get open(): number {
-    return this.slots.filter((slot) => slot.record !== null).length;
+    return this.slots.filter((slot) => slot.record !== null).length + this.toRead.length;
+  }
+
+  /** Reads every volume from end to end with the requests that are free; all must be. */
+  readAll(): void {
+    this.toRead.length = 0;
+    const { lengthSectorsMax } = this.options;
+    for (const { key, sizeBytes } of this.volumes)
+      for (let first = 0; first < sizeBytes / SECTOR_BYTES; first += lengthSectorsMax)
+        this.toRead.push({
+          key,
+          first,
+          sectors: Math.min(lengthSectorsMax, sizeBytes / SECTOR_BYTES - first),
+        });
+    this.reading = true;
+    for (const slot of this.slots) this.think(slot.token);
+  }
+
+  has(volumeKey: number): boolean {
+    return this.volumes.some(({ key }) => key === volumeKey);
   }
 
   /** No new requests; those that run go on. */
@@ -126,7 +150,10 @@ export class Workload implements BlockFront, EventTarget {
       this.completed += 1;
       if (record.kind === 'read') this.takeContent(slot, record);
       record.endUs = this.sim.nowUs;
-    } else this.errors.set(errno, (this.errors.get(errno) ?? 0) + 1);
+    } else {
+      this.errors.set(errno, (this.errors.get(errno) ?? 0) + 1);
+      record.isShutDown = errno === ERRNO.ESHUTDOWN;
+    }
     this.think(slot.token);
   }
 
@@ -159,7 +186,7 @@ export class Workload implements BlockFront, EventTarget {
   }
 
   fire(_timeUs: number, _what: number, token: number): void {
-    if (this.stopped || !this.process.alive) return;
+    if ((this.stopped && !this.reading) || !this.process.alive) return;
     const slot = this.slots[token];
     if (slot?.record !== null) return;
     this.process.input((nowUs) => {
@@ -168,35 +195,49 @@ export class Workload implements BlockFront, EventTarget {
   }
 
   private start(nowUs: number, slot: Slot): void {
+    if (slot.record !== null) return;
+    if (this.reading) {
+      const next = this.toRead.shift();
+      if (next !== undefined)
+        this.submit(nowUs, slot, next.key, IO.read, next.first, next.sectors, false);
+      return;
+    }
     const volume = this.volumes[this.prng.below(Math.max(1, this.volumes.length))];
-    if (this.back === null || volume === undefined || this.stopped || slot.record !== null) return;
+    if (volume === undefined || this.stopped) return;
     const kind = this.pickKind();
-    const [firstSector, sectors] = kind === IO.flush ? [0, 0] : this.pickRange(volume);
-    const fua =
-      kind !== IO.read && kind !== IO.flush && this.prng.chance(this.options.fuaPercent, 100);
-    const record = this.history.begin(
-      wordOf(kind),
-      volume.key,
-      this.client,
-      fua,
-      firstSector,
-      sectors,
-      this.sim.nowUs,
-    );
+    const [first, sectors] = kind === IO.flush ? [0, 0] : this.pickRange(volume);
+    const isChange = kind !== IO.read && kind !== IO.flush;
+    const fua = isChange && this.prng.chance(this.options.fuaPercent, 100);
+    this.submit(nowUs, slot, volume.key, kind, first, sectors, fua);
+  }
+
+  private submit(
+    nowUs: number,
+    slot: Slot,
+    volumeKey: number,
+    kind: IoKind,
+    first: number,
+    sectors: number,
+    fua: boolean,
+  ): void {
+    const { sim, history, client, life, process } = this;
+    if (this.back === null) return;
+    const word = wordOf(kind);
+    const record = history.begin(word, volumeKey, client, life, fua, first, sectors, sim.nowUs);
     if (kind === IO.write) writeTags(slot.view, 0, record);
     slot.record = record;
-    this.sim.trace.mix(TRACE.submit, this.sim.nowUs, this.process.node, record.index);
-    if (this.sim.trace.verbose)
-      this.sim.trace.line(
-        this.sim.nowUs,
-        this.process.name,
-        `#${record.index} ${record.kind} volume ${volume.key} ${firstSector}+${sectors} tag ${record.tag}${fua ? ' FUA' : ''}`,
+    sim.trace.mix(TRACE.submit, sim.nowUs, process.node, record.index);
+    if (sim.trace.verbose)
+      sim.trace.line(
+        sim.nowUs,
+        process.name,
+        `#${record.index} ${word} volume ${volumeKey} ${first}+${sectors} tag ${record.tag}${fua ? ' FUA' : ''}`,
       );
     const taken = this.back.submit(
       nowUs,
-      volume.key,
+      volumeKey,
       kind,
-      firstSector * SECTOR_BYTES,
+      first * SECTOR_BYTES,
       sectors * SECTOR_BYTES,
       fua,
       slot.bytes,
@@ -207,6 +248,7 @@ export class Workload implements BlockFront, EventTarget {
     // Nothing was started: the record stays as one that never happened.
     slot.record = null;
     this.refusedForRoom = true;
+    if (kind === IO.read && this.reading) this.toRead.unshift({ key: volumeKey, first, sectors });
   }
 
   private pickKind(): IoKind {

@@ -99,7 +99,7 @@ test('a mixed load over a moving primary is linearizable and leaves nothing behi
     const loads: Workload[] = [];
     const clients = [1, 2].map((number) =>
       cluster.addClient(number, (process) => {
-        const load = new Workload(cluster.sim, process, number, cluster.history, MIX);
+        const load = new Workload(cluster.sim, process, number, 1, cluster.history, MIX);
         loads.push(load);
         return load;
       }),

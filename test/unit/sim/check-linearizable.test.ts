@@ -28,7 +28,7 @@ function story(): Story {
     history,
     op(kind, startUs, endUs, more = {}) {
       const { firstSector = 0, sectors = 8, seen, fua = false, client = 1 } = more;
-      const record = history.begin(kind, 1, client, fua, firstSector, sectors, startUs);
+      const record = history.begin(kind, 1, client, 1, fua, firstSector, sectors, startUs);
       record.endUs = endUs;
       if (seen !== undefined)
         record.seen = seen.length === 1 ? new Array<number>(sectors).fill(seen[0] ?? 0) : seen;
@@ -154,4 +154,21 @@ test('a write that nobody saw explains what others saw by coming right before an
   op('read', 15, 25, { seen: [2] });
   op('read', 40, 41, { seen: [2] });
   t.is(checkHistory(history, STRICT), null);
+});
+
+test('a write of a mapping that was taken away takes effect before the answer or never', (t) => {
+  for (const [fencedUs, right] of [
+    [50, false],
+    [150, true],
+  ] as const) {
+    const { history, op } = story();
+    op('write', 0, 5);
+    const late = op('write', 6, Infinity, { client: 2 });
+    late.isShutDown = true;
+    op('read', 40, 41, { seen: [1] });
+    history.fence(1, 2, 1, fencedUs);
+    op('read', 60, 61, { seen: [1] });
+    op('read', 160, 161, { seen: [2] });
+    t.is(checkHistory(history, STRICT) === null, right);
+  }
 });

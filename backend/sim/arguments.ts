@@ -1,0 +1,99 @@
+// Command line of the simulator. It owns the flags and what is wrong with them; it must never run anything.
+
+import { parseArgs } from 'node:util';
+
+export interface SimArguments {
+  readonly help: boolean;
+  readonly firstSeed: number;
+  readonly seeds: number;
+  readonly jobs: number;
+  readonly json: boolean;
+  readonly verbose: boolean;
+  readonly twicePercent: number;
+  readonly stopAtFailure: boolean;
+}
+
+export const HELP = `Usage: npm run sim -- [--seeds N] [--seed S] [--jobs J] [--twice P] [--stop] [--json] [--verbose]
+
+Runs scenarios of a whole cluster (MDM, servers, clients) in virtual time, with faults, and checks that every client
+could have worked with one correct disk. A seed decides everything: the same seed is the same run.
+
+  --seeds N    how many scenarios (default 1000; 1 when only --seed is given)
+  --seed S     the first seed, 1 to 2^53-1; the others follow it (default: drawn from the clock and printed)
+  --jobs J     threads, 1 to 64 (default: 2)
+  --twice P    percent of the scenarios that run twice and must leave the same trace (default: 2)
+  --stop       stop at the first failure
+  --json       print one JSON object instead of text
+  --verbose    print a readable trace; with one seed only
+  --help       print this
+
+Ends with status 0 when nothing failed, 1 when something did, 2 when the command line is wrong.`;
+
+/** A command line that cannot be used; the message says why. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+function integer(
+  name: string,
+  text: string | undefined,
+  min: number,
+  max: number,
+  or: number,
+): number {
+  if (text === undefined) return or;
+  const value = /^\d+$/.test(text) ? Number(text) : NaN;
+  if (!Number.isSafeInteger(value) || value < min || value > max)
+    throw new UsageError(`--${name} must be an integer from ${min} to ${max}, is "${text}"`);
+  return value;
+}
+
+function parse(args: readonly string[]): ReturnType<typeof parseValues> {
+  try {
+    return parseValues(args);
+  } catch (error) {
+    // The parser's own errors name the flag.
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function parseValues(args: readonly string[]): Record<string, string | boolean | undefined> {
+  return parseArgs({
+    args: [...args],
+    strict: true,
+    options: {
+      seeds: { type: 'string' },
+      seed: { type: 'string' },
+      jobs: { type: 'string' },
+      twice: { type: 'string' },
+      stop: { type: 'boolean' },
+      json: { type: 'boolean' },
+      verbose: { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
+  }).values;
+}
+
+/** @throws UsageError */
+export function parseSimArguments(args: readonly string[], drawnSeed: number): SimArguments {
+  const values = parse(args);
+  const text = (name: string): string | undefined => {
+    const value = values[name];
+    return typeof value === 'string' ? value : undefined;
+  };
+  const flag = (name: string): boolean => values[name] === true;
+  const alone = text('seed') !== undefined && text('seeds') === undefined;
+  const seeds = integer('seeds', text('seeds'), 1, 1_000_000_000, alone ? 1 : 1000);
+  if (flag('verbose') && seeds !== 1)
+    throw new UsageError('--verbose prints the trace of one seed: give --seed and not --seeds');
+  return {
+    help: flag('help'),
+    firstSeed: integer('seed', text('seed'), 1, Number.MAX_SAFE_INTEGER - seeds, drawnSeed),
+    seeds,
+    jobs: integer('jobs', text('jobs'), 1, 64, 2),
+    json: flag('json'),
+    verbose: flag('verbose'),
+    twicePercent: integer('twice', text('twice'), 0, 100, 2),
+    stopAtFailure: flag('stop'),
+  };
+}

@@ -1,0 +1,35 @@
+// Collects what machines say to operators. An error that no injected fault explains is a violation. It must never print.
+
+import type { Log } from '../core/ports.js';
+
+import type { Simulation } from './simulation.js';
+
+export interface LoggedError {
+  readonly who: string;
+  readonly name: string;
+  readonly text: string;
+}
+
+export class SimLog {
+  private readonly sim: Simulation;
+  readonly errors: LoggedError[] = [];
+
+  constructor(sim: Simulation) {
+    this.sim = sim;
+  }
+
+  /** The log of one process. */
+  of(who: string): Log {
+    return {
+      event: (level, name, fields) => {
+        if (level !== 'error' && !this.sim.trace.verbose) return;
+        const text = Object.entries(fields)
+          .map(([key, value]) => `${key}=${value}`)
+          .join(' ');
+        if (this.sim.trace.verbose)
+          this.sim.trace.line(this.sim.nowUs, who, `log ${level} ${name} ${text}`);
+        if (level === 'error') this.errors.push({ who, name, text });
+      },
+    };
+  }
+}

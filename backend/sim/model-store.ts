@@ -1,0 +1,545 @@
+// The store's contract without a device format: appends to a list, folds it into chunks. It owns the timing of writes and
+// flushes and the content as readers see it. It stands in for the device format in most scenarios, so that they are
+// many; it must promise exactly what sds/store/store.ts says, and no more.
+
+import { addressSeed, crc32Range } from '../core/checksum.js';
+import type { Micros, Token } from '../core/ports.js';
+import type { Prng } from '../core/prng.js';
+import { BLOCK_STATE, ROOM, STORE_STATUS } from '../sds/store/store.js';
+import type {
+  ChunkInfo,
+  Geometry,
+  OpRef,
+  Room,
+  SavedEntry,
+  Store,
+  StoreHost,
+  StoreStatus,
+  UnsettledRange,
+  WriteContext,
+} from '../sds/store/store.js';
+
+import type { EventTarget } from './event-queue.js';
+import type { ModelMedium, ModelRecord, ModelWrite } from './model-medium.js';
+import type { SimProcess } from './process.js';
+
+interface ModelChunk {
+  readonly comb: number;
+  readonly volumeKey: number;
+  readonly vtreeKey: number;
+  readonly chunkIndex: number;
+  stampEpoch: number;
+  stampNumber: number;
+  readonly states: Uint8Array;
+  readonly bytes: Uint8Array;
+  readonly crcs: Uint32Array;
+}
+
+interface PendingRead {
+  readonly token: Token;
+  readonly status: StoreStatus;
+  readonly badLow: number;
+  readonly badHigh: number;
+  readonly describe: boolean;
+}
+
+const WHAT = { opened: 1, written: 2, flushed: 3, read: 4 } as const;
+const WRITE_US = 30;
+const FLUSH_US = 200;
+const READ_US = 60;
+/** Blocks that are kept free so that a member can always complete what it granted. */
+const RESERVE_BLOCKS = 4;
+
+export class ModelStore implements Store, EventTarget {
+  readonly geometry: Geometry;
+  private readonly medium: ModelMedium;
+  private readonly process: SimProcess;
+  private readonly host: StoreHost;
+  private readonly prng: Prng;
+  private readonly chunks = new Map<string, ModelChunk>();
+  private readonly saved = new Map<number, SavedEntry>();
+  private unsettled: ModelWrite[] = [];
+  /** Known operations: comb by id. */
+  private readonly known = new Map<string, { readonly comb: number; readonly ref: OpRef }>();
+  private readonly reads: PendingRead[] = [];
+  private usedBlocks = 0;
+  private writing = false;
+  private batchLsn = 0;
+  private submittedLsn = 0;
+  private flushingLsn = 0;
+  private flushingSettled = 0;
+  private wantedLsn = 0;
+  private failed = false;
+  private closing = false;
+  private bootId = '';
+
+  constructor(medium: ModelMedium, process: SimProcess, host: StoreHost, geometry: Geometry) {
+    this.medium = medium;
+    this.process = process;
+    this.host = host;
+    this.geometry = geometry;
+    this.prng = process.sim.prng.fork();
+  }
+
+  get lastLsn(): number {
+    return this.medium.lastLsn;
+  }
+  get writtenLsn(): number {
+    return this.medium.writtenLsn;
+  }
+  get durableLsn(): number {
+    return this.medium.durableLsn;
+  }
+  get settledLsn(): number {
+    return this.medium.settledLsn;
+  }
+
+  private in(baseUs: number, what: number): void {
+    const us = (baseUs + this.prng.below(baseUs)) * this.medium.faults.slowFactor;
+    const { sim } = this.process;
+    sim.queue.push(sim.nowUs + us, this, what, 0);
+  }
+
+  fire(_timeUs: number, what: number): void {
+    if (!this.process.alive || this.failed) return;
+    this.process.input((nowUs) => {
+      if (this.failed) return;
+      if (what === WHAT.opened) this.opened(nowUs);
+      else if (what === WHAT.written) this.written(nowUs);
+      else if (what === WHAT.flushed) this.flushed(nowUs);
+      else this.answerRead(nowUs);
+    });
+  }
+
+  start(_nowUs: Micros, bootId: string): void {
+    this.bootId = bootId;
+    this.in(500, WHAT.opened);
+  }
+
+  private opened(nowUs: Micros): void {
+    const { medium } = this;
+    if (medium.format === null) {
+      this.host.storeRefused(nowUs, 'the device carries no signature');
+      return;
+    }
+    let isVolatile = false;
+    for (const record of medium.records) {
+      this.fold(record);
+      if (record.kind === 'mode') isVolatile = record.isVolatile;
+    }
+    const rolledBack = medium.dirtyBoot !== '' && medium.dirtyBoot !== this.bootId && isVolatile;
+    const dataIncarnation = medium.incarnation;
+    medium.incarnation += 1;
+    medium.dirtyBoot = this.bootId;
+    this.batchLsn = medium.lastLsn;
+    this.submittedLsn = medium.lastLsn;
+    this.host.storeOpened(nowUs, {
+      ...medium.format,
+      incarnation: medium.incarnation,
+      dataIncarnation,
+      rolledBack,
+    });
+  }
+
+  // Folding records into what readers see.
+
+  private fold(record: ModelRecord): void {
+    switch (record.kind) {
+      case 'write':
+        this.foldWrite(record);
+        return;
+      case 'entries':
+        for (const entry of record.entries)
+          if (entry.bytes.length === 0) this.saved.delete(entry.comb);
+          else this.saved.set(entry.comb, entry);
+        return;
+      case 'restamp':
+        for (const write of this.unsettled)
+          if (write.comb === record.comb && write.lsn <= record.upTo) {
+            const chunk = this.chunkOf(write);
+            this.stamp(chunk, record.epoch, record.number);
+          }
+        return;
+      case 'forget':
+        for (const [id, { comb }] of this.known) if (comb === record.comb) this.known.delete(id);
+        return;
+      case 'note':
+        this.remember(record);
+        return;
+      case 'free':
+        for (const [key, chunk] of this.chunks)
+          if (chunk.volumeKey === record.volumeKey) this.dropChunk(key, chunk);
+        return;
+      case 'mode':
+        return;
+    }
+  }
+
+  private remember(ref: OpRef & { readonly comb: number }): void {
+    if (ref.run === 0) return;
+    const { run, opLow, opHigh, comb } = ref;
+    this.known.set(`${run}:${opHigh}:${opLow}`, { comb, ref: { run, opLow, opHigh } });
+  }
+
+  private keyOf(volumeKey: number, chunkIndex: number): string {
+    return `${volumeKey}:${chunkIndex}`;
+  }
+
+  private chunkOf(write: ModelWrite): ModelChunk {
+    const key = this.keyOf(write.volumeKey, write.chunkIndex);
+    let chunk = this.chunks.get(key);
+    if (chunk === undefined) {
+      const { chunkBlocks, blockBytes } = this.geometry;
+      const { comb, volumeKey, vtreeKey, chunkIndex } = write;
+      chunk = {
+        ...{ comb, volumeKey, vtreeKey, chunkIndex, stampEpoch: 0, stampNumber: 0 },
+        states: new Uint8Array(chunkBlocks),
+        bytes: new Uint8Array(chunkBlocks * blockBytes),
+        crcs: new Uint32Array(chunkBlocks),
+      };
+      this.chunks.set(key, chunk);
+    }
+    return chunk;
+  }
+
+  private stamp(chunk: ModelChunk, epoch: number, number: number): void {
+    const newer =
+      epoch > chunk.stampEpoch || (epoch === chunk.stampEpoch && number > chunk.stampNumber);
+    if (!newer) return;
+    chunk.stampEpoch = epoch;
+    chunk.stampNumber = number;
+  }
+
+  private foldWrite(write: ModelWrite): void {
+    const chunk = this.chunkOf(write);
+    const { blockBytes } = this.geometry;
+    this.stamp(chunk, write.epoch, write.number);
+    this.remember(write);
+    if (write.lsn > this.settledLsn) this.unsettled.push(write);
+    const view =
+      write.content === null ? null : new DataView(write.content.buffer, write.content.byteOffset);
+    for (let index = 0; index < write.blockCount; index++) {
+      const block = write.firstBlock + index;
+      const had = chunk.states[block] === BLOCK_STATE.data;
+      if (write.content === null || view === null) {
+        chunk.states[block] = BLOCK_STATE.zero;
+        if (had) this.usedBlocks -= 1;
+        continue;
+      }
+      if (!had) this.usedBlocks += 1;
+      chunk.states[block] = BLOCK_STATE.data;
+      const at = 4 * write.blockCount + index * blockBytes;
+      chunk.bytes.set(write.content.subarray(at, at + blockBytes), block * blockBytes);
+      chunk.crcs[block] = view.getUint32(4 * index, true);
+      const rot = this.medium.rotten.get(`${write.volumeKey}:${write.chunkIndex}:${block}`);
+      if (rot === write.lsn) {
+        const place = block * blockBytes + 3;
+        chunk.bytes[place] = (chunk.bytes[place] ?? 0) ^ 4;
+      }
+    }
+  }
+
+  private dropChunk(key: string, chunk: ModelChunk): void {
+    for (const state of chunk.states) if (state === BLOCK_STATE.data) this.usedBlocks -= 1;
+    this.chunks.delete(key);
+  }
+
+  /** A bit flipped while the device is open. */
+  noticeRot(): void {
+    for (const [key, lsn] of this.medium.rotten) {
+      const [volume, index, block] = key.split(':').map(Number);
+      const chunk = this.chunks.get(`${volume ?? 0}:${index ?? 0}`);
+      const record = this.medium.records.find((candidate) => candidate.lsn === lsn);
+      if (chunk === undefined || record?.kind !== 'write' || record.content === null) continue;
+      const { blockBytes } = this.geometry;
+      const at = 4 * record.blockCount + ((block ?? 0) - record.firstBlock) * blockBytes;
+      const place = (block ?? 0) * blockBytes + 3;
+      // Only if that write is still what the block holds.
+      const stands = record.content.every(
+        (byte, index2) =>
+          index2 < at ||
+          index2 >= at + blockBytes ||
+          chunk.bytes[(block ?? 0) * blockBytes + index2 - at] === byte,
+      );
+      if (stands) chunk.bytes[place] = (chunk.bytes[place] ?? 0) ^ 4;
+    }
+  }
+
+  // Appending.
+
+  private append(make: (lsn: number) => ModelRecord): number {
+    const lsn = this.medium.lastLsn + 1;
+    const record = make(lsn);
+    this.medium.lastLsn = lsn;
+    this.medium.records.push(record);
+    this.fold(record);
+    return lsn;
+  }
+
+  write(context: WriteContext, bytes: Uint8Array, crcsAt: number, dataAt: number): number {
+    const { blockBytes } = this.geometry;
+    const { blockCount } = context;
+    const content = new Uint8Array(blockCount * (4 + blockBytes));
+    content.set(bytes.subarray(crcsAt, crcsAt + 4 * blockCount));
+    content.set(bytes.subarray(dataAt, dataAt + blockBytes * blockCount), 4 * blockCount);
+    return this.append((lsn) => this.recordOf(context, lsn, content));
+  }
+
+  zero(context: WriteContext): number {
+    return this.append((lsn) => this.recordOf(context, lsn, null));
+  }
+
+  private recordOf(context: WriteContext, lsn: number, content: Uint8Array | null): ModelWrite {
+    const { comb, volumeKey, vtreeKey, chunkIndex, firstBlock, blockCount } = context;
+    const { run, opLow, opHigh, generationEpoch, generationNumber } = context;
+    return {
+      ...{ kind: 'write', lsn, comb, volumeKey, vtreeKey, chunkIndex, firstBlock, blockCount },
+      ...{ run, opLow, opHigh, epoch: generationEpoch, number: generationNumber, content },
+    };
+  }
+
+  endBatch(): void {
+    if (this.failed) return;
+    if (this.medium.lastLsn > this.submittedLsn && !this.writing) this.submit();
+  }
+
+  private submit(): void {
+    this.writing = true;
+    this.batchLsn = this.medium.lastLsn;
+    this.submittedLsn = this.batchLsn;
+    this.in(WRITE_US, WHAT.written);
+  }
+
+  private written(nowUs: Micros): void {
+    if (this.medium.faults.failWrites) {
+      this.fail(nowUs, 'a write failed');
+      return;
+    }
+    this.writing = false;
+    this.medium.writtenLsn = this.batchLsn;
+    if (this.medium.lastLsn > this.submittedLsn) this.submit();
+    this.flushIfWanted();
+    this.host.storeProgress(nowUs);
+  }
+
+  wantDurable(lsn: number): void {
+    this.wantedLsn = Math.max(this.wantedLsn, Math.min(lsn, this.medium.lastLsn));
+    this.flushIfWanted();
+  }
+
+  private flushIfWanted(): void {
+    const { medium } = this;
+    if (this.flushingLsn !== 0 || this.wantedLsn <= medium.durableLsn) return;
+    if (medium.writtenLsn <= medium.durableLsn) return;
+    this.flushingLsn = medium.writtenLsn;
+    this.flushingSettled = medium.settledLsn;
+    this.in(FLUSH_US, WHAT.flushed);
+  }
+
+  private flushed(nowUs: Micros): void {
+    if (this.medium.faults.failFlushes) {
+      this.fail(nowUs, 'a flush failed');
+      return;
+    }
+    this.medium.durableLsn = Math.max(this.medium.durableLsn, this.flushingLsn);
+    this.medium.settledDurableLsn = this.flushingSettled;
+    this.flushingLsn = 0;
+    this.flushIfWanted();
+    if (this.closing && this.medium.durableLsn === this.medium.lastLsn) this.medium.dirtyBoot = '';
+    this.host.storeProgress(nowUs);
+  }
+
+  private fail(nowUs: Micros, reason: string): void {
+    this.failed = true;
+    this.host.storeFailed(nowUs, reason);
+  }
+
+  diskDone(): void {
+    // Completions are events of the model itself.
+  }
+
+  tick(): void {
+    // Nothing is timed.
+  }
+
+  nextDeadlineUs(): Micros {
+    return Infinity;
+  }
+
+  // Space.
+
+  room(volumeKey: number, chunkIndex: number, firstBlock: number, blockCount: number): Room {
+    const chunk = this.chunks.get(this.keyOf(volumeKey, chunkIndex));
+    let fresh = 0;
+    for (let block = firstBlock; block < firstBlock + blockCount; block++)
+      if (chunk?.states[block] !== BLOCK_STATE.data) fresh += 1;
+    return fresh === 0 || this.usedBlocks + fresh <= this.medium.capacityBlocks
+      ? ROOM.ok
+      : ROOM.full;
+  }
+
+  freeBlocks(): number {
+    return Math.max(0, this.medium.capacityBlocks - this.usedBlocks - RESERVE_BLOCKS);
+  }
+
+  // Reading.
+
+  read(
+    token: Token,
+    volumeKey: number,
+    vtreeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+    bytes: Uint8Array,
+    at: number,
+  ): void {
+    const { blockBytes } = this.geometry;
+    const chunk = this.chunks.get(this.keyOf(volumeKey, chunkIndex));
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    let status: StoreStatus = STORE_STATUS.zero;
+    let badLow = 0;
+    let badHigh = 0;
+    const zeroes = new Uint8Array(blockBytes);
+    const zeroView = new DataView(zeroes.buffer);
+    for (let index = 0; index < blockCount; index++) {
+      const block = firstBlock + index;
+      const seed = addressSeed(vtreeKey, chunkIndex, block);
+      const place = at + 4 * blockCount + index * blockBytes;
+      if (chunk?.states[block] !== BLOCK_STATE.data) {
+        bytes.fill(0, place, place + blockBytes);
+        view.setUint32(at + 4 * index, crc32Range(zeroes, zeroView, 0, blockBytes, seed), true);
+        continue;
+      }
+      if (status === STORE_STATUS.zero) status = STORE_STATUS.ok;
+      bytes.set(chunk.bytes.subarray(block * blockBytes, (block + 1) * blockBytes), place);
+      view.setUint32(at + 4 * index, chunk.crcs[block] ?? 0, true);
+      if (crc32Range(bytes, view, place, blockBytes, seed) !== chunk.crcs[block]) {
+        status = STORE_STATUS.corrupt;
+        if (index < 32) badLow |= 1 << index;
+        else badHigh |= 1 << (index - 32);
+      }
+    }
+    if (this.medium.faults.failReads) status = STORE_STATUS.failed;
+    this.reads.push({
+      token,
+      status,
+      badLow: badLow >>> 0,
+      badHigh: badHigh >>> 0,
+      describe: false,
+    });
+    this.in(READ_US, WHAT.read);
+  }
+
+  describe(token: Token, volumeKey: number, chunkIndex: number, states: Uint8Array): void {
+    const chunk = this.chunks.get(this.keyOf(volumeKey, chunkIndex));
+    if (chunk === undefined) states.fill(BLOCK_STATE.absent);
+    else states.set(chunk.states);
+    this.reads.push({ token, status: STORE_STATUS.ok, badLow: 0, badHigh: 0, describe: true });
+    this.in(READ_US, WHAT.read);
+  }
+
+  private answerRead(nowUs: Micros): void {
+    const read = this.reads.shift();
+    if (read === undefined) return;
+    if (read.describe) this.host.storeDescribed(nowUs, read.token, read.status);
+    else this.host.storeRead(nowUs, read.token, read.status, read.badLow, read.badHigh);
+  }
+
+  // What replication keeps.
+
+  settle(lsn: number): void {
+    if (lsn <= this.settledLsn) return;
+    for (const { run, opLow, opHigh, lsn: of } of this.unsettled)
+      if (of <= lsn && run !== 0 && !this.host.opIdNeeded(run, opLow, opHigh))
+        this.known.delete(`${run}:${opHigh}:${opLow}`);
+    this.medium.settledLsn = Math.min(lsn, this.medium.lastLsn);
+    this.unsettled = this.unsettled.filter((write) => write.lsn > lsn);
+  }
+
+  setVolatile(isVolatile: boolean): number {
+    return this.append((lsn) => ({ kind: 'mode', lsn, isVolatile }));
+  }
+
+  saveEntries(entries: readonly SavedEntry[]): number {
+    const copies = entries.map(({ comb, bytes }) => ({ comb, bytes: bytes.slice() }));
+    return this.append((lsn) => ({ kind: 'entries', lsn, entries: copies }));
+  }
+
+  entries(): Iterable<SavedEntry> {
+    return [...this.saved.values()].sort((one, other) => one.comb - other.comb);
+  }
+
+  *chunksStampedAfter(comb: number, epoch: number, number: number): Iterable<ChunkInfo> {
+    for (const chunk of [...this.chunks.values()]) {
+      const after =
+        chunk.stampEpoch > epoch || (chunk.stampEpoch === epoch && chunk.stampNumber > number);
+      if (chunk.comb === comb && (after || (epoch === 0 && number === 0))) yield chunk;
+    }
+  }
+
+  unsettledRanges(comb: number): Iterable<UnsettledRange> {
+    return this.unsettled.filter((write) => write.comb === comb);
+  }
+
+  restampUnsettled(comb: number, epoch: number, number: number): number {
+    const upTo = this.medium.lastLsn;
+    return this.append((lsn) => ({ kind: 'restamp', lsn, comb, epoch, number, upTo }));
+  }
+
+  knowsOp(run: number, opLow: number, opHigh: number): boolean {
+    return this.known.has(`${run}:${opHigh}:${opLow}`);
+  }
+
+  knownOps(comb: number): Iterable<OpRef> {
+    return [...this.known.values()].filter((op) => op.comb === comb).map(({ ref }) => ref);
+  }
+
+  forgetOps(comb: number): number {
+    return this.append((lsn) => ({ kind: 'forget', lsn, comb }));
+  }
+
+  noteOp(context: WriteContext): number {
+    const { comb, run, opLow, opHigh } = context;
+    return this.append((lsn) => ({ kind: 'note', lsn, comb, run, opLow, opHigh }));
+  }
+
+  freeVolume(volumeKey: number): void {
+    this.append((lsn) => ({ kind: 'free', lsn, volumeKey }));
+  }
+
+  volumes(): Iterable<{ readonly volumeKey: number; readonly usedBytes: number }> {
+    const used = new Map<number, number>();
+    for (const chunk of this.chunks.values()) {
+      const bytes = chunk.states.filter((state) => state === BLOCK_STATE.data).length;
+      used.set(
+        chunk.volumeKey,
+        (used.get(chunk.volumeKey) ?? 0) + bytes * this.geometry.blockBytes,
+      );
+    }
+    return [...used].map(([volumeKey, usedBytes]) => ({ volumeKey, usedBytes }));
+  }
+
+  usage(): { readonly capacityBytes: number; readonly usedBytes: number } {
+    const { blockBytes } = this.geometry;
+    return {
+      capacityBytes: this.medium.capacityBlocks * blockBytes,
+      usedBytes: this.usedBlocks * blockBytes,
+    };
+  }
+
+  close(): void {
+    this.closing = true;
+    this.wantDurable(this.medium.lastLsn);
+    if (this.medium.durableLsn === this.medium.lastLsn) this.medium.dirtyBoot = '';
+  }
+
+  /** Content of one block as readers see it, for checkers; null: absent or zero. */
+  peekBlock(volumeKey: number, chunkIndex: number, block: number): Uint8Array | null {
+    const chunk = this.chunks.get(this.keyOf(volumeKey, chunkIndex));
+    if (chunk?.states[block] !== BLOCK_STATE.data) return null;
+    const { blockBytes } = this.geometry;
+    const bytes = chunk.bytes.subarray(block * blockBytes, (block + 1) * blockBytes);
+    return bytes.every((byte) => byte === 0) ? null : bytes;
+  }
+}

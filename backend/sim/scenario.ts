@@ -1,0 +1,164 @@
+// One scenario from a seed: set up, trouble (safety phase), healing (liveness phase), judgement. It owns the order of the
+// phases and what counts as a failure.
+//
+// Liveness: when all trouble is undone, every request ends, every comb gets its copies back, a last read of everything
+// is answered. Devices that failed for good stay dead; a scenario over the limit may block or fail, but never lie.
+
+import { checkHistory } from './check-linearizable.js';
+import { lackingCopies, unequalCopies } from './check-rest.js';
+import { SIM_GEOMETRY } from './client-node.js';
+import { SimCluster } from './cluster.js';
+import { FrameWatch } from './frame-watch.js';
+import { Nemesis } from './nemesis.js';
+import { Simulation, Violation } from './simulation.js';
+import type { SimulationMemory } from './simulation.js';
+import { drawSwarm } from './swarm.js';
+import type { Swarm, TroubleKind } from './swarm.js';
+
+const SET_UP_US = 60_000_000;
+const LIVENESS_US = 120_000_000;
+const EVENTS_MAX = 400_000;
+
+export interface ScenarioResult {
+  readonly seed: number;
+  /** Why it failed, or null. */
+  readonly failure: string | null;
+  readonly digest: string;
+  readonly events: number;
+  readonly virtualUs: number;
+  readonly requests: number;
+  readonly happened: readonly TroubleKind[];
+}
+
+export function runScenario(
+  seed: number,
+  memory: SimulationMemory,
+  print: ((line: string) => void) | null = null,
+  swarm: Swarm = drawSwarm(seed),
+): ScenarioResult {
+  const sim = new Simulation(seed, memory, print);
+  const scenario = new Scenario(sim, swarm);
+  let failure: string | null = null;
+  try {
+    scenario.run();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    failure = error instanceof Violation ? error.message : `${error.name}: ${error.stack ?? ''}`;
+  }
+  return {
+    seed,
+    failure,
+    digest: sim.trace.digest(),
+    events: sim.events,
+    virtualUs: sim.nowUs,
+    requests: scenario.cluster.history.ops.length,
+    happened: [...scenario.nemesis.happened.keys()],
+  };
+}
+
+class Scenario {
+  readonly cluster: SimCluster;
+  readonly nemesis: Nemesis;
+  private readonly sim: Simulation;
+  private readonly swarm: Swarm;
+
+  constructor(sim: Simulation, swarm: Swarm) {
+    this.sim = sim;
+    this.swarm = swarm;
+    this.cluster = new SimCluster(sim, swarm);
+    this.nemesis = new Nemesis(this.cluster);
+    const watch = new FrameWatch(sim);
+    this.cluster.network.watcher = (from, _to, view, at) => {
+      watch.watch(from, view, at);
+    };
+  }
+
+  run(): void {
+    const { cluster, sim, swarm } = this;
+    cluster.start();
+    this.await('the system is set up', SET_UP_US, () => cluster.ready);
+    this.say('safety phase');
+    this.nemesis.start();
+    sim.run(sim.nowUs + swarm.safetyUs, () => false, EVENTS_MAX);
+    this.say('liveness phase');
+    this.heal();
+    this.judge();
+  }
+
+  private say(what: string): void {
+    if (this.sim.trace.verbose) this.sim.trace.line(this.sim.nowUs, '====', what);
+  }
+
+  private await(what: string, withinUs: number, done: () => boolean): void {
+    let countdown = 0;
+    // Asked only now and then: some questions look at the whole cluster.
+    const sometimes = (): boolean => {
+      countdown -= 1;
+      if (countdown > 0) return false;
+      countdown = 32;
+      return done();
+    };
+    if (!this.sim.run(this.sim.nowUs + withinUs, sometimes, EVENTS_MAX) && !done())
+      this.sim.fail(`not within ${withinUs / 1_000_000} s: ${what}${this.blocker()}`);
+  }
+
+  /** What may explain that something did not come about. */
+  private blocker(): string {
+    const lacking = lackingCopies(this.cluster);
+    const open = this.cluster.clients.map(({ load }) => load?.open ?? 0).join(' ');
+    return ` (requests open: ${open}${lacking === null ? '' : `; ${lacking}`})`;
+  }
+
+  /** Whether everything has to work when all trouble is undone. */
+  private get promised(): boolean {
+    return !this.swarm.overLimit;
+  }
+
+  private heal(): void {
+    const { cluster, nemesis, sim } = this;
+    for (const client of cluster.clients) {
+      client.quiet = true;
+      client.load?.stop();
+    }
+    nemesis.heal();
+    const rest = (): boolean =>
+      cluster.isSettled() &&
+      cluster.clients.every(({ load, sdc }) => load?.open === 0 && sdc?.openCount === 0);
+    if (!this.promised) {
+      sim.run(sim.nowUs + 15_000_000, rest, EVENTS_MAX);
+      return;
+    }
+    this.await('every request is answered', LIVENESS_US, rest);
+    this.await('every comb has its copies', LIVENESS_US, () => lackingCopies(cluster) === null);
+    this.readAll();
+    this.await('the last reads are answered', LIVENESS_US, rest);
+    // Repairs and notices of what is settled come to an end.
+    sim.run(sim.nowUs + 3_000_000, () => false, EVENTS_MAX);
+  }
+
+  /** Every client reads every volume that it has, from end to end. */
+  private readAll(): void {
+    for (const client of this.cluster.clients) client.load?.readAll();
+  }
+
+  private judge(): void {
+    const { cluster, nemesis, sim, swarm } = this;
+    const sectorsPerBlock = SIM_GEOMETRY.blockBytes / SIM_GEOMETRY.sectorBytes;
+    const isVolatile = swarm.durability !== 'media';
+    const fault = checkHistory(cluster.history, { sectorsPerBlock, isVolatile });
+    if (fault !== null) sim.fail(fault);
+    if (nemesis.diskTrouble || swarm.overLimit) return;
+    const unequal = unequalCopies(cluster);
+    if (unequal !== null) sim.fail(unequal);
+    const [error] = cluster.log.errors;
+    if (error !== undefined) sim.fail(`${error.who} logged ${error.name}: ${error.text}`);
+    for (const { load, number } of cluster.clients)
+      for (const errno of load?.errors.keys() ?? [])
+        if (!this.isExplained(errno)) sim.fail(`client ${number} got errno ${errno}`);
+  }
+
+  private isExplained(errno: number): boolean {
+    if (errno === 108) return this.swarm.trouble.unmap > 0;
+    return errno === 5 && this.swarm.ioTimeoutS > 0;
+  }
+}
