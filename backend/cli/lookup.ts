@@ -89,12 +89,13 @@ async function find<T extends Keyed>(
     return text === undefined ? [] : [{ finder, text }];
   });
   if (id === undefined && entries.length === 0) return null;
+  const key = id === undefined ? null : idKey(reader, id);
   const objects = await kind.list(reader);
   const [entry] = entries;
   const found =
     id === undefined
       ? objects.filter((object) => entry?.finder(object, entry.text) === true && also(object))
-      : objects.filter(({ key }) => key === idKey(reader, id));
+      : objects.filter((object) => object.key === key);
   if (found.length > 1)
     throw new UsageError(`${entry?.text ?? ''} is not unique: name the protection domain as well`);
   const [only] = found;
