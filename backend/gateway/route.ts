@@ -48,7 +48,7 @@ function compile(path: string): RegExp {
     .map((part) => {
       const place = /^\{(\w+)(\*?)\}$/.exec(part);
       if (place === null) return part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-      return `(?<${place[1] ?? ''}>${place[2] === '*' ? '.+' : '[^/]+'})`;
+      return `(?<${place[1] ?? ''}>${place[2] === '*' ? '.+?' : '[^/]+'})`;
     })
     .join('');
   return new RegExp(`^${source}/?$`);

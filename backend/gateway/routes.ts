@@ -5,6 +5,7 @@ import { GENERIC_ROUTES } from './endpoints/generic.js';
 import { HOST_ROUTES } from './endpoints/hosts.js';
 import { STATISTICS_ROUTES } from './endpoints/statistics.js';
 import { VOLUME_ROUTES } from './endpoints/volumes.js';
+import { EMPTY_TYPES, TYPES } from './object-types.js';
 import type { Route } from './route.js';
 
 export const ROUTES: readonly Route[] = [
@@ -14,3 +15,48 @@ export const ROUTES: readonly Route[] = [
   ...STATISTICS_ROUTES,
   ...GENERIC_ROUTES,
 ];
+
+function bodyOf({ schema }: Route): string {
+  const properties = Object.keys((schema?.['properties'] ?? {}) as object);
+  const required = (schema?.['required'] ?? []) as readonly string[];
+  const optional = properties.filter((name) => !required.includes(name));
+  return [...required, ...optional.map((name) => `${name}?`)].join(', ');
+}
+
+const CONVENTIONS = `# REST interface
+
+Made from the route table (\`backend/gateway/routes.ts\`); the test of the table compares.
+
+* \`GET /api/login\` with HTTP Basic (user, password) answers a token as a JSON string. Every other call takes it as the
+  password of HTTP Basic (the user is ignored) or as \`Authorization: Bearer\`. \`POST /rest/auth/login\` takes
+  \`{"username", "password"}\` and answers \`{"access_token", "refresh_token"}\`. \`GET /api/version\` needs no token.
+* A token is signed and good at every gateway of the system. It ends 8 hours after login, and with the user or the
+  password it was got for. \`GET /api/logout\` and 10 minutes without use end it at the gateway that saw them; another
+  gateway may take it until its 8 hours are over. Gateways share no state, so more is not possible.
+* After five wrong passwords in a row for a user from one address, further logins from there are refused unchecked for
+  1, 2, 4 ... 60 seconds.
+* Success is always 200 with JSON; actions answer \`{}\`. Failure is \`{"message", "httpStatusCode", "errorCode"}\`.
+* In requests numbers may be strings, booleans "TRUE", "True", "true" or JSON's own; null means absent; unknown keys are
+  ignored. A body has at most 1 MiB.
+* Creation of a volume rounds its size up to 8 GiB; a new size must be a multiple of 8 GiB and larger.
+* Names in \`getByName\` may be percent-encoded once or twice. GUIDs are read in any case, trimmed. The GUID of zeroes
+  stands for the only SDC where there is only one.
+* A client that asks for \`version=2.0\` or older in \`Accept\` gets four fields per mapping in \`mappedSdcInfo\`.
+`;
+
+/** The reference page of the interface. */
+export function routesPage(): string {
+  const rows = ROUTES.map((route) => {
+    const body = bodyOf(route);
+    return `| ${route.method} | \`${route.path}\` | ${body === '' ? '' : `\`${body}\``} |`;
+  });
+  return [
+    CONVENTIONS,
+    `\`{type}\` is one of ${[...TYPES.keys()].join(', ')}. Lists of ${EMPTY_TYPES.join(', ')} are empty.`,
+    '',
+    '| method | path | body |',
+    '| --- | --- | --- |',
+    ...rows,
+    '',
+  ].join('\n');
+}
