@@ -263,5 +263,3 @@ export const COMMANDS = {
     choice('role', 'userRole', 'new role'),
   ]),
 } as const satisfies Record<string, CommandRow>;
-
-export type CommandName = keyof typeof COMMANDS;

@@ -193,5 +193,3 @@ export const ERRORS = {
     'Zero padding cannot be changed while the Storage Pool has devices',
   ),
 } as const satisfies Record<string, ErrorRow>;
-
-export type ErrorName = keyof typeof ERRORS;

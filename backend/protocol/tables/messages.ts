@@ -564,5 +564,3 @@ export const MESSAGES = {
     ],
   ),
 } as const satisfies Record<string, MessageRow>;
-
-export type MessageName = keyof typeof MESSAGES;

@@ -6,6 +6,7 @@
 
 import type { Socket } from 'node:net';
 
+import { unreachable } from '../../core/assert.js';
 import type { Peer } from '../../core/ports.js';
 import { encodeControl, encodeRefusal } from '../../protocol/control.js';
 import { CHECK, CHECK_REASONS, checkBody, checkHeader } from '../../protocol/frames.js';
@@ -261,19 +262,24 @@ export class Connection implements FrameSink, ByteSink {
   ): number {
     const step = handshake.receive(bytes, view, at);
     if (step.send !== null) this.send(step.send);
-    if (step.state === 'wait') return TAKEN;
-    if (step.state === 'refused') {
-      this.close();
-      this.tools.owner.ended(this, step.reason);
-      return STOP;
+    switch (step.state) {
+      case 'wait':
+        return TAKEN;
+      case 'refused':
+        this.close();
+        this.tools.owner.ended(this, step.reason);
+        return STOP;
+      case 'open':
+        this.handshake = null;
+        this.peer = { ...step.peer, host: this.remoteHost };
+        this.receiver.slabBytesMin = OPEN_SLAB_BYTES;
+        if (this.timer !== null) clearTimeout(this.timer);
+        this.timer = null;
+        this.tools.owner.opened(this, this.peer);
+        return this.closed ? STOP : TAKEN;
+      default:
+        return unreachable(step);
     }
-    this.handshake = null;
-    this.peer = { ...step.peer, host: this.remoteHost };
-    this.receiver.slabBytesMin = OPEN_SLAB_BYTES;
-    if (this.timer !== null) clearTimeout(this.timer);
-    this.timer = null;
-    this.tools.owner.opened(this, this.peer);
-    return this.closed ? STOP : TAKEN;
   }
 
   private retire(): void {
