@@ -1,10 +1,41 @@
-/* eslint-disable @typescript-eslint/no-unused-vars */
 // The data machine: everything that the process of one device decides. It owns the wiring of its parts and the order of
 // its inputs; each part owns its topic. It must never do I/O, nor know how a device is laid out.
+//
+//   serve, admission, flushes, repair, edges   requests of clients at the primary
+//   stability, forward, member-io              a change reaches its copies and is acknowledged
+//   membership, peering, leases                entries, who goes by which, who may serve
+//   resync, copier                             content for copies that lack it
+//   settling                                   what need not be compared after a crash
+//   changes, mdm-link, peer-links              the MDM and the other data processes
 
+import { ClusterMap } from '../cluster-map/cluster-map.js';
+import { mark } from '../core/marks.js';
 import type { LinkId, Links, Log, Machine, Micros, Peer, Token } from '../core/ports.js';
+import { Changes } from './changes.js';
+import type { Client } from './clients.js';
+import { CopyTask } from './copier.js';
+import { Forward } from './forward.js';
+import { Leases } from './leases.js';
+import { COPY_TOKENS, PEER_READ_TOKENS, tokenPart, tokenSlot } from './load-token.js';
+import { MdmLink } from './mdm-link.js';
+import { MemberIo } from './member-io.js';
+import { Membership } from './membership.js';
+import { Op } from './op.js';
 import type { DataIdentity, DataOptions } from './options.js';
+import { PeerLinks } from './peer-links.js';
+import { Peering } from './peering.js';
+import { Resync } from './resync.js';
+import { Serve } from './serve.js';
+import { Settling } from './settling.js';
+import { Shared } from './shared.js';
+import { Stability } from './stability.js';
 import type { Store, StoreHost, StoreIdentity, StoreStatus } from './store/store.js';
+
+const MARKS = {
+  superseded: mark('sds.client: a newer link replaced an older one'),
+  late: mark('sds.client: an older link came after a newer one'),
+  failed: mark('sds.node: the device failed'),
+};
 
 /** How a data process ends; the shell ends with it. */
 export type DataEnd = 'closed' | 'refused' | 'failed';
@@ -15,97 +46,316 @@ export interface DataPorts {
   readonly log: Log;
   /** Makes the store over the device; the host is the machine. */
   openStore(host: StoreHost): Store;
+  /** The device was opened: links are welcome from now on. */
+  opened?(): void;
   /** The machine is done for good: closed as asked, not our device, or the device failed (C14). */
   ended(end: DataEnd, reason: string): void;
 }
 
 export class DataNode implements Machine, StoreHost {
+  private readonly ports: DataPorts;
+  private readonly shared: Shared;
   private readonly store: Store;
-  private readonly identity: DataIdentity;
+  private readonly stability: Stability;
+  private readonly serve: Serve;
+  private readonly memberIo: MemberIo;
+  private readonly membership: Membership;
+  private readonly peering: Peering;
+  private readonly resync: Resync;
+  private readonly settling: Settling;
+  private readonly leases: Leases;
+  private readonly mdmLink: MdmLink;
+  private readonly changes: Changes;
+  private readonly peerLinks: PeerLinks;
+  private closingLsn = Infinity;
 
-  constructor(ports: DataPorts, identity: DataIdentity, _options: DataOptions) {
-    this.identity = identity;
-    this.store = ports.openStore(this);
+  constructor(ports: DataPorts, identity: DataIdentity, options: DataOptions) {
+    this.ports = ports;
+    const store = ports.openStore(this);
+    const shared = new Shared(ports.links, ports.log, store, identity, options, ClusterMap.EMPTY);
+    this.store = store;
+    this.shared = shared;
+    this.stability = new Stability(shared);
+    this.serve = new Serve(shared, this.stability);
+    this.memberIo = new MemberIo(shared);
+    this.membership = new Membership(shared);
+    this.peering = new Peering(shared, this.stability);
+    this.resync = new Resync(shared);
+    this.settling = new Settling(shared);
+    this.leases = new Leases(shared);
+    this.mdmLink = new MdmLink(shared);
+    this.changes = new Changes(shared, this.mdmLink.client);
+    const { serve, stability, memberIo, membership, peering, resync, settling, leases } = this;
+    this.peerLinks = new PeerLinks(shared, {
+      serve,
+      stability,
+      memberIo,
+      peering,
+      resync,
+      settling,
+      leases,
+    });
+    shared.wire({
+      serve: this.serve,
+      stability: this.stability,
+      forward: new Forward(shared),
+      peering: this.peering,
+      resync: this.resync,
+      membership: this.membership,
+      settling: this.settling,
+      changes: this.changes,
+      leases: this.leases,
+    });
+    const { peerLinks } = this;
+    this.mdmLink.wire({ membership, peerLinks, peering, resync }, this.changes);
   }
 
   /** Begins: the store recovers, then the machine looks for the MDM. Once, before any other input. */
   start(nowUs: Micros): void {
-    this.store.start(nowUs, this.identity.bootId);
+    this.shared.nowUs = nowUs;
+    this.shared.startedUs = nowUs;
+    this.store.start(nowUs, this.shared.identity.bootId);
   }
 
   /** Ends cleanly: nothing new is admitted, everything becomes durable, then `ended('closed')`. */
   stop(nowUs: Micros): void {
+    this.shared.nowUs = nowUs;
+    if (this.isOver() || this.shared.stage === 'closing') return;
+    if (this.shared.stage === 'opening') {
+      this.end('closed', 'stopped before the device was open');
+      return;
+    }
+    this.shared.stage = 'closing';
+    for (const client of [...this.shared.clients.all()]) this.dropClient(nowUs, client);
+    this.mdmLink.client.stop(nowUs);
+    this.closingLsn = this.store.lastLsn;
     this.store.close(nowUs);
+    this.closeIfDone();
   }
 
-  linkUp(_nowUs: Micros, _link: LinkId, _peer: Peer): void {
-    throw new Error('not reached before the parts are wired');
+  linkUp(nowUs: Micros, link: LinkId, peer: Peer): void {
+    this.shared.nowUs = nowUs;
+    const { stage } = this.shared;
+    if (this.mdmLink.client.owns(link)) this.mdmLink.client.linkUp(nowUs, link, peer);
+    else if (stage !== 'waiting' && stage !== 'serving') this.shared.links.close(link);
+    else if (peer.role === 'sdsData') this.peerLinks.linkUp(nowUs, link, peer);
+    else if (peer.role === 'sdc') this.clientUp(nowUs, link, peer);
+    else this.shared.links.close(link);
+    this.drainGranted(nowUs);
   }
 
-  linkDown(_nowUs: Micros, _link: LinkId, _reason: string): void {
-    throw new Error('not reached before the parts are wired');
+  linkDown(nowUs: Micros, link: LinkId, reason: string): void {
+    this.shared.nowUs = nowUs;
+    const client = this.shared.clients.find(link);
+    const peer = this.shared.findPeer(link);
+    if (client !== undefined) this.forgetClient(nowUs, client);
+    else if (peer !== undefined) this.peerLinks.linkDown(nowUs, peer, reason);
+    else this.mdmLink.client.linkDown(nowUs, link, reason);
+    this.drainGranted(nowUs);
   }
 
   frame(
-    _nowUs: Micros,
-    _link: LinkId,
-    _bytes: Uint8Array,
-    _view: DataView,
-    _at: number,
-    _bodyBytes: number,
+    nowUs: Micros,
+    link: LinkId,
+    bytes: Uint8Array,
+    view: DataView,
+    at: number,
+    bodyBytes: number,
   ): boolean {
-    return true;
+    const { shared } = this;
+    shared.nowUs = nowUs;
+    if (shared.stage === 'ended') return true;
+    let taken = true;
+    const client = shared.clients.find(link);
+    if (client !== undefined) taken = this.serve.frame(nowUs, client, bytes, view, at, bodyBytes);
+    else {
+      const peer = shared.findPeer(link);
+      if (peer !== undefined) taken = this.peerLinks.frame(nowUs, peer, bytes, view, at, bodyBytes);
+      else taken = this.mdmLink.client.frame(nowUs, link, bytes, view, at);
+    }
+    this.drainGranted(nowUs);
+    return taken;
   }
 
   /** Completion of the disk that the store was opened over. */
   diskDone(nowUs: Micros, token: Token, ok: boolean): void {
+    this.shared.nowUs = nowUs;
     this.store.diskDone(nowUs, token, ok);
+    this.drainGranted(nowUs);
   }
 
   tick(nowUs: Micros): void {
+    const { shared } = this;
+    shared.nowUs = nowUs;
     this.store.tick(nowUs);
+    if (this.isOver()) return;
+    this.mdmLink.client.tick(nowUs);
+    this.peerLinks.tick(nowUs);
+    this.leases.tick(nowUs);
+    this.peering.tick(nowUs);
+    this.resync.tick(nowUs);
+    this.settling.tick(nowUs);
+    this.changes.tick(nowUs);
+    this.drainGranted(nowUs);
   }
 
   /** Ends a batch of inputs: one write to the log, one acknowledgement per link. */
   endBatch(nowUs: Micros): void {
+    const { shared } = this;
+    shared.nowUs = nowUs;
+    if (this.isOver()) return;
     this.store.endBatch(nowUs);
+    this.drainGranted(nowUs);
+    if (shared.stage === 'serving') {
+      this.resync.pump();
+      this.changes.tick(nowUs);
+      this.leases.tick(nowUs);
+      this.settling.tick(nowUs);
+      // What was appended since the store's own end of the batch still belongs to it.
+      this.store.endBatch(nowUs);
+      this.drainGranted(nowUs);
+      this.memberIo.acknowledge();
+      this.mdmLink.applyIfDrained(nowUs);
+    }
+    this.serve.resumeStalled();
+    this.closeIfDone();
   }
 
   nextDeadlineUs(): Micros {
-    return this.store.nextDeadlineUs();
+    if (this.isOver()) return Infinity;
+    return Math.min(
+      this.store.nextDeadlineUs(),
+      this.mdmLink.client.nextDeadlineUs(),
+      this.peerLinks.nextDeadlineUs(),
+      this.leases.nextDeadlineUs(),
+      this.peering.nextDeadlineUs(),
+      this.resync.nextDeadlineUs(),
+      this.settling.nextDeadlineUs(),
+      this.changes.nextDeadlineUs(),
+    );
   }
 
-  storeOpened(_nowUs: Micros, _identity: StoreIdentity): void {
-    throw new Error('not reached before the parts are wired');
+  // What the store says.
+
+  storeOpened(nowUs: Micros, identity: StoreIdentity): void {
+    const { shared } = this;
+    shared.device = identity;
+    shared.deviceKey = identity.deviceKey;
+    shared.incarnation = identity.incarnation;
+    shared.poolKey = identity.poolKey;
+    shared.stage = 'waiting';
+    shared.links.identify({
+      key: identity.deviceKey,
+      incarnation: identity.incarnation,
+      run: 0,
+      systemId: identity.systemId,
+    });
+    this.membership.load(nowUs);
+    shared.log.event('info', 'sds.opened', {
+      device: identity.deviceKey,
+      incarnation: identity.incarnation,
+      rolledBack: identity.rolledBack,
+    });
+    this.ports.opened?.();
+    this.mdmLink.client.start(nowUs);
   }
 
-  storeRefused(_nowUs: Micros, _reason: string): void {
-    throw new Error('not reached before the parts are wired');
+  storeRefused(_nowUs: Micros, reason: string): void {
+    this.end('refused', reason);
   }
 
-  storeProgress(_nowUs: Micros): void {
-    throw new Error('not reached before the parts are wired');
+  storeProgress(nowUs: Micros): void {
+    if (this.isOver()) return;
+    this.stability.storeProgress(nowUs);
+    this.serve.flushes.progress(nowUs);
+    this.settling.progress();
+    this.peering.progress(nowUs);
+    this.memberIo.resumeStalled();
+    this.serve.storeProgress(nowUs);
+    this.closeIfDone();
   }
 
   storeRead(
-    _nowUs: Micros,
-    _token: Token,
-    _status: StoreStatus,
-    _badMaskLow: number,
-    _badMaskHigh: number,
+    nowUs: Micros,
+    token: Token,
+    status: StoreStatus,
+    badMaskLow: number,
+    badMaskHigh: number,
   ): void {
-    throw new Error('not reached before the parts are wired');
+    if (this.isOver()) return;
+    if (token >= PEER_READ_TOKENS) this.memberIo.peerReadDone(token - PEER_READ_TOKENS, status);
+    else if (token >= COPY_TOKENS) this.resync.copier.storeRead(token, status);
+    else {
+      const op = this.shared.ops.at(tokenSlot(token));
+      if (op === undefined || op.loads === 0) return;
+      this.serve.storeRead(nowUs, op, tokenPart(token), status, badMaskLow, badMaskHigh);
+    }
   }
 
-  storeDescribed(_nowUs: Micros, _token: Token, _status: StoreStatus): void {
-    throw new Error('not reached before the parts are wired');
+  storeDescribed(_nowUs: Micros, token: Token, status: StoreStatus): void {
+    if (!this.isOver()) this.resync.copier.storeDescribed(token, status);
   }
 
-  storeFailed(_nowUs: Micros, _reason: string): void {
-    throw new Error('not reached before the parts are wired');
+  storeFailed(_nowUs: Micros, reason: string): void {
+    MARKS.failed.hits++;
+    this.end('failed', reason);
   }
 
-  opIdNeeded(_run: number, _opLow: number, _opHigh: number): boolean {
-    return true;
+  opIdNeeded(run: number, opLow: number, opHigh: number): boolean {
+    return this.shared.clients.mayRetry(run, opLow, opHigh);
+  }
+
+  // Links of clients.
+
+  private clientUp(nowUs: Micros, link: LinkId, peer: Peer): void {
+    const replaced = this.shared.clients.add(link, peer);
+    if (replaced === null) {
+      MARKS.late.hits++;
+      this.shared.links.close(link);
+      return;
+    }
+    for (const client of replaced) {
+      MARKS.superseded.hits++;
+      this.dropClient(nowUs, client);
+    }
+  }
+
+  private dropClient(nowUs: Micros, client: Client): void {
+    this.shared.links.close(client.link);
+    this.forgetClient(nowUs, client);
+  }
+
+  private forgetClient(nowUs: Micros, client: Client): void {
+    this.shared.clients.remove(client.link);
+    this.serve.clientGone(nowUs, client);
+  }
+
+  /** Goes on with whatever got its lock. */
+  private drainGranted(nowUs: Micros): void {
+    for (;;) {
+      const granted = this.shared.lock.takeGranted();
+      if (granted === null) return;
+      if (granted instanceof Op) this.serve.granted(nowUs, granted);
+      else if (granted instanceof CopyTask) this.resync.copier.granted(granted);
+    }
+  }
+
+  private isOver(): boolean {
+    return this.shared.stage === 'ended';
+  }
+
+  private closeIfDone(): void {
+    if (this.shared.stage !== 'closing' || this.store.durableLsn < this.closingLsn) return;
+    this.end('closed', 'stopped');
+  }
+
+  private end(how: DataEnd, reason: string): void {
+    if (this.isOver()) return;
+    this.shared.stage = 'ended';
+    for (const client of this.shared.clients.all()) this.shared.links.close(client.link);
+    for (const peer of this.shared.peers) if (peer.link >= 0) this.shared.links.close(peer.link);
+    this.mdmLink.client.stop(this.shared.nowUs);
+    this.shared.log.event(how === 'closed' ? 'info' : 'error', 'sds.ended', { how, reason });
+    this.ports.ended(how, reason);
   }
 }

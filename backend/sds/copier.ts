@@ -1,0 +1,282 @@
+// Copies ranges of a chunk from this device to a member: describe, read, forward, under a shared lock, so that whatever
+// is written to the range afterwards follows the copy on the same link. It owns the tasks and their buffers; which ranges
+// are copied, and what follows, is decided by resync.
+
+import { assert } from '../core/assert.js';
+import { FLAG } from '../protocol/generated/constants.js';
+import type { BlockRange } from '../protocol/generated/types.js';
+import type { PayloadBuffer } from './buffers.js';
+import { PART } from './comb.js';
+import type { Comb, Member } from './comb.js';
+import { COPY_TOKENS } from './load-token.js';
+import { LOCK_STATE, LockRequest } from './range-lock.js';
+import { makeContext } from './shared.js';
+import type { Shared } from './shared.js';
+import { BLOCK_STATE, STORE_STATUS } from './store/store.js';
+import { tagDistance } from './tag-ring.js';
+
+export const COPY_RESULT = { done: 0, abandoned: 1, corrupt: 2 } as const;
+
+const PHASE = { idle: 0, locking: 1, describing: 2, paused: 3, reading: 4 } as const;
+/** Forwarded frames of copies that the member has not taken in yet, per link. */
+const OUTSTANDING_MAX = 32;
+/** Bytes that may wait for the network before copies pause. */
+const PENDING_BYTES_MAX = 2 * 1024 * 1024;
+
+export class CopyTask extends LockRequest {
+  readonly index: number;
+  readonly states: Uint8Array;
+  phase: number = PHASE.idle;
+  comb: Comb | null = null;
+  member: Member | null = null;
+  session = 0;
+  /** Of the operation that is sent again, 0: a copy of content. */
+  handle = 0;
+  volumeKey = 0;
+  vtreeKey = 0;
+  chunkIndex = 0;
+  /** Next block, and the one behind the last. */
+  next = 0;
+  end = 0;
+  /** Blocks of the read in flight. */
+  reading = 0;
+  buffer: PayloadBuffer | null = null;
+
+  constructor(index: number, chunkBlocks: number) {
+    super();
+    this.index = index;
+    this.states = new Uint8Array(chunkBlocks);
+  }
+}
+
+export class Copier {
+  private readonly shared: Shared;
+  private readonly onEnd: (task: CopyTask, result: number) => void;
+  private readonly tasks: CopyTask[] = [];
+  private readonly context = makeContext();
+  private busy = 0;
+
+  constructor(shared: Shared, onEnd: (task: CopyTask, result: number) => void) {
+    this.shared = shared;
+    this.onEnd = onEnd;
+  }
+
+  hasRoom(): boolean {
+    return this.busy < this.shared.options.resyncChunksMax;
+  }
+
+  /** @param handle - of an operation that is sent again and holds the lock itself; 0: a copy of content */
+  start(comb: Comb, member: Member, range: BlockRange, handle: number): void {
+    const task = this.freeTask();
+    this.busy++;
+    task.phase = PHASE.locking;
+    task.comb = comb;
+    task.member = member;
+    task.session = member.session;
+    task.handle = handle;
+    task.volumeKey = range.volumeKey;
+    task.vtreeKey = range.vtreeKey;
+    task.chunkIndex = range.chunkIndex;
+    task.next = range.firstBlock;
+    task.end = Math.min(range.firstBlock + range.blockCount, this.shared.geometry.chunkBlocks);
+    task.lockVolume = range.volumeKey;
+    task.lockChunk = range.chunkIndex;
+    task.lockFirst = task.next;
+    task.lockEnd = task.end;
+    task.lockExclusive = false;
+    if (handle !== 0 || this.shared.lock.acquire(task)) this.granted(task);
+  }
+
+  granted(task: CopyTask): void {
+    if (this.abandonIfOver(task)) return;
+    task.phase = PHASE.describing;
+    const token = COPY_TOKENS + task.index;
+    this.shared.store.describe(token, task.volumeKey, task.chunkIndex, task.states);
+  }
+
+  storeDescribed(token: number, status: number): void {
+    const task = this.taskOf(token);
+    if (this.abandonIfOver(task)) return;
+    if (status !== STORE_STATUS.ok && status !== STORE_STATUS.zero) {
+      this.finish(task, COPY_RESULT.corrupt);
+      return;
+    }
+    if (status === STORE_STATUS.zero) task.states.fill(BLOCK_STATE.absent);
+    this.proceed(task);
+  }
+
+  storeRead(token: number, status: number): void {
+    const task = this.taskOf(token);
+    const { member, comb, buffer } = task;
+    if (this.abandonIfOver(task)) return;
+    assert(member !== null && comb !== null && buffer !== null, 'a reading task has a buffer');
+    if (status === STORE_STATUS.corrupt || status === STORE_STATUS.failed) {
+      this.finish(task, COPY_RESULT.corrupt);
+      return;
+    }
+    const count = task.reading;
+    if (status === STORE_STATUS.zero) this.forwardZero(task, count, 0);
+    else {
+      const flags = this.prepare(task, count);
+      const handle = this.handleFor(task, count);
+      const { forward } = this.shared.parts;
+      const tag = forward.write(member, comb, this.context, flags, handle, buffer.bytes, 0);
+      this.noteTag(task, handle, tag);
+    }
+    task.next += count;
+    this.giveBuffer(task);
+    this.proceed(task);
+  }
+
+  /** Goes on with tasks that paused for the network, the member or memory. */
+  pump(): void {
+    if (this.busy === 0) return;
+    for (const task of this.tasks)
+      if (task.phase === PHASE.paused && !this.abandonIfOver(task)) this.proceed(task);
+  }
+
+  private proceed(task: CopyTask): void {
+    for (;;) {
+      if (task.next >= task.end) {
+        this.finish(task, COPY_RESULT.done);
+        return;
+      }
+      const state = task.states[task.next] ?? BLOCK_STATE.absent;
+      const run = this.runLength(task, state);
+      if (!this.mayForward(task, state === BLOCK_STATE.data ? run : 0)) {
+        task.phase = PHASE.paused;
+        return;
+      }
+      if (state === BLOCK_STATE.data) {
+        this.read(task, run);
+        return;
+      }
+      this.forwardZero(task, run, state === BLOCK_STATE.absent ? FLAG.discard : 0);
+      task.next += run;
+    }
+  }
+
+  private runLength(task: CopyTask, state: number): number {
+    const max = state === BLOCK_STATE.data ? this.shared.ioBlocksMax : task.end - task.next;
+    let end = task.next + 1;
+    while (end < task.end && end - task.next < max && task.states[end] === state) end++;
+    return end - task.next;
+  }
+
+  private mayForward(task: CopyTask, blocks: number): boolean {
+    const peer = task.member?.peer;
+    if (peer === undefined) return false;
+    if (task.handle !== 0) return true;
+    const outstanding = tagDistance(peer.out.ring.last, peer.out.writtenTag);
+    return (
+      outstanding < OUTSTANDING_MAX &&
+      peer.out.creditLeft() >= blocks &&
+      this.shared.links.pendingBytes(peer.link) < PENDING_BYTES_MAX
+    );
+  }
+
+  private read(task: CopyTask, count: number): void {
+    const lengthBytes = count * (4 + this.shared.geometry.blockBytes);
+    const buffer = this.shared.buffers.take(lengthBytes);
+    if (buffer === null) {
+      task.phase = PHASE.paused;
+      return;
+    }
+    task.phase = PHASE.reading;
+    task.reading = count;
+    task.buffer = buffer;
+    this.shared.store.read(
+      COPY_TOKENS + task.index,
+      task.volumeKey,
+      task.vtreeKey,
+      task.chunkIndex,
+      task.next,
+      count,
+      buffer.bytes,
+      0,
+    );
+  }
+
+  private forwardZero(task: CopyTask, count: number, discard: number): void {
+    const { member, comb } = task;
+    assert(member !== null && comb !== null, 'a running task has its comb');
+    const flags = this.prepare(task, count) | discard;
+    const handle = this.handleFor(task, count);
+    const tag = this.shared.parts.forward.zero(member, comb, this.context, flags, handle);
+    this.noteTag(task, handle, tag);
+  }
+
+  /** Fills the context for the next `count` blocks; returns the flags. The last piece of an operation carries its id. */
+  private prepare(task: CopyTask, count: number): number {
+    const { context } = this;
+    const { comb } = task;
+    assert(comb !== null, 'a running task has its comb');
+    const last = task.next + count === task.end;
+    const op = task.handle !== 0 && last ? this.shared.ops.find(task.handle) : null;
+    context.comb = comb.index;
+    context.generationEpoch = comb.epoch;
+    context.generationNumber = comb.number;
+    context.volumeKey = task.volumeKey;
+    context.vtreeKey = task.vtreeKey;
+    context.volumeEpoch = this.shared.volumes.find(task.volumeKey)?.epoch ?? 0;
+    context.chunkIndex = task.chunkIndex;
+    context.firstBlock = task.next;
+    context.blockCount = count;
+    context.run = op?.run ?? 0;
+    context.opLow = op?.opLow ?? 0;
+    context.opHigh = op?.opHigh ?? 0;
+    if (op === null) return FLAG.copied;
+    return op.needMedia ? FLAG.fua : 0;
+  }
+
+  private handleFor(task: CopyTask, count: number): number {
+    return task.next + count === task.end ? task.handle : 0;
+  }
+
+  private noteTag(task: CopyTask, handle: number, tag: number): void {
+    if (handle === 0 || task.member === null) return;
+    this.shared.ops.find(handle)?.waitAgain(task.member.peer.index, tag);
+  }
+
+  /** Stops a task whose member, comb or operation is no more; true: it stopped. */
+  private abandonIfOver(task: CopyTask): boolean {
+    const { member, comb } = task;
+    const over =
+      member === null ||
+      comb === null ||
+      member.session !== task.session ||
+      !member.joined ||
+      comb.part !== PART.primary ||
+      (task.handle !== 0 && this.shared.ops.find(task.handle) === null);
+    if (over) this.finish(task, COPY_RESULT.abandoned);
+    return over;
+  }
+
+  private finish(task: CopyTask, result: number): void {
+    this.giveBuffer(task);
+    if (task.lockState !== LOCK_STATE.idle) this.shared.lock.release(task);
+    task.phase = PHASE.idle;
+    this.busy--;
+    this.onEnd(task, result);
+    task.comb = null;
+    task.member = null;
+  }
+
+  private giveBuffer(task: CopyTask): void {
+    if (task.buffer !== null) this.shared.buffers.give(task.buffer);
+    task.buffer = null;
+  }
+
+  private freeTask(): CopyTask {
+    for (const task of this.tasks) if (task.phase === PHASE.idle) return task;
+    const task = new CopyTask(this.tasks.length, this.shared.geometry.chunkBlocks);
+    this.tasks.push(task);
+    return task;
+  }
+
+  private taskOf(token: number): CopyTask {
+    const task = this.tasks[token - COPY_TOKENS];
+    assert(task !== undefined && task.phase !== PHASE.idle, 'the store answers a running task');
+    return task;
+  }
+}

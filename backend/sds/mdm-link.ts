@@ -1,0 +1,251 @@
+// The data process and the MDM: registration, heartbeats, and what a new view of the cluster means here (C13, C14). It owns
+// the sequence that this device reports as applied; it must never report one while I/O of a revoked mapping is under way.
+
+import type { ClusterMap, MapUpdate } from '../cluster-map/cluster-map.js';
+import { mark } from '../core/marks.js';
+import type { Micros } from '../core/ports.js';
+import { MICROS_PER_MS } from '../core/units.js';
+import { MdmClient } from '../mdm-client/mdm-client.js';
+import type { MdmClientHost, Registration } from '../mdm-client/mdm-client.js';
+import type { ControlMessage } from '../protocol/control.js';
+import { ERR, LIMIT, MSG } from '../protocol/generated/constants.js';
+import type {
+  CombEntry,
+  ControlBodies,
+  Counter,
+  ErrorDetail,
+  Usage,
+  VolumeUsage,
+} from '../protocol/generated/types.js';
+import { errorText } from '../protocol/error-text.js';
+import type { Changes } from './changes.js';
+import { PART } from './comb.js';
+import type { Membership } from './membership.js';
+import { OP_KIND, OP_PHASE } from './op.js';
+import type { Op } from './op.js';
+import type { PeerLinks } from './peer-links.js';
+import type { Peering } from './peering.js';
+import type { Resync } from './resync.js';
+import type { Shared } from './shared.js';
+import { Totals } from './volumes.js';
+
+const MARKS = {
+  drained: mark('sds.mdm: revoked I/O had to drain before a view counted as applied'),
+  revokedWaiting: mark('sds.mdm: a waiting operation lost its mapping'),
+  opened: mark('sds.mdm: clients are admitted from now on'),
+};
+
+/** Until the MDM answers a registration it is asked again after this long. */
+const ANSWER_TIMEOUT_MS = 3000;
+
+/** The parts that a new view concerns. */
+export interface MdmTopics {
+  readonly membership: Membership;
+  readonly peerLinks: PeerLinks;
+  readonly peering: Peering;
+  readonly resync: Resync;
+}
+
+export class MdmLink implements MdmClientHost {
+  readonly client: MdmClient;
+  private readonly shared: Shared;
+  private topics: MdmTopics | null = null;
+  private changes: Changes | null = null;
+  /** Newest view, and the newest that is applied and drained. */
+  private wantedSequence = 0;
+  private appliedSequence = 0;
+  private entriesLsn = 0;
+  /** Raised by completed work and by idle turns (C14). */
+  private progress = 0;
+  private lastDurableLsn = -1;
+  private lastWrittenLsn = -1;
+
+  constructor(shared: Shared) {
+    this.shared = shared;
+    const { options } = shared;
+    this.client = new MdmClient(shared.links, shared.log, this, {
+      addresses: options.mdmAddresses,
+      heartbeatMs: options.heartbeatMs,
+      requestTimeoutMs: ANSWER_TIMEOUT_MS,
+      retryMsMin: options.dialMsMin,
+      retryMsMax: options.dialMsMax,
+      seed: options.seed,
+    });
+  }
+
+  wire(topics: MdmTopics, changes: Changes): void {
+    this.topics = topics;
+    this.changes = changes;
+  }
+
+  registration(): Registration | null {
+    const { device, identity } = this.shared;
+    if (device === null) return null;
+    return {
+      code: MSG.REGISTER_DEVICE,
+      body: {
+        deviceKey: device.deviceKey,
+        sdsKey: identity.sdsKey,
+        incarnation: device.incarnation,
+        dataIncarnation: device.dataIncarnation,
+        rolledBack: device.rolledBack,
+        port: identity.dataPort,
+        version: identity.version,
+        usage: this.usage(),
+      },
+    };
+  }
+
+  registered(_nowUs: Micros, reply: ControlMessage | null): void {
+    if (reply?.code !== MSG.REGISTER_DEVICE_REPLY) return;
+    const { leaseMs, detectionMs, driftPercent } = reply.body;
+    this.shared.timing = {
+      leaseUs: leaseMs * MICROS_PER_MS,
+      detectionUs: detectionMs * MICROS_PER_MS,
+      driftPercent,
+    };
+    this.changes?.considerAll();
+  }
+
+  refused(_nowUs: Micros, status: number, details: readonly ErrorDetail[]): void {
+    this.shared.log.event('warn', 'sds.registration-refused', {
+      reason: errorText(status, details),
+    });
+  }
+
+  heartbeat(): ControlBodies[typeof MSG.HEARTBEAT] | null {
+    this.noteProgress();
+    return {
+      progress: this.progress,
+      appliedSequence: this.appliedSequence,
+      usage: this.usage(),
+      counters: this.counters(),
+      volumes: this.volumeUsage(),
+    };
+  }
+
+  mapChanged(nowUs: Micros, map: ClusterMap, parts: readonly MapUpdate[]): void {
+    const { shared, topics } = this;
+    if (topics === null) return;
+    shared.map = map;
+    shared.pool = map.pools.get(shared.poolKey) ?? null;
+    this.applyMode();
+    shared.volumes.apply(map, parts);
+    const entries: CombEntry[] = [];
+    for (const part of parts)
+      for (const { poolKey, combs } of part.combs)
+        if (poolKey === shared.poolKey) entries.push(...combs);
+    this.wantedSequence = map.sequence;
+    if (shared.stage === 'waiting') {
+      MARKS.opened.hits++;
+      shared.stage = 'serving';
+    }
+    topics.membership.adopt(nowUs, entries);
+    this.entriesLsn = Math.max(this.entriesLsn, topics.membership.savedLsn);
+    this.revoke(nowUs);
+    for (const key of map.tombstones) shared.store.freeVolume(key);
+    topics.peerLinks.mapChanged(nowUs);
+    this.changes?.considerAll();
+    for (const comb of shared.knownCombs()) topics.peering.activateIfReady(nowUs, comb);
+    this.applyIfDrained(nowUs);
+  }
+
+  pushed(_nowUs: Micros, message: ControlMessage): void {
+    this.shared.log.event('debug', 'sds.unexpected-message', { code: message.code });
+  }
+
+  disconnected(_nowUs: Micros, reason: string): void {
+    this.shared.log.event('warn', 'sds.mdm-lost', { reason });
+  }
+
+  /** Reports a view as applied as soon as what it revoked is drained and its entries are durable. */
+  applyIfDrained(nowUs: Micros): void {
+    if (this.appliedSequence === this.wantedSequence) return;
+    if (this.shared.store.durableLsn < this.entriesLsn) return;
+    for (const op of this.shared.ops.inUse()) if (op.revoked) return;
+    this.appliedSequence = this.wantedSequence;
+    this.client.beatNow(nowUs);
+  }
+
+  /** Operations of mappings that are gone: those that have begun end, the others never happen. */
+  private revoke(nowUs: Micros): void {
+    for (const op of this.shared.ops.inUse()) {
+      if (op.kind === OP_KIND.flush || this.isGranted(op)) continue;
+      if (!op.revoked) MARKS.drained.hits++;
+      op.revoked = true;
+      if (op.phase !== OP_PHASE.locking || op.loads > 0) continue;
+      MARKS.revokedWaiting.hits++;
+      this.shared.parts.serve.finish(nowUs, op, ERR.MAPPING_REVOKED);
+    }
+  }
+
+  private isGranted(op: Op): boolean {
+    const { volume } = op;
+    if (volume === null || this.shared.volumes.find(volume.key) !== volume) return false;
+    return volume.grants.get(op.sdcKey)?.generation === op.authority;
+  }
+
+  private applyMode(): void {
+    const { shared } = this;
+    if (shared.pool === null) return;
+    const mediaMode = shared.pool.pool.durability === 'media';
+    if (mediaMode === shared.mediaMode && this.appliedSequence > 0) return;
+    shared.mediaMode = mediaMode;
+    shared.store.wantDurable(shared.store.setVolatile(!mediaMode));
+  }
+
+  /** Work that is under way and does not end is no progress, whatever else this loop does. */
+  private noteProgress(): void {
+    const { store, ops } = this.shared;
+    const moved =
+      store.durableLsn !== this.lastDurableLsn || store.writtenLsn !== this.lastWrittenLsn;
+    const owes = store.writtenLsn < store.lastLsn;
+    let loading = false;
+    for (const op of ops.inUse()) if (op.loads > 0 || op.waitsHere) loading = true;
+    if (moved || (!owes && !loading)) this.progress++;
+    this.lastDurableLsn = store.durableLsn;
+    this.lastWrittenLsn = store.writtenLsn;
+  }
+
+  private usage(): Usage {
+    const { capacityBytes, usedBytes } = this.shared.store.usage();
+    const { resync } = this.topics ?? { resync: null };
+    let degradedCombs = 0;
+    for (const comb of this.shared.knownCombs())
+      if (
+        comb.part === PART.primary &&
+        comb.entry !== null &&
+        comb.members.filter((member) => member.inSync).length < comb.entry.members.length - 1
+      )
+        degradedCombs++;
+    return {
+      capacityBytes,
+      usedBytes,
+      resyncBytesTotal: resync?.bytesTotal ?? 0,
+      resyncBytesDone: resync?.bytesDone ?? 0,
+      degradedCombs,
+    };
+  }
+
+  private counters(): readonly Counter[] {
+    const list: Counter[] = [];
+    const device = new Totals();
+    for (const volume of this.shared.volumes.all()) {
+      const { totals } = volume;
+      if (totals.readOps + totals.writeOps + totals.trimOps === 0) continue;
+      device.add(totals);
+      if (list.length < LIMIT.countersMax - 1) list.push(totals.asCounter(volume.key));
+    }
+    list.push(device.asCounter(this.shared.deviceKey));
+    return list;
+  }
+
+  private volumeUsage(): readonly VolumeUsage[] {
+    const list: VolumeUsage[] = [];
+    for (const usage of this.shared.store.volumes()) {
+      if (list.length === LIMIT.countersMax) break;
+      list.push(usage);
+    }
+    return list;
+  }
+}

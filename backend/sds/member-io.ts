@@ -1,0 +1,328 @@
+// What another data process forwards to this one as a member of its combs: changes in order, and their acknowledgement. It
+// owns the checks of a forwarded change (C1, C2) and the batching of acknowledgements. It must never refuse for any reason
+// but the generation, except that it leaves the set when it has no room (C12).
+
+import { mark } from '../core/marks.js';
+import { ERR, FLAG, MSG } from '../protocol/generated/constants.js';
+import {
+  getAuthority,
+  getChunkIndex,
+  getCode,
+  getComb,
+  getCombLog2,
+  getFlags,
+  getGenerationEpoch,
+  getGenerationNumber,
+  getLengthSectors,
+  getOffsetSectors,
+  getOpHigh,
+  getOpLow,
+  getTag,
+  getVolumeEpoch,
+  getVolumeKey,
+  setAuthority,
+  setOpLow,
+} from '../protocol/generated/frame-head.js';
+import { HEADER_BYTES } from '../protocol/frames.js';
+import { answerPeerRead } from './answers.js';
+import type { PayloadBuffer } from './buffers.js';
+import { PART } from './comb.js';
+import type { Comb } from './comb.js';
+import { closeFrame, openFrame, sendBytes } from './data-frame.js';
+import { VTREE_BYTES } from './forward.js';
+import { PEER_READ_TOKENS } from './load-token.js';
+import { MutableExtent, verifies } from './payload.js';
+import type { PeerDevice } from './peer.js';
+import { makeContext } from './shared.js';
+import type { Shared } from './shared.js';
+import { ROOM, STORE_STATUS } from './store/store.js';
+import { tagAfter, tagDistance } from './tag-ring.js';
+
+const MARKS = {
+  stale: mark('sds.member: refused a forwarded change of another generation'),
+  overtook: mark('sds.member: took a change of the generation before'),
+  stalled: mark('sds.member: a peer link waits for room'),
+  full: mark('sds.member: no room for a forwarded change'),
+  removed: mark('sds.member: ignored a change of a removed volume'),
+  readForPeer: mark('sds.member: read blocks for a repair'),
+};
+
+/** What became of a forwarded frame. */
+export const TAKEN = { yes: 0, later: 1, broken: 2 } as const;
+export type Taken = (typeof TAKEN)[keyof typeof TAKEN];
+
+const NOTHING = new Uint8Array(0);
+const PEER_READS_MAX = 16;
+
+interface PeerRead {
+  readonly link: number;
+  readonly version: number;
+  readonly head: DataView;
+  readonly buffer: PayloadBuffer;
+  readonly blockCount: number;
+}
+
+export class MemberIo {
+  private readonly shared: Shared;
+  private readonly context = makeContext();
+  private readonly extent = new MutableExtent();
+  private readonly reads: (PeerRead | null)[] = new Array<PeerRead | null>(PEER_READS_MAX).fill(
+    null,
+  );
+
+  constructor(shared: Shared) {
+    this.shared = shared;
+  }
+
+  /** PEER_WRITE or PEER_ZERO. */
+  change(
+    peer: PeerDevice,
+    bytes: Uint8Array,
+    view: DataView,
+    at: number,
+    bodyBytes: number,
+  ): Taken {
+    const tag = getTag(view, at);
+    if (tag !== tagAfter(peer.in.ring.last)) return TAKEN.broken;
+    const isWrite = getCode(view, at) === MSG.PEER_WRITE;
+    const { blockBytes, sectorBytes } = this.shared.geometry;
+    const vtreeAt = at + HEADER_BYTES + bodyBytes - VTREE_BYTES;
+    if (bodyBytes < VTREE_BYTES) return TAKEN.broken;
+    const extent = this.extent.setSectors(
+      view.getUint32(vtreeAt, true),
+      getChunkIndex(view, at),
+      getOffsetSectors(view, at) * sectorBytes,
+      getLengthSectors(view, at) * sectorBytes,
+      blockBytes,
+    );
+    const payloadBytes = isWrite ? extent.blockCount * (4 + blockBytes) : 0;
+    if (
+      extent.blockCount === 0 ||
+      extent.headBytes !== 0 ||
+      extent.lengthBytes !== extent.blockCount * blockBytes ||
+      extent.firstBlock + extent.blockCount > this.shared.geometry.chunkBlocks ||
+      bodyBytes !== payloadBytes + VTREE_BYTES
+    )
+      return TAKEN.broken;
+    const comb = this.accept(peer, view, at);
+    if (comb === null) return this.refuse(peer, tag, ERR.STALE_GENERATION, getComb(view, at));
+    const bodyAt = at + HEADER_BYTES;
+    if (isWrite && !verifies(extent, bytes, view, bodyAt, bodyAt + 4 * extent.blockCount))
+      return TAKEN.broken;
+    return this.apply(peer, comb, tag, isWrite, bytes, view, at);
+  }
+
+  /** PEER_FLUSH and other numbered frames: they hold with what was appended so far. */
+  note(peer: PeerDevice, tag: number, media: boolean): Taken {
+    if (tag !== tagAfter(peer.in.ring.last)) return TAKEN.broken;
+    this.added(peer, this.shared.store.lastLsn, media);
+    return TAKEN.yes;
+  }
+
+  /** Says to each peer how far this device is, where there is news. Once per batch of inputs. */
+  acknowledge(): void {
+    for (const peer of this.shared.peers) if (peer.in.dirty && peer.up) this.acknowledgeTo(peer);
+  }
+
+  /** The store may have room again. */
+  resumeStalled(): void {
+    for (const peer of this.shared.peers) {
+      if (!peer.stalled) continue;
+      peer.stalled = false;
+      if (peer.up) this.shared.links.resume(peer.link);
+    }
+  }
+
+  /** A peer that is primary asks for blocks (C9). */
+  peerRead(peer: PeerDevice, view: DataView, at: number, bodyBytes: number): Taken {
+    if (bodyBytes !== VTREE_BYTES) return TAKEN.broken;
+    const { blockBytes, sectorBytes } = this.shared.geometry;
+    const extent = this.extent.setSectors(
+      view.getUint32(at + HEADER_BYTES, true),
+      getChunkIndex(view, at),
+      getOffsetSectors(view, at) * sectorBytes,
+      getLengthSectors(view, at) * sectorBytes,
+      blockBytes,
+    );
+    if (extent.headBytes !== 0 || extent.blockCount > this.shared.ioBlocksMax) return TAKEN.broken;
+    const comb = this.accept(peer, view, at);
+    const slot = this.reads.indexOf(null);
+    const lengthBytes = extent.blockCount * (4 + blockBytes);
+    const buffer =
+      comb?.part === PART.inSync && slot >= 0 ? this.shared.buffers.take(lengthBytes) : null;
+    if (buffer === null) {
+      answerPeerRead(this.shared, peer.link, peer.version, view, at, ERR.NOT_READY, null, 0);
+      return TAKEN.yes;
+    }
+    MARKS.readForPeer.hits++;
+    const head = new DataView(new ArrayBuffer(HEADER_BYTES));
+    for (let byte = 0; byte < HEADER_BYTES; byte++) head.setUint8(byte, view.getUint8(at + byte));
+    this.reads[slot] = {
+      link: peer.link,
+      version: peer.version,
+      head,
+      buffer,
+      blockCount: extent.blockCount,
+    };
+    this.shared.store.read(
+      PEER_READ_TOKENS + slot,
+      getVolumeKey(view, at),
+      extent.vtreeKey,
+      extent.chunkIndex,
+      extent.firstBlock,
+      extent.blockCount,
+      buffer.bytes,
+      0,
+    );
+    return TAKEN.yes;
+  }
+
+  /** The read of the store for a peer ended. */
+  peerReadDone(slot: number, status: number): void {
+    const read = this.reads[slot] ?? null;
+    if (read === null) return;
+    this.reads[slot] = null;
+    if (this.shared.findPeer(read.link)?.up === true) {
+      const good = status === STORE_STATUS.ok || status === STORE_STATUS.zero;
+      const content = status === STORE_STATUS.ok ? read.buffer : null;
+      const error = good ? 0 : ERR.CHECKSUM_MISMATCH;
+      const { link, version, head, blockCount } = read;
+      answerPeerRead(this.shared, link, version, head, 0, error, content, blockCount);
+    }
+    this.shared.buffers.give(read.buffer);
+  }
+
+  /** The comb of a forwarded frame if the sender may forward to it under that generation, else null. */
+  private accept(peer: PeerDevice, view: DataView, at: number): Comb | null {
+    const comb = this.shared.comb(getComb(view, at));
+    const log2 = this.shared.pool?.pool.combCountLog2;
+    if (comb?.joinedFrom !== peer || comb.primary !== peer) return null;
+    if (comb.part !== PART.inSync && comb.part !== PART.target) return null;
+    if (
+      getGenerationEpoch(view, at) !== comb.joinedEpoch ||
+      getGenerationNumber(view, at) !== comb.joinedNumber
+    )
+      return null;
+    if (log2 !== undefined && getCombLog2(view, at) !== log2) return null;
+    if (!comb.isAt(comb.joinedEpoch, comb.joinedNumber)) MARKS.overtook.hits++;
+    return this.shared.pool === null ||
+      this.shared.pool.combOf(this.extent.vtreeKey, this.extent.chunkIndex) === comb.index
+      ? comb
+      : null;
+  }
+
+  private apply(
+    peer: PeerDevice,
+    comb: Comb,
+    tag: number,
+    isWrite: boolean,
+    bytes: Uint8Array,
+    view: DataView,
+    at: number,
+  ): Taken {
+    const { store, volumes } = this.shared;
+    const { context, extent } = this;
+    const flags = getFlags(view, at);
+    const media = (flags & FLAG.fua) !== 0;
+    const named = (flags & FLAG.copied) === 0;
+    const volumeKey = getVolumeKey(view, at);
+    if (volumes.isRemoved(volumeKey)) {
+      MARKS.removed.hits++;
+      this.added(peer, store.lastLsn, media);
+      return TAKEN.yes;
+    }
+    if (isWrite) {
+      const room = store.room(volumeKey, extent.chunkIndex, extent.firstBlock, extent.blockCount);
+      if (room === ROOM.wait) {
+        MARKS.stalled.hits++;
+        peer.stalled = true;
+        return TAKEN.later;
+      }
+      if (room === ROOM.full) {
+        MARKS.full.hits++;
+        return this.refuse(peer, tag, ERR.NO_SPACE, -1);
+      }
+    }
+    context.comb = comb.index;
+    // The stamp is of the entry that this device goes by, which may be one newer than the sender's.
+    context.generationEpoch = comb.epoch;
+    context.generationNumber = comb.number;
+    context.volumeKey = volumeKey;
+    context.vtreeKey = extent.vtreeKey;
+    context.volumeEpoch = getVolumeEpoch(view, at);
+    context.chunkIndex = extent.chunkIndex;
+    context.firstBlock = extent.firstBlock;
+    context.blockCount = extent.blockCount;
+    context.run = named ? getAuthority(view, at) : 0;
+    context.opLow = named ? getOpLow(view, at) : 0;
+    context.opHigh = named ? getOpHigh(view, at) : 0;
+    const crcsAt = at + HEADER_BYTES;
+    const lsn = isWrite
+      ? store.write(context, bytes, crcsAt, crcsAt + 4 * extent.blockCount)
+      : store.zero(context, (flags & FLAG.discard) !== 0);
+    this.added(peer, lsn, media);
+    return TAKEN.yes;
+  }
+
+  private added(peer: PeerDevice, lsn: number, media: boolean): void {
+    const tag = peer.in.ring.add(lsn, media ? 1 : 0);
+    if (media) this.shared.store.wantDurable(lsn);
+    else peer.in.lastVolatileTag = tag;
+    peer.in.dirty = true;
+  }
+
+  private refuse(peer: PeerDevice, tag: number, status: number, combIndex: number): Taken {
+    if (status === ERR.STALE_GENERATION) MARKS.stale.hits++;
+    const comb: Comb | undefined = this.shared.comb(combIndex);
+    const entry = comb?.entryBytes ?? NOTHING;
+    sendBytes(this.shared.links, peer.link, peer.version, MSG.PEER_REFUSED, status, tag, entry);
+    this.added(peer, this.shared.store.lastLsn, false);
+    return TAKEN.yes;
+  }
+
+  private acknowledgeTo(peer: PeerDevice): void {
+    const incoming = peer.in;
+    const { ring } = incoming;
+    const { writtenLsn, durableLsn } = this.shared.store;
+    let written = incoming.writtenTag;
+    let durable = incoming.durableTag;
+    while (ring.has(tagAfter(durable)) && ring.value(tagAfter(durable)) <= durableLsn)
+      durable = tagAfter(durable);
+    if (tagDistance(durable, written) > 0) written = durable;
+    while (ring.has(tagAfter(written)) && ring.value(tagAfter(written)) <= writtenLsn)
+      written = tagAfter(written);
+    const volatileNews =
+      tagDistance(incoming.lastVolatileTag, incoming.writtenTag) > 0 &&
+      written !== incoming.writtenTag;
+    if (durable === incoming.durableTag && !volatileNews) return;
+    incoming.writtenTag = written;
+    incoming.durableTag = durable;
+    incoming.dirty = durable !== ring.last;
+    this.dropSettled(peer);
+    const { links } = this.shared;
+    const region = openFrame(links, peer.link, peer.version, MSG.PEER_ACK, 0, durable, 0);
+    setOpLow(region.view, region.at, written);
+    setAuthority(region.view, region.at, this.credit());
+    closeFrame(region, 0);
+  }
+
+  /** SETTLED by the peer. */
+  settled(peer: PeerDevice, tag: number): Taken {
+    if (tagDistance(tag, peer.in.ring.last) > 0) return TAKEN.broken;
+    if (tagDistance(tag, peer.in.settledTag) > 0) peer.in.settledTag = tag;
+    this.dropSettled(peer);
+    return TAKEN.yes;
+  }
+
+  private dropSettled(peer: PeerDevice): void {
+    const { ring, settledTag, durableTag } = peer.in;
+    ring.drop(tagDistance(settledTag, durableTag) > 0 ? durableTag : settledTag);
+  }
+
+  /** Every peer may use its share of the room, and so may this device as primary (C12). */
+  private credit(): number {
+    let sharers = 1;
+    for (const peer of this.shared.peers) if (peer.up) sharers++;
+    return Math.min(0xffffffff, Math.floor(this.shared.store.freeBlocks() / sharers));
+  }
+}

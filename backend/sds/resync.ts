@@ -1,0 +1,234 @@
+// Copying of content to other members: resync of a returned copy (C6), making copies equal after a change of primary (C7),
+// and operations that a member missed while its link was down. It owns the jobs, their order and how many run; it must
+// never ask for the admission of a target before all of its data is on media.
+
+import { mark } from '../core/marks.js';
+import type { Micros } from '../core/ports.js';
+import { MICROS_PER_MS } from '../core/units.js';
+import type { BlockRange } from '../protocol/generated/types.js';
+import { CATCH_UP, PART } from './comb.js';
+import type { Comb, Member } from './comb.js';
+import { COPY_RESULT, Copier } from './copier.js';
+import type { CopyTask } from './copier.js';
+import type { Op } from './op.js';
+import type { PeerDevice } from './peer.js';
+import type { ResyncPart, Shared } from './shared.js';
+import { tagDistance } from './tag-ring.js';
+
+const MARKS = {
+  began: mark('sds.resync: a target began to catch up'),
+  nothing: mark('sds.resync: a target lacked nothing'),
+  drained: mark('sds.resync: everything lies on media at the target'),
+  targetGone: mark('sds.resync: the target went away'),
+  corrupt: mark('sds.resync: a block of the source does not verify'),
+  resent: mark('sds.resync: an operation was sent again'),
+};
+
+/** Pause after a copy that could not be made. */
+const RETRY_US = 30_000 * MICROS_PER_MS;
+
+interface Job {
+  readonly comb: Comb;
+  readonly member: Member;
+  readonly session: number;
+  readonly equalizes: boolean;
+}
+
+export class Resync implements ResyncPart {
+  private readonly shared: Shared;
+  readonly copier: Copier;
+  private jobs: Job[] = [];
+  private resends: { readonly comb: Comb; readonly member: Member; readonly handle: number }[] = [];
+  /** Targets that wait until everything is on media. */
+  private draining: { readonly comb: Comb; readonly member: Member }[] = [];
+  private stuck: { readonly comb: Comb; readonly member: Member }[] = [];
+  private nextJob = 0;
+  /** For reports: of the present work. */
+  bytesTotal = 0;
+  bytesDone = 0;
+
+  constructor(shared: Shared) {
+    this.shared = shared;
+    this.copier = new Copier(shared, (task, result) => {
+      this.ended(task, result);
+    });
+  }
+
+  begin(comb: Comb, member: Member): void {
+    const { store, volumes, geometry } = this.shared;
+    MARKS.began.hits++;
+    const { epoch, number } = member.inSyncUntil;
+    const seen = new Set<string>();
+    const work: BlockRange[] = [];
+    const add = (volumeKey: number, vtreeKey: number, chunkIndex: number): void => {
+      const name = `${volumeKey}:${chunkIndex}`;
+      if (seen.has(name) || volumes.isRemoved(volumeKey)) return;
+      seen.add(name);
+      const blockCount = geometry.chunkBlocks;
+      work.push({ volumeKey, vtreeKey, chunkIndex, firstBlock: 0, blockCount });
+    };
+    for (const chunk of store.chunksStampedAfter(comb.index, epoch, number))
+      add(chunk.volumeKey, chunk.vtreeKey, chunk.chunkIndex);
+    for (const range of member.ranges) add(range.volumeKey, range.vtreeKey, range.chunkIndex);
+    member.ranges = [];
+    if (work.length === 0) MARKS.nothing.hits++;
+    if (this.jobs.length === 0) {
+      this.bytesTotal = 0;
+      this.bytesDone = 0;
+    }
+    this.bytesTotal += work.length * this.chunkBytes();
+    this.addJob(comb, member, work, false);
+  }
+
+  equalize(comb: Comb, member: Member, ranges: readonly BlockRange[]): void {
+    comb.equalizing += ranges.length;
+    this.addJob(comb, member, [...ranges], true);
+  }
+
+  resend(comb: Comb, member: Member, op: Op): void {
+    MARKS.resent.hits++;
+    this.resends.push({ comb, member, handle: this.shared.ops.handleOf(op) });
+  }
+
+  /** Starts what may start. Called at the end of each batch of inputs. */
+  pump(): void {
+    this.copier.pump();
+    while (this.resends.length > 0 && this.copier.hasRoom()) this.startResend();
+    while (this.jobs.length > 0 && this.copier.hasRoom()) if (!this.startNext()) break;
+  }
+
+  /** A peer acknowledged: targets may have everything on media now. */
+  acked(peer: PeerDevice): void {
+    if (this.draining.length === 0) return;
+    const still: typeof this.draining = [];
+    for (const entry of this.draining) {
+      const { comb, member } = entry;
+      if (member.catchUp !== CATCH_UP.draining || comb.part !== PART.primary) continue;
+      if (member.peer === peer && tagDistance(member.drainTag, peer.out.durableTag) <= 0) {
+        MARKS.drained.hits++;
+        member.catchUp = CATCH_UP.admitting;
+        this.shared.parts.changes.consider(comb);
+      } else still.push(entry);
+    }
+    this.draining = still;
+  }
+
+  tick(nowUs: Micros): void {
+    const due = this.stuck.filter(({ member }) => member.retryAtUs <= nowUs);
+    if (due.length === 0) return;
+    this.stuck = this.stuck.filter((entry) => !due.includes(entry));
+    for (const { comb, member } of due) {
+      if (member.catchUp !== CATCH_UP.stuck || comb.part !== PART.primary) continue;
+      member.unjoin();
+      this.shared.parts.peering.open(nowUs, comb);
+    }
+  }
+
+  nextDeadlineUs(): Micros {
+    let next = Infinity;
+    for (const { member } of this.stuck) next = Math.min(next, member.retryAtUs);
+    return next;
+  }
+
+  private chunkBytes(): number {
+    return this.shared.geometry.chunkBlocks * this.shared.geometry.blockBytes;
+  }
+
+  private addJob(comb: Comb, member: Member, work: BlockRange[], equalizes: boolean): void {
+    member.work = work;
+    member.workNext = 0;
+    member.workDone = 0;
+    if (!equalizes) member.catchUp = CATCH_UP.copying;
+    if (work.length === 0) {
+      this.allCopied(comb, member);
+      return;
+    }
+    this.jobs.push({ comb, member, session: member.session, equalizes });
+  }
+
+  /** One piece of the next job in turn, so that combs catch up side by side; false: nothing can start. */
+  private startNext(): boolean {
+    for (let tries = this.jobs.length; tries > 0; tries--) {
+      this.nextJob %= Math.max(1, this.jobs.length);
+      const job = this.jobs[this.nextJob];
+      if (job === undefined) return false;
+      const { comb, member } = job;
+      const range = member.work[member.workNext];
+      const gone = member.session !== job.session || comb.part !== PART.primary;
+      if (gone || range === undefined) {
+        if (gone) MARKS.targetGone.hits++;
+        this.jobs.splice(this.nextJob, 1);
+        continue;
+      }
+      member.workNext++;
+      this.nextJob++;
+      this.copier.start(comb, member, range, 0);
+      return true;
+    }
+    return false;
+  }
+
+  private startResend(): void {
+    const next = this.resends.shift();
+    if (next === undefined) return;
+    const { comb, member, handle } = next;
+    const op = this.shared.ops.find(handle);
+    if (op?.volume === null || op === null || !member.joined) return;
+    const range = {
+      volumeKey: op.volume.key,
+      vtreeKey: op.volume.vtreeKey,
+      chunkIndex: op.chunkIndex,
+      firstBlock: op.firstBlock,
+      blockCount: op.blockCount,
+    };
+    this.copier.start(comb, member, range, handle);
+  }
+
+  private ended(task: CopyTask, result: number): void {
+    const { comb, member } = task;
+    if (comb === null || member === null) return;
+    if (task.handle !== 0) {
+      if (result === COPY_RESULT.done)
+        this.shared.parts.peering.activateIfReady(this.shared.nowUs, comb);
+      else if (result === COPY_RESULT.corrupt) this.gaveUp(comb, member);
+      return;
+    }
+    if (result === COPY_RESULT.abandoned || member.session !== task.session) return;
+    // What this device cannot read itself, it will read from the other copy: that cannot flip (C7, C9).
+    if (result === COPY_RESULT.corrupt && !member.inSync) {
+      this.gaveUp(comb, member);
+      return;
+    }
+    if (member.inSync) {
+      comb.equalizing--;
+      this.shared.parts.peering.activateIfReady(this.shared.nowUs, comb);
+      return;
+    }
+    member.workDone++;
+    this.bytesDone += this.chunkBytes();
+    if (member.workDone === member.work.length) this.allCopied(comb, member);
+  }
+
+  /** From now on acknowledgements wait for the target as well; it is admitted when it has everything on media. */
+  private allCopied(comb: Comb, member: Member): void {
+    if (member.catchUp !== CATCH_UP.copying) return;
+    member.catchUp = CATCH_UP.draining;
+    member.work = [];
+    member.drainTag = this.shared.parts.forward.flush(member.peer);
+    this.draining.push({ comb, member });
+  }
+
+  /** C9: never a guess. The target stays out; an operator sees why. */
+  private gaveUp(comb: Comb, member: Member): void {
+    MARKS.corrupt.hits++;
+    this.shared.log.event('error', 'sds.resync-corrupt', {
+      comb: comb.index,
+      target: member.peer.key,
+    });
+    if (!member.target) return;
+    member.catchUp = CATCH_UP.stuck;
+    member.session++;
+    member.retryAtUs = this.shared.nowUs + RETRY_US;
+    this.stuck.push({ comb, member });
+  }
+}
