@@ -1,0 +1,191 @@
+// Trims the log: what lies before the cut is brought home, changed pages are written, what must outlive the cut is noted
+// again, and only then the superblock says that the log starts later. It owns the order of these steps; it must never
+// stop appends while it runs.
+//
+// 1 data of the records before the cut is home (or superseded)
+// 2 operations that may still be asked for and ranges that are not settled are noted at the head of the log
+// 3 changed pages are written, each after the records that it reflects are durable
+// 4 a flush makes copies, pages, notes, and all that superseded a record before the cut durable
+// 5 both superblocks say where the log starts now
+
+import type { Appender } from './appender.js';
+import type { Homing } from './homing.js';
+import type { PageWriter } from './page-writer.js';
+import type { Parts } from './parts.js';
+import type { StoreHost, WriteContext } from './store.js';
+import type { SuperblockWriter } from './superblock-writer.js';
+import type { Superblock } from './superblock.js';
+
+const PHASE = { idle: 0, homing: 1, pages: 2, flushing: 3, superblock: 4 } as const;
+
+export class Checkpoint {
+  private readonly parts: Parts;
+  private readonly homing: Homing;
+  private readonly appender: Appender;
+  private readonly pages: PageWriter;
+  private readonly writer: SuperblockWriter;
+  private readonly superblock: Superblock;
+  private readonly host: StoreHost;
+  private phase: number = PHASE.idle;
+  private cutPosition = 0;
+  private cutLsn = 0;
+  private cutChain = 0;
+  private endLsn = 0;
+  private ticket = 0;
+  private closing = false;
+  private confirmLsn = 0;
+  private confirmPosition = 0;
+  private readonly context: WriteContext = {
+    comb: 0,
+    generationEpoch: 0,
+    generationNumber: 0,
+    volumeKey: 0,
+    vtreeKey: 0,
+    volumeEpoch: 0,
+    chunkIndex: 0,
+    firstBlock: 0,
+    blockCount: 0,
+    run: 0,
+    opLow: 0,
+    opHigh: 0,
+  };
+
+  constructor(
+    parts: Parts,
+    homing: Homing,
+    appender: Appender,
+    pages: PageWriter,
+    writer: SuperblockWriter,
+    superblock: Superblock,
+    host: StoreHost,
+  ) {
+    this.parts = parts;
+    this.homing = homing;
+    this.appender = appender;
+    this.pages = pages;
+    this.writer = writer;
+    this.superblock = superblock;
+    this.host = host;
+  }
+
+  /** Whether the running or last checkpoint is one that closes the device. */
+  get isClosing(): boolean {
+    return this.closing;
+  }
+
+  get running(): boolean {
+    return this.phase !== PHASE.idle;
+  }
+
+  /** Starts with everything that was appended so far. */
+  beginAll(closing: boolean): void {
+    const { log } = this.parts;
+    log.submit();
+    if (log.usedBlocks * 2 > this.parts.layout.logBlocks) {
+      // What must be noted again might not fit; the older half first.
+      this.beginHalf();
+      return;
+    }
+    this.closing = closing;
+    this.begin(log.headPosition, log.lastLsn + 1, log.chain);
+  }
+
+  /** Starts with the older half of the log, in whole segments. */
+  beginHalf(): void {
+    const { log, layout } = this.parts;
+    const middle = log.tailPosition + Math.floor(log.usedBlocks / 2);
+    const cut = Math.floor(middle / layout.segmentBlocks) * layout.segmentBlocks;
+    if (cut <= log.tailPosition) {
+      this.closing = false;
+      this.begin(log.headPosition, log.lastLsn + 1, log.chain);
+      return;
+    }
+    const segment = log.segmentOf(cut) % layout.segments;
+    this.closing = false;
+    this.begin(cut, log.segmentLsns[segment] ?? 0, log.segmentChains[segment] ?? 0);
+  }
+
+  private begin(position: number, lsn: number, chain: number): void {
+    this.cutPosition = position;
+    this.cutLsn = lsn;
+    this.cutChain = chain;
+    this.phase = PHASE.homing;
+    this.homing.want(position);
+  }
+
+  /** Goes on as far as possible. Returns true once, when the log was trimmed. */
+  pump(): boolean {
+    const { log } = this.parts;
+    if (this.phase === PHASE.homing && this.homing.isHome(this.cutPosition)) {
+      this.noteAgain();
+      this.pages.begin(this.cutLsn);
+      this.phase = PHASE.pages;
+    }
+    if (this.phase === PHASE.pages && this.pages.pump()) {
+      log.submit();
+      this.endLsn = log.lastLsn;
+      log.wantDurable(this.endLsn);
+      this.ticket = log.wantFlush();
+      this.phase = PHASE.flushing;
+    }
+    if (
+      this.phase === PHASE.flushing &&
+      log.flushedSerial >= this.ticket &&
+      log.durableLsn >= this.endLsn
+    )
+      this.writeSuperblock();
+    if (this.phase === PHASE.superblock && this.writer.pump()) {
+      this.phase = PHASE.idle;
+      log.tailPosition = this.cutPosition;
+      log.confirm(this.confirmLsn, this.confirmPosition);
+      this.parts.ring.trim(this.cutLsn);
+      return true;
+    }
+    return false;
+  }
+
+  private noteAgain(): void {
+    const { ring, log, dying } = this.parts;
+    const lastLsn = log.lastLsn;
+    const end = Math.min(this.cutLsn, lastLsn + 1);
+    const newest = ring.newestNotes(lastLsn);
+    for (let lsn = ring.tailLsn; lsn < end; lsn++) {
+      const slot = ring.slotOf(lsn);
+      const run = ring.runs[slot] ?? 0;
+      const originLsn = ring.originLsns[slot] ?? 0;
+      const unsettled = originLsn > log.settledLsn;
+      // A crash between the notes and the superblock leaves both in the log: one of them is enough.
+      if (originLsn > 0 && (newest.get(originLsn) ?? lsn) > lsn) continue;
+      if (!unsettled && !this.opNeeded(slot, run)) continue;
+      ring.load(slot, this.context);
+      this.appender.note(this.context, unsettled ? originLsn : 0);
+    }
+    for (const volumeKey of dying) this.appender.freeVolume(volumeKey);
+  }
+
+  private opNeeded(slot: number, run: number): boolean {
+    const { ring } = this.parts;
+    if (run === 0) return false;
+    const opLow = ring.opLows[slot] ?? 0;
+    const opHigh = ring.opHighs[slot] ?? 0;
+    return ring.isNewest(slot) && this.host.opIdNeeded(run, opLow, opHigh);
+  }
+
+  private writeSuperblock(): void {
+    const { log, mode } = this.parts;
+    const { superblock } = this;
+    superblock.tailPosition = this.cutPosition;
+    superblock.tailLsn = this.cutLsn;
+    superblock.tailChain = this.cutChain;
+    superblock.durableLsn = log.durableLsn;
+    superblock.settledLsn = log.settledLsn;
+    superblock.volatile = mode.volatile || mode.lsn > log.durableLsn;
+    // The owner sets the mode once the cluster knows about this open: from then on it needs no telling again.
+    if (mode.lsn > 0 && mode.lsn <= log.durableLsn) superblock.rolledBack = false;
+    superblock.clean = this.closing;
+    this.confirmLsn = log.durableLsn;
+    this.confirmPosition = log.durablePosition;
+    this.phase = PHASE.superblock;
+    this.writer.begin(superblock);
+  }
+}

@@ -1,0 +1,459 @@
+// The log: batches of records with their payload, appended round and round. It owns positions, batches, the memory in
+// which they are built (and from which they are later copied home), and which LSN is written and durable. It must never
+// know what a record means.
+//
+// A batch is a header (head and records) and the payload blocks. It is written with one disk write together with its
+// neighbours. Batches never cross a segment; where one does not fit, the next segment is begun. The header carries the
+// CRC of the header before it, so that no left-over of an earlier lap or of a torn tail ever joins the chain.
+//
+// A group is all that was appended between two submits. It is written when its log writes and its direct writes are done.
+
+import { assert } from '../../core/assert.js';
+import { crc32Range } from '../../core/checksum.js';
+import * as disk from '../../protocol/generated/disk.js';
+import { DISK_MAGIC, DISK_VERSION } from '../../protocol/tables/disk.js';
+
+import { IO } from './io.js';
+import type { DiskQueue } from './io.js';
+import type { Layout } from './layout.js';
+import type { FormatId } from './pages.js';
+
+const GROUPS = 1024;
+
+interface Group {
+  lastLsn: number;
+  endPosition: number;
+  /** Highest durable LSN that a batch of the group carries, and the position that was durable then. */
+  markerLsn: number;
+  markerPosition: number;
+  pending: number;
+  sealed: boolean;
+}
+
+/** Where the log stands, at start. */
+export interface LogStart {
+  readonly tailPosition: number;
+  readonly headPosition: number;
+  readonly chain: number;
+  readonly lastLsn: number;
+  readonly incarnation: number;
+}
+
+export class Log {
+  readonly layout: Layout;
+  lastLsn = 0;
+  writtenLsn = 0;
+  durableLsn = 0;
+  settledLsn = 0;
+  /** A durable batch says that everything up to here is durable: what recovery will know for certain. */
+  confirmedLsn = 0;
+  tailPosition = 0;
+  /** End of the last closed batch. */
+  headPosition = 0;
+  durablePosition = 0;
+  confirmedPosition = 0;
+  chain = 0;
+  /** Place of the record that was last begun, in `view` and `bytes`. */
+  recordAt = 0;
+  payloadAt = 0;
+  payloadBlock = 0;
+  bytes: Uint8Array = new Uint8Array(0);
+  view: DataView = new DataView(this.bytes.buffer);
+  /** Index of the cached block (entry * blocks + block, + 1) whose content a block of the log is; 0: none. */
+  readonly owners: Uint32Array;
+  /** LSN and chain at the start of a segment's current lap. */
+  readonly segmentLsns: Float64Array;
+  readonly segmentChains: Uint32Array;
+  /** Copies home in flight from a segment's memory. */
+  readonly segmentCopies: Int32Array;
+  /** Segments whose memory is in use. */
+  windowSegments = 0;
+  private readonly queue: DiskQueue;
+  private readonly format: FormatId;
+  private readonly allocate: (lengthBytes: number) => Uint8Array;
+  private readonly buffers: (Uint8Array | null)[];
+  private readonly views: (DataView | null)[];
+  private readonly pool: Uint8Array[] = [];
+  private readonly poolMax: number;
+  private incarnation = 0;
+  private writtenPosition = 0;
+  private writtenMarkerLsn = 0;
+  private writtenMarkerPosition = 0;
+  /** First segment (since ever) whose memory is still held. */
+  private firstHeld = 0;
+
+  private open = false;
+  private batchPosition = 0;
+  private batchAt = 0;
+  private batchUsed = 0;
+  private batchPayload = 0;
+  private batchRecords = 0;
+  private batchFirstLsn = 0;
+  /** Closed batches that are not on their way to the disk: from here to headPosition, within one segment. */
+  private runStart = 0;
+
+  private readonly groups: Group[] = [];
+  private groupHead = 0;
+  private groupTail = 0;
+  private flushing = false;
+  private flushLsn = 0;
+  private flushPosition = 0;
+  private flushMarkerLsn = 0;
+  private flushMarkerPosition = 0;
+  private flushSerial = 0;
+  private wantedLsn = 0;
+  private wantedSerial = 0;
+  private wantedConfirm = 0;
+  /** Position that the newest closed batch says is durable. */
+  private markedPosition = 0;
+  /** Number of the last flush that completed. */
+  flushedSerial = 0;
+
+  constructor(
+    layout: Layout,
+    queue: DiskQueue,
+    format: FormatId,
+    allocate: (lengthBytes: number) => Uint8Array,
+    poolMax: number,
+  ) {
+    this.layout = layout;
+    this.queue = queue;
+    this.format = format;
+    this.allocate = allocate;
+    this.poolMax = poolMax;
+    this.owners = new Uint32Array(layout.logBlocks);
+    this.segmentLsns = new Float64Array(layout.segments);
+    this.segmentChains = new Uint32Array(layout.segments);
+    this.segmentCopies = new Int32Array(layout.segments);
+    this.buffers = new Array<Uint8Array | null>(layout.segments).fill(null);
+    this.views = new Array<DataView | null>(layout.segments).fill(null);
+    for (let index = 0; index < GROUPS; index++) {
+      this.groups.push({
+        lastLsn: 0,
+        endPosition: 0,
+        markerLsn: 0,
+        markerPosition: 0,
+        pending: 0,
+        sealed: false,
+      });
+    }
+  }
+
+  /** Goes on where recovery ended: all of it is durable and known to be. */
+  begin(start: LogStart, settledLsn: number): void {
+    this.incarnation = start.incarnation;
+    this.tailPosition = start.tailPosition;
+    this.headPosition = start.headPosition;
+    this.runStart = start.headPosition;
+    this.writtenPosition = this.durablePosition = this.confirmedPosition = start.headPosition;
+    this.lastLsn = this.writtenLsn = this.durableLsn = this.confirmedLsn = start.lastLsn;
+    this.writtenMarkerLsn = start.lastLsn;
+    this.writtenMarkerPosition = start.headPosition;
+    this.settledLsn = settledLsn;
+    this.chain = start.chain;
+    this.firstHeld = this.segmentOf(start.headPosition);
+    const group = this.groupAt(this.groupHead);
+    this.resetGroup(group);
+  }
+
+  private resetGroup(group: Group): void {
+    group.lastLsn = this.lastLsn;
+    group.endPosition = this.headPosition;
+    group.markerLsn = this.writtenMarkerLsn;
+    group.markerPosition = this.writtenMarkerPosition;
+    group.pending = 0;
+    group.sealed = false;
+  }
+
+  private groupAt(serial: number): Group {
+    const group = this.groups[serial % GROUPS];
+    assert(group !== undefined, 'the ring of groups is full of groups');
+    return group;
+  }
+
+  /** Number of the segment since ever that holds a position. */
+  segmentOf(position: number): number {
+    return Math.floor(position / this.layout.segmentBlocks);
+  }
+
+  /** Blocks that may still be appended; a batch may waste the rest of a segment. */
+  freeBlocks(): number {
+    const end = this.open
+      ? this.batchPosition + this.layout.headerBlocks + this.batchPayload
+      : this.headPosition;
+    return this.layout.logBlocks - (end - this.tailPosition);
+  }
+
+  get usedBlocks(): number {
+    return this.headPosition - this.tailPosition;
+  }
+
+  /** Nothing is appended that was not submitted. */
+  get quiet(): boolean {
+    return !this.open && this.runStart === this.headPosition;
+  }
+
+  /** Groups that are not written yet. */
+  get groupsInFlight(): number {
+    return this.groupHead - this.groupTail;
+  }
+
+  /**
+   * Makes room for a record in the open batch and gives it the next LSN. The caller fills `recordBytes` from
+   * `recordAt` in `view`, and the payload from `payloadAt`; the payload's first block of the log is `payloadBlock`.
+   */
+  beginRecord(recordBytes: number, payloadBlocks: number): number {
+    const { headerBytes, headerBlocks, segmentBlocks, geometry } = this.layout;
+    const batchBlocks = headerBlocks + this.batchPayload + payloadBlocks;
+    const fits =
+      this.open &&
+      this.batchUsed + recordBytes <= headerBytes &&
+      (this.batchPosition % segmentBlocks) + batchBlocks <= segmentBlocks;
+    if (!fits) this.openBatch(payloadBlocks);
+    this.recordAt = this.batchAt + this.batchUsed;
+    this.batchUsed += recordBytes;
+    this.batchRecords++;
+    const block = this.batchPosition + headerBlocks + this.batchPayload;
+    this.payloadBlock = block % this.layout.logBlocks;
+    this.payloadAt = (block % segmentBlocks) * geometry.blockBytes;
+    this.batchPayload += payloadBlocks;
+    return ++this.lastLsn;
+  }
+
+  /** Appends a batch without records: its header says what is durable by now. */
+  appendMarker(): void {
+    if (!this.open) this.openBatch(0);
+  }
+
+  private openBatch(payloadBlocks: number): void {
+    this.closeBatch();
+    const { segmentBlocks, headerBlocks, geometry, segments } = this.layout;
+    const needed = headerBlocks + payloadBlocks;
+    assert(needed <= segmentBlocks, 'a record fits into a segment');
+    const left = segmentBlocks - (this.headPosition % segmentBlocks);
+    if (left < needed) {
+      this.writeRun();
+      this.headPosition += left;
+      this.runStart = this.headPosition;
+    }
+    // The memory of the next segment is another: what is closed goes off first.
+    if (this.headPosition % segmentBlocks === 0) this.writeRun();
+    assert(
+      this.headPosition + needed - this.tailPosition <= this.layout.logBlocks,
+      'the log has room for what may not be refused',
+    );
+    const segment = this.segmentOf(this.headPosition) % segments;
+    if (this.headPosition % segmentBlocks === 0) {
+      this.segmentLsns[segment] = this.lastLsn + 1;
+      this.segmentChains[segment] = this.chain;
+    }
+    this.hold(segment);
+    this.open = true;
+    this.batchPosition = this.headPosition;
+    this.batchAt = (this.headPosition % segmentBlocks) * geometry.blockBytes;
+    this.batchUsed = disk.LOG_HEAD_BYTES;
+    this.batchPayload = 0;
+    this.batchRecords = 0;
+    this.batchFirstLsn = this.lastLsn + 1;
+    const first = this.headPosition % this.layout.logBlocks;
+    this.owners.fill(0, first, first + headerBlocks);
+  }
+
+  private hold(segment: number): void {
+    const held = this.buffers[segment];
+    const heldView = this.views[segment];
+    if (held && heldView) {
+      this.bytes = held;
+      this.view = heldView;
+      return;
+    }
+    const lengthBytes = this.layout.segmentBlocks * this.layout.geometry.blockBytes;
+    const bytes = this.pool.pop() ?? this.allocate(lengthBytes);
+    assert(bytes.length >= lengthBytes, 'a buffer holds a segment');
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.buffers[segment] = bytes;
+    this.views[segment] = this.view;
+    this.windowSegments++;
+  }
+
+  /** Memory of the segment that holds a block of the log. */
+  memoryOf(logBlock: number): Uint8Array {
+    const bytes = this.buffers[Math.floor(logBlock / this.layout.segmentBlocks)];
+    assert(bytes !== null && bytes !== undefined, 'the newest version of a block is in memory');
+    return bytes;
+  }
+
+  private closeBatch(): void {
+    if (!this.open) return;
+    const { view, batchAt: at } = this;
+    this.open = false;
+    disk.setLogHeadMagic(view, at, DISK_MAGIC.log);
+    disk.setLogHeadVersion(view, at, DISK_VERSION);
+    disk.setLogHeadRecordCount(view, at, this.batchRecords);
+    disk.setLogHeadCrc(view, at, 0);
+    disk.setLogHeadChain(view, at, this.chain);
+    disk.setLogHeadFormatLow(view, at, this.format.formatLow);
+    disk.setLogHeadFormatHigh(view, at, this.format.formatHigh);
+    disk.setLogHeadIncarnation(view, at, this.incarnation);
+    disk.setLogHeadUsedBytes(view, at, this.batchUsed);
+    disk.setLogHeadPayloadBlocks(view, at, this.batchPayload);
+    view.setUint32(at + 36, 0, true);
+    disk.setLogHeadPosition(view, at, this.batchPosition);
+    disk.setLogHeadFirstLsn(view, at, this.batchFirstLsn);
+    disk.setLogHeadDurableLsn(view, at, this.durableLsn);
+    disk.setLogHeadSettledLsn(view, at, this.settledLsn);
+    const crc = crc32Range(this.bytes, view, at, this.batchUsed);
+    disk.setLogHeadCrc(view, at, crc);
+    this.chain = crc;
+    this.headPosition = this.batchPosition + this.layout.headerBlocks + this.batchPayload;
+    const group = this.groupAt(this.groupHead);
+    group.markerLsn = this.durableLsn;
+    group.markerPosition = this.durablePosition;
+    this.markedPosition = this.durablePosition;
+  }
+
+  private writeRun(): void {
+    if (this.runStart === this.headPosition) return;
+    const { geometry, segmentBlocks, logBlocks, logAt } = this.layout;
+    const at = (this.runStart % segmentBlocks) * geometry.blockBytes;
+    const lengthBytes = (this.headPosition - this.runStart) * geometry.blockBytes;
+    const offsetBytes = (logAt + (this.runStart % logBlocks)) * geometry.blockBytes;
+    this.runStart = this.headPosition;
+    this.groupAt(this.groupHead).pending++;
+    this.queue.write(IO.log, this.groupHead, 0, offsetBytes, this.bytes, at, lengthBytes);
+  }
+
+  /** A direct write belongs to the running group: notes it and returns the group's number. */
+  joinGroup(): number {
+    this.groupAt(this.groupHead).pending++;
+    return this.groupHead;
+  }
+
+  /** Sends off all that was appended. */
+  submit(): void {
+    this.closeBatch();
+    this.writeRun();
+    const group = this.groupAt(this.groupHead);
+    if (group.pending === 0) return;
+    assert(
+      this.groupHead - this.groupTail < GROUPS - 1,
+      'the number of groups in flight is bounded',
+    );
+    group.lastLsn = this.lastLsn;
+    group.endPosition = this.headPosition;
+    group.sealed = true;
+    this.groupHead++;
+    this.resetGroup(this.groupAt(this.groupHead));
+  }
+
+  /** Whether the next submit would exceed the bound on groups in flight. */
+  get crowded(): boolean {
+    return this.groupsInFlight >= GROUPS - 8;
+  }
+
+  /** A log write or direct write of a group is done. Returns whether writtenLsn or the written position moved. */
+  writeDone(serial: number): boolean {
+    this.groupAt(serial).pending--;
+    let moved = false;
+    while (this.groupTail < this.groupHead) {
+      const group = this.groupAt(this.groupTail);
+      if (group.pending > 0) break;
+      this.writtenLsn = group.lastLsn;
+      this.writtenPosition = group.endPosition;
+      this.writtenMarkerLsn = group.markerLsn;
+      this.writtenMarkerPosition = group.markerPosition;
+      this.groupTail++;
+      moved = true;
+    }
+    return moved;
+  }
+
+  wantDurable(lsn: number): void {
+    if (lsn > this.wantedLsn) this.wantedLsn = Math.min(lsn, this.lastLsn);
+  }
+
+  /** Asks for a flush that is submitted from now on; `flushedSerial` reaches the result when it is done. */
+  wantFlush(): number {
+    this.wantedSerial = this.flushSerial + 1;
+    return this.wantedSerial;
+  }
+
+  /** Asks that everything up to a position of closed batches is confirmed soon, by a batch of its own if need be. */
+  wantConfirmed(position: number): void {
+    if (position > this.wantedConfirm) this.wantedConfirm = position;
+  }
+
+  /** Appends and flushes what `wantConfirmed` needs. */
+  pumpConfirm(): void {
+    const wanted = this.wantedConfirm;
+    if (wanted <= this.confirmedPosition) return;
+    if (wanted > this.durablePosition) this.flushFor(this.writtenPosition, this.flushPosition);
+    else if (this.markedPosition < wanted) {
+      this.appendMarker();
+      this.submit();
+    } else this.flushFor(this.writtenMarkerPosition, this.flushMarkerPosition);
+  }
+
+  /** Wants a flush once what is wanted is written, unless the running one covers it. */
+  private flushFor(writtenPosition: number, coveredPosition: number): void {
+    if (writtenPosition < this.wantedConfirm) return;
+    if (this.flushing && coveredPosition >= this.wantedConfirm) return;
+    this.wantFlush();
+  }
+
+  /** Submits a flush if one is wanted and none is in flight. */
+  pumpFlush(): void {
+    if (this.flushing) return;
+    const forLsn = this.wantedLsn > this.durableLsn && this.writtenLsn > this.durableLsn;
+    const forSerial = this.wantedSerial > this.flushSerial;
+    if (!forLsn && !forSerial) return;
+    this.flushing = true;
+    this.flushSerial++;
+    this.flushLsn = this.writtenLsn;
+    this.flushPosition = this.writtenPosition;
+    this.flushMarkerLsn = this.writtenMarkerLsn;
+    this.flushMarkerPosition = this.writtenMarkerPosition;
+    this.queue.flush();
+  }
+
+  flushDone(): void {
+    this.flushing = false;
+    this.flushedSerial = this.flushSerial;
+    this.durableLsn = this.flushLsn;
+    this.durablePosition = this.flushPosition;
+    this.confirmedLsn = this.flushMarkerLsn;
+    this.confirmedPosition = this.flushMarkerPosition;
+  }
+
+  /** The superblock says on the device that everything up to here is durable. */
+  confirm(lsn: number, position: number): void {
+    if (lsn > this.confirmedLsn) this.confirmedLsn = lsn;
+    if (position > this.confirmedPosition) this.confirmedPosition = position;
+  }
+
+  /** Gives memory back of segments before `position` whose blocks are home. Returns whether any was. */
+  releaseBefore(position: number): boolean {
+    let any = false;
+    const limit = Math.min(this.segmentOf(position), this.segmentOf(this.durablePosition));
+    while (this.firstHeld < limit) {
+      const segment = this.firstHeld % this.layout.segments;
+      if ((this.segmentCopies[segment] ?? 0) > 0) break;
+      const bytes = this.buffers[segment];
+      if (bytes) {
+        this.buffers[segment] = null;
+        this.views[segment] = null;
+        this.windowSegments--;
+        if (this.pool.length < this.poolMax) this.pool.push(bytes);
+        any = true;
+      }
+      this.firstHeld++;
+    }
+    return any;
+  }
+
+  /** First position whose content is still in memory. */
+  get heldPosition(): number {
+    return this.firstHeld * this.layout.segmentBlocks;
+  }
+}

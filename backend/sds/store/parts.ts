@@ -1,0 +1,62 @@
+// What the machines of the store share: the parts that hold its state, and the options given by the shell. It must never
+// hold behaviour of its own beyond looking things up.
+
+import type { ChunkCache } from './chunk-cache.js';
+import type { Directory } from './directory.js';
+import type { EntryTable } from './entry-table.js';
+import type { DiskQueue } from './io.js';
+import type { Layout } from './layout.js';
+import type { Log } from './log.js';
+import type { OpRing } from './op-ring.js';
+import type { UnitMap } from './unit-map.js';
+
+export interface StoreOptions {
+  /** Segments of the log whose data may be kept in memory. */
+  readonly windowSegments: number;
+  /** Descriptors kept in memory. */
+  readonly cacheChunks: number;
+  /** Records that the log may hold; a power of two. */
+  readonly ringRecords: number;
+  /** Data of direct writes in flight. */
+  readonly directBytesMax: number;
+  /** After so long without a change, data is copied home and the log trimmed. */
+  readonly idleUs: number;
+  /** Memory that the disk can take: aligned where the disk needs it. Called rarely; what it returns is kept. */
+  readonly allocate: (lengthBytes: number) => Uint8Array;
+  /** Whose device it must be; another one is refused. */
+  readonly expected?: { readonly systemId: string; readonly deviceKey: number };
+}
+
+export const ROW_NONE = 0xffffffff;
+
+export interface Parts {
+  readonly layout: Layout;
+  readonly options: StoreOptions;
+  readonly queue: DiskQueue;
+  readonly log: Log;
+  readonly ring: OpRing;
+  readonly directory: Directory;
+  readonly units: UnitMap;
+  readonly cache: ChunkCache;
+  readonly entries: EntryTable;
+  /** Volumes that are being freed. */
+  readonly dying: Set<number>;
+  /** Mode as of the last record, and the LSN from which `false` may be believed after a crash. */
+  readonly mode: { volatile: boolean; lsn: number };
+}
+
+/** Mask of the units that a range of blocks touches. */
+export function touchedUnits(layout: Layout, firstBlock: number, blockCount: number): number {
+  const { unitBlocks } = layout.geometry;
+  const first = Math.floor(firstBlock / unitBlocks);
+  const last = Math.floor((firstBlock + blockCount - 1) / unitBlocks);
+  let mask = 0;
+  for (let unit = first; unit <= last; unit++) mask |= 1 << unit;
+  return mask >>> 0;
+}
+
+/** Byte offset on the device of a block of a unit. `address` as in the descriptor: 1 + unit. */
+export function homeOffset(layout: Layout, address: number, blockInUnit: number): number {
+  const { unitBlocks, blockBytes } = layout.geometry;
+  return (layout.dataAt + (address - 1) * unitBlocks + blockInUnit) * blockBytes;
+}

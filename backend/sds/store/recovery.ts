@@ -1,0 +1,479 @@
+// Opens a device: finds the superblock, loads the tables, judges the log, applies it, copies home what is not there, and
+// makes a new incarnation durable. It owns the order; nothing is written before the device is known to be acceptable, and
+// no home is touched before the log that replaces it is durable and said to be.
+
+import type { Disk, Micros, Token } from '../../core/ports.js';
+
+import { Appender } from './appender.js';
+import { ChunkCache, STATE, UNIT_NONE, UNIT_UNKNOWN } from './chunk-cache.js';
+import { Directory } from './directory.js';
+import { EntryTable } from './entry-table.js';
+import { IO } from './io.js';
+import type { DiskQueue } from './io.js';
+import type { Layout } from './layout.js';
+import { Loader } from './loader.js';
+import { Log } from './log.js';
+import { OpRing } from './op-ring.js';
+import { tablesOf } from './page-writer.js';
+import type { Table } from './page-writer.js';
+import { newestSlot } from './pages.js';
+import { homeOffset } from './parts.js';
+import type { Parts, StoreOptions } from './parts.js';
+import { ReplayApply, rowsToLoad } from './replay-apply.js';
+import { ReplayScan } from './replay-scan.js';
+import type { Geometry, StoreIdentity } from './store.js';
+import { SuperblockWriter } from './superblock-writer.js';
+import { decodeSuperblock } from './superblock.js';
+import type { DecodedSuperblock, Superblock } from './superblock.js';
+import { UnitMap } from './unit-map.js';
+
+const LOADS_MAX = 32;
+const COPIES_MAX = 64;
+const READ_BYTES_MAX = 1 << 20;
+
+const PHASE = {
+  superblocks: 1,
+  tables: 2,
+  scan: 3,
+  firstFlush: 4,
+  load: 5,
+  superblock: 6,
+  home: 7,
+  done: 8,
+} as const;
+
+/** What an opened device consists of. */
+export interface Opened {
+  readonly parts: Parts;
+  readonly loader: Loader;
+  readonly appender: Appender;
+  readonly tables: readonly Table[];
+  readonly writer: SuperblockWriter;
+  readonly superblock: Superblock;
+  readonly identity: StoreIdentity;
+}
+
+export interface RecoveryHost {
+  recovered(nowUs: Micros, opened: Opened): void;
+  refused(nowUs: Micros, reason: string): void;
+  /** A write or a flush failed. */
+  failed(nowUs: Micros, reason: string): void;
+}
+
+export class Recovery {
+  private readonly disk: Disk;
+  private readonly queue: DiskQueue;
+  private readonly geometry: Geometry;
+  private readonly options: StoreOptions;
+  private readonly host: RecoveryHost;
+  private readonly bootId: string;
+  private phase: number = PHASE.superblocks;
+  private bytes: Uint8Array;
+  private view: DataView;
+  private pending = 0;
+  private faults: string[] = [];
+  private found: DecodedSuperblock | null = null;
+  private foundCopy = 0;
+  private opened: Opened | null = null;
+  private scan: ReplayScan | null = null;
+  private tableIndex = 0;
+  private page = 0;
+  private pagesRead = 0;
+  private ticket = 0;
+  private rows: number[] = [];
+  private nextRow = 0;
+  private segment = 0;
+  private copyBlock = 0;
+  private segmentLoaded = false;
+  private readingSegment = -1;
+
+  constructor(
+    disk: Disk,
+    queue: DiskQueue,
+    geometry: Geometry,
+    options: StoreOptions,
+    host: RecoveryHost,
+    bootId: string,
+  ) {
+    this.disk = disk;
+    this.queue = queue;
+    this.geometry = geometry;
+    this.options = options;
+    this.host = host;
+    this.bootId = bootId;
+    this.bytes = options.allocate(Math.max(geometry.blockBytes, 512));
+    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
+  }
+
+  private get superblockBytes(): number {
+    return Math.ceil(256 / this.geometry.blockBytes) * this.geometry.blockBytes;
+  }
+
+  private secondSuperblockAt(): number {
+    const blocks = Math.floor(this.disk.sizeBytes / this.geometry.blockBytes);
+    return blocks * this.geometry.blockBytes - this.superblockBytes;
+  }
+
+  begin(nowUs: Micros): void {
+    if (this.disk.sizeBytes < 4 * this.superblockBytes) {
+      this.host.refused(nowUs, `the device has only ${this.disk.sizeBytes} bytes`);
+      return;
+    }
+    this.readSuperblock(0);
+  }
+
+  private readSuperblock(copy: number): void {
+    const offset = copy === 0 ? 0 : this.secondSuperblockAt();
+    this.queue.read(IO.scan, copy, offset, offset, this.bytes, 0, this.superblockBytes);
+  }
+
+  /** A completion; the token was taken from the queue by the caller. */
+  done(nowUs: Micros, kind: number, argA: number, argB: number, ok: boolean, token: Token): void {
+    if (!ok && kind !== IO.scan && kind !== IO.load && kind !== IO.read) {
+      this.host.failed(nowUs, `the device failed a write during recovery (operation ${token})`);
+      return;
+    }
+    switch (this.phase) {
+      case PHASE.superblocks:
+        this.superblockRead(nowUs, argA, argB, ok);
+        break;
+      case PHASE.tables:
+        this.tableRead(nowUs, ok);
+        break;
+      case PHASE.scan:
+        this.scanRead(nowUs, ok);
+        break;
+      default:
+        this.later(nowUs, kind, argA, argB, ok);
+    }
+  }
+
+  private superblockRead(nowUs: Micros, copy: number, offset: number, ok: boolean): void {
+    const decoded = ok ? decodeSuperblock(this.bytes, offset) : 'it cannot be read';
+    if (typeof decoded === 'string') this.faults.push(decoded);
+    else if (this.found === null || decoded.superblock.sequence > this.found.superblock.sequence) {
+      this.found = decoded;
+      this.foundCopy = copy;
+    }
+    if (copy === 0) {
+      this.readSuperblock(1);
+      return;
+    }
+    const reason = this.refusal();
+    if (reason !== null || this.found === null) {
+      this.host.refused(nowUs, reason ?? 'no superblock');
+      return;
+    }
+    this.build(this.found);
+    this.phase = PHASE.tables;
+    this.readTables(nowUs);
+  }
+
+  private refusal(): string | null {
+    const { found, options, geometry } = this;
+    if (found === null) return this.faults.join('; ');
+    const { layout, superblock } = found;
+    const same =
+      layout.geometry.blockBytes === geometry.blockBytes &&
+      layout.geometry.sectorBytes === geometry.sectorBytes &&
+      layout.geometry.chunkBlocks === geometry.chunkBlocks &&
+      layout.geometry.unitBlocks === geometry.unitBlocks;
+    if (!same) return 'the device was formatted with another geometry';
+    if (layout.sizeBytes > this.disk.sizeBytes)
+      return `the device has ${this.disk.sizeBytes} bytes, at format it had ${layout.sizeBytes}`;
+    const { expected } = options;
+    if (expected === undefined) return null;
+    if (superblock.systemId !== expected.systemId)
+      return `the device belongs to system ${superblock.systemId}, not ${expected.systemId}`;
+    if (superblock.deviceKey !== expected.deviceKey)
+      return `the device is number ${superblock.deviceKey}, not ${expected.deviceKey}`;
+    return null;
+  }
+
+  private build(found: DecodedSuperblock): void {
+    const { queue, options } = this;
+    const { layout, superblock } = found;
+    const { allocate } = options;
+    const directory = new Directory(layout);
+    const cache = new ChunkCache(layout, directory, options.cacheChunks);
+    const poolMax = Math.max(1, Math.floor(options.windowSegments / 4));
+    const parts: Parts = {
+      layout,
+      options,
+      queue,
+      log: new Log(layout, queue, superblock, allocate, poolMax),
+      ring: new OpRing(options.ringRecords),
+      directory,
+      units: new UnitMap(layout),
+      cache,
+      entries: new EntryTable(layout),
+      dying: new Set(),
+      mode: { volatile: superblock.volatile, lsn: 0 },
+    };
+    parts.ring.tailLsn = superblock.tailLsn;
+    const loader = new Loader(layout, queue, directory, cache, superblock, allocate);
+    this.opened = {
+      parts,
+      loader,
+      appender: new Appender(parts, loader),
+      tables: tablesOf(parts),
+      writer: new SuperblockWriter(layout, queue, parts.log, allocate),
+      superblock,
+      identity: {
+        systemId: superblock.systemId,
+        deviceKey: superblock.deviceKey,
+        poolKey: superblock.poolKey,
+        incarnation: superblock.incarnation + 1,
+        dataIncarnation: superblock.incarnation,
+        rolledBack: false,
+      },
+    };
+    this.opened.writer.readFrom(this.foundCopy);
+    const segmentBytes = layout.segmentBlocks * layout.geometry.blockBytes;
+    const pairBytes = 2 * layout.pageBytes;
+    const tableBytes = Math.min(READ_BYTES_MAX, pairBytes * Math.max(1, layout.directoryPages));
+    this.bytes = allocate(Math.max(segmentBytes, pairBytes, tableBytes));
+    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
+  }
+
+  private readTables(nowUs: Micros): void {
+    const { opened } = this;
+    if (opened === null) return;
+    const { layout } = opened.parts;
+    const table = opened.tables[this.tableIndex];
+    if (table === undefined) {
+      this.beginScan(opened.parts.layout, opened.superblock);
+      return;
+    }
+    const pairBytes = 2 * layout.pageBytes;
+    const count = Math.min(table.pages - this.page, Math.floor(this.bytes.length / pairBytes));
+    if (count === 0) {
+      this.tableIndex++;
+      this.page = 0;
+      this.readTables(nowUs);
+      return;
+    }
+    this.pagesRead = count;
+    const offset = table.firstBlock * layout.geometry.blockBytes + this.page * pairBytes;
+    this.queue.read(IO.scan, 0, 0, offset, this.bytes, 0, count * pairBytes);
+  }
+
+  private tableRead(nowUs: Micros, ok: boolean): void {
+    const { opened } = this;
+    const table = opened?.tables[this.tableIndex];
+    if (opened === null || table === undefined) return;
+    const { layout, directory, units, entries } = opened.parts;
+    for (let index = 0; index < this.pagesRead; index++) {
+      const page = this.page + index;
+      const at = index * 2 * layout.pageBytes;
+      const slot = ok
+        ? newestSlot(
+            this.bytes,
+            this.view,
+            at,
+            layout.pageBytes,
+            table.kind,
+            page,
+            opened.superblock,
+          )
+        : -1;
+      if (slot < 0) {
+        this.host.refused(nowUs, `both copies of page ${page} of table ${table.kind} are damaged`);
+        return;
+      }
+      table.slots[page] = slot;
+      const from = at + slot * layout.pageBytes;
+      if (this.tableIndex === 0) directory.decodePage(page, this.view, from);
+      else if (this.tableIndex === 1) units.decodePage(page, this.view, from);
+      else entries.decodePage(page, this.bytes, this.view, from);
+    }
+    this.page += this.pagesRead;
+    this.readTables(nowUs);
+  }
+
+  private beginScan(layout: Layout, superblock: Superblock): void {
+    this.phase = PHASE.scan;
+    this.scan = new ReplayScan(layout, this.queue, superblock, this.options.allocate);
+    this.scan.begin();
+  }
+
+  private scanRead(nowUs: Micros, ok: boolean): void {
+    const { scan, opened } = this;
+    if (scan === null || opened === null) return;
+    if (!ok) {
+      // Without the log nobody knows what is newer: another copy does.
+      this.host.refused(nowUs, 'the log cannot be read');
+      return;
+    }
+    if (!scan.readDone()) return;
+    if (scan.lastLsn < scan.durableLsn) {
+      this.host.refused(
+        nowUs,
+        `the log ends at record ${scan.lastLsn}, but record ${scan.durableLsn} was durable`,
+      );
+      return;
+    }
+    const { log } = opened.parts;
+    log.begin(
+      {
+        tailPosition: opened.superblock.tailPosition,
+        headPosition: scan.headPosition,
+        chain: scan.chain,
+        lastLsn: scan.lastLsn,
+        incarnation: opened.identity.incarnation,
+      },
+      scan.settledLsn,
+    );
+    for (const [segment, start] of scan.segmentStarts) {
+      const place = segment % opened.parts.layout.segments;
+      if (segment > log.segmentOf(scan.headPosition)) continue;
+      log.segmentLsns[place] = start.lsn;
+      log.segmentChains[place] = start.chain;
+    }
+    // Whatever the log holds that counts must be durable before anything is built on it.
+    this.phase = PHASE.firstFlush;
+    this.ticket = log.wantFlush();
+    log.pumpFlush();
+  }
+
+  private later(nowUs: Micros, kind: number, argA: number, argB: number, ok: boolean): void {
+    const { opened } = this;
+    if (opened === null) return;
+    const { log } = opened.parts;
+    if (kind === IO.flush) log.flushDone();
+    if (kind === IO.superblock) opened.writer.writeDone();
+    if (kind === IO.load) this.descriptorLoaded(opened, argA, argB, ok);
+    if (kind === IO.home) this.pending--;
+    if (kind === IO.scan && !ok) {
+      this.host.refused(nowUs, 'the log cannot be read');
+      return;
+    }
+    if (kind === IO.scan) this.segmentLoaded = true;
+    if (this.phase === PHASE.firstFlush && log.flushedSerial >= this.ticket) this.beginLoad(opened);
+    if (this.phase === PHASE.load) this.pumpLoad(opened);
+    if (this.phase === PHASE.superblock && opened.writer.pump()) {
+      this.phase = PHASE.home;
+      this.segment = log.segmentOf(log.tailPosition);
+    }
+    if (this.phase === PHASE.home) this.pumpHome(nowUs, opened);
+    if (this.phase < PHASE.done) log.pumpFlush();
+  }
+
+  /** Makes the new incarnation durable, and that everything in the log up to here counts. */
+  private beginSuperblock(opened: Opened): void {
+    const { superblock, identity, parts } = opened;
+    this.phase = PHASE.superblock;
+    const bootChanged = superblock.bootId !== this.bootId;
+    if (bootChanged && !superblock.clean && parts.mode.volatile) superblock.rolledBack = true;
+    superblock.incarnation = identity.incarnation;
+    superblock.dataIncarnation = identity.dataIncarnation;
+    superblock.clean = false;
+    superblock.volatile = parts.mode.volatile;
+    superblock.durableLsn = parts.log.lastLsn;
+    superblock.settledLsn = parts.log.settledLsn;
+    superblock.bootId = this.bootId;
+    opened.writer.begin(superblock);
+  }
+
+  private beginLoad(opened: Opened): void {
+    this.phase = PHASE.load;
+    this.rows = rowsToLoad(this.scan?.batches ?? []).filter(
+      (row) => opened.parts.directory.volumeKeys[row] !== 0,
+    );
+  }
+
+  private pumpLoad(opened: Opened): void {
+    const { parts, loader } = opened;
+    while (this.nextRow < this.rows.length && loader.loading < LOADS_MAX) {
+      const row = this.rows[this.nextRow++] ?? 0;
+      loader.load(parts.cache.open(row));
+    }
+    if (this.nextRow < this.rows.length || loader.loading > 0) return;
+    this.applyLog(opened);
+    this.beginSuperblock(opened);
+  }
+
+  private descriptorLoaded(opened: Opened, entry: number, buffer: number, ok: boolean): void {
+    opened.loader.done(entry, buffer, ok);
+    // What was found has to stay until the log is applied, whatever the size of the cache.
+    opened.parts.cache.pins[entry] = 1;
+  }
+
+  private applyLog(opened: Opened): void {
+    const { parts } = opened;
+    const { cache, directory } = parts;
+    const apply = new ReplayApply(parts);
+    for (const batch of this.scan?.batches ?? []) apply.apply(batch);
+    cache.pins.fill(0);
+    directory.rebuild();
+    this.scan = null;
+  }
+
+  /** Copies what is only in the log to its home, segment by segment. */
+  private pumpHome(nowUs: Micros, opened: Opened): void {
+    const { log, layout } = opened.parts;
+    for (;;) {
+      if (this.pending >= COPIES_MAX) return;
+      if (this.segment > log.segmentOf(log.headPosition)) {
+        if (this.pending === 0) this.finish(nowUs, opened);
+        return;
+      }
+      const first = (this.segment % layout.segments) * layout.segmentBlocks;
+      const block = this.nextLive(opened, first);
+      if (block < 0) {
+        // The memory is reused: copies from it must be done.
+        if (this.pending > 0) return;
+        this.segment++;
+        this.copyBlock = 0;
+        this.segmentLoaded = false;
+        continue;
+      }
+      if (!this.segmentLoaded) {
+        const lengthBytes = layout.segmentBlocks * layout.geometry.blockBytes;
+        const offset = (layout.logAt + first) * layout.geometry.blockBytes;
+        if (this.readingSegment !== this.segment)
+          this.queue.read(IO.scan, 0, 0, offset, this.bytes, 0, lengthBytes);
+        this.readingSegment = this.segment;
+        return;
+      }
+      this.copyHome(opened, first, block);
+    }
+  }
+
+  private nextLive(opened: Opened, first: number): number {
+    const { log, cache, layout } = opened.parts;
+    for (; this.copyBlock < layout.segmentBlocks; this.copyBlock++) {
+      const owner = log.owners[first + this.copyBlock] ?? 0;
+      if (owner !== 0 && cache.places[owner - 1] === first + this.copyBlock + 1)
+        return this.copyBlock;
+    }
+    return -1;
+  }
+
+  private copyHome(opened: Opened, first: number, block: number): void {
+    const { log, cache, layout } = opened.parts;
+    const { blockBytes, unitBlocks } = layout.geometry;
+    const owner = (log.owners[first + block] ?? 0) - 1;
+    const entry = Math.floor(owner / cache.chunkBlocks);
+    const inChunk = owner % cache.chunkBlocks;
+    const unit = Math.floor(inChunk / unitBlocks);
+    const address = cache.units[entry * cache.unitsPerChunk + unit] ?? 0;
+    cache.places[owner] = 0;
+    cache.logCounts[entry] = (cache.logCounts[entry] ?? 0) - 1;
+    this.copyBlock++;
+    // Its place was lost with an unreadable descriptor; the checksum will tell whoever reads it.
+    if (address === UNIT_NONE || address === UNIT_UNKNOWN) {
+      cache.states[owner] = STATE.lost;
+      return;
+    }
+    this.pending++;
+    const offset = homeOffset(layout, address, inChunk % unitBlocks);
+    this.queue.write(IO.home, 0, 0, offset, this.bytes, block * blockBytes, blockBytes);
+  }
+
+  private finish(nowUs: Micros, opened: Opened): void {
+    this.phase = PHASE.done;
+    const identity = { ...opened.identity, rolledBack: opened.superblock.rolledBack };
+    this.host.recovered(nowUs, { ...opened, identity });
+  }
+}
