@@ -39,6 +39,7 @@ export class Engine {
   private inFlight: { readonly touches: readonly Touch[]; readonly effects: Effect[] } | null =
     null;
   private token: Token = 0;
+  private started = false;
   private stopped = false;
   /** working: requests run; settling: what follows from a commit is sent. Both see committed state, plus their own. */
   private phase: 'idle' | 'working' | 'settling' = 'idle';
@@ -75,10 +76,10 @@ export class Engine {
     return this.options.wallMsAtZero + Math.floor(nowUs / 1000);
   }
 
-  /** Runs work as soon as the state is committed: now, or after the commit in flight. */
+  /** Runs work as soon as the state is committed and the term is ours: now, or after the commit in flight. */
   run(nowUs: Micros, work: Work): void {
     if (this.stopped) return;
-    if (this.inFlight !== null || this.phase !== 'idle') {
+    if (!this.started || this.inFlight !== null || this.phase !== 'idle') {
       this.waiting.push(work);
       return;
     }
@@ -141,6 +142,7 @@ export class Engine {
 
   /** Commits nothing but the term: the first act of a master, before it believes anything. */
   commitTerm(nowUs: Micros, work: Work): void {
+    this.started = true;
     this.phase = 'working';
     work(nowUs);
     this.phase = 'idle';

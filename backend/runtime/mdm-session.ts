@@ -82,6 +82,7 @@ export class MdmSession implements Cluster {
   private readonly links: TcpLinks;
   private readonly client: MdmClient;
   private readonly timeoutMs: number;
+  private closed = false;
 
   constructor(options: MdmSessionOptions) {
     const { addresses, secret, log, localHost } = options;
@@ -105,15 +106,17 @@ export class MdmSession implements Cluster {
     this.loop.attach(this.client);
   }
 
-  /** Begins to look for the master. What is asked before it is found waits. */
+  /** Begins to look for the master; the first question does so too. What is asked before it is found waits. */
   start(): void {
     this.input((nowUs) => {
       this.client.start(nowUs);
     });
   }
 
-  /** Ends the link; open questions fail. */
+  /** Ends the link; open questions fail, and so do later ones. */
   close(): void {
+    if (this.closed) return;
+    this.closed = true;
     this.input((nowUs) => {
       this.client.stop(nowUs);
     });
@@ -214,8 +217,15 @@ export class MdmSession implements Cluster {
 
   /** Runs an input; parameters that break a bound of the protocol become a refusal like one of the MDM. */
   private asked(reject: (error: Error) => void, input: (nowUs: number) => void): void {
+    if (this.closed) {
+      reject(ClusterError.named('NOT_READY'));
+      return;
+    }
     try {
-      this.input(input);
+      this.input((nowUs) => {
+        this.client.start(nowUs);
+        input(nowUs);
+      });
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       reject(ClusterError.named('INVALID_PARAMETER', error.message));

@@ -1,0 +1,229 @@
+// The MDM process: reads its configuration, opens its store, serves until it is told to end. It must never go on after
+// the machine stepped down: the next start reads what was committed.
+
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import type { JSONSchemaType } from 'ajv';
+
+import { Mdm } from '../mdm/mdm.js';
+import { MDM_DEFAULTS } from '../mdm/options.js';
+import type { InitialSystem, MdmOptions } from '../mdm/options.js';
+import { Refusal } from '../mdm/refusal.js';
+import { ContentError } from '../mdm/state.js';
+import type { Address } from '../protocol/generated/types.js';
+import { OPTIONS } from '../protocol/tables/options.js';
+import type { OptionName } from '../protocol/tables/options.js';
+import {
+  ABSOLUTE_PATH,
+  ConfigError,
+  IP_ADDRESS,
+  LOG_LEVEL,
+  PORT,
+  readConfigFile,
+} from '../runtime/config-file.js';
+import { handshakeRules } from '../runtime/links/authentication.js';
+import { LINK_TIMING, TcpLinks } from '../runtime/links/tcp-links.js';
+import { openLog } from '../runtime/log-sink.js';
+import type { LogLevel, ProcessLog } from '../runtime/log-sink.js';
+import { Loop, monotonicUs } from '../runtime/loop.js';
+import { LmdbStore, StoreError } from '../runtime/metadata-store.js';
+import { readSecretFile } from '../runtime/secret-file.js';
+
+import { EXIT_CONFIGURATION, EXIT_FAILED, startFailureCode } from './process-exit.js';
+
+const MDM_PORT = 6611;
+
+type MdmOptionName = {
+  [N in OptionName]: 'mdm' extends (typeof OPTIONS)[N]['of'][number] ? N : never;
+}[OptionName];
+
+interface MdmConfig {
+  readonly name: string;
+  readonly addresses: readonly Address[];
+  readonly mdm?: readonly { readonly host: string; readonly port: number }[];
+  readonly secretFile: string;
+  readonly stateDir: string;
+  readonly logLevel?: LogLevel;
+  readonly port: number;
+  readonly systemName: string;
+  readonly initialAdmin?: {
+    readonly name: string;
+    readonly saltHex: string;
+    readonly hashHex: string;
+  };
+  readonly options: Readonly<Partial<Record<MdmOptionName, number>>>;
+}
+
+/** Rows of the options table that this process takes, as schema: bounds and defaults stand there alone. */
+function optionSchemas(): Record<string, object> {
+  const schemas: Record<string, object> = {};
+  for (const [name, row] of Object.entries(OPTIONS))
+    if ((row.of as readonly string[]).includes('mdm'))
+      schemas[name] = { type: 'integer', minimum: row.min, maximum: row.max, default: row.default };
+  return schemas;
+}
+
+const HEX = { type: 'string', pattern: '^([0-9a-f]{2}){16,64}$' } as const;
+
+const SCHEMA = {
+  type: 'object',
+  properties: {
+    name: { type: 'string', minLength: 1, maxLength: 31, default: 'mdm' },
+    addresses: {
+      type: 'array',
+      minItems: 1,
+      maxItems: 8,
+      items: {
+        type: 'object',
+        properties: {
+          host: IP_ADDRESS,
+          role: {
+            type: 'string',
+            enum: ['all', 'sdsOnly', 'sdcOnly', 'management'],
+            default: 'all',
+          },
+        },
+        required: ['host'],
+        additionalProperties: false,
+      },
+    },
+    mdm: {
+      type: 'array',
+      maxItems: 64,
+      nullable: true,
+      items: {
+        type: 'object',
+        properties: { host: IP_ADDRESS, port: PORT },
+        required: ['host', 'port'],
+        additionalProperties: false,
+      },
+    },
+    secretFile: ABSOLUTE_PATH,
+    stateDir: ABSOLUTE_PATH,
+    logLevel: { ...LOG_LEVEL, nullable: true },
+    port: { ...PORT, default: MDM_PORT },
+    systemName: { type: 'string', minLength: 1, maxLength: 31, default: 'meshsan' },
+    initialAdmin: {
+      type: 'object',
+      nullable: true,
+      properties: {
+        name: { type: 'string', minLength: 1, maxLength: 31 },
+        saltHex: HEX,
+        hashHex: HEX,
+      },
+      required: ['name', 'saltHex', 'hashHex'],
+      additionalProperties: false,
+    },
+    options: {
+      type: 'object',
+      properties: optionSchemas(),
+      additionalProperties: false,
+      default: {},
+    },
+  },
+  required: ['addresses', 'secretFile', 'stateDir'],
+  additionalProperties: false,
+} as unknown as JSONSchemaType<MdmConfig>;
+
+function readConfig(): MdmConfig {
+  const { values } = parseArgs({ options: { config: { type: 'string' } } });
+  if (values.config === undefined) throw new ConfigError('Use: mdm --config FILE');
+  return readConfigFile(values.config, SCHEMA);
+}
+
+function initialSystem({ initialAdmin, systemName }: MdmConfig): InitialSystem | null {
+  if (initialAdmin === undefined) return null;
+  const { name, saltHex, hashHex } = initialAdmin;
+  return {
+    systemName,
+    // Half of all random prefixes look like negative numbers to clients that read ids as signed: the upper bit stays 0.
+    idPrefix: (randomBytes(4).readUInt32LE() & 0x7fffffff) | 1,
+    installId: randomBytes(8).toString('hex'),
+    admin: { name, salt: Buffer.from(saltHex, 'hex'), hash: Buffer.from(hashHex, 'hex') },
+  };
+}
+
+function machineOptions(config: MdmConfig, wallMsAtZero: number): MdmOptions {
+  const { options, name, addresses, port } = config;
+  return {
+    ...MDM_DEFAULTS,
+    ...{ name, addresses, port, wallMsAtZero },
+    leaseMs: options.leaseMs ?? MDM_DEFAULTS.leaseMs,
+    detectionMs: options.detectionMs ?? MDM_DEFAULTS.detectionMs,
+    driftPercent: options.driftPercent ?? MDM_DEFAULTS.driftPercent,
+    drainTimeoutMs: options.drainTimeoutMs ?? MDM_DEFAULTS.drainTimeoutMs,
+    deviceAddTimeoutMs: options.deviceAddTimeoutMs ?? MDM_DEFAULTS.deviceAddTimeoutMs,
+    combCountLog2: options.combCountLog2 ?? MDM_DEFAULTS.combCountLog2,
+    overProvisioningFactor: options.overProvisioningFactor ?? MDM_DEFAULTS.overProvisioningFactor,
+    initial: initialSystem(config),
+  };
+}
+
+/** Ends the process without waiting for anybody: nothing that it could still say is true any more. */
+function stepDown(log: ProcessLog, reason: string): void {
+  process.stderr.write(`mdm: ${reason}\n`);
+  void log.close().finally(() => process.exit(EXIT_FAILED));
+}
+
+function makeLinks(config: MdmConfig, secret: Uint8Array, loop: Loop, log: ProcessLog): TcpLinks {
+  const { options } = config;
+  return new TcpLinks({
+    ...{ loop, log },
+    rules: handshakeRules('mdm', ['sds', 'sdsData', 'sdc', 'admin', 'lia'], secret),
+    identity: { key: 0, incarnation: 0, run: 0, systemId: '' },
+    connectTimeoutMs: options.connectTimeoutMs ?? LINK_TIMING.connectTimeoutMs,
+    handshakeTimeoutMs: options.handshakeTimeoutMs ?? LINK_TIMING.handshakeTimeoutMs,
+    pingIdleMs: options.pingIdleMs ?? LINK_TIMING.pingIdleMs,
+    pingDeadMs: options.pingDeadMs ?? LINK_TIMING.pingDeadMs,
+  });
+}
+
+async function main(): Promise<void> {
+  const config = readConfig();
+  const { name, stateDir, addresses, port, logLevel } = config;
+  const secret = readSecretFile(config.secretFile);
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  const log = openLog({ component: name, ...(logLevel === undefined ? {} : { level: logLevel }) });
+  const store = new LmdbStore(join(stateDir, 'store'), secret, log);
+  const loop = new Loop();
+  const links = makeLinks(config, secret, loop, log);
+  const host = {
+    steppedDown: (_: number, reason: string): void => {
+      stepDown(log, reason);
+    },
+  };
+  const wallMsAtZero = Date.now() - Math.floor(monotonicUs() / 1000);
+  const ports = { links, store, log, host };
+  const mdm = new Mdm(ports, store.content, machineOptions(config, wallMsAtZero));
+  store.attach(loop, mdm);
+  links.attach(mdm);
+  // The addresses are taken before the term: a second process on the same configuration must not depose the first.
+  for (const address of addresses) await links.listen(address.host, port);
+  loop.begin();
+  mdm.start(loop.nowUs);
+  loop.end();
+  loop.attach(mdm);
+  log.event('info', 'mdm.started', { port });
+  let stopping = false;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => {
+      if (stopping) return;
+      stopping = true;
+      links.stop();
+      loop.stop();
+      log.event('info', 'mdm.stopped', {});
+      void store
+        .close()
+        .then(() => log.close())
+        .then(() => process.exit(0));
+    });
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`mdm: ${error instanceof Error ? error.message : String(error)}\n`);
+  const isRefused = [StoreError, ContentError, Refusal].some((kind) => error instanceof kind);
+  process.exit(isRefused ? EXIT_CONFIGURATION : startFailureCode(error));
+});

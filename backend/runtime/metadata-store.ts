@@ -1,0 +1,218 @@
+// The metadata store on one machine: LMDB in a directory of its own. A commit is atomic and flushed before it is reported;
+// it compares term and sequence, so that of two masters on one directory the older one finds out at its next commit. It
+// must never understand a key or a value of the MDM.
+
+import { createHmac } from 'node:crypto';
+import { closeSync, existsSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { open } from 'lmdb';
+import type { RootDatabase } from 'lmdb';
+
+import type { CompletionSource, Loop } from './loop.js';
+import type { Change, CommitOutcome, Log, MetadataStore, Micros, Token } from '../core/ports.js';
+
+/** The directory cannot be used; the message says why and what would be right. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+}
+
+/** Who hears of the outcome of commits. */
+export interface CommitSink {
+  committed(nowUs: Micros, token: Token, outcome: CommitOutcome): void;
+}
+
+/** What the store held when it was opened. */
+export interface StoreContent {
+  readonly term: number;
+  readonly sequence: number;
+  readonly entries: readonly { readonly key: Uint8Array; readonly value: Uint8Array }[];
+}
+
+/** Layout of the directory: 1 = the record below and the MDM's keys as they are. */
+const FORMAT = 1;
+/** The store's own record; keys of the MDM start with a type from 1 on. */
+const HEAD_KEY = Buffer.from([0]);
+const HEAD_BYTES = 1 + 16 + 8 + 8;
+const DATABASE = 'metadata.mdb';
+
+interface Head {
+  readonly fingerprint: Buffer;
+  readonly term: number;
+  readonly sequence: number;
+}
+
+function encodeHead({ fingerprint, term, sequence }: Head): Buffer {
+  const bytes = Buffer.alloc(HEAD_BYTES);
+  bytes.writeUInt8(FORMAT, 0);
+  fingerprint.copy(bytes, 1);
+  bytes.writeBigUInt64LE(BigInt(term), 17);
+  bytes.writeBigUInt64LE(BigInt(sequence), 25);
+  return bytes;
+}
+
+function decodeHead(path: string, bytes: Buffer): Head {
+  const format = bytes[0] ?? 0;
+  if (format !== FORMAT)
+    throw new StoreError(
+      `${path} has content format ${format}, this program knows ${FORMAT}: it belongs to another version of MeshSAN`,
+    );
+  if (bytes.length !== HEAD_BYTES)
+    throw new StoreError(`${path} is damaged: its head is cut short`);
+  return {
+    fingerprint: bytes.subarray(1, 17),
+    term: Number(bytes.readBigUInt64LE(17)),
+    sequence: Number(bytes.readBigUInt64LE(25)),
+  };
+}
+
+/** What tells systems apart without giving their secret away. */
+function fingerprintOf(secret: Uint8Array): Buffer {
+  return createHmac('sha256', secret).update('meshsan metadata store').digest().subarray(0, 16);
+}
+
+export class LmdbStore implements MetadataStore, CompletionSource {
+  /** What it held when it was opened; whoever takes it may let go of it. */
+  readonly content: StoreContent;
+  private readonly database: RootDatabase<Buffer, Buffer>;
+  private readonly path: string;
+  private readonly fingerprint: Buffer;
+  private readonly log: Log;
+  private completions: { readonly token: Token; readonly outcome: CommitOutcome }[] = [];
+  private sink: CommitSink | null = null;
+
+  /**
+   * Opens the store of a system, or makes an empty one.
+   *
+   * @param directory - made when it is missing
+   * @param secret - of the system; a directory that was made under another one is refused
+   * @throws StoreError with the path and the reason
+   */
+  constructor(directory: string, secret: Uint8Array, log: Log) {
+    this.path = join(directory, DATABASE);
+    this.fingerprint = fingerprintOf(secret);
+    this.log = log;
+    this.database = openDatabase(directory, this.path);
+    const head = this.head();
+    if (head !== null && !head.fingerprint.equals(this.fingerprint))
+      throw new StoreError(
+        `${this.path} belongs to another system: it was made under another secret`,
+      );
+    this.content = {
+      term: head?.term ?? 0,
+      sequence: head?.sequence ?? 0,
+      entries: this.entries(),
+    };
+    if (head === null && this.content.entries.length > 0)
+      throw new StoreError(`${this.path} holds content without a head: it is not a MeshSAN store`);
+  }
+
+  /** Who hears of commits; once, before the first. */
+  attach(loop: Loop, sink: CommitSink): void {
+    this.sink = sink;
+    loop.addSource(this);
+  }
+
+  /**
+   * Synchronous on purpose: the MDM has one commit in flight and can do nothing meanwhile, and when the call returns LMDB
+   * has flushed data and meta page.
+   */
+  commit(token: Token, term: number, previousSequence: number, changes: readonly Change[]): void {
+    this.completions.push({ token, outcome: this.write(term, previousSequence, changes) });
+  }
+
+  drain(nowUs: Micros): boolean {
+    if (this.completions.length === 0) return false;
+    const { completions } = this;
+    this.completions = [];
+    for (const { token, outcome } of completions) this.sink?.committed(nowUs, token, outcome);
+    return true;
+  }
+
+  async close(): Promise<void> {
+    await this.database.close();
+  }
+
+  private write(term: number, previousSequence: number, changes: readonly Change[]): CommitOutcome {
+    try {
+      return this.database.transactionSync<CommitOutcome>(() => {
+        const head = this.head();
+        const present = head ?? { term: 0, sequence: 0 };
+        if (term < present.term || previousSequence !== present.sequence) return 'conflict';
+        for (const { key, value } of changes) {
+          if (value === null) this.database.removeSync(Buffer.from(key));
+          else this.database.putSync(Buffer.from(key), Buffer.from(value));
+        }
+        const sequence = previousSequence + 1;
+        const bytes = encodeHead({ fingerprint: this.fingerprint, term, sequence });
+        this.database.putSync(HEAD_KEY, bytes);
+        return 'done';
+      });
+    } catch (error) {
+      this.log.event('error', 'metadata-store.commit-failed', {
+        path: this.path,
+        reason: error instanceof Error ? error.message : String(error),
+      });
+      return 'unknown';
+    }
+  }
+
+  private head(): Head | null {
+    const bytes = this.database.getBinary(HEAD_KEY);
+    return bytes === undefined ? null : decodeHead(this.path, bytes);
+  }
+
+  private entries(): StoreContent['entries'] {
+    const entries: { key: Uint8Array; value: Uint8Array }[] = [];
+    for (const { key, value } of this.database.getRange({ snapshot: true }))
+      if (key[0] !== HEAD_KEY[0])
+        entries.push({ key: Uint8Array.from(key), value: Uint8Array.from(value) });
+    return entries;
+  }
+}
+
+/** LMDB's own mark, in the first page and in the second of 4 KiB. */
+const LMDB_MAGIC = 0xbeefc0de;
+const LMDB_MAGIC_AT = 24;
+const LMDB_HEAD_BYTES = 8192;
+
+/**
+ * LMDB crashes the process on a file that it did not write, so that is looked at first.
+ *
+ * @throws Error with the reason
+ */
+function checkForeign(path: string): void {
+  if (!existsSync(path)) return;
+  const file = openSync(path, 'r');
+  try {
+    const head = Buffer.alloc(LMDB_HEAD_BYTES);
+    const length = readSync(file, head, 0, LMDB_HEAD_BYTES, 0);
+    if (length === 0) return;
+    if (length < LMDB_HEAD_BYTES) throw new Error('it is cut short');
+    if (head.readUInt32LE(LMDB_MAGIC_AT) !== LMDB_MAGIC)
+      throw new Error('it is not a metadata store');
+  } finally {
+    closeSync(file);
+  }
+}
+
+function openDatabase(directory: string, path: string): RootDatabase<Buffer, Buffer> {
+  try {
+    if (!existsSync(directory)) mkdirSync(directory, { recursive: true, mode: 0o700 });
+    checkForeign(path);
+    return open<Buffer, Buffer>({
+      path,
+      encoding: 'binary',
+      keyEncoding: 'binary',
+      noSubdir: true,
+      // A commit returns only when it is on the disk.
+      overlappingSync: false,
+      noSync: false,
+      noMetaSync: false,
+      permissionsMode: 0o600,
+    } as Parameters<typeof open>[0] & { path: string });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new StoreError(`${path} cannot be opened: ${reason}`);
+  }
+}
