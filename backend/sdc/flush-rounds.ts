@@ -27,35 +27,61 @@ export interface FlushCarrier {
   answer(nowUs: Micros, request: Request, errno: Errno): void;
 }
 
+/** The flushes of one volume. */
+class Round {
+  runs = false;
+  /** Combs that are still to be asked. */
+  readonly toFlush: number[] = [];
+  /** Operations that have not ended. */
+  ops = 0;
+  /** Requests that the running round answers, and those that came after it began. */
+  head: Request | null = null;
+  waitingHead: Request | null = null;
+  waitingTail: Request | null = null;
+}
+
 export class FlushRounds {
   private readonly carrier: FlushCarrier;
   private readonly stalled = new Set<MappedVolume>();
+  private readonly rounds = new Map<MappedVolume, Round>();
 
   constructor(carrier: FlushCarrier) {
     this.carrier = carrier;
   }
 
+  private roundOf(volume: MappedVolume): Round {
+    let round = this.rounds.get(volume);
+    if (round === undefined) {
+      round = new Round();
+      this.rounds.set(volume, round);
+    }
+    return round;
+  }
+
   add(nowUs: Micros, volume: MappedVolume, request: Request): void {
+    const round = this.roundOf(volume);
     request.nextFlush = null;
-    if (volume.waitingTail === null) volume.waitingHead = request;
-    else volume.waitingTail.nextFlush = request;
-    volume.waitingTail = request;
-    if (!volume.roundRuns) this.begin(nowUs, volume);
+    if (round.waitingTail === null) round.waitingHead = request;
+    else round.waitingTail.nextFlush = request;
+    round.waitingTail = request;
+    if (!round.runs) this.begin(nowUs, volume);
   }
 
   private begin(nowUs: Micros, volume: MappedVolume): void {
-    volume.roundHead = volume.waitingHead;
-    volume.waitingHead = null;
-    volume.waitingTail = null;
-    volume.roundRuns = true;
-    if (volume.roundHead !== null && volume.roundHead.nextFlush !== null) MARKS.joined.hits++;
-    volume.takeDebt();
+    const round = this.roundOf(volume);
+    round.head = round.waitingHead;
+    round.waitingHead = null;
+    round.waitingTail = null;
+    round.runs = true;
+    if (round.head !== null && round.head.nextFlush !== null) MARKS.joined.hits++;
+    volume.takeDebt(round.toFlush);
     this.plan(nowUs, volume);
   }
 
   /** Makes an operation per primary of what is left to flush. */
   private plan(nowUs: Micros, volume: MappedVolume): void {
-    while (volume.toFlush.length > 0) {
+    const round = this.roundOf(volume);
+    while (round.toFlush.length > 0) {
       const op = this.carrier.takeFlushOp(volume);
       if (op === null) {
         this.stalled.add(volume);
@@ -63,64 +89,69 @@ export class FlushRounds {
       }
       MARKS.asked.hits++;
       this.fill(op, volume);
-      volume.flushOps += 1;
+      round.ops += 1;
       this.carrier.place(nowUs, op);
     }
-    if (volume.flushOps === 0) this.end(nowUs, volume, ERRNO.ok);
+    if (round.ops === 0) this.end(nowUs, volume, ERRNO.ok);
   }
 
   /** Moves all combs with the primary of the first one into the operation. */
   private fill(op: Op, volume: MappedVolume): void {
+    const round = this.roundOf(volume);
     const { primaryKeys } = volume.pool;
-    const first = volume.toFlush[0] ?? 0;
+    const first = round.toFlush[0] ?? 0;
     const deviceKey = primaryKeys[first] ?? 0;
     let kept = 0;
-    for (const comb of volume.toFlush) {
+    for (const comb of round.toFlush) {
       if ((primaryKeys[comb] ?? 0) === deviceKey) op.combs.push(comb);
-      else volume.toFlush[kept++] = comb;
+      else round.toFlush[kept++] = comb;
     }
-    volume.toFlush.length = kept;
+    round.toFlush.length = kept;
     op.comb = first;
   }
 
   /** An operation ended well: its combs are on media. */
   done(nowUs: Micros, volume: MappedVolume): void {
-    volume.flushOps -= 1;
-    if (volume.flushOps === 0 && volume.toFlush.length === 0) this.end(nowUs, volume, ERRNO.ok);
+    const round = this.roundOf(volume);
+    round.ops -= 1;
+    if (round.ops === 0 && round.toFlush.length === 0) this.end(nowUs, volume, ERRNO.ok);
   }
 
   /** An operation could not be done where it was sent: its combs are asked again, wherever their primaries are. */
   again(nowUs: Micros, volume: MappedVolume, combs: readonly number[]): void {
+    const round = this.roundOf(volume);
     MARKS.replanned.hits++;
-    volume.flushOps -= 1;
-    for (const comb of combs) volume.toFlush.push(comb);
+    round.ops -= 1;
+    for (const comb of combs) round.toFlush.push(comb);
     this.plan(nowUs, volume);
   }
 
   /** An operation cannot be done at all: what it should have flushed is owed still. */
   failed(nowUs: Micros, volume: MappedVolume, combs: readonly number[], errno: Errno): void {
-    volume.flushOps -= 1;
+    const round = this.roundOf(volume);
+    round.ops -= 1;
     for (const comb of combs) volume.owe(comb);
-    for (const comb of volume.toFlush) volume.owe(comb);
-    volume.toFlush.length = 0;
+    for (const comb of round.toFlush) volume.owe(comb);
+    round.toFlush.length = 0;
     // What other operations of the round achieve still counts; the requests learn of the failure at once.
-    for (let request = volume.roundHead; request !== null; request = volume.roundHead) {
-      volume.roundHead = request.nextFlush;
+    for (let request = round.head; request !== null; request = round.head) {
+      round.head = request.nextFlush;
       request.nextFlush = null;
       this.carrier.answer(nowUs, request, errno);
     }
-    if (volume.flushOps === 0) this.end(nowUs, volume, errno);
+    if (round.ops === 0) this.end(nowUs, volume, errno);
   }
 
   private end(nowUs: Micros, volume: MappedVolume, errno: Errno): void {
-    for (let request = volume.roundHead; request !== null; request = volume.roundHead) {
-      volume.roundHead = request.nextFlush;
+    const round = this.roundOf(volume);
+    for (let request = round.head; request !== null; request = round.head) {
+      round.head = request.nextFlush;
       request.nextFlush = null;
       this.carrier.answer(nowUs, request, errno);
     }
-    volume.roundRuns = false;
+    round.runs = false;
     this.stalled.delete(volume);
-    if (volume.waitingHead !== null) this.begin(nowUs, volume);
+    if (round.waitingHead !== null) this.begin(nowUs, volume);
   }
 
   /** An operation became free: rounds that wait for one go on. */
@@ -133,22 +164,18 @@ export class FlushRounds {
 
   /** The request took too long: it is answered, the round goes on for the others. */
   withdraw(volume: MappedVolume, request: Request): void {
-    volume.roundHead = without(volume.roundHead, request);
-    volume.waitingHead = without(volume.waitingHead, request);
+    const round = this.roundOf(volume);
+    round.head = without(round.head, request);
+    round.waitingHead = without(round.waitingHead, request);
     let last: Request | null = null;
-    for (let at = volume.waitingHead; at !== null; at = at.nextFlush) last = at;
-    volume.waitingTail = last;
+    for (let at = round.waitingHead; at !== null; at = at.nextFlush) last = at;
+    round.waitingTail = last;
     request.nextFlush = null;
   }
 
   /** The mapping is gone; its requests are answered by the caller. */
   forget(volume: MappedVolume): void {
-    volume.roundHead = null;
-    volume.waitingHead = null;
-    volume.waitingTail = null;
-    volume.roundRuns = false;
-    volume.flushOps = 0;
-    volume.toFlush.length = 0;
+    this.rounds.delete(volume);
     this.stalled.delete(volume);
   }
 }

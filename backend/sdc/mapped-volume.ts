@@ -5,7 +5,6 @@ import type { MapVolume, Mapping } from '../protocol/generated/types.js';
 import type { PoolMap } from '../cluster-map/pool-map.js';
 
 import type { BlockVolume } from './block-front.js';
-import type { Request } from './op.js';
 
 /** Totals since the start of this process. */
 export interface VolumeCounters {
@@ -37,15 +36,6 @@ export class MappedVolume {
   /** Combs that owe a flush: one bit each. */
   private owed = new Uint32Array(0);
   owedCount = 0;
-  /** Of the running round of flushes: combs that are still to be asked. */
-  readonly toFlush: number[] = [];
-  /** Flush operations of the running round that have not ended. */
-  flushOps = 0;
-  roundRuns = false;
-  /** Flush requests that the running round answers, and those that came after it began. */
-  roundHead: Request | null = null;
-  waitingHead: Request | null = null;
-  waitingTail: Request | null = null;
   readonly counters: VolumeCounters = {
     readOps: 0,
     readBytes: 0,
@@ -83,14 +73,13 @@ export class MappedVolume {
     this.owedCount += 1;
   }
 
-  /** Moves all debt into `toFlush`. */
-  takeDebt(): void {
+  /** Moves all debt into a list of combs. */
+  takeDebt(combs: number[]): void {
     if (this.owedCount === 0) return;
     for (let word = 0; word < this.owed.length; word++) {
       const bits = this.owed[word] ?? 0;
       if (bits === 0) continue;
-      for (let bit = 0; bit < 32; bit++)
-        if ((bits & (1 << bit)) !== 0) this.toFlush.push(word * 32 + bit);
+      for (let bit = 0; bit < 32; bit++) if ((bits & (1 << bit)) !== 0) combs.push(word * 32 + bit);
       this.owed[word] = 0;
     }
     this.owedCount = 0;

@@ -7,7 +7,6 @@ import type { Micros, Token } from '../core/ports.js';
 
 import type { Errno, IoKind } from './block-front.js';
 import { ERRNO, IO } from './block-front.js';
-import type { DeviceLink } from './device-link.js';
 import type { MappedVolume } from './mapped-volume.js';
 
 /** Where an operation stands. */
@@ -75,7 +74,8 @@ export class Op {
   opHigh = 0;
   comb = 0;
   deviceKey = 0;
-  link: DeviceLink | null = null;
+  /** The link that it was last sent on: only its identity matters here. */
+  link: object | null = null;
   /** It may have reached a primary. */
   everSent = false;
   attempts = 0;

@@ -1,7 +1,4 @@
-// A simulated server: an address, a clock with its own offset and rate, the processes that run on it. It must never know
-// what the processes do.
-
-import type { SimProcess } from './process.js';
+// A simulated server: an address, a clock with its own offset and rate, power. It must never know what runs on it.
 
 export class SimHost {
   readonly index: number;
@@ -9,7 +6,6 @@ export class SimHost {
   /** Changes when the power comes back. */
   boots = 1;
   powered = true;
-  readonly processes: SimProcess[] = [];
   private readonly rate: number;
   private readonly offsetUs: number;
 
@@ -38,9 +34,5 @@ export class SimHost {
     // Rounding of the division may end up one short.
     if (this.localUs(globalUs) < localUs) globalUs += 1;
     return globalUs;
-  }
-
-  at(port: number): SimProcess | undefined {
-    return this.processes.find((process) => process.port === port && process.port !== 0);
   }
 }

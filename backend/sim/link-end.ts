@@ -1,18 +1,55 @@
 // One end of a simulated connection: frames on their way from it and frames that wait at it. It owns their order; when
 // they arrive is the network's business.
 
-import type { LinkId } from '../core/ports.js';
+import type { LinkId, Peer, Role } from '../core/ports.js';
 
 import type { EventTarget } from './event-queue.js';
-import type { SimNetwork } from './network.js';
-import type { SimProcess } from './process.js';
+import type { SimHost } from './host.js';
+import type { Simulation } from './simulation.js';
 import { TRACE } from './trace.js';
+
+/** What the process says of itself when it opens or accepts links; the owner of the process keeps it current. */
+export interface Identity {
+  readonly role: Role;
+  key: number;
+  incarnation: number;
+  run: number;
+}
+
+/** The process that an end belongs to. */
+export interface EndOwner {
+  readonly host: SimHost;
+  readonly name: string;
+  readonly node: number;
+  readonly port: number;
+  readonly identity: Identity;
+  readonly ends: LinkEnd[];
+  readonly alive: boolean;
+  readonly paused: boolean;
+  takeLinkId(): LinkId;
+  markDirty(end: LinkEnd): void;
+  markResumed(end: LinkEnd): void;
+  receive(end: LinkEnd): void;
+  linkUp(end: LinkEnd, peer: Peer): void;
+  linkDown(end: LinkEnd, reason: string): void;
+}
+
+/** The network that an end belongs to. */
+export interface EndNetwork {
+  readonly sim: Simulation;
+  delayUs(end: LinkEnd): number;
+  flows(end: LinkEnd): boolean;
+  sent(end: LinkEnd, address: number): void;
+  checkDeaf(end: LinkEnd, sinceUs: number): void;
+  established(end: LinkEnd): void;
+  forget(end: LinkEnd): void;
+}
 
 export const END_WHAT = { arrive: 1, retransmit: 2, peerGone: 3, deaf: 4, up: 5 } as const;
 
 export class LinkEnd implements EventTarget {
-  readonly network: SimNetwork;
-  readonly process: SimProcess;
+  readonly network: EndNetwork;
+  readonly process: EndOwner;
   readonly id: LinkId;
   other: LinkEnd | null = null;
   /** The machine may still hear of it. */
@@ -37,7 +74,7 @@ export class LinkEnd implements EventTarget {
   private stuckCount = 0;
   private lastArrivalUs = 0;
 
-  constructor(network: SimNetwork, process: SimProcess, id: LinkId) {
+  constructor(network: EndNetwork, process: EndOwner, id: LinkId) {
     this.network = network;
     this.process = process;
     this.id = id;

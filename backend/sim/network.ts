@@ -8,7 +8,7 @@ import type { LinkId, Links, LinkTarget, OwnIdentity, Peer, Region } from '../co
 import type { EventTarget } from './event-queue.js';
 import type { SimHost } from './host.js';
 import { END_WHAT, LinkEnd } from './link-end.js';
-import type { SimProcess } from './process.js';
+import type { EndNetwork, EndOwner } from './link-end.js';
 import type { Simulation } from './simulation.js';
 import { TRACE } from './trace.js';
 
@@ -41,12 +41,13 @@ export type FrameWatcher = (
   bytes: Uint8Array,
 ) => void;
 
-export class SimNetwork implements EventTarget {
+export class SimNetwork implements EndNetwork, EventTarget {
   readonly sim: Simulation;
   readonly hosts: SimHost[] = [];
   watcher: FrameWatcher | null = null;
   private readonly options: NetworkOptions;
   private readonly ends: LinkEnd[] = [];
+  private readonly processes: EndOwner[] = [];
   private readonly attempts = new Map<number, Attempt>();
   private nextAttempt = 1;
   /** cut[from * hosts + to] counts the reasons why packets do not pass. */
@@ -65,7 +66,8 @@ export class SimNetwork implements EventTarget {
   }
 
   /** The door for one process. */
-  linksOf(process: SimProcess): Links {
+  linksOf(process: EndOwner): Links {
+    this.processes.push(process);
     return new SimLinks(this, process);
   }
 
@@ -146,7 +148,7 @@ export class SimNetwork implements EventTarget {
   }
 
   /** Starts to connect. */
-  connect(process: SimProcess, link: LinkId, target: LinkTarget): void {
+  connect(process: EndOwner, link: LinkId, target: LinkTarget): void {
     const end = new LinkEnd(this, process, link);
     this.ends.push(end);
     this.sim.trace.mix(TRACE.connect, this.sim.nowUs, process.node, link);
@@ -182,7 +184,9 @@ export class SimNetwork implements EventTarget {
       host?.powered === true &&
       this.passes(end.process.host, host) &&
       this.passes(host, end.process.host);
-    const process = host?.at(address.port);
+    const process = this.processes.find(
+      (candidate) => candidate.host === host && candidate.port === address.port,
+    );
     const waits = !reachable || process?.paused === true;
     if (waits && this.sim.nowUs - attempt.startedUs < CONNECT_TIMEOUT_US) {
       this.schedule(number, RETRY_PAUSED_US);
@@ -196,12 +200,12 @@ export class SimNetwork implements EventTarget {
     }
   }
 
-  private answers(process: SimProcess, target: LinkTarget): boolean {
+  private answers(process: EndOwner, target: LinkTarget): boolean {
     if (process.identity.role !== target.role) return false;
     return target.key === 0 || target.key === process.identity.key;
   }
 
-  private accept(end: LinkEnd, target: LinkTarget, process: SimProcess): void {
+  private accept(end: LinkEnd, target: LinkTarget, process: EndOwner): void {
     const accepted = new LinkEnd(this, process, process.takeLinkId());
     this.ends.push(accepted);
     accepted.other = end;
@@ -255,7 +259,9 @@ export class SimNetwork implements EventTarget {
    * A process ended. Its host, where it has power, resets the connections; without power nobody hears of it until the
    * silence is noticed.
    */
-  processEnded(process: SimProcess, resets: boolean): void {
+  processEnded(process: EndOwner, resets: boolean): void {
+    const place = this.processes.indexOf(process);
+    if (place >= 0) this.processes.splice(place, 1);
     for (const end of [...process.ends]) {
       const other = end.other;
       end.discard();
@@ -289,7 +295,7 @@ export class SimNetwork implements EventTarget {
   }
 }
 
-function peerOf(identity: SimProcess['identity'], link: number, linkEpoch: number): Peer {
+function peerOf(identity: EndOwner['identity'], link: number, linkEpoch: number): Peer {
   return {
     role: identity.role,
     key: identity.key,
@@ -317,14 +323,14 @@ class Late implements EventTarget {
 
 class SimLinks implements Links {
   private readonly network: SimNetwork;
-  private readonly process: SimProcess;
+  private readonly process: EndOwner;
   private readonly region: { bytes: Uint8Array; view: DataView; at: number } = {
     bytes: new Uint8Array(0),
     view: new DataView(new ArrayBuffer(0)),
     at: 0,
   };
 
-  constructor(network: SimNetwork, process: SimProcess) {
+  constructor(network: SimNetwork, process: EndOwner) {
     this.network = network;
     this.process = process;
   }

@@ -4,26 +4,18 @@
 // A killed process is never revived: a restart makes a new process with a new machine on the same host.
 
 import { assert } from '../core/assert.js';
-import type { Machine, Role } from '../core/ports.js';
+import type { Machine } from '../core/ports.js';
 
 import type { EventTarget } from './event-queue.js';
 import type { SimHost } from './host.js';
-import type { LinkEnd } from './link-end.js';
+import type { EndOwner, Identity, LinkEnd } from './link-end.js';
 import type { Simulation } from './simulation.js';
 import { TRACE } from './trace.js';
-
-/** What the process says of itself when it opens or accepts links; the owner of the process keeps it current. */
-export interface Identity {
-  readonly role: Role;
-  key: number;
-  incarnation: number;
-  run: number;
-}
 
 const WHAT_TICK = 1;
 const WHAT_PUMP = 2;
 
-export class SimProcess implements EventTarget {
+export class SimProcess implements EndOwner, EventTarget {
   readonly sim: Simulation;
   readonly host: SimHost;
   readonly name: string;
@@ -55,7 +47,6 @@ export class SimProcess implements EventTarget {
     this.node = node;
     this.identity = identity;
     this.port = port;
-    host.processes.push(this);
   }
 
   /** The machine's own clock. */
@@ -244,7 +235,5 @@ export class SimProcess implements EventTarget {
     this.alive = false;
     this.machine = null;
     this.held.length = 0;
-    const place = this.host.processes.indexOf(this);
-    if (place >= 0) this.host.processes.splice(place, 1);
   }
 }
