@@ -121,7 +121,7 @@ export class Connection implements FrameSink, ByteSink {
 
   /** Takes an accepted socket, then waits for its HELLO. */
   static accept(tools: ConnectionTools, handshake: AcceptorHandshake, socket: Socket): Connection {
-    const host = socket.remoteAddress ?? '';
+    const host = plainAddress(socket);
     const connection = new Connection(
       tools,
       handshake,
@@ -243,7 +243,7 @@ export class Connection implements FrameSink, ByteSink {
 
   private connected(handshake: InitiatorHandshake): void {
     if (this.closed) return;
-    this.remoteHost = this.socket.remoteAddress ?? '';
+    this.remoteHost = plainAddress(this.socket);
     const { loop, handshakeTimeoutMs } = this.tools;
     if (this.timer !== null) clearTimeout(this.timer);
     this.timer = setTimeout(() => {
@@ -299,4 +299,9 @@ export class Connection implements FrameSink, ByteSink {
     owner.ended(this, reason);
     loop.end();
   }
+}
+
+/** The other end's address; of an IPv4 host that came through an IPv6 socket, the IPv4 form, as people write it. */
+function plainAddress(socket: Socket): string {
+  return (socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '');
 }

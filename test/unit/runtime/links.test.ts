@@ -96,6 +96,17 @@ test('both ends learn who the other one is', async (t) => {
   t.is(client.ups[0]?.link, link);
 });
 
+test('an IPv4 host is known by its IPv4 address, whatever the socket', async (t) => {
+  const server = new Endpoint('mdm', ['sdc']);
+  t.teardown(() => {
+    server.stop();
+  });
+  const port = await server.links.listen('::', 0);
+  dialer(t, 'sdc', []).connect(port);
+  await until('the link is up', () => server.ups.length === 1);
+  t.is(server.ups[0]?.peer.host, '127.0.0.1');
+});
+
 test('one with another secret gets nothing through, on either side', async (t) => {
   const { server, port } = await serve(t);
   const client = dialer(t, 'sdc', [], {}, Buffer.alloc(32, 8));
