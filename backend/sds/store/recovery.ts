@@ -74,6 +74,7 @@ export class Recovery {
   private faults: string[] = [];
   private found: DecodedSuperblock | null = null;
   private foundCopy = 0;
+  private tailWasCut = false;
   private opened: Opened | null = null;
   private scan: ReplayScan | null = null;
   private tableIndex = 0;
@@ -314,6 +315,7 @@ export class Recovery {
       return;
     }
     const { log } = opened.parts;
+    this.tailWasCut = scan.tailWasCut;
     log.begin(
       {
         tailPosition: opened.superblock.tailPosition,
@@ -473,6 +475,9 @@ export class Recovery {
 
   private finish(nowUs: Micros, opened: Opened): void {
     this.phase = PHASE.done;
+    // Seed 2190 of the model: the next batch may begin in another segment, and the one that never happened would stand
+    // in its place in the chain.
+    if (this.tailWasCut) opened.parts.log.appendMarker();
     const identity = { ...opened.identity, rolledBack: opened.superblock.rolledBack };
     this.host.recovered(nowUs, { ...opened, identity });
   }

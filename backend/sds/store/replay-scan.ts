@@ -86,6 +86,8 @@ export class ReplayScan {
   lastLsn: number;
   durableLsn: number;
   settledLsn: number;
+  /** A batch at the head was judged as never happened: it must be overwritten, for it still fits the chain. */
+  tailWasCut = false;
   /** LSN and chain of the first batch of each segment that was seen, by number since ever. */
   readonly segmentStarts = new Map<number, { lsn: number; chain: number }>();
   private readonly layout: Layout;
@@ -302,6 +304,7 @@ export class ReplayScan {
   private cut(index: number): void {
     const batch = this.batches[index];
     if (batch === undefined) return;
+    this.tailWasCut = true;
     this.batches.length = index;
     this.headPosition = batch.position;
     this.chain = batch.chain;
