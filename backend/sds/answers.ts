@@ -1,7 +1,8 @@
 // Answers to clients. It owns the shape of every answer on the data path; it must never decide its status.
 
 import type { Client } from './clients.js';
-import { closeFrame, openFrame, sendBare, sendBytes } from './data-frame.js';
+import type { Comb } from './comb.js';
+import { closeFrame, openFrame, sendBytes } from './data-frame.js';
 import { MSG } from '../protocol/generated/constants.js';
 import {
   getChunkIndex,
@@ -10,6 +11,9 @@ import {
   getTag,
   getVolumeKey,
   setChunkIndex,
+  setComb,
+  setGenerationEpoch,
+  setGenerationNumber,
   setLengthSectors,
   setOffsetSectors,
   setVolumeKey,
@@ -40,9 +44,9 @@ export function refuse(
   sendBytes(shared.links, client.link, client.version, code, status, getTag(view, at), entry);
 }
 
-/** Says that a write or zero that was asked before is done. */
-export function confirm(shared: Shared, client: Client, tag: number): void {
-  sendBare(shared.links, client.link, client.version, MSG.WRITE_REPLY, 0, tag);
+/** Says that a write or zero of a comb that was asked before is done. */
+export function confirm(shared: Shared, client: Client, tag: number, comb: Comb): void {
+  sendDone(shared, client, MSG.WRITE_REPLY, tag, comb);
 }
 
 /** Answers an operation to whoever still waits for it. */
@@ -55,7 +59,21 @@ export function answer(shared: Shared, op: Op, status: number, entry: Uint8Array
     return;
   }
   const code = op.kind === OP_KIND.flush ? MSG.FLUSH_REPLY : MSG.WRITE_REPLY;
-  sendStatus(shared, client, code, op.tag, status, entry);
+  if (status === 0 && op.comb !== null) sendDone(shared, client, code, op.tag, op.comb);
+  else sendStatus(shared, client, code, op.tag, status, entry);
+}
+
+/** What was served says in which generation. */
+function setPlace(view: DataView, at: number, comb: Comb): void {
+  setComb(view, at, comb.index);
+  setGenerationEpoch(view, at, comb.epoch);
+  setGenerationNumber(view, at, comb.number);
+}
+
+function sendDone(shared: Shared, client: Client, code: number, tag: number, comb: Comb): void {
+  const region = openFrame(shared.links, client.link, client.version, code, 0, tag, 0);
+  setPlace(region.view, region.at, comb);
+  closeFrame(region, 0);
 }
 
 function sendStatus(
@@ -84,6 +102,7 @@ function answerRead(shared: Shared, op: Op, client: Client): void {
     bodyBytes,
   );
   const { view, at } = region;
+  if (op.comb !== null) setPlace(view, at, op.comb);
   setVolumeKey(view, at, op.lockVolume);
   setChunkIndex(view, at, op.chunkIndex);
   // The number of checksums in front of the bytes follows from the range: it names whole blocks.

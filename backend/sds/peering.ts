@@ -153,16 +153,16 @@ export class Peering implements PeeringPart {
 
   tick(nowUs: Micros): void {
     for (const comb of [...this.waiting]) {
-      if (comb.part === PART.primary && !comb.active) {
-        if (this.serveAfterUs(comb) <= nowUs) this.activateIfReady(nowUs, comb);
-      } else this.waiting.delete(comb);
+      if (this.serveAfterUs(comb) > nowUs) continue;
+      // Whoever still has to wait, for a time or for something else, is noted again by that.
+      this.waiting.delete(comb);
+      this.activateIfReady(nowUs, comb);
     }
   }
 
   nextDeadlineUs(): Micros {
     let next = Infinity;
-    for (const comb of this.waiting)
-      if (!comb.active) next = Math.min(next, this.serveAfterUs(comb));
+    for (const comb of this.waiting) next = Math.min(next, this.serveAfterUs(comb));
     return next;
   }
 

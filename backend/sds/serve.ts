@@ -277,7 +277,7 @@ export class Serve implements ServePart {
       return;
     }
     if (op.kind === OP_KIND.read) {
-      this.finish(nowUs, op, 0);
+      this.finish(nowUs, op, op.comb?.part === PART.primary ? 0 : ERR.STALE_GENERATION);
       return;
     }
     op.phase = OP_PHASE.locking;
@@ -376,8 +376,10 @@ export class Serve implements ServePart {
       return true;
     }
     if (!this.shared.store.knowsOp(run, opLow, opHigh)) return false;
+    const { comb } = this.admission;
+    assert(comb !== null, 'the request was judged');
     MARKS.known.hits++;
-    confirm(this.shared, client, getTag(view, at));
+    confirm(this.shared, client, getTag(view, at), comb);
     return true;
   }
 
