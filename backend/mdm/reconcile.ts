@@ -19,7 +19,7 @@ const MARKS = {
   oneOfTwoReturned: mark('mdm: all in-sync members were lost and one came back'),
   rolledBackWaits: mark('mdm: a rolled back copy waits for the other one'),
   loneReturned: mark('mdm: a rolled back copy returned alone by policy'),
-  bothRolledBack: mark('mdm: both copies came back rolled back'),
+  bothRolledBack: mark('mdm: all that were in sync came back rolled back'),
   proofAwaited: mark('mdm: a change waits for a sign of life of the other copy'),
   targetDropped: mark('mdm: a lost target was dropped'),
   gaveBack: mark('mdm: the preferred primary got its comb back'),
@@ -149,9 +149,10 @@ function chooseSurvivor(
     return { index: prefer(whole, entry.primary), alone: false };
   }
   if (back.length === 0) return null;
-  if (back.length === lost.length && lost.length > 1) {
+  if (back.length === lost.length) {
+    // A member that was alone acknowledged from media only (C4): rolling back cost it nothing of that.
     MARKS.bothRolledBack.hits++;
-    return { index: prefer(back, entry.primary), alone: true };
+    return { index: prefer(back, entry.primary), alone: lost.length > 1 };
   }
   if (!loneReturn) {
     MARKS.rolledBackWaits.hits++;
