@@ -61,7 +61,8 @@ export class SimCluster {
       {
         commitUsMin: 100,
         commitUsMax: Math.max(100, swarm.commitUsMax),
-        unknownPermille: swarm.storeUnknownPermille,
+        // The operator that sets the system up does not find out what an unknown outcome was.
+        unknownPermille: 0,
       },
       { combCountLog2: swarm.combLog2 },
     );

@@ -30,7 +30,8 @@ export class MdmNode implements EventTarget {
   private readonly sim: Simulation;
   private readonly network: SimNetwork;
   private readonly log: SimLog;
-  private readonly timing: StoreTiming;
+  /** Changed while it runs. */
+  readonly timing: StoreTiming;
   private readonly options: Partial<MdmOptions>;
   private readonly metadata = new SimMetadata();
   private readonly node: number;

@@ -14,7 +14,7 @@ export interface StoreTiming {
   readonly commitUsMin: number;
   readonly commitUsMax: number;
   /** Of a thousand commits, how many report 'unknown'; half of them are done all the same. */
-  readonly unknownPermille: number;
+  unknownPermille: number;
 }
 
 interface Entry {
