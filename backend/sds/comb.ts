@@ -83,6 +83,8 @@ export class Comb {
   active = false;
   /** Newly primary: the copies must be made equal first (C7). */
   fresh = false;
+  /** They are. */
+  equal = false;
   /** Copies that make them equal and are not done, -1: not begun. */
   equalizing = -1;
   /** Everything that makes them equal lies at or before this position here. */
@@ -126,6 +128,13 @@ export class Comb {
 
   generation(): Generation {
     return { epoch: this.epoch, number: this.number };
+  }
+
+  /** Whatever was done to make the copies equal does not count any more. */
+  startEqualAnew(): void {
+    this.equal = false;
+    this.equalizing = -1;
+    this.equalizeLsn = 0;
   }
 
   /** Computes again to whom changes go. */

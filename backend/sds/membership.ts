@@ -234,7 +234,7 @@ export class Membership implements MembershipPart {
   private promote(nowUs: Micros, comb: Comb, before: Before): void {
     comb.active = false;
     comb.fresh = true;
-    comb.equalizing = -1;
+    comb.startEqualAnew();
     comb.asking = false;
     comb.graces = before.others
       .filter((peer) => peer.grantedUntilUs > nowUs)

@@ -59,8 +59,11 @@ export class Peering implements PeeringPart {
   // At the primary.
 
   open(nowUs: Micros, comb: Comb): void {
+    if (comb.fresh) comb.startEqualAnew();
     for (const member of comb.members) {
       const { peer } = member;
+      // What may differ is asked again of everybody.
+      if (comb.fresh) member.unjoin();
       if (!peer.up || peer.incarnation !== member.incarnation) {
         if (member.joined) member.unjoin();
         continue;
@@ -90,8 +93,7 @@ export class Peering implements PeeringPart {
       if (op.comb === comb) op.waitAgain(member.peer.index, NOT_SENT);
     if (member.required) {
       if (comb.active) this.deactivate(nowUs, comb);
-      comb.equalizing = -1;
-      comb.equalizeLsn = 0;
+      comb.startEqualAnew();
     } else if (wasRequired) this.shared.parts.stability.membersChanged(nowUs, comb);
     this.shared.parts.changes.consider(comb);
   }
@@ -173,6 +175,7 @@ export class Peering implements PeeringPart {
 
   /** C7: what any member in sync has unsettled is copied from here to all of them, once all have joined. */
   private isEqual(comb: Comb): boolean {
+    if (comb.equal) return true;
     const others = comb.members.filter((member) => member.inSync);
     if (comb.equalizing < 0) {
       const ranges: BlockRange[] = [...this.shared.store.unsettledRanges(comb.index)].map(
@@ -200,6 +203,7 @@ export class Peering implements PeeringPart {
     if (comb.equalizing > 0) return false;
     if (comb.equalizing === 0 && others.length > 0 && !this.isStable(comb, others)) return false;
     this.equalizing.delete(comb);
+    comb.equal = true;
     return true;
   }
 
