@@ -34,6 +34,8 @@ class Round {
   readonly toFlush: number[] = [];
   /** Operations that have not ended. */
   ops = 0;
+  /** How often a part of it was refused: the pauses before new attempts grow. */
+  attempts = 0;
   /** Requests that the running round answers, and those that came after it began. */
   head: Request | null = null;
   waitingHead: Request | null = null;
@@ -73,6 +75,7 @@ export class FlushRounds {
     round.waitingHead = null;
     round.waitingTail = null;
     round.runs = true;
+    round.attempts = 0;
     if (round.head !== null && round.head.nextFlush !== null) MARKS.joined.hits++;
     volume.takeDebt(round.toFlush);
     this.plan(nowUs, volume);
@@ -89,6 +92,7 @@ export class FlushRounds {
       }
       MARKS.asked.hits++;
       this.fill(op, volume);
+      op.attempts = round.attempts;
       round.ops += 1;
       this.carrier.place(nowUs, op);
     }
@@ -121,6 +125,7 @@ export class FlushRounds {
   again(nowUs: Micros, volume: MappedVolume, combs: readonly number[]): void {
     const round = this.roundOf(volume);
     MARKS.replanned.hits++;
+    round.attempts += 1;
     round.ops -= 1;
     for (const comb of combs) round.toFlush.push(comb);
     this.plan(nowUs, volume);
