@@ -157,17 +157,17 @@ class Plan {
 
   /** Keeps pairs where they are valid, replaces devices that are gone, and moves copies until all quotas are met. */
   adopt(present: readonly Pair[]): void {
-    const open: number[] = [];
+    const open = new Set<number>();
     this.copies = present.map(([primary, secondary], comb) => {
       const isValid =
         this.units.has(primary) &&
         this.units.has(secondary) &&
         this.units.get(primary) !== this.units.get(secondary);
-      if (!isValid) open.push(comb);
+      if (!isValid) open.add(comb);
       return [primary, secondary];
     });
     this.copies.forEach(([primary, secondary], comb) => {
-      if (!open.includes(comb)) this.count(primary, secondary, 1);
+      if (!open.has(comb)) this.count(primary, secondary, 1);
     });
     for (const comb of open) this.refill(comb);
     this.level();

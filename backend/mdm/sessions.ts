@@ -22,6 +22,8 @@ export interface Session {
   readonly link: LinkId;
   readonly peer: Peer;
   registered: Registered;
+  /** It got everything once and hears of changes since. */
+  subscribed: boolean;
 }
 
 export class Sessions {
@@ -36,7 +38,7 @@ export class Sessions {
   }
 
   open(link: LinkId, peer: Peer): void {
-    this.sessions.set(link, { link, peer, registered: { kind: 'none' } });
+    this.sessions.set(link, { link, peer, registered: { kind: 'none' }, subscribed: false });
   }
 
   get(link: LinkId): Session | undefined {

@@ -37,6 +37,7 @@ export class Subscribers {
   /** Sends all that a session may know; its registration must be noted. */
   sendAll(session: Session): void {
     const { registered } = session;
+    session.subscribed = true;
     if (registered.kind === 'device') this.send(session, this.allForDevice(registered), true);
     if (registered.kind === 'sdc') this.send(session, this.allForSdc(registered), true);
   }
@@ -47,6 +48,7 @@ export class Subscribers {
     const late: LinkId[] = [];
     for (const session of this.sessions.all()) {
       const { registered } = session;
+      if (!session.subscribed) continue;
       if (registered.kind === 'device') {
         const news = this.forDevice(registered, changed);
         if (!isEmpty(news)) this.send(session, news, false);

@@ -1,0 +1,201 @@
+import test from 'ava';
+
+import { MSG } from '../../../backend/protocol/generated/constants.js';
+import { SECTORS_PER_GIB, standard } from './harness.js';
+import type { Cluster, TestDevice } from './harness.js';
+
+interface Setup {
+  readonly cluster: Cluster;
+  readonly volumeKey: number;
+  readonly sdcKey: number;
+  readonly sdcLink: number;
+  readonly a: TestDevice;
+  readonly b: TestDevice;
+}
+
+/** Two devices and a volume that is mapped, everything applied. */
+function mapped(): Setup {
+  const { cluster, poolKey, devices } = standard({}, 2);
+  const [a, b] = devices;
+  if (a === undefined || b === undefined) throw new Error('two devices');
+  const { key: volumeKey } = cluster.command('ADD_VOLUME', {
+    ...{ poolKey, name: 'v', sizeSectors: SECTORS_PER_GIB, provisioning: 'thin' },
+  });
+  const { sdcKey, link } = cluster.sdc(1);
+  const tag = cluster.begin('MAP_VOLUME', {
+    ...{ volumeKey, sdcKey, allowMultiple: true, access: 'readWrite' },
+  });
+  cluster.applyAll([a, b]);
+  cluster.send(link, MSG.HEARTBEAT, {
+    ...{
+      progress: 1,
+      appliedSequence: cluster.store.sequence,
+      usage: null,
+      counters: [],
+      volumes: [],
+    },
+  });
+  if (cluster.outcome('MAP_VOLUME', tag) === null) throw new Error('mapped');
+  return { cluster, volumeKey, sdcKey, sdcLink: link, a, b };
+}
+
+function unmap({ cluster, volumeKey, sdcKey }: Setup): number {
+  return cluster.begin('UNMAP_VOLUME', { volumeKey, sdcKeys: [sdcKey], generation: 0 });
+}
+
+function ended(cluster: Cluster, tag: number): string {
+  const outcome = cluster.outcome('UNMAP_VOLUME', tag);
+  if (outcome === null) return 'waits';
+  return 'error' in outcome ? outcome.error : 'done';
+}
+
+test('unmapping is answered when every device has applied it, not one before (C13)', (t) => {
+  const setup = mapped();
+  const { cluster, a, b } = setup;
+  const tag = unmap(setup);
+  t.is(ended(cluster, tag), 'waits');
+  const { sequence } = cluster.store;
+  cluster.beat(a, sequence);
+  t.is(ended(cluster, tag), 'waits');
+  cluster.beat(b, sequence - 1);
+  t.is(ended(cluster, tag), 'waits');
+  cluster.beat(b, sequence);
+  t.is(ended(cluster, tag), 'done');
+});
+
+test('a lost device counts once it is out of all sets, the others applied that, and its grants ran out', (t) => {
+  const setup = mapped();
+  const { cluster, a, b } = setup;
+  const tag = unmap(setup);
+  let lastAppliedUs = 0;
+  // a is silent; b goes on and applies everything that is committed, one step late.
+  for (let ms = 0; ms < 4000 && ended(cluster, tag) === 'waits'; ms += 100) {
+    const before = b.progress;
+    cluster.pass(100, () => {
+      cluster.beat(b, cluster.store.sequence);
+    });
+    t.true(b.progress > before);
+    const outOfAll = cluster.query('combPage', [cluster.query('storagePool').pools[0]?.key ?? 0]);
+    const inSync = outOfAll.combPages
+      .flatMap(({ combs }) => combs)
+      .some(({ members, inSyncMask }) =>
+        members.some(
+          ({ deviceKey }, index) => deviceKey === a.key && ((inSyncMask >> index) & 1) === 1,
+        ),
+      );
+    if (inSync) lastAppliedUs = cluster.nowUs;
+  }
+  t.is(ended(cluster, tag), 'done');
+  // Lease 1 s and drift 10 %, counted from when b had applied that a is out.
+  t.true(cluster.nowUs - lastAppliedUs >= 1_100_000);
+});
+
+test('while a lost device is the only good copy of anything, the answer is pending, never success', (t) => {
+  const setup = mapped();
+  const { cluster, a, b } = setup;
+  const tag = unmap(setup);
+  cluster.pass(29_000);
+  t.is(ended(cluster, tag), 'waits');
+  cluster.pass(1500);
+  t.is(ended(cluster, tag), 'PENDING');
+  // Asked again it is still not true, not even for a new master.
+  const again = unmap(setup);
+  t.is(ended(cluster, again), 'waits');
+  cluster.restart();
+  const afterRestart = unmap(setup);
+  t.is(ended(cluster, afterRestart), 'waits');
+  cluster.register(a);
+  cluster.register(b);
+  t.is(ended(cluster, afterRestart), 'waits');
+  cluster.applyAll([a, b]);
+  t.is(ended(cluster, afterRestart), 'VOLUME_NOT_MAPPED');
+});
+
+test('a process that ended cannot act: its device counts, also as the only good copy', (t) => {
+  const setup = mapped();
+  const { cluster, a, b } = setup;
+  const sdsLinks = [2, 4];
+  for (const [index, device] of [a, b].entries()) {
+    cluster.close(device.link);
+    cluster.send(sdsLinks[index] ?? 0, MSG.DEVICE_RESULT, {
+      ...{
+        deviceKey: device.key,
+        task: 'open',
+        status: 16,
+        reason: '',
+        path: '',
+        capacityBytes: 0,
+      },
+    });
+  }
+  const tag = unmap(setup);
+  t.is(ended(cluster, tag), 'done');
+});
+
+test('what a device has applied counts although its link breaks, but not for its next life', (t) => {
+  const setup = mapped();
+  const { cluster, a, b } = setup;
+  const tag = unmap(setup);
+  cluster.beat(a, cluster.store.sequence);
+  cluster.close(a.link);
+  cluster.beat(b, cluster.store.sequence);
+  t.is(ended(cluster, tag), 'done');
+  const next = cluster.begin('RESIZE_VOLUME', {
+    key: setup.volumeKey,
+    sizeSectors: 2 * SECTORS_PER_GIB,
+  });
+  cluster.register(a);
+  cluster.beat(b, cluster.store.sequence);
+  t.is(cluster.outcome('RESIZE_VOLUME', next), null);
+  cluster.beat(a, cluster.store.sequence);
+  t.deepEqual(cluster.outcome('RESIZE_VOLUME', next), {});
+});
+
+test('mapping waits for a connected client for a while only', (t) => {
+  const setup = mapped();
+  const { cluster, a, b, sdcLink } = setup;
+  const done = unmap(setup);
+  cluster.applyAll([a, b]);
+  t.is(ended(cluster, done), 'done');
+  const map = (): number =>
+    cluster.begin('MAP_VOLUME', {
+      ...{
+        volumeKey: setup.volumeKey,
+        sdcKey: setup.sdcKey,
+        allowMultiple: true,
+        access: 'readOnly',
+      },
+    });
+  const tag = map();
+  const beats = (): void => {
+    cluster.applyAll([a, b]);
+  };
+  cluster.pass(4500, beats);
+  t.is(cluster.outcome('MAP_VOLUME', tag), null);
+  cluster.pass(1000, beats);
+  t.deepEqual(cluster.outcome('MAP_VOLUME', tag), { generation: 2 });
+  cluster.close(sdcLink);
+});
+
+test('a tombstone is named to devices until all have freed the volume, also to one that was away', (t) => {
+  const setup = mapped();
+  const { cluster, volumeKey, a, b } = setup;
+  unmap(setup);
+  cluster.applyAll([a, b]);
+  const usage = [{ volumeKey, usedBytes: 2 ** 20 }];
+  cluster.beat(a, cluster.store.sequence, usage);
+  cluster.begin('REMOVE_VOLUME', { key: volumeKey });
+  t.deepEqual(cluster.messages(a.link, MSG.MAP_UPDATE).at(-1)?.removedVolumes, [volumeKey]);
+  const keep = (): void => {
+    cluster.beat(a, cluster.store.sequence, usage);
+    cluster.beat(b, cluster.store.sequence);
+  };
+  cluster.pass(3000, keep);
+  cluster.register(b);
+  t.deepEqual(cluster.messages(b.link, MSG.MAP_UPDATE)[0]?.removedVolumes, [volumeKey]);
+  cluster.pass(3000, () => {
+    cluster.applyAll([a, b]);
+  });
+  cluster.register(a);
+  t.deepEqual(cluster.messages(a.link, MSG.MAP_UPDATE)[0]?.removedVolumes, []);
+});
