@@ -1,15 +1,13 @@
 // The superblock: its form on the device and what makes one acceptable. It must never decide when one is written.
 
 import { crc32 } from '../../core/checksum.js';
+import { BOOT_ID_BYTES, SYSTEM_ID_BYTES, readDiskIdentity } from '../../protocol/disk-identity.js';
 import * as disk from '../../protocol/generated/disk.js';
 import { DISK_MAGIC, DISK_VERSION, SUPERBLOCK_FLAGS } from '../../protocol/tables/disk.js';
 
 import { geometryFault, layoutOf } from './layout.js';
 import type { Layout } from './layout.js';
 import type { Geometry } from './store.js';
-
-const SYSTEM_ID_BYTES = 16;
-const BOOT_ID_BYTES = 48;
 
 /** What a superblock says beside the layout. One object lives as long as the store and is written again and again. */
 export interface Superblock {
@@ -37,16 +35,6 @@ function putText(bytes: Uint8Array, at: number, length: number, text: string): v
   for (let index = 0; index < length; index++) {
     bytes[at + index] = index < text.length ? text.charCodeAt(index) & 0x7f : 0;
   }
-}
-
-function getText(bytes: Uint8Array, at: number, length: number): string {
-  let text = '';
-  for (let index = 0; index < length; index++) {
-    const code = bytes[at + index] ?? 0;
-    if (code === 0) break;
-    text += String.fromCharCode(code);
-  }
-  return text;
 }
 
 /**
@@ -139,15 +127,6 @@ function layoutFrom(view: DataView): Layout | null {
   return asWritten ? layout : null;
 }
 
-/** Whether bytes look like a superblock of ours, valid or not. */
-export function hasSignature(bytes: Uint8Array): boolean {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return (
-    bytes.length >= disk.SUPERBLOCK_BYTES &&
-    disk.getSuperblockMagic(view, 0) === DISK_MAGIC.superblock
-  );
-}
-
 /**
  * Reads one copy.
  *
@@ -158,30 +137,22 @@ export function decodeSuperblock(
   bytes: Uint8Array,
   offsetBytes: number,
 ): DecodedSuperblock | string {
-  if (!hasSignature(bytes)) return 'no MeshSAN superblock';
-  const copy = bytes.slice(0, disk.SUPERBLOCK_BYTES);
-  const view = new DataView(copy.buffer);
-  const crc = disk.getSuperblockCrc(view, 0);
-  disk.setSuperblockCrc(view, 0, 0);
-  if (crc32(copy) !== crc) return 'the superblock fails its checksum';
-  const version = disk.getSuperblockVersion(view, 0);
-  if (version !== DISK_VERSION)
-    return `the superblock has format version ${version}, this program knows ${DISK_VERSION}`;
-  if (disk.getSuperblockOffsetBytes(view, 0) !== offsetBytes)
-    return 'the superblock belongs to another place of the device';
+  const identity = readDiskIdentity(bytes, offsetBytes);
+  if (typeof identity === 'string') return identity;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const layout = layoutFrom(view);
   if (layout === null) return 'the superblock describes an impossible layout';
   const flags = disk.getSuperblockFlags(view, 0);
   const superblock: Superblock = {
     formatLow: disk.getSuperblockFormatLow(view, 0),
     formatHigh: disk.getSuperblockFormatHigh(view, 0),
-    systemId: getText(copy, disk.SUPERBLOCK_SYSTEM_ID_AT, SYSTEM_ID_BYTES),
-    deviceKey: disk.getSuperblockDeviceKey(view, 0),
-    poolKey: disk.getSuperblockPoolKey(view, 0),
-    sequence: disk.getSuperblockSequence(view, 0),
-    incarnation: disk.getSuperblockIncarnation(view, 0),
+    systemId: identity.systemId,
+    deviceKey: identity.deviceKey,
+    poolKey: identity.poolKey,
+    sequence: identity.sequence,
+    incarnation: identity.incarnation,
     dataIncarnation: disk.getSuperblockDataIncarnation(view, 0),
-    bootId: getText(copy, disk.SUPERBLOCK_BOOT_ID_AT, BOOT_ID_BYTES),
+    bootId: identity.bootId,
     clean: (flags & SUPERBLOCK_FLAGS.clean) !== 0,
     volatile: (flags & SUPERBLOCK_FLAGS.volatile) !== 0,
     rolledBack: (flags & SUPERBLOCK_FLAGS.rolledBack) !== 0,

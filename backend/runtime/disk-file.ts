@@ -1,0 +1,327 @@
+// A file, partition or whole disk as the Disk port. It owns one file descriptor and the queue of completions, which the
+// loop of the process drains: nothing is called back from inside an operation. It must never retry a failed operation.
+//
+// Small operations are done at once: on a page cache that costs a fifth of a trip through the thread pool. A read that
+// proves slow was not cached; then the next ones go through the pool, so that the process goes on answering. Flushes
+// always do. Opened direct, everything does, with aligned memory.
+
+import {
+  closeSync,
+  constants,
+  fdatasync,
+  openSync,
+  read,
+  readSync,
+  write,
+  writeSync,
+} from 'node:fs';
+
+import { AssertionError } from '../core/assert.js';
+import type { Disk, Micros, Token } from '../core/ports.js';
+
+import type { CompletionSource } from './loop.js';
+
+/** Longest operation that is done at once. */
+const SYNC_BYTES_MAX = 65_536;
+/** A read that takes longer came from the medium. */
+const SLOW_READ_MS = 0.2;
+/** After a slow read so many go through the thread pool. */
+const POOLED_READS = 64;
+/** Alignment that every device with direct access takes; tried first. */
+const ALIGN_BYTES = 4096;
+const PROBE_STEP_BYTES = 16;
+
+/** Who hears of completions. */
+export interface DiskClient {
+  diskDone(nowUs: Micros, token: Token, ok: boolean): void;
+}
+
+/** Starts and ends a batch of inputs around completions that come from the thread pool. */
+export interface DiskLoop {
+  begin(): void;
+  end(): void;
+}
+
+const OPERATION = { write: 1, read: 2, flush: 3 } as const;
+
+/** One operation on its way through the thread pool, with its callback made once. */
+class PooledOperation {
+  readonly finished: (error: Error | null, bytes?: number) => void;
+  kind = 0;
+  token: Token = 0;
+  bytes: Uint8Array = new Uint8Array(0);
+  at = 0;
+  lengthBytes = 0;
+  doneBytes = 0;
+  offsetBytes = 0;
+  /** Where the caller wants the bytes, when the memory of the operation is a stand-in with the right alignment. */
+  callerBytes: Uint8Array | null = null;
+  callerAt = 0;
+
+  constructor(disk: FileDisk) {
+    this.finished = (error, bytes = 0) => {
+      disk.pooledDone(this, error, bytes);
+    };
+  }
+}
+
+export class FileDisk implements Disk, CompletionSource {
+  readonly sizeBytes: number;
+  /** Why the first operation failed, for people; null: none did. */
+  failure: string | null = null;
+  private readonly fd: number;
+  private readonly direct: boolean;
+  private readonly loop: DiskLoop;
+  private client: DiskClient | null = null;
+  private tokens: Token[] = [];
+  private outcomes: boolean[] = [];
+  private drainedTokens: Token[] = [];
+  private drainedOutcomes: boolean[] = [];
+  private readonly idle: PooledOperation[] = [];
+  private readonly standIns: Uint8Array[] = [];
+  /** Memory that `allocate` gave out: the start of what is aligned. */
+  private readonly aligned = new WeakSet<ArrayBufferLike>();
+  private pooledReads = 0;
+  private running = 0;
+  private closing = false;
+
+  /**
+   * @param direct - opened with O_DIRECT
+   * @param loop - of the process, for completions from the thread pool
+   */
+  constructor(fd: number, sizeBytes: number, direct: boolean, loop: DiskLoop) {
+    this.fd = fd;
+    this.sizeBytes = sizeBytes;
+    this.direct = direct;
+    this.loop = loop;
+  }
+
+  /** Says who hears of completions; before the first operation. */
+  attach(client: DiskClient): void {
+    this.client = client;
+  }
+
+  /** Memory that this disk takes as it is. */
+  allocate(lengthBytes: number): Uint8Array {
+    if (!this.direct) return new Uint8Array(lengthBytes);
+    const buffer = new ArrayBuffer(lengthBytes + ALIGN_BYTES);
+    const bytes = new Uint8Array(buffer, this.alignedStart(buffer), lengthBytes);
+    this.aligned.add(buffer);
+    return bytes;
+  }
+
+  /** Node does not tell addresses: the first place from which the kernel takes a direct read is aligned. */
+  private alignedStart(buffer: ArrayBuffer): number {
+    const all = new Uint8Array(buffer);
+    // Large buffers are pages with a small head in front.
+    let start = ALIGN_BYTES - PROBE_STEP_BYTES;
+    for (let tries = 0; tries <= ALIGN_BYTES / PROBE_STEP_BYTES; tries++) {
+      if (this.takesDirectRead(all, start)) return start;
+      start = (tries * PROBE_STEP_BYTES) % ALIGN_BYTES;
+    }
+    throw new Error('direct access to the device needs an alignment that cannot be had');
+  }
+
+  private takesDirectRead(bytes: Uint8Array, at: number): boolean {
+    try {
+      readSync(this.fd, bytes, at, ALIGN_BYTES, 0);
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EINVAL') return false;
+      throw error;
+    }
+  }
+
+  write(
+    token: Token,
+    offsetBytes: number,
+    bytes: Uint8Array,
+    at: number,
+    lengthBytes: number,
+  ): void {
+    if (this.direct || lengthBytes > SYNC_BYTES_MAX) {
+      this.submit(OPERATION.write, token, offsetBytes, bytes, at, lengthBytes);
+      return;
+    }
+    try {
+      let done = 0;
+      while (done < lengthBytes)
+        done += writeSync(this.fd, bytes, at + done, lengthBytes - done, offsetBytes + done);
+      this.complete(token, true);
+    } catch (error) {
+      this.failed(token, 'write', offsetBytes, error as Error);
+    }
+  }
+
+  read(
+    token: Token,
+    offsetBytes: number,
+    bytes: Uint8Array,
+    at: number,
+    lengthBytes: number,
+  ): void {
+    if (this.direct || lengthBytes > SYNC_BYTES_MAX || this.pooledReads > 0) {
+      if (this.pooledReads > 0) this.pooledReads--;
+      this.submit(OPERATION.read, token, offsetBytes, bytes, at, lengthBytes);
+      return;
+    }
+    const startMs = performance.now();
+    try {
+      let done = 0;
+      while (done < lengthBytes) {
+        const more = readSync(this.fd, bytes, at + done, lengthBytes - done, offsetBytes + done);
+        if (more === 0) throw new Error('the device ends here');
+        done += more;
+      }
+      this.complete(token, true);
+    } catch (error) {
+      this.failed(token, 'read', offsetBytes, error as Error);
+    }
+    if (performance.now() - startMs > SLOW_READ_MS) this.pooledReads = POOLED_READS;
+  }
+
+  flush(token: Token): void {
+    const operation = this.take(OPERATION.flush, token);
+    fdatasync(this.fd, operation.finished);
+  }
+
+  private take(kind: number, token: Token): PooledOperation {
+    const operation = this.idle.pop() ?? new PooledOperation(this);
+    operation.kind = kind;
+    operation.token = token;
+    operation.doneBytes = 0;
+    operation.callerBytes = null;
+    this.running++;
+    return operation;
+  }
+
+  private submit(
+    kind: number,
+    token: Token,
+    offsetBytes: number,
+    bytes: Uint8Array,
+    at: number,
+    lengthBytes: number,
+  ): void {
+    const operation = this.take(kind, token);
+    operation.offsetBytes = offsetBytes;
+    operation.lengthBytes = lengthBytes;
+    operation.bytes = bytes;
+    operation.at = at;
+    if (this.direct && !this.isAligned(bytes, at)) {
+      const standIn = this.standIn(lengthBytes);
+      if (kind === OPERATION.write) standIn.set(bytes.subarray(at, at + lengthBytes));
+      operation.callerBytes = bytes;
+      operation.callerAt = at;
+      operation.bytes = standIn;
+      operation.at = 0;
+    }
+    this.go(operation);
+  }
+
+  private isAligned(bytes: Uint8Array, at: number): boolean {
+    return this.aligned.has(bytes.buffer) && at % ALIGN_BYTES === 0;
+  }
+
+  private standIn(lengthBytes: number): Uint8Array {
+    const place = this.standIns.findIndex((bytes) => bytes.length >= lengthBytes);
+    if (place >= 0) {
+      const [bytes] = this.standIns.splice(place, 1);
+      if (bytes !== undefined) return bytes;
+    }
+    return this.allocate(Math.max(SYNC_BYTES_MAX, lengthBytes));
+  }
+
+  private go(operation: PooledOperation): void {
+    const { bytes, at, doneBytes, lengthBytes, offsetBytes, finished } = operation;
+    const rest = lengthBytes - doneBytes;
+    if (operation.kind === OPERATION.write)
+      write(this.fd, bytes, at + doneBytes, rest, offsetBytes + doneBytes, finished);
+    else read(this.fd, bytes, at + doneBytes, rest, offsetBytes + doneBytes, finished);
+  }
+
+  /** The thread pool is done with an operation, or with a part of it. */
+  pooledDone(operation: PooledOperation, error: Error | null, bytes: number): void {
+    const { kind } = operation;
+    if (error === null && kind !== OPERATION.flush) {
+      operation.doneBytes += bytes;
+      if (bytes > 0 && operation.doneBytes < operation.lengthBytes) {
+        this.go(operation);
+        return;
+      }
+    }
+    this.running--;
+    this.loop.begin();
+    const short = kind !== OPERATION.flush && operation.doneBytes < operation.lengthBytes;
+    if (error === null && !short) this.pooledOk(operation);
+    else {
+      const what = kind === OPERATION.write ? 'write' : kind === OPERATION.read ? 'read' : 'flush';
+      const cause = error ?? new Error('the device ends here');
+      this.failed(operation.token, what, operation.offsetBytes, cause);
+    }
+    if (operation.callerBytes !== null) this.standIns.push(operation.bytes);
+    operation.callerBytes = null;
+    this.idle.push(operation);
+    this.loop.end();
+    this.closeIfDone();
+  }
+
+  private pooledOk(operation: PooledOperation): void {
+    const { callerBytes, callerAt, bytes, lengthBytes } = operation;
+    if (callerBytes !== null && operation.kind === OPERATION.read)
+      callerBytes.set(bytes.subarray(0, lengthBytes), callerAt);
+    this.complete(operation.token, true);
+  }
+
+  private complete(token: Token, ok: boolean): void {
+    this.tokens.push(token);
+    this.outcomes.push(ok);
+  }
+
+  private failed(token: Token, what: string, offsetBytes: number, error: Error): void {
+    // A programming error is none of the device's.
+    if (error instanceof AssertionError || error instanceof TypeError) throw error;
+    this.failure ??= `${what} at ${offsetBytes}: ${error.message}`;
+    this.complete(token, false);
+  }
+
+  drain(nowUs: Micros): boolean {
+    if (this.tokens.length === 0 || this.client === null) return false;
+    const { tokens, outcomes } = this;
+    this.tokens = this.drainedTokens;
+    this.outcomes = this.drainedOutcomes;
+    for (let index = 0; index < tokens.length; index++)
+      this.client.diskDone(nowUs, tokens[index] ?? 0, outcomes[index] ?? false);
+    tokens.length = 0;
+    outcomes.length = 0;
+    this.drainedTokens = tokens;
+    this.drainedOutcomes = outcomes;
+    return true;
+  }
+
+  /** Closes the device once nothing is running; no completion is handed over any more. */
+  close(): void {
+    this.client = null;
+    this.closing = true;
+    this.closeIfDone();
+  }
+
+  private closeIfDone(): void {
+    if (!this.closing || this.running > 0) return;
+    this.closing = false;
+    closeSync(this.fd);
+  }
+}
+
+/** Opens a device for reading and writing; the caller holds its lock. */
+export function openFileDisk(
+  path: string,
+  sizeBytes: number,
+  block: boolean,
+  direct: boolean,
+  loop: DiskLoop,
+): FileDisk {
+  const flags =
+    constants.O_RDWR | (block ? constants.O_EXCL : 0) | (direct ? constants.O_DIRECT : 0);
+  return new FileDisk(openSync(path, flags), sizeBytes, direct, loop);
+}
