@@ -5,6 +5,7 @@ import type { JSONSchemaType } from 'ajv';
 
 import { EXIT, runDrvCfg } from '../cli/drv-cfg.js';
 import type { ClientStatus } from '../cli/drv-cfg.js';
+import { quietWhenUnread } from '../cli/terminal.js';
 import { normalizeGuid } from '../core/ids.js';
 import { ABSOLUTE_PATH, ConfigError, readConfigFile } from '../runtime/config-file.js';
 import { askControl } from '../runtime/control-socket.js';
@@ -80,6 +81,7 @@ function readConfig(): DrvCfgConfig {
   return { ...config, guid };
 }
 
+quietWhenUnread();
 runDrvCfg(process.argv.slice(2), {
   guid: () => readConfig().guid,
   ask: (op) => ask(readConfig().controlSocket, op),

@@ -63,8 +63,17 @@ function question(text: string): Promise<boolean> {
   });
 }
 
+/** A reader such as `head` that has enough closes the pipe: that is no failure of ours, and nothing is left to say. */
+export function quietWhenUnread(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit();
+  });
+}
+
 /** The terminal of this process. Where there is none, passwords come as a line of standard input and nothing is asked. */
 export function processTerminal(): Terminal {
+  quietWhenUnread();
   return {
     out(line) {
       process.stdout.write(`${line}\n`);
