@@ -2,6 +2,7 @@
 
 import { CLIENT_COMMANDS } from './commands/clients.js';
 import { POOL_AND_DOMAIN_COMMANDS } from './commands/pools.js';
+import { PROPERTY_COMMANDS } from './commands/properties.js';
 import { SERVER_COMMANDS } from './commands/servers.js';
 import { SESSION_COMMANDS } from './commands/session.js';
 import { SYSTEM_COMMANDS } from './commands/system.js';
@@ -11,6 +12,7 @@ import type { Command } from './option.js';
 export const COMMANDS: readonly Command[] = [
   ...SESSION_COMMANDS,
   ...SYSTEM_COMMANDS,
+  ...PROPERTY_COMMANDS,
   ...POOL_AND_DOMAIN_COMMANDS,
   ...SERVER_COMMANDS,
   ...CLIENT_COMMANDS,

@@ -78,6 +78,7 @@ export const GLOBAL_OPTIONS: readonly Option[] = [
   { name: 'mdm_port', value: 'PORT', about: 'port of the MDMs given with --mdm_ip (6611)' },
   { name: 'i_am_sure', about: 'do not ask whether to go on' },
   { name: 'json', about: 'print the result as JSON' },
+  { name: 'management_system_ip', value: 'IP', about: 'accepted and not needed' },
   { name: 'approve_certificate', about: 'accepted and not needed' },
   { name: 'use_nonsecure_communication', about: 'accepted and not needed' },
 ];

@@ -189,6 +189,8 @@ export function deviceValues(facts: Facts, devices: readonly Device[]): Values {
   return {
     totalReadBwc: bandwidth(sum.readOps, sum.readBytes),
     totalWriteBwc: bandwidth(sum.writeOps, sum.writeBytes),
+    primaryReadBwc: bandwidth(sum.readOps, sum.readBytes),
+    primaryWriteBwc: bandwidth(sum.writeOps, sum.writeBytes),
     primaryReadFromDevBwc: bandwidth(sum.readOps, sum.readBytes),
     avgReadSizeInBytes: sum.readOps === 0 ? 0 : Math.round(sum.readBytes / sum.readOps),
     avgWriteSizeInBytes: sum.writeOps === 0 ? 0 : Math.round(sum.writeBytes / sum.writeOps),

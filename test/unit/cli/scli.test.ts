@@ -285,6 +285,36 @@ test('users are added with a temporary password that works and must not be share
   t.deepEqual(denied.err, ['Error: MDM failed command.  Status: Permission denied']);
 });
 
+test('properties stand behind a tab and 50 columns, records apart', async (t) => {
+  const scli = await ScliHarness.loggedIn();
+  const ask = (type: string, ...more: string[]): ReturnType<ScliHarness['run']> =>
+    scli.run('--query_properties', '--object_type', type, ...more);
+  const { out } = await ask(
+    'STORAGE_POOL',
+    '--all_objects',
+    '--properties',
+    'NAME,ID,SPARE_PERCENT,MAX_CAPACITY_IN_KB,USER_DATA_READ_BWC',
+  );
+  const id = /^STORAGE_POOL ([0-9a-f]{16}):$/.exec(out[0] ?? '')?.[1] ?? '';
+  t.deepEqual(out.slice(1), [
+    `\t${'NAME'.padEnd(50)}pool1`,
+    `\t${'ID'.padEnd(50)}${id}`,
+    `\t${'SPARE_PERCENT'.padEnd(50)}10%`,
+    `\t${'MAX_CAPACITY_IN_KB'.padEnd(50)}192.0 GB (196608 MB)`,
+    `\t${'USER_DATA_READ_BWC'.padEnd(50)}0 IOPS 0 Bytes per-second`,
+    '',
+  ]);
+  const sds = await ask('SDS', '--all_objects', '--preset', 'ALL');
+  t.is(sds.out.filter((line) => line.startsWith('SDS ')).length, 3);
+  t.deepEqual((await ask('VOLUME', '--all_objects', '--preset', 'ALL')).out, [
+    'No objects returned',
+  ]);
+  const one = await ask('STORAGE_POOL', '--object_id', id, '--properties', 'NAME');
+  t.is(one.out.length, 3);
+  t.is((await ask('STORAGE_POOL', '--all_objects', '--properties', 'NOPE')).code, 1);
+  t.is((await ask('POOL', '--all_objects', '--preset', 'ALL')).code, 1);
+});
+
 test('--json prints data with the same facts', async (t) => {
   const scli = await ScliHarness.loggedIn();
   await scli.run(
