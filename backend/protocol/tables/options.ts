@@ -125,6 +125,45 @@ export const OPTIONS = {
     live: false,
     about: 'Thin volumes of a storage pool together may be this many times its net capacity.',
   },
+  logWindowMiB: {
+    of: ['sdsData'],
+    type: 'number',
+    default: 24,
+    min: 8,
+    max: 1024,
+    live: false,
+    about:
+      'Data of the device log that may be kept in memory until it is copied home, in MiB. Memory is touched as it is used.',
+  },
+  descriptorCacheChunks: {
+    of: ['sdsData'],
+    type: 'number',
+    default: 8192,
+    min: 64,
+    max: 4194304,
+    live: false,
+    about:
+      'Chunks whose block tables are kept in memory (2.4 KiB each); others are read from the device when needed.',
+  },
+  directWritesMiB: {
+    of: ['sdsData'],
+    type: 'number',
+    default: 8,
+    min: 1,
+    max: 1024,
+    live: false,
+    about:
+      'Data of large writes on their way to the device, in MiB; beyond it they go through the log.',
+  },
+  logIdleMs: {
+    of: ['sdsData'],
+    type: 'number',
+    default: 1000,
+    min: 10,
+    max: 3600000,
+    live: false,
+    about: 'After this long without a change the log is copied home and trimmed.',
+  },
 } as const satisfies Record<string, OptionRow>;
 
 export type OptionName = keyof typeof OPTIONS;
