@@ -5,6 +5,7 @@ import type { CombEntry } from '../protocol/generated/types.js';
 
 import { SIM_GEOMETRY } from './client-node.js';
 import type { SimCluster } from './cluster.js';
+import type { DeviceContent } from './device.js';
 import type { ServerNode } from './server-node.js';
 
 /** Newest known entry of every comb. */
@@ -42,64 +43,54 @@ export function lackingCopies(cluster: SimCluster): string | null {
   return null;
 }
 
-/** Where copies in sync differ, in words; null: nowhere. */
+/** Where copies in sync differ, in words; null: nowhere. Ends the data processes. */
 export function unequalCopies(cluster: SimCluster): string | null {
   const entries = newestEntries(cluster);
-  for (const volume of cluster.volumes) {
-    const fault = unequalVolume(cluster, entries, volume.key, volume.chunks);
-    if (fault !== null) return fault;
-  }
-  return null;
-}
-
-function unequalVolume(
-  cluster: SimCluster,
-  entries: ReadonlyMap<number, CombEntry>,
-  volumeKey: number,
-  chunks: number,
-): string | null {
+  for (const server of cluster.servers) server.killData();
+  const contents = new Map(
+    cluster.servers.map((server) => [server.deviceKey, server.device.content()]),
+  );
   const pool = [...(cluster.clients[0]?.sdc?.map.pools.values() ?? [])][0];
   if (pool === undefined) return null;
-  for (let chunk = 0; chunk < chunks; chunk++) {
-    // The V-tree of a volume that is no snapshot has the volume's own key.
-    const entry = entries.get(pool.combOf(volumeKey, chunk));
-    if (entry === undefined) continue;
-    const holders: ServerNode[] = [];
-    entry.members.forEach((member, index) => {
-      const server = serverOf(cluster, member.deviceKey);
-      if (((entry.inSyncMask >> index) & 1) === 1 && server !== undefined) holders.push(server);
-    });
-    const fault = unequalChunk(holders, volumeKey, chunk, entry.index);
-    if (fault !== null) return fault;
-  }
+  for (const volume of cluster.volumes)
+    for (let chunk = 0; chunk < volume.chunks; chunk++) {
+      // The V-tree of a volume that is no snapshot has the volume's own key.
+      const entry = entries.get(pool.combOf(volume.key, chunk));
+      if (entry === undefined) continue;
+      const fault = unequalChunk(entry, contents, volume.key, chunk);
+      if (fault !== null) return fault;
+    }
   return null;
 }
 
 function unequalChunk(
-  holders: readonly ServerNode[],
+  entry: CombEntry,
+  contents: ReadonlyMap<number, DeviceContent | null>,
   volumeKey: number,
   chunk: number,
-  comb: number,
 ): string | null {
-  const [first, ...others] = holders.filter(({ medium }) => medium.rotten.size === 0);
+  const holders = entry.members.filter((_, index) => ((entry.inSyncMask >> index) & 1) === 1);
+  const [first, ...others] = holders;
   if (first === undefined) return null;
+  for (const { deviceKey } of holders)
+    if (contents.get(deviceKey) === null) return `device ${deviceKey} cannot be opened any more`;
   for (let block = 0; block < SIM_GEOMETRY.chunkBlocks; block++) {
-    const one = first.store?.peekBlock(volumeKey, chunk, block) ?? null;
-    for (const server of others) {
-      const other = server.store?.peekBlock(volumeKey, chunk, block) ?? null;
-      const equal =
-        one === other ||
-        (one !== null && other !== null && one.every((byte, index) => byte === other[index]));
-      if (!equal)
-        return `volume ${volumeKey} chunk ${chunk} block ${block} (comb ${comb}) differs between server ${first.number} (${tagOf(one)}) and server ${server.number} (${tagOf(other)})`;
+    const place = `${volumeKey}:${chunk}:${block}`;
+    const one = contents.get(first.deviceKey)?.get(place);
+    for (const { deviceKey } of others) {
+      const other = contents.get(deviceKey)?.get(place);
+      if (tagsOf(one) !== tagsOf(other))
+        return `volume ${volumeKey} chunk ${chunk} block ${block} (comb ${entry.index}) differs between device ${first.deviceKey} (${tagsOf(one)}) and device ${deviceKey} (${tagsOf(other)})`;
     }
   }
   return null;
 }
 
-function tagOf(block: Uint8Array | null): string {
-  if (block === null) return 'zero';
-  return `tags ${Array.from(block)
-    .filter((_, index) => index % 8 === 0)
-    .join(' ')}`;
+function tagsOf(block: Uint8Array | undefined): string {
+  if (block === undefined) return 'zero';
+  const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
+  const tags: string[] = [];
+  for (let at = 0; at < block.length; at += 8)
+    tags.push(`${view.getUint32(at, true)}/${view.getUint32(at + 4, true)}`);
+  return tags.join(' ');
 }

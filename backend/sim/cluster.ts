@@ -69,7 +69,16 @@ export class SimCluster {
     for (let number = 1; number <= swarm.servers; number++) {
       const host = this.host(`10.0.1.${number}`);
       this.servers.push(
-        new ServerNode(sim, this.network, this.log, host, this.nextNode, number, mdmHost.address),
+        new ServerNode(
+          sim,
+          this.network,
+          this.log,
+          host,
+          this.nextNode,
+          number,
+          mdmHost.address,
+          swarm.realDevice,
+        ),
       );
       this.nextNode += 2;
     }

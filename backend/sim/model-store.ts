@@ -534,12 +534,17 @@ export class ModelStore implements Store, EventTarget {
     if (this.medium.durableLsn === this.medium.lastLsn) this.medium.dirtyBoot = '';
   }
 
-  /** Content of one block as readers see it, for checkers; null: absent or zero. */
-  peekBlock(volumeKey: number, chunkIndex: number, block: number): Uint8Array | null {
-    const chunk = this.chunks.get(this.keyOf(volumeKey, chunkIndex));
-    if (chunk?.states[block] !== BLOCK_STATE.data) return null;
-    const { blockBytes } = this.geometry;
-    const bytes = chunk.bytes.subarray(block * blockBytes, (block + 1) * blockBytes);
-    return bytes.every((byte) => byte === 0) ? null : bytes;
+  /** Content of all blocks as readers see it, by `volume:chunk:block`, without zero ones: for checkers. */
+  allContent(): Map<string, Uint8Array> {
+    const content = new Map<string, Uint8Array>();
+    const { blockBytes, chunkBlocks } = this.geometry;
+    for (const chunk of this.chunks.values())
+      for (let block = 0; block < chunkBlocks; block++) {
+        if (chunk.states[block] !== BLOCK_STATE.data) continue;
+        const bytes = chunk.bytes.subarray(block * blockBytes, (block + 1) * blockBytes);
+        if (bytes.some((byte) => byte !== 0))
+          content.set(`${chunk.volumeKey}:${chunk.chunkIndex}:${block}`, bytes);
+      }
+    return content;
   }
 }

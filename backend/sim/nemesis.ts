@@ -100,7 +100,7 @@ export class Nemesis implements EventTarget {
     for (const server of cluster.servers) {
       server.start();
       server.restartDataIn(1);
-      server.medium.faults.slowFactor = 1;
+      server.device.setSlow(1);
     }
     for (const client of cluster.clients) client.start();
   }
@@ -320,11 +320,11 @@ export class Nemesis implements EventTarget {
   }
 
   private slowDisk(server: ServerNode): boolean {
-    const { faults } = server.medium;
-    faults.slowFactor = this.prng.pick([10, 100, 1000, 10_000]);
-    this.say(`slows the disk of server ${server.number} by ${faults.slowFactor}`);
+    const factor = this.prng.pick([10, 100, 1000, 10_000]);
+    server.device.setSlow(factor);
+    this.say(`slows the disk of server ${server.number} by ${factor}`);
     this.later(() => {
-      faults.slowFactor = 1;
+      server.device.setSlow(1);
     });
     return true;
   }
@@ -345,21 +345,17 @@ export class Nemesis implements EventTarget {
     const server = this.cluster.swarm.overLimit ? this.server() : this.weak;
     if (server.failed || (!this.cluster.swarm.overLimit && !this.isRedundant())) return false;
     this.diskTrouble = true;
-    const { faults } = server.medium;
-    const way = this.prng.below(3);
-    this.say(`breaks the disk of server ${server.number}, way ${way}`);
-    if (way === 0) faults.failWrites = true;
-    else if (way === 1) faults.failFlushes = true;
-    else faults.failReads = true;
+    const way = this.prng.pick(['writes', 'flushes', 'reads'] as const);
+    this.say(`breaks the disk of server ${server.number}: ${way} fail`);
+    server.device.fail(way);
     return true;
   }
 
   private rot(): boolean {
     const server = this.cluster.swarm.overLimit ? this.server() : this.weak;
-    if (!server.medium.rot()) return false;
+    if (!server.device.rot()) return false;
     this.diskTrouble = true;
     this.say(`flips bits of the disk of server ${server.number}`);
-    server.store?.noticeRot();
     return true;
   }
 

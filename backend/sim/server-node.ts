@@ -6,12 +6,12 @@ import { DATA_DEFAULTS } from '../sds/options.js';
 import type { DeviceWant, FoundDevice } from '../protocol/generated/types.js';
 
 import { SIM_GEOMETRY } from './client-node.js';
+import { ModelDevice, RealDevice } from './device.js';
+import type { SimDevice } from './device.js';
 import type { EventTarget } from './event-queue.js';
 import type { SimHost } from './host.js';
 import type { SimLog } from './log.js';
 import { MDM_PORT } from './mdm-node.js';
-import { ModelMedium } from './model-medium.js';
-import { ModelStore } from './model-store.js';
 import type { SimNetwork } from './network.js';
 import { SimProcess } from './process.js';
 import type { Simulation } from './simulation.js';
@@ -22,15 +22,13 @@ export const DATA_PORT = 7073;
 export const DEVICE_PATH = '/dev/simulated';
 
 const WHAT = { control: 1, data: 2, ended: 3 } as const;
-const CAPACITY_BLOCKS = 4096;
 
 export class ServerNode implements EventTarget {
   readonly host: SimHost;
   readonly number: number;
-  readonly medium: ModelMedium;
+  readonly device: SimDevice;
   control: SimProcess | null = null;
   data: SimProcess | null = null;
-  store: ModelStore | null = null;
   /** The device failed for good: its data process is started no more (C14). */
   failed = false;
   private readonly sim: Simulation;
@@ -51,6 +49,7 @@ export class ServerNode implements EventTarget {
     node: number,
     number: number,
     mdmAddress: string,
+    realDevice: boolean,
   ) {
     this.sim = sim;
     this.network = network;
@@ -59,11 +58,13 @@ export class ServerNode implements EventTarget {
     this.node = node;
     this.number = number;
     this.mdmAddress = mdmAddress;
-    this.medium = new ModelMedium(CAPACITY_BLOCKS, sim.prng.fork());
+    this.device = realDevice
+      ? new RealDevice(sim, SIM_GEOMETRY)
+      : new ModelDevice(sim, SIM_GEOMETRY);
   }
 
   get deviceKey(): number {
-    return this.medium.format?.deviceKey ?? 0;
+    return this.device.format?.deviceKey ?? 0;
   }
 
   /** Starts the control process, which starts the rest. */
@@ -101,31 +102,25 @@ export class ServerNode implements EventTarget {
   }
 
   private found(): FoundDevice[] {
-    const { format, incarnation } = this.medium;
+    const { format } = this.device;
     if (format === null) return [];
+    const incarnation = this.device.incarnation();
     return [{ deviceKey: format.deviceKey, incarnation, path: DEVICE_PATH }];
-  }
-
-  private get capacityBytes(): number {
-    return this.medium.capacityBlocks * SIM_GEOMETRY.blockBytes;
   }
 
   private format(systemId: string, want: DeviceWant): number | null {
     if (want.path !== DEVICE_PATH) return null;
-    if (this.medium.format?.deviceKey !== want.deviceKey) {
-      this.medium.format = { systemId, deviceKey: want.deviceKey, poolKey: want.poolKey };
-      this.medium.incarnation = 0;
-      this.medium.records = [];
-    }
-    return this.capacityBytes;
+    if (this.device.format?.deviceKey !== want.deviceKey)
+      this.device.write({ systemId, deviceKey: want.deviceKey, poolKey: want.poolKey });
+    return this.device.capacityBytes;
   }
 
   private open(sdsKey: number, want: DeviceWant): number | null {
-    if (this.medium.format?.deviceKey !== want.deviceKey) return null;
+    if (this.device.format?.deviceKey !== want.deviceKey) return null;
     this.sdsKey = sdsKey;
     this.wanted = true;
     this.restartDataIn(1);
-    return this.capacityBytes;
+    return this.device.capacityBytes;
   }
 
   restartDataIn(inUs: number): void {
@@ -154,14 +149,14 @@ export class ServerNode implements EventTarget {
     const name = `data${this.number}`;
     const identity = { role: 'sdsData' as const, key: this.deviceKey, incarnation: 0, run: 0 };
     const process = new SimProcess(this.sim, this.host, name, this.node + 1, identity, DATA_PORT);
-    const machine = new DataNode(
+    const machine: DataNode = new DataNode(
       {
         links: this.network.linksOf(process),
         log: this.log.of(name),
-        openStore: (storeHost) => {
-          this.store = new ModelStore(this.medium, process, storeHost, SIM_GEOMETRY);
-          return this.store;
-        },
+        openStore: (storeHost) =>
+          this.device.open(process, storeHost, (nowUs, token, ok) => {
+            machine.diskDone(nowUs, token, ok);
+          }),
         ended: (end) => {
           if (end === 'failed') this.failed = true;
           // The process ends when the running input is over.
@@ -192,7 +187,7 @@ export class ServerNode implements EventTarget {
     const { data } = this;
     if (data?.alive !== true) return;
     data.die();
-    this.medium.processDied();
+    this.device.processDied();
     this.network.processEnded(data, resets);
   }
 
@@ -209,7 +204,7 @@ export class ServerNode implements EventTarget {
     this.host.powered = false;
     this.killData(false);
     this.killControl(false);
-    this.medium.powerLoss();
+    this.device.powerLoss();
   }
 
   powerOn(): void {

@@ -49,6 +49,8 @@ export interface Swarm {
   /** Clock rates of hosts, in millionths. */
   readonly driftPpmMax: number;
   readonly workload: WorkloadOptions;
+  /** Servers have the real device format on disks with bytes, not its model. */
+  readonly realDevice: boolean;
   readonly linksPerDevice: number;
   /** Seconds; 0: requests wait for ever. */
   readonly ioTimeoutS: number;
@@ -137,6 +139,7 @@ export function drawSwarm(seed: number): Swarm {
     },
     driftPpmMax: prng.pick([0, 100, 45_000]),
     workload: drawWorkload(prng),
+    realDevice: prng.chance(1, 3),
     linksPerDevice: prng.pick([1, 1, 2]),
     ioTimeoutS: prng.pick([0, 0, 0, 0, 2, 10]),
     trouble: drawTrouble(prng),
@@ -153,5 +156,5 @@ export function drawSwarm(seed: number): Swarm {
 export function describeSwarm(swarm: Swarm): string {
   const trouble = KINDS.filter((kind) => swarm.trouble[kind] > 0).join(' ');
   const { servers, clients, volumeChunks, durability } = swarm;
-  return `${servers} servers, ${clients} clients, volumes of ${volumeChunks.join('+')} chunks, ${1 << swarm.combLog2} combs, ${durability}${swarm.overLimit ? ', over the limit' : ''}; trouble: ${trouble === '' ? 'none' : trouble}`;
+  return `${servers} servers, ${clients} clients, volumes of ${volumeChunks.join('+')} chunks, ${1 << swarm.combLog2} combs, ${durability}, ${swarm.realDevice ? 'real' : 'modelled'} devices${swarm.overLimit ? ', over the limit' : ''}; trouble: ${trouble === '' ? 'none' : trouble}`;
 }
