@@ -3,21 +3,30 @@
 // are copied, and what follows, is decided by resync.
 
 import { assert } from '../core/assert.js';
+import { mark } from '../core/marks.js';
 import { FLAG } from '../protocol/generated/constants.js';
+import { getStatus } from '../protocol/generated/frame-head.js';
 import type { BlockRange } from '../protocol/generated/types.js';
+import { HEADER_BYTES } from '../protocol/frames.js';
 import type { PayloadBuffer } from './buffers.js';
 import { PART } from './comb.js';
 import type { Comb, Member } from './comb.js';
 import { COPY_TOKENS } from './load-token.js';
+import { MutableExtent, verifies } from './payload.js';
+import { askBlocks, copyTag, copyTask } from './peer-read.js';
 import { LOCK_STATE, LockRequest } from './range-lock.js';
 import { makeContext } from './shared.js';
 import type { Shared } from './shared.js';
-import { BLOCK_STATE, STORE_STATUS } from './store/store.js';
+import { BLOCK_STATE, ROOM, STORE_STATUS } from './store/store.js';
 import { tagDistance } from './tag-ring.js';
+
+const MARKS = {
+  mended: mark('sds.copier: a block of the source was repaired from the member'),
+};
 
 export const COPY_RESULT = { done: 0, abandoned: 1, corrupt: 2 } as const;
 
-const PHASE = { idle: 0, locking: 1, describing: 2, paused: 3, reading: 4 } as const;
+const PHASE = { idle: 0, locking: 1, describing: 2, paused: 3, reading: 4, mending: 5 } as const;
 /** Forwarded frames of copies that the member has not taken in yet, per link. */
 const OUTSTANDING_MAX = 32;
 /** Bytes that may wait for the network before copies pause. */
@@ -41,6 +50,10 @@ export class CopyTask extends LockRequest {
   /** Blocks of the read in flight. */
   reading = 0;
   buffer: PayloadBuffer | null = null;
+  /** Blocks of the read that did not verify, and the tag under which the member was asked for them. */
+  badLow = 0;
+  badHigh = 0;
+  mendTag = 0;
 
   constructor(index: number, chunkBlocks: number) {
     super();
@@ -54,7 +67,9 @@ export class Copier {
   private readonly onEnd: (task: CopyTask, result: number) => void;
   private readonly tasks: CopyTask[] = [];
   private readonly context = makeContext();
+  private readonly extent = new MutableExtent();
   private busy = 0;
+  private attempts = 0;
 
   constructor(shared: Shared, onEnd: (task: CopyTask, result: number) => void) {
     this.shared = shared;
@@ -105,17 +120,33 @@ export class Copier {
     this.proceed(task);
   }
 
-  storeRead(token: number, status: number): void {
+  storeRead(token: number, status: number, badLow: number, badHigh: number): void {
     const task = this.taskOf(token);
-    const { member, comb, buffer } = task;
     if (this.abandonIfOver(task)) return;
+    if (status === STORE_STATUS.corrupt) {
+      task.badLow = badLow;
+      task.badHigh = badHigh;
+      this.askMember(task);
+    } else if (status === STORE_STATUS.failed) this.finish(task, COPY_RESULT.corrupt);
+    else this.forwardRead(task, status === STORE_STATUS.zero);
+  }
+
+  /** A PEER_READ_REPLY for a copy. */
+  reply(tag: number, bytes: Uint8Array, view: DataView, at: number, bodyBytes: number): void {
+    const task = this.tasks[copyTask(tag)];
+    if (task?.phase !== PHASE.mending || task.mendTag !== tag || this.abandonIfOver(task)) return;
+    const good = getStatus(view, at) === 0 && bodyBytes > 0;
+    if (good && this.mend(task, bytes, view, at + HEADER_BYTES, bodyBytes)) {
+      MARKS.mended.hits++;
+      this.forwardRead(task, false);
+    } else this.finish(task, COPY_RESULT.corrupt);
+  }
+
+  private forwardRead(task: CopyTask, isZero: boolean): void {
+    const { member, comb, buffer } = task;
     assert(member !== null && comb !== null && buffer !== null, 'a reading task has a buffer');
-    if (status === STORE_STATUS.corrupt || status === STORE_STATUS.failed) {
-      this.finish(task, COPY_RESULT.corrupt);
-      return;
-    }
     const count = task.reading;
-    if (status === STORE_STATUS.zero) this.forwardZero(task, count, 0);
+    if (isZero) this.forwardZero(task, count, 0);
     else {
       const flags = this.prepare(task, count);
       const handle = this.handleFor(task, count);
@@ -128,11 +159,68 @@ export class Copier {
     this.proceed(task);
   }
 
+  /** The member may still hold what does not verify here: the checksum that is kept here tells whether it is the same. */
+  private askMember(task: CopyTask): void {
+    const { member, comb } = task;
+    assert(member !== null && comb !== null, 'a running task has its comb');
+    task.phase = PHASE.mending;
+    task.mendTag = copyTag(task.index, ++this.attempts);
+    askBlocks(this.shared, member.peer, comb, task.mendTag, {
+      volumeKey: task.volumeKey,
+      vtreeKey: task.vtreeKey,
+      chunkIndex: task.chunkIndex,
+      firstBlock: task.next,
+      blockCount: task.reading,
+    });
+  }
+
+  private mend(
+    task: CopyTask,
+    bytes: Uint8Array,
+    view: DataView,
+    bodyAt: number,
+    bodyBytes: number,
+  ): boolean {
+    const { buffer, reading, vtreeKey, chunkIndex } = task;
+    const { blockBytes } = this.shared.geometry;
+    if (buffer === null || bodyBytes !== reading * (4 + blockBytes)) return false;
+    const one = this.extent;
+    for (let index = 0; index < reading; index++) {
+      if (!isBadBlock(task, index)) continue;
+      const block = task.next + index;
+      const expected = buffer.view.getUint32(4 * index, true);
+      const from = bodyAt + 4 * reading + index * blockBytes;
+      const to = 4 * reading + index * blockBytes;
+      one.setBlocks(vtreeKey, chunkIndex, block, 1, blockBytes);
+      // A block whose checksum is lost may stand as zero: that proves nothing.
+      if (view.getUint32(bodyAt + 4 * index, true) !== expected) return false;
+      if (!verifies(one, bytes, view, bodyAt + 4 * index, from)) return false;
+      if (bytes.subarray(from, from + blockBytes).every((byte) => byte === 0)) return false;
+      buffer.bytes.set(bytes.subarray(from, from + blockBytes), to);
+      this.writeBack(task, block, 4 * index, to);
+    }
+    return true;
+  }
+
+  private writeBack(task: CopyTask, block: number, crcAt: number, dataAt: number): void {
+    const { store, parts } = this.shared;
+    const { buffer } = task;
+    if (buffer === null || store.room(task.volumeKey, task.chunkIndex, block, 1) !== ROOM.ok)
+      return;
+    this.prepare(task, 0);
+    this.context.firstBlock = block;
+    this.context.blockCount = 1;
+    this.context.run = 0;
+    store.write(this.context, buffer.bytes, crcAt, dataAt);
+    parts.settling.appended(1);
+  }
+
   /** Goes on with tasks that paused for the network, the member or memory. */
   pump(): void {
     if (this.busy === 0) return;
     for (const task of this.tasks)
-      if (task.phase === PHASE.paused && !this.abandonIfOver(task)) this.proceed(task);
+      if (task.phase === PHASE.mending) this.abandonIfOver(task);
+      else if (task.phase === PHASE.paused && !this.abandonIfOver(task)) this.proceed(task);
   }
 
   private proceed(task: CopyTask): void {
@@ -279,4 +367,9 @@ export class Copier {
     assert(task !== undefined && task.phase !== PHASE.idle, 'the store answers a running task');
     return task;
   }
+}
+
+function isBadBlock(task: CopyTask, index: number): boolean {
+  const word = index < 32 ? task.badLow >>> index : task.badHigh >>> (index - 32);
+  return (word & 1) === 1;
 }

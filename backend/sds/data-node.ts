@@ -284,7 +284,8 @@ export class DataNode implements Machine, StoreHost {
   ): void {
     if (this.isOver()) return;
     if (token >= PEER_READ_TOKENS) this.memberIo.peerReadDone(token - PEER_READ_TOKENS, status);
-    else if (token >= COPY_TOKENS) this.resync.copier.storeRead(token, status);
+    else if (token >= COPY_TOKENS)
+      this.resync.copier.storeRead(token, status, badMaskLow, badMaskHigh);
     else {
       const op = this.shared.ops.at(tokenSlot(token));
       if (op === undefined || op.loads === 0) return;

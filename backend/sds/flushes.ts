@@ -36,6 +36,11 @@ interface Waiting {
 
 const NOTHING = new Uint8Array(0);
 
+/** Whether any of the combs still needs the peer: a committed entry may have taken it out meanwhile. */
+function isRequired(combs: readonly Comb[], peer: PeerDevice): boolean {
+  return combs.some((comb) => comb.memberOf(peer)?.required === true);
+}
+
 export class Flushes {
   private readonly shared: Shared;
   private readonly stability: Stability;
@@ -82,7 +87,7 @@ export class Flushes {
     return true;
   }
 
-  /** Something became durable, here or at a peer. */
+  /** Something became durable, here or at a peer, or members changed. */
   progress(nowUs: Micros): void {
     if (this.waiting.length === 0) return;
     const { durableLsn } = this.shared.store;
@@ -90,7 +95,10 @@ export class Flushes {
     for (const flush of this.waiting) {
       const done =
         flush.lsn <= durableLsn &&
-        flush.peers.every(({ peer, tag }) => tagDistance(tag, peer.out.durableTag) <= 0);
+        flush.peers.every(
+          ({ peer, tag }) =>
+            tagDistance(tag, peer.out.durableTag) <= 0 || !isRequired(flush.combs, peer),
+        );
       if (done) this.shared.parts.serve.finish(nowUs, flush.op, 0);
       else still.push(flush);
     }

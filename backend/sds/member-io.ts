@@ -133,7 +133,7 @@ export class MemberIo {
     }
   }
 
-  /** A peer that is primary asks for blocks (C9). */
+  /** A peer that is primary asks for blocks (C9). Of a target it believes only what its own checksum proves. */
   peerRead(peer: PeerDevice, view: DataView, at: number, bodyBytes: number): Taken {
     if (bodyBytes !== VTREE_BYTES) return TAKEN.broken;
     const { blockBytes, sectorBytes } = this.shared.geometry;
@@ -148,8 +148,7 @@ export class MemberIo {
     const comb = this.accept(peer, view, at);
     const slot = this.reads.indexOf(null);
     const lengthBytes = extent.blockCount * (4 + blockBytes);
-    const buffer =
-      comb?.part === PART.inSync && slot >= 0 ? this.shared.buffers.take(lengthBytes) : null;
+    const buffer = comb !== null && slot >= 0 ? this.shared.buffers.take(lengthBytes) : null;
     if (buffer === null) {
       answerPeerRead(this.shared, peer.link, peer.version, view, at, ERR.NOT_READY, null, 0);
       return TAKEN.yes;

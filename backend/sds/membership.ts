@@ -174,7 +174,10 @@ export class Membership implements MembershipPart {
     if (before.part === PART.primary && comb.part !== PART.primary) this.demote(nowUs, comb);
     else if (before.part !== PART.primary && comb.part === PART.primary)
       this.promote(nowUs, comb, before);
-    else if (comb.part === PART.primary) parts.stability.membersChanged(nowUs, comb);
+    else if (comb.part === PART.primary) {
+      parts.stability.membersChanged(nowUs, comb);
+      parts.serve.membersChanged(nowUs);
+    }
     this.mark(comb, before);
     if (comb.part === PART.primary) {
       parts.peering.open(nowUs, comb);

@@ -18,6 +18,7 @@ import { PART } from './comb.js';
 import type { Leases } from './leases.js';
 import { TAKEN } from './member-io.js';
 import type { MemberIo, Taken } from './member-io.js';
+import { isCopyTag } from './peer-read.js';
 import type { PeerDevice } from './peer.js';
 import type { Peering } from './peering.js';
 import type { Resync } from './resync.js';
@@ -250,7 +251,8 @@ export class PeerLinks {
       case MSG.PEER_READ:
         return memberIo.peerRead(peer, view, at, bodyBytes);
       case MSG.PEER_READ_REPLY:
-        serve.repair.reply(nowUs, peer, bytes, view, at, bodyBytes);
+        if (isCopyTag(tag)) this.topics.resync.copier.reply(tag, bytes, view, at, bodyBytes);
+        else serve.repair.reply(nowUs, peer, bytes, view, at, bodyBytes);
         return TAKEN.yes;
       default:
         return this.takeControl(nowUs, peer, bytes, view, at);

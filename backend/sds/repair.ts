@@ -4,25 +4,13 @@
 import { assert } from '../core/assert.js';
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
-import { MSG } from '../protocol/generated/constants.js';
-import {
-  getStatus,
-  getTag,
-  setChunkIndex,
-  setComb,
-  setCombLog2,
-  setGenerationEpoch,
-  setGenerationNumber,
-  setLengthSectors,
-  setOffsetSectors,
-  setVolumeKey,
-} from '../protocol/generated/frame-head.js';
+import { getStatus, getTag } from '../protocol/generated/frame-head.js';
 import { HEADER_BYTES } from '../protocol/frames.js';
-import { closeFrame, openFrame } from './data-frame.js';
 import { LOAD } from './load-token.js';
 import { OP_KIND, OP_PHASE } from './op.js';
 import type { Op } from './op.js';
 import { MutableExtent, sealBlocks, verifies } from './payload.js';
+import { askBlocks } from './peer-read.js';
 import type { PeerDevice } from './peer.js';
 import { makeContext } from './shared.js';
 import type { Shared } from './shared.js';
@@ -41,10 +29,9 @@ export interface RepairOwner {
   lost(nowUs: Micros, op: Op): void;
 }
 
-const VTREE_BYTES = 4;
-/** A tag carries the slot and as much of the serial as fits. */
+/** A tag carries the slot and as much of the serial as fits below the bit of copies. */
 const SLOTS = 8192;
-const SERIALS = 0x80000;
+const SERIALS = 0x20000;
 const ALL_ONES = 0xffffffff;
 
 interface Place {
@@ -144,21 +131,15 @@ export class Repair {
   private ask(op: Op, peer: PeerDevice): void {
     const { comb, volume } = op;
     assert(comb !== null && volume !== null, 'an operation in use has comb and volume');
-    const { links, pool, sectorsPerBlock } = this.shared;
-    const place = this.place(op, lowestPart(op));
+    const { firstBlock, blockCount } = this.place(op, lowestPart(op));
     const tag = (op.serial % SERIALS) * SLOTS + op.slot;
-    const region = openFrame(links, peer.link, peer.version, MSG.PEER_READ, 0, tag, VTREE_BYTES);
-    const { view, at } = region;
-    setCombLog2(view, at, pool?.pool.combCountLog2 ?? 0);
-    setComb(view, at, comb.index);
-    setGenerationEpoch(view, at, comb.epoch);
-    setGenerationNumber(view, at, comb.number);
-    setVolumeKey(view, at, volume.key);
-    setChunkIndex(view, at, op.chunkIndex);
-    setOffsetSectors(view, at, place.firstBlock * sectorsPerBlock);
-    setLengthSectors(view, at, place.blockCount * sectorsPerBlock);
-    view.setUint32(at + HEADER_BYTES, volume.vtreeKey, true);
-    closeFrame(region, VTREE_BYTES);
+    askBlocks(this.shared, peer, comb, tag, {
+      volumeKey: volume.key,
+      vtreeKey: volume.vtreeKey,
+      chunkIndex: op.chunkIndex,
+      firstBlock,
+      blockCount,
+    });
   }
 
   /** Where the blocks of a part go. */

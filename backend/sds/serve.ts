@@ -178,6 +178,10 @@ export class Serve implements ServePart {
     this.roomWaiters = this.roomWaiters.filter((op) => op.kind !== OP_KIND.free);
   }
 
+  membersChanged(nowUs: Micros): void {
+    this.flushes.progress(nowUs);
+  }
+
   /** The link of a client is gone: what it asked for and has not begun never happens (C10). */
   clientGone(nowUs: Micros, client: Client): void {
     this.stalled = this.stalled.filter((other) => other !== client);

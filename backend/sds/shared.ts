@@ -42,6 +42,8 @@ export interface ServePart {
   granted(nowUs: Micros, op: Op): void;
   /** Answers, releases and frees an operation. */
   finish(nowUs: Micros, op: Op, status: number): void;
+  /** A committed entry may have taken away what flushes wait for. */
+  membersChanged(nowUs: Micros): void;
   /** The comb is served no more: what has not begun is refused, flushes are refused. */
   interrupt(nowUs: Micros, comb: Comb): void;
 }
