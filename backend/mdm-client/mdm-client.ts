@@ -145,7 +145,7 @@ export class MdmClient {
     this.stateDeadlineUs = Infinity;
     this.heartbeatDueUs = Infinity;
     this.requests.linkLost(nowUs);
-    this.requests.expire(Infinity);
+    this.requests.expire(nowUs, true);
   }
 
   /** Whether inputs of this link belong here. */

@@ -98,9 +98,13 @@ export class Requests {
     for (const request of lost) request.answered(nowUs, failure(ERR.TIMED_OUT));
   }
 
-  /** Fails what nobody answered in time. */
-  expire(nowUs: Micros): void {
-    const late = [...this.open].filter(([, request]) => request.deadlineUs <= nowUs);
+  /**
+   * Fails what nobody answered in time.
+   *
+   * @param all - whatever its deadline
+   */
+  expire(nowUs: Micros, all = false): void {
+    const late = [...this.open].filter(([, request]) => all || request.deadlineUs <= nowUs);
     for (const [tag] of late) this.open.delete(tag);
     for (const [, request] of late)
       request.answered(nowUs, failure(request.sent ? ERR.TIMED_OUT : ERR.NOT_READY));

@@ -284,8 +284,9 @@ export class Mdm implements Machine {
     const { state } = this.engine;
     this.membership.follow(nowUs);
     this.drains.published(touches);
-    this.subscribers.published(nowUs, touches);
-    const { wantedSds, removedDevices } = digest(state, touches);
+    const changed = digest(state, touches);
+    this.subscribers.published(nowUs, changed);
+    const { wantedSds, removedDevices } = changed;
     for (const sdsKey of wantedSds) this.additions.sendWants(sdsKey);
     for (const { key } of removedDevices) this.registrations.deviceRemoved(nowUs, key);
     for (const touch of touches) {

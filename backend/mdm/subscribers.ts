@@ -7,10 +7,8 @@ import { memberIndex } from '../cluster-map/entry.js';
 import { encodeControl } from '../protocol/control.js';
 import { MSG } from '../protocol/generated/constants.js';
 import type { CombEntry } from '../protocol/generated/types.js';
-import { digest } from './digest.js';
 import type { Digest } from './digest.js';
 import type { Engine } from './engine.js';
-import type { Touch } from './journal.js';
 import { isEmpty, mapDevice, mapPool, mapVolume, noNews, parts } from './map-parts.js';
 import type { News } from './map-parts.js';
 import type { Registered, Session, Sessions } from './sessions.js';
@@ -43,8 +41,7 @@ export class Subscribers {
   }
 
   /** Tells every subscriber what of a commit concerns it. */
-  published(nowUs: Micros, touches: readonly Touch[]): void {
-    const changed = digest(this.engine.state, touches);
+  published(nowUs: Micros, changed: Digest): void {
     const late: LinkId[] = [];
     for (const session of this.sessions.all()) {
       const { registered } = session;
