@@ -23,6 +23,7 @@ import { PrivateFileError, readSecretFile } from '../runtime/secret-file.js';
 
 const CONFIG_FILE = '/etc/meshsan/scli.json';
 const PROBE_MS = 5_000;
+const MASTER_MS = 10_000;
 
 interface ScliConfig {
   readonly name: string;
@@ -73,13 +74,48 @@ function listens({ host, port }: Target): Promise<boolean> {
   });
 }
 
+/** Resolves when a master answered. @throws ConnectError after ten seconds without one */
+async function answered(
+  session: MdmSession,
+  targets: readonly Target[],
+  reason: () => string,
+): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new ConnectError(targets, reason()));
+    }, MASTER_MS);
+  });
+  try {
+    await Promise.race([session.clusterState(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 async function connection(config: ScliConfig, targets: readonly Target[]): Promise<Connection> {
   const secret = readSecretFile(config.secretFile);
   const reached = await Promise.all(targets.map(listens));
   if (!reached.includes(true)) throw new ConnectError(targets);
   const log = openLog({ component: config.name, level: config.logLevel });
-  const session = new MdmSession({ addresses: targets, secret, log });
+  let reason = '';
+  const session = new MdmSession({
+    addresses: targets,
+    secret,
+    log: {
+      event(level, name, fields) {
+        if (name === 'mdm-client.lost') reason = String(fields['reason'] ?? '');
+        log.event(level, name, fields);
+      },
+    },
+  });
   session.start();
+  try {
+    await answered(session, targets, () => reason);
+  } catch (error) {
+    session.close();
+    throw error;
+  }
   return {
     cluster: session,
     targets,

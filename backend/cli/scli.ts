@@ -33,10 +33,10 @@ export interface Connection {
 export class ConnectError extends Error {
   override readonly name = 'ConnectError';
 
-  constructor(targets: readonly Target[]) {
-    super(
-      `Failed to connect to MDM ${targets.map(({ host, port }) => `${host}:${port}`).join(',')}`,
-    );
+  /** @param reason - what the last attempt met, for people */
+  constructor(targets: readonly Target[], reason = '') {
+    const places = targets.map(({ host, port }) => `${host}:${port}`).join(',');
+    super(`Failed to connect to MDM ${places}${reason === '' ? '' : ` (${reason})`}`);
   }
 }
 
