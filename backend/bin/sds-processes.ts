@@ -1,0 +1,148 @@
+// Runs the data processes of a storage server as children of the control process. It owns their configuration files and
+// the list of those that run, `processes.json`; it must never decide whether one shall run.
+//
+// A child hears of the end of its parent by the channel between them and ends too, so that a new control process finds
+// devices that nobody has open.
+
+import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { chmodSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Log } from '../core/ports.js';
+import type { Loop } from '../runtime/loop.js';
+import type {
+  DataProcessSpec,
+  DataReport,
+  DeviceProcesses,
+  DeviceProcessOwner,
+} from '../sds/device-process.js';
+import type { SdsConfig, SdsDataConfig } from './sds-config.js';
+
+const PROGRAM = join(import.meta.dirname, 'sds-data.js');
+/** A process that does not end when it is asked to is made to. */
+const STOP_MS = 8000;
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly spec: DataProcessSpec;
+  path: string;
+  opened: boolean;
+  killer: NodeJS.Timeout | null;
+}
+
+/** Writes a file for the owner only, whole or not at all. */
+function writePrivate(path: string, value: unknown): void {
+  writeFileSync(`${path}.new`, JSON.stringify(value, null, 2), { mode: 0o600 });
+  chmodSync(`${path}.new`, 0o600);
+  renameSync(`${path}.new`, path);
+}
+
+function isReport(message: unknown): message is DataReport {
+  if (typeof message !== 'object' || message === null || !('kind' in message)) return false;
+  return message.kind === 'formatted' || message.kind === 'opened' || message.kind === 'refused';
+}
+
+export class ChildProcesses implements DeviceProcesses {
+  private readonly config: SdsConfig;
+  private readonly loop: Loop;
+  private readonly log: Log;
+  private readonly running = new Map<number, Running>();
+  private owner: DeviceProcessOwner | null = null;
+
+  constructor(config: SdsConfig, loop: Loop, log: Log) {
+    this.config = config;
+    this.loop = loop;
+    this.log = log;
+    this.publish();
+  }
+
+  /** Says who hears of the processes; before the first is started. */
+  attach(owner: DeviceProcessOwner): void {
+    this.owner = owner;
+  }
+
+  start(spec: DataProcessSpec): void {
+    const { deviceKey } = spec.want;
+    const file = join(this.config.stateDir, `data-${deviceKey}.json`);
+    writePrivate(file, this.configOf(spec));
+    const child = fork(PROGRAM, ['--config', file], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    const running = { child, spec, path: spec.want.path, opened: false, killer: null };
+    this.running.set(deviceKey, running);
+    child.on('message', (message) => {
+      if (isReport(message)) this.reported(deviceKey, running, message);
+    });
+    child.once('error', (error) => {
+      this.log.event('error', 'sds.data-process', { device: deviceKey, reason: error.message });
+    });
+    child.once('exit', (code, signal) => {
+      this.ended(deviceKey, running, code, signal);
+    });
+  }
+
+  private configOf({ want, sdsKey, systemId, port }: DataProcessSpec): SdsDataConfig {
+    const { name, addresses, mdm, secretFile, logLevel, deviceSearch, dataOptions } = this.config;
+    const { deviceKey, poolKey, path, task, force, durability } = want;
+    return {
+      ...{ name: `${name}-${deviceKey}`.slice(0, 31), addresses, mdm, secretFile, logLevel },
+      ...{ port, deviceSearch, sdsKey, systemId, deviceKey, poolKey, path, force },
+      task: task === 'format' ? 'format' : 'open',
+      direct: durability === 'device',
+      options: dataOptions,
+    };
+  }
+
+  stop(deviceKey: number): void {
+    const running = this.running.get(deviceKey);
+    if (running === undefined) return;
+    running.child.kill('SIGTERM');
+    running.killer ??= setTimeout(() => {
+      running.child.kill('SIGKILL');
+    }, STOP_MS);
+  }
+
+  private reported(deviceKey: number, running: Running, report: DataReport): void {
+    if (report.kind === 'opened') {
+      running.opened = true;
+      running.path = report.path;
+      this.publish();
+    }
+    this.loop.begin();
+    this.owner?.dataReported(this.loop.nowUs, deviceKey, report);
+    this.loop.end();
+  }
+
+  private ended(
+    deviceKey: number,
+    running: Running,
+    code: number | null,
+    signal: NodeJS.Signals | null,
+  ): void {
+    if (running.killer !== null) clearTimeout(running.killer);
+    this.running.delete(deviceKey);
+    this.publish();
+    this.log.event('info', 'sds.data-process-ended', {
+      ...{ device: deviceKey, code: code ?? -1, signal: signal ?? '' },
+    });
+    this.loop.begin();
+    this.owner?.dataEnded(this.loop.nowUs, deviceKey, code ?? -1);
+    this.loop.end();
+  }
+
+  /** The list for operators and supervisors. */
+  private publish(): void {
+    const [first] = this.config.addresses;
+    const rows = [...this.running].flatMap(([deviceKey, { child, spec, path, opened }]) =>
+      opened && child.pid !== undefined
+        ? [{ deviceKey, pid: child.pid, address: first?.host ?? '', port: spec.port, path }]
+        : [],
+    );
+    writePrivate(join(this.config.stateDir, 'processes.json'), rows);
+  }
+
+  /** Removes what only a running control process has. */
+  close(): void {
+    rmSync(join(this.config.stateDir, 'processes.json'), { force: true });
+  }
+}

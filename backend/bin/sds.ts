@@ -1,0 +1,89 @@
+// The control process of a storage server: registers with the MDM and keeps a data process for each device. It must never
+// open a device itself: a slow disk must not stop it from answering.
+
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { guidFromBytes, normalizeGuid } from '../core/ids.js';
+import { VERSION } from '../core/version.js';
+import { MDM_CLIENT_DEFAULTS } from '../mdm-client/mdm-client.js';
+import { ConfigError } from '../runtime/config-file.js';
+import { foundDevices } from '../runtime/device-scan.js';
+import { handshakeRules } from '../runtime/links/authentication.js';
+import { TcpLinks } from '../runtime/links/tcp-links.js';
+import { openLog } from '../runtime/log-sink.js';
+import { Loop } from '../runtime/loop.js';
+import { readSecretFile } from '../runtime/secret-file.js';
+import { CONTROL_DEFAULTS, SdsControl } from '../sds/control.js';
+import { startFailureCode } from './process-exit.js';
+import { readSdsConfig } from './sds-config.js';
+import { ChildProcesses } from './sds-processes.js';
+
+const NO_IDENTITY = { key: 0, incarnation: 0, run: 0, systemId: '' } as const;
+const STOP_POLL_MS = 50;
+
+/** The identity of this server, made at its first start. */
+function ownGuid(stateDir: string): string {
+  const file = join(stateDir, 'guid');
+  if (existsSync(file)) {
+    const guid = normalizeGuid(readFileSync(file, 'utf8').trim());
+    if (guid === null) throw new ConfigError(`${file} must hold 8-4-4-4-12 hex digits`);
+    return guid;
+  }
+  const guid = guidFromBytes(randomBytes(16));
+  writeFileSync(file, `${guid}\n`, { mode: 0o600, flag: 'wx' });
+  return guid;
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { config: { type: 'string' } } });
+  if (values.config === undefined) throw new ConfigError('Use: sds --config FILE');
+  const config = readSdsConfig(values.config);
+  const { stateDir, addresses, port, dataPortFirst, mdm, name, logLevel, options } = config;
+  const secret = readSecretFile(config.secretFile);
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  const log = openLog({ component: name === '' ? 'sds' : name, level: logLevel });
+  const loop = new Loop();
+  const rules = handshakeRules('sds', ['admin', 'mdm'], secret);
+  const links = new TcpLinks({ loop, rules, identity: NO_IDENTITY, log, ...options });
+  const processes = new ChildProcesses(config, loop, log);
+  const control = new SdsControl(
+    { links, log, processes, foundDevices: () => foundDevices(config.deviceSearch) },
+    { guid: ownGuid(stateDir), addresses, port, version: VERSION },
+    {
+      mdm: { ...MDM_CLIENT_DEFAULTS, addresses: mdm, seed: process.pid },
+      dataPortFirst,
+      ...CONTROL_DEFAULTS,
+    },
+  );
+  processes.attach(control);
+  links.attach(control);
+  loop.attach(control);
+  // The port is this server's mark: a second control process on the same address ends here.
+  for (const { host } of addresses) await links.listen(host, port);
+  loop.begin();
+  control.start(loop.nowUs);
+  loop.end();
+  log.event('info', 'sds.started', { pid: process.pid, version: VERSION });
+
+  const stop = (): void => {
+    loop.begin();
+    control.stop(loop.nowUs);
+    loop.end();
+    const poll = setInterval(() => {
+      if (!control.isStopped) return;
+      clearInterval(poll);
+      processes.close();
+      links.stop();
+      loop.stop();
+      void log.close().then(() => process.exit(0));
+    }, STOP_POLL_MS);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, stop);
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`sds: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(startFailureCode(error));
+});

@@ -1,0 +1,63 @@
+// Looks for devices that carry our signature, whatever path they have today. It must never write, and never fail because
+// of a path that cannot be read: that one is not found.
+
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { DeviceError, probeDevice } from './disk-probe.js';
+
+export interface FoundOnDisk {
+  readonly deviceKey: number;
+  readonly incarnation: number;
+  readonly path: string;
+  readonly systemId: string;
+}
+
+const PATHS_MAX = 4096;
+
+/** Files of the search folders, and all block devices. */
+function candidates(search: readonly string[]): string[] {
+  const files = search.flatMap((place) => {
+    if (!existsSync(place)) return [];
+    if (!statSync(place).isDirectory()) return [place];
+    return readdirSync(place).map((name) => join(place, name));
+  });
+  const blocks = existsSync('/sys/class/block')
+    ? readdirSync('/sys/class/block')
+        .filter((name) => !/^(loop|ram|zram|nbd)\d/.test(name))
+        .map((name) => `/dev/${name}`)
+    : [];
+  return [...files, ...blocks].slice(0, PATHS_MAX);
+}
+
+/** Devices of any MeshSAN system that can be seen. */
+export function foundDevices(search: readonly string[]): FoundOnDisk[] {
+  return candidates(search).flatMap((path) => {
+    try {
+      const { identity } = probeDevice(path);
+      if (identity === null) return [];
+      const { deviceKey, incarnation, systemId } = identity;
+      return [{ deviceKey, incarnation, systemId, path }];
+    } catch (error) {
+      if (error instanceof DeviceError || isSystemError(error)) return [];
+      throw error;
+    }
+  });
+}
+
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && typeof (error as NodeJS.ErrnoException).code === 'string';
+}
+
+/** Where a device is now: where it was last seen, or wherever its signature is found; null: nowhere. */
+export function findDevice(
+  systemId: string,
+  deviceKey: number,
+  lastPath: string,
+  search: readonly string[],
+): string | null {
+  const places = [lastPath, ...search];
+  const found = foundDevices(places).find(
+    (device) => device.deviceKey === deviceKey && device.systemId === systemId,
+  );
+  return found?.path ?? null;
+}
