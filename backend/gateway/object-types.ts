@@ -79,12 +79,14 @@ async function vtrees(reader: Reader, test: (key: number, poolKey: number) => bo
     .map(([key, volumes]) => vtreeView(reader, key, volumes));
 }
 
+/** What a pool has on each SDS: clients follow `sdsId`. */
 async function sdsOfPool(reader: Reader, poolKey: number): Views {
   const devices = await reader.all('device');
   const keys = new Set(
     devices.filter((device) => device.poolKey === poolKey).map(({ sdsKey }) => sdsKey),
   );
-  return chosen(reader, 'sds', showSds, ({ key }) => keys.has(key));
+  const views = await chosen(reader, 'sds', showSds, ({ key }) => keys.has(key));
+  return views.map((view) => ({ ...view, sdsId: view['id'], storagePoolId: reader.id(poolKey) }));
 }
 
 async function volumesOfSdc(reader: Reader, sdcKey: number): Views {

@@ -234,6 +234,9 @@ test('relations lead from a pool to its volumes, devices and SDSs, and from an S
   ]);
   const sdc = String(at((await gateway.get('/api/types/Sdc/instances')).json, 0, 'id'));
   t.deepEqual(await names(`/api/instances/Sdc::${sdc}/relationships/Volume`), ['thin']);
+  const parts = (await gateway.get(`/api/instances/StoragePool::${pool}/relationships/SpSds`)).json;
+  const servers = (await gateway.get('/api/types/Sds/instances')).json;
+  t.is(at(parts, 0, 'sdsId'), at(servers, 0, 'id'));
   const unknown = await gateway.get(`/api/instances/Sdc::${sdc}/relationships/Nothing`);
   t.is(unknown.status, 404);
 });
