@@ -93,6 +93,7 @@ export class Forward implements ForwardPart {
     media: boolean,
   ): number {
     const tag = this.number(peer, media ? FLAG.fua : 0, NO_HANDLE, 0);
+    this.shared.parts.settling.forwarded();
     sendFrame(this.shared.links, peer.link, encodeControl(code, tag, 0, body, peer.version));
     return tag;
   }

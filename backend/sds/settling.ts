@@ -59,6 +59,10 @@ export class Settling implements SettlingPart {
     return this.settledOwnLsn;
   }
 
+  forwarded(): void {
+    this.schedule();
+  }
+
   appended(blocks: number): void {
     this.lastOwnLsn = this.shared.store.lastLsn;
     this.changes++;
@@ -144,7 +148,8 @@ export class Settling implements SettlingPart {
     store.wantDurable(round.lsn);
     for (const peer of peers) {
       const { out } = peer;
-      if (!peer.up || peer.ours.combs === 0 || out.ring.last === out.settledTag) continue;
+      // A peer without a comb of ours may still keep what it got when it had one.
+      if (!peer.up || out.ring.last === out.settledTag) continue;
       if (tagDistance(out.lastVolatileTag, out.lastMediaTag) > 0) parts.forward.flush(peer);
       round.peers.push({ peer, link: peer.link, tag: out.ring.last });
     }

@@ -114,6 +114,8 @@ export interface SettlingPart {
   resolveByRound(comb: Comb): void;
   /** LSN before the oldest change of this primary that is not settled. */
   ownSettledLsn(): number;
+  /** Something was forwarded, if only a word: the peer keeps its log from there on until it is settled. */
+  forwarded(): void;
   /** A change was appended by this device as primary. */
   appended(blocks: number): void;
 }
