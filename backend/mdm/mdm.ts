@@ -10,7 +10,7 @@ import {
   encodeBadFrame,
   isCommandCode,
 } from '../protocol/control.js';
-import type { ControlMessage } from '../protocol/control.js';
+import type { Command, ControlMessage } from '../protocol/control.js';
 import { ERR, MSG } from '../protocol/generated/constants.js';
 import { getCode, getTag } from '../protocol/generated/frame-head.js';
 import { ProtocolError } from '../protocol/wire.js';
@@ -30,6 +30,7 @@ import { Runs } from './runs.js';
 import { Sessions } from './sessions.js';
 import type { Session } from './sessions.js';
 import { ContentError } from './state.js';
+import type { State } from './state.js';
 import { Subscribers } from './subscribers.js';
 import { Tombstones } from './tombstones.js';
 
@@ -149,15 +150,11 @@ export class Mdm implements Machine {
       this.blocked.add(link);
       return false;
     }
-    const code = getCode(view, at);
     const tag = getTag(view, at);
-    try {
-      this.received(nowUs, session, code, tag, bodyOf(bytes, view, at));
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      MARKS.badFrame.hits++;
-      this.sessions.sendEncoded(link, encodeBadFrame(tag, error, session.peer.version));
-    }
+    const input = this.decoded(session, getCode(view, at), tag, bodyOf(bytes, view, at));
+    if (input === null) return true;
+    if ('name' in input) this.commands.run(nowUs, link, tag, input);
+    else this.message(nowUs, session, tag, input);
     return true;
   }
 
@@ -190,24 +187,28 @@ export class Mdm implements Machine {
     );
   }
 
-  private received(
-    nowUs: Micros,
-    session: Session,
+  /** What a frame says, or null when it was refused here. */
+  private decoded(
+    { link, peer }: Session,
     code: number,
     tag: number,
     body: Uint8Array,
-  ): void {
-    const { link, peer } = session;
-    if (isCommandCode(code)) {
-      if (!COMMANDERS.includes(peer.role)) this.sessions.refuse(link, tag, ERR.PERMISSION_DENIED);
-      else this.commands.run(nowUs, link, tag, decodeCommand(code, body, peer.version));
-      return;
-    }
-    if (SENDERS.get(code)?.includes(peer.role) !== true) {
+  ): Command | ControlMessage | null {
+    const senders = isCommandCode(code) ? COMMANDERS : SENDERS.get(code);
+    if (senders?.includes(peer.role) !== true) {
       this.sessions.refuse(link, tag, ERR.PERMISSION_DENIED);
-      return;
+      return null;
     }
-    this.message(nowUs, session, tag, decodeControl(code, body, peer.version));
+    try {
+      return isCommandCode(code)
+        ? decodeCommand(code, body, peer.version)
+        : decodeControl(code, body, peer.version);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      MARKS.badFrame.hits++;
+      this.sessions.sendEncoded(link, encodeBadFrame(tag, error, peer.version));
+      return null;
+    }
   }
 
   private message(nowUs: Micros, session: Session, tag: number, message: ControlMessage): void {
@@ -292,12 +293,28 @@ export class Mdm implements Machine {
     for (const touch of touches) {
       if (touch.kind === 'sds' && touch.before !== null && state.sds.get(touch.key) === undefined)
         this.registrations.removed(touch.before.guid);
-      if (touch.kind === 'storagePool')
-        this.engine.run(nowUs, (at) => {
-          this.membership.reconsider(at, touch.key);
-        });
     }
+    for (const poolKey of membersChanged(state, touches))
+      this.engine.run(nowUs, (at) => {
+        this.membership.reconsider(at, poolKey);
+      });
     this.additions.check(nowUs);
     this.drains.check(nowUs);
   }
+}
+
+/** Pools whose combs may have to be decided anew: by other rules, or on other devices. */
+function membersChanged(state: State, touches: readonly Touch[]): ReadonlySet<number> {
+  const poolKeys = new Set<number>();
+  for (const touch of touches) {
+    if (touch.kind === 'storagePool') poolKeys.add(touch.key);
+    if (touch.kind !== 'comb' || poolKeys.has(touch.key)) continue;
+    const before = touch.before?.members ?? [];
+    const after = state.combs.ofPool(touch.key)[touch.second]?.members ?? [];
+    const isSame =
+      before.length === after.length &&
+      before.every(({ deviceKey }, index) => after[index]?.deviceKey === deviceKey);
+    if (!isSame) poolKeys.add(touch.key);
+  }
+  return poolKeys;
 }

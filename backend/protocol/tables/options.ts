@@ -74,10 +74,11 @@ export const OPTIONS = {
     of: ['mdm'],
     type: 'number',
     default: 1500,
-    min: 100,
+    min: 1000,
     max: 120000,
     live: false,
-    about: 'A device that makes no progress for this long is replaced by its other copy (C14).',
+    about:
+      'A device that makes no progress for this long is replaced by its other copy (C14); several heartbeats of 250 ms must fit.',
   },
   driftPercent: {
     of: ['mdm'],

@@ -1,6 +1,8 @@
 import test from 'ava';
 
 import { entryFault, isInSync, isTarget } from '../../../backend/cluster-map/entry.js';
+import { encodeControl } from '../../../backend/protocol/control.js';
+import { setBodyBytes } from '../../../backend/protocol/generated/frame-head.js';
 import { ERR, MSG } from '../../../backend/protocol/generated/constants.js';
 import type { CombEntry } from '../../../backend/protocol/generated/types.js';
 import { standard } from './harness.js';
@@ -342,4 +344,34 @@ test('an older life of a device is refused, and an unknown device as well', (t) 
   const stranger = { ...a, key: 4711 };
   t.is(cluster.refusal(cluster.register(stranger))?.error, 'DEVICE_NOT_FOUND');
   t.is(cluster.refusal(cluster.register({ ...a, sdsKey: 99 }))?.error, 'DEVICE_NOT_FOUND');
+});
+
+test('combs that are placed while a device is away are decided like all others', (t) => {
+  const { cluster, domainKey, poolKey, devices } = standard();
+  const [a, ...others] = devices;
+  if (a === undefined) throw new Error('a device');
+  const beats = (): void => {
+    for (const device of others) cluster.beat(device);
+  };
+  cluster.pass(2500, beats);
+  others.push(...cluster.addSds(4, domainKey, poolKey));
+  cluster.pass(500, beats);
+  const combs = cluster.combs(poolKey);
+  t.true(combs.some(({ members }) => members.some(({ deviceKey }) => deviceKey === a.key)));
+  t.is(roles(cluster, poolKey, a), 'out');
+  t.true(
+    combs.some(({ members }) => members.some(({ deviceKey }) => deviceKey === others[2]?.key)),
+  );
+});
+
+test('frames that break the protocol are answered, and change nothing', (t) => {
+  const { cluster, a } = pair();
+  const { sequence } = cluster.store;
+  const frame = encodeControl(MSG.COMB_CHANGE, 77, 0, { poolKey: 1, changes: [] }).slice(0, 66);
+  const view = new DataView(frame.buffer);
+  setBodyBytes(view, 0, 2);
+  cluster.frame(a.link, frame);
+  t.is(cluster.refusal(77)?.error, 'BAD_FRAME');
+  t.regex(cluster.refusal(77)?.text ?? '', /COMB_CHANGE\.poolKey/);
+  t.is(cluster.store.sequence, sequence);
 });
