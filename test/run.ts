@@ -40,7 +40,13 @@ const GROUPS: readonly Group[] = [
     root: false,
     concurrency: 2,
   },
-  { name: 'power cuts', folders: ['power'], programs: {}, root: false, concurrency: 2 },
+  {
+    name: 'power cuts',
+    folders: ['power'],
+    programs: { strace: 'strace' },
+    root: false,
+    concurrency: 2,
+  },
   { name: 'simulator', folders: ['sim'], programs: {}, root: false, concurrency: 1 },
   { name: 'processes', folders: ['integration'], programs: {}, root: false, concurrency: 1 },
   {

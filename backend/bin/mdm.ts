@@ -2,7 +2,6 @@
 // the machine stepped down: the next start reads what was committed.
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -24,6 +23,7 @@ import {
   PORT,
   readConfigFile,
 } from '../runtime/config-file.js';
+import { makePrivateDirectory } from '../runtime/durable-files.js';
 import { handshakeRules } from '../runtime/links/authentication.js';
 import { LINK_TIMING, TcpLinks } from '../runtime/links/tcp-links.js';
 import { openLog } from '../runtime/log-sink.js';
@@ -185,9 +185,9 @@ async function main(): Promise<void> {
   const config = readConfig();
   const { name, stateDir, addresses, port, logLevel } = config;
   const secret = readSecretFile(config.secretFile);
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  makePrivateDirectory(stateDir);
   const log = openLog({ component: name, ...(logLevel === undefined ? {} : { level: logLevel }) });
-  const store = new LmdbStore(join(stateDir, 'store'), secret, log);
+  const store = await LmdbStore.open(join(stateDir, 'store'), secret, log);
   const loop = new Loop();
   const links = makeLinks(config, secret, loop, log);
   const host = {

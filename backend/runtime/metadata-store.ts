@@ -3,12 +3,13 @@
 // must never understand a key or a value of the MDM.
 
 import { createHmac } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { open } from 'lmdb';
 import type { RootDatabase } from 'lmdb';
 
+import { makePrivateDirectory, syncDirectory, syncFile } from './durable-files.js';
 import type { CompletionSource, Loop } from './loop.js';
 import type { Change, CommitOutcome, Log, MetadataStore, Micros, Token } from '../core/ports.js';
 
@@ -80,6 +81,8 @@ export class LmdbStore implements MetadataStore, CompletionSource {
   private readonly log: Log;
   private completions: { readonly token: Token; readonly outcome: CommitOutcome }[] = [];
   private sink: CommitSink | null = null;
+  /** Set by the first commit of unknown outcome: what the disk holds is known again only after the store was reopened. */
+  private failed = false;
 
   /**
    * Opens the store of a system, or makes an empty one.
@@ -88,11 +91,29 @@ export class LmdbStore implements MetadataStore, CompletionSource {
    * @param secret - of the system; a directory that was made under another one is refused
    * @throws StoreError with the path and the reason
    */
-  constructor(directory: string, secret: Uint8Array, log: Log) {
-    this.path = join(directory, DATABASE);
+  static async open(directory: string, secret: Uint8Array, log: Log): Promise<LmdbStore> {
+    const path = join(directory, DATABASE);
+    try {
+      makePrivateDirectory(directory);
+      if (!existsSync(path)) await makeDatabase(directory, path);
+      checkForeign(path);
+      return new LmdbStore(path, openDatabase(path), secret, log);
+    } catch (error) {
+      if (error instanceof StoreError) throw error;
+      throw new StoreError(`${path} cannot be opened: ${(error as Error).message}`);
+    }
+  }
+
+  private constructor(
+    path: string,
+    database: RootDatabase<Buffer, Buffer>,
+    secret: Uint8Array,
+    log: Log,
+  ) {
+    this.path = path;
     this.fingerprint = fingerprintOf(secret);
     this.log = log;
-    this.database = openDatabase(directory, this.path);
+    this.database = database;
     const head = this.head();
     if (head !== null && !head.fingerprint.equals(this.fingerprint))
       throw new StoreError(
@@ -115,7 +136,8 @@ export class LmdbStore implements MetadataStore, CompletionSource {
 
   /**
    * Synchronous on purpose: the MDM has one commit in flight and can do nothing meanwhile, and when the call returns LMDB
-   * has flushed data and meta page.
+   * has flushed data and meta page. After a failure nothing more is tried: a flush that failed once may succeed the next
+   * time without having written what it owed.
    */
   commit(token: Token, term: number, previousSequence: number, changes: readonly Change[]): void {
     this.completions.push({ token, outcome: this.write(term, previousSequence, changes) });
@@ -134,6 +156,7 @@ export class LmdbStore implements MetadataStore, CompletionSource {
   }
 
   private write(term: number, previousSequence: number, changes: readonly Change[]): CommitOutcome {
+    if (this.failed) return 'unknown';
     try {
       return this.database.transactionSync<CommitOutcome>(() => {
         const head = this.head();
@@ -149,6 +172,7 @@ export class LmdbStore implements MetadataStore, CompletionSource {
         return 'done';
       });
     } catch (error) {
+      this.failed = true;
       this.log.event('error', 'metadata-store.commit-failed', {
         path: this.path,
         reason: error instanceof Error ? error.message : String(error),
@@ -182,12 +206,10 @@ const LMDB_HEAD_BYTES = 8192;
  * @throws Error with the reason
  */
 function checkForeign(path: string): void {
-  if (!existsSync(path)) return;
   const file = openSync(path, 'r');
   try {
     const head = Buffer.alloc(LMDB_HEAD_BYTES);
     const length = readSync(file, head, 0, LMDB_HEAD_BYTES, 0);
-    if (length === 0) return;
     if (length < LMDB_HEAD_BYTES) throw new Error('it is cut short');
     if (head.readUInt32LE(LMDB_MAGIC_AT) !== LMDB_MAGIC)
       throw new Error('it is not a metadata store');
@@ -196,23 +218,33 @@ function checkForeign(path: string): void {
   }
 }
 
-function openDatabase(directory: string, path: string): RootDatabase<Buffer, Buffer> {
-  try {
-    if (!existsSync(directory)) mkdirSync(directory, { recursive: true, mode: 0o700 });
-    checkForeign(path);
-    return open<Buffer, Buffer>({
-      path,
-      encoding: 'binary',
-      keyEncoding: 'binary',
-      noSubdir: true,
-      // A commit returns only when it is on the disk.
-      overlappingSync: false,
-      noSync: false,
-      noMetaSync: false,
-      permissionsMode: 0o600,
-    } as Parameters<typeof open>[0] & { path: string });
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new StoreError(`${path} cannot be opened: ${reason}`);
-  }
+function openDatabase(path: string): RootDatabase<Buffer, Buffer> {
+  return open<Buffer, Buffer>({
+    path,
+    encoding: 'binary',
+    keyEncoding: 'binary',
+    noSubdir: true,
+    // A commit returns only when it is on the disk.
+    overlappingSync: false,
+    noSync: false,
+    noMetaSync: false,
+    permissionsMode: 0o600,
+  } as Parameters<typeof open>[0] & { path: string });
+}
+
+/**
+ * LMDB writes the first pages of a new file without a flush. The file gets its name only when they are on the disk, so
+ * that a file of that name is never half made and a damaged one never taken for new.
+ */
+async function makeDatabase(directory: string, path: string): Promise<void> {
+  const unfinished = `${path}.new`;
+  const removeLeftovers = (): void => {
+    for (const name of [unfinished, `${unfinished}-lock`]) rmSync(name, { force: true });
+  };
+  removeLeftovers();
+  await openDatabase(unfinished).close();
+  syncFile(unfinished);
+  renameSync(unfinished, path);
+  removeLeftovers();
+  syncDirectory(directory);
 }

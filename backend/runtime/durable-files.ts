@@ -1,0 +1,29 @@
+// Names that survive a power cut: a file's content is flushed by whoever writes it, its name only when the directory that
+// holds it is flushed. It owns that step; it must never know what is in a file.
+
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+/** Flushes the names in a directory. @throws Error of the system, when it cannot be opened or flushed */
+export function syncDirectory(path: string): void {
+  syncFile(path);
+}
+
+/** Flushes a file's content. @throws Error of the system */
+export function syncFile(path: string): void {
+  const file = openSync(path, 'r');
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Makes a directory for the owner only, and those above it that are missing, so that their names last. */
+export function makePrivateDirectory(path: string): void {
+  if (existsSync(path)) return;
+  const parent = dirname(path);
+  makePrivateDirectory(parent);
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  syncDirectory(parent);
+}
