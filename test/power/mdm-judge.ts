@@ -4,7 +4,6 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 
 import { Loop } from '../../backend/runtime/loop.js';
 import { LmdbStore } from '../../backend/runtime/metadata-store.js';
