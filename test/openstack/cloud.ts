@@ -77,7 +77,7 @@ export async function bringUp(
     await startStage(state, 'cloud');
     const session = await CloudApi.login(state);
     const hint = `log: ${serviceLog(state, 'cinder-volume')}`;
-    const found = await session.cinderReady(90, hint);
+    const found = await session.cinderReady(240, hint);
     await session.ensureVolumeType();
     return { api: session, pool: found };
   });

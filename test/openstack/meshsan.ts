@@ -155,7 +155,7 @@ export async function volumeOfSize(
   sizeGib: number,
 ): Promise<MeshsanVolume> {
   const wantedKb = sizeGib * 1024 * 1024;
-  return until(`MeshSAN has volume ${name} with ${sizeGib} GiB`, 10, async () => {
+  return until(`MeshSAN has volume ${name} with ${sizeGib} GiB`, 30, async () => {
     const volume = await gateway.volume(name);
     if (volume === undefined) return { not: 'no such volume' };
     return volume.sizeInKb === wantedKb ? { done: volume } : { not: `${volume.sizeInKb} KiB` };

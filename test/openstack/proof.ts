@@ -64,14 +64,14 @@ export async function prove(context: ProofContext): Promise<string[]> {
         name,
       ]);
       id = textOf(made, 'id');
-      await context.api.volumeStatus(id, 'available', 60);
+      await context.api.volumeStatus(id, 'available', 120);
       await volumeOfSize(gateway, nameOnMeshsan(id), CREATED_GIB);
     });
     await holdReadersAndExtend(context, gateway, hold, id, name);
     await hold('openstack volume delete: gone from MeshSAN', async () => {
       await run(state, ['volume', 'delete', name]);
-      await context.api.volumeStatus(id, 'gone', 60);
-      await until('MeshSAN has the volume no more', 10, async () => {
+      await context.api.volumeStatus(id, 'gone', 120);
+      await until('MeshSAN has the volume no more', 30, async () => {
         const volume = await gateway.volume(nameOnMeshsan(id));
         return volume === undefined ? { done: true } : { not: `volume ${volume.id} is there` };
       });
@@ -112,7 +112,7 @@ async function holdReadersAndExtend(
   });
   await hold('openstack volume set --size: 16 GiB are on MeshSAN', async () => {
     await run(state, ['volume', 'set', '--size', String(EXTENDED_GIB), name]);
-    await api.volumeStatus(id, 'available', 60);
+    await api.volumeStatus(id, 'available', 120);
     await volumeOfSize(gateway, nameOnMeshsan(id), EXTENDED_GIB);
   });
 }

@@ -169,7 +169,8 @@ const SERVICES: readonly Service[] = [
   })),
 ];
 
-const ANSWER_SECONDS = 120;
+/** Generous: the machine may be busy with other things. */
+const ANSWER_SECONDS = 240;
 
 function daemonsOf(state: CloudState): Daemons {
   return new Daemons(state.run, state.log);
