@@ -56,6 +56,9 @@ export class ApiError extends Error {
 /** Any failure as an error answer; what is not meant for clients becomes an internal error. */
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
+  // On this side of the link it means that no master took the question in time.
+  if (error instanceof ClusterError && error.info.name === 'NOT_READY')
+    return new ApiError(503, error.info.restCode, 'The MDM cannot be reached');
   if (error instanceof ClusterError)
     return new ApiError(error.info.httpStatus, error.info.restCode, error.message);
   return ApiError.named('INTERNAL');

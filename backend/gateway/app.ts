@@ -210,7 +210,8 @@ function logFailure(log: Log, request: Request, error: unknown, shown: ApiError)
     status: shown.httpStatus,
   };
   if (error instanceof ApiError || error instanceof ClusterError)
-    log.event('info', 'gateway.refused', {
+    // Some clients try an old or no token first, with every operation.
+    log.event(shown.httpStatus === 401 ? 'debug' : 'info', 'gateway.refused', {
       ...fields,
       code: shown.errorCode,
       reason: shown.message,

@@ -4,6 +4,7 @@ import { request as httpsRequest } from 'node:https';
 
 import test from 'ava';
 
+import { ClusterError } from '../../backend/runtime/cluster.js';
 import { makeAuthority } from '../../backend/runtime/tls-certificates.js';
 import { GatewayHarness, at } from '../support/gateway-harness.js';
 import { MemoryCluster } from '../support/memory-cluster.js';
@@ -237,6 +238,26 @@ test('neither passwords nor tokens nor internal reasons reach log or answer', as
     t.regex(written, /gateway.login.refused/);
     t.notRegex(written, /Guessed-9|Correct-1/);
     t.false(written.includes(token));
+  } finally {
+    await own.stop();
+  }
+});
+
+test('without an MDM the version is still said, and everything else is 503', async (t) => {
+  const own = await GatewayHarness.start();
+  try {
+    const token = await own.login();
+    own.cluster.failure = ClusterError.named('NOT_READY');
+    t.is((await own.send('GET', '/api/version')).status, 200);
+    for (const answer of [
+      await own.send('GET', '/api/login', auth('Correct-1', 'admin')),
+      await own.send('GET', '/api/types/Volume/instances', auth(token)),
+    ]) {
+      t.is(answer.status, 503);
+      t.is(at(answer.json, 'message'), 'The MDM cannot be reached');
+    }
+    own.cluster.failure = null;
+    t.is((await own.send('GET', '/api/types/Volume/instances', auth(token))).status, 200);
   } finally {
     await own.stop();
   }
