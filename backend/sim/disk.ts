@@ -84,6 +84,13 @@ export class SimMedium {
     this.prng = prng;
   }
 
+  /** Takes over the content of another medium of the same size, on media. */
+  copyFrom(other: SimMedium): void {
+    this.cached.set(other.cached);
+    this.media.set(other.cached);
+    this.unflushed = [];
+  }
+
   /** A write begins: until it is completed, any part of it may be in the cache after the process died. */
   beginWrite(offsetBytes: number, content: Uint8Array): UnflushedWrite {
     const write = { offsetBytes, content, completedSerial: Infinity };

@@ -103,6 +103,12 @@ export class Rig implements StoreHost {
   }
 
   format(options: FormatOptions = formatOptionsOf(1)): void {
+    if (!this.formatSome(options, Infinity)) throw new Error('the format did not end');
+  }
+
+  /** Formats for so many completions of the disk. Returns whether it ended. */
+  formatSome(options: FormatOptions, stepsMax: number): boolean {
+    this.disk = new SimDisk(this.medium, this);
     const fault = formatFault(this.medium.sizeBytes, options);
     if (fault !== null) throw new Error(fault);
     let outcome: string | null | undefined;
@@ -117,8 +123,9 @@ export class Rig implements StoreHost {
       },
     });
     formatter.begin();
-    while (outcome === undefined) this.step();
-    if (outcome !== null) throw new Error(outcome);
+    for (let steps = 0; outcome === undefined && steps < stepsMax; steps++) this.step();
+    if (typeof outcome === 'string') throw new Error(outcome);
+    return outcome === null;
   }
 
   /** Opens the medium with a new store, as a new process. */

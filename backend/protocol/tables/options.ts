@@ -129,7 +129,7 @@ export const OPTIONS = {
   logWindowMiB: {
     of: ['sdsData'],
     type: 'number',
-    default: 24,
+    default: 16,
     min: 8,
     max: 1024,
     live: false,

@@ -333,6 +333,7 @@ export class DeviceStore implements Store, RecoveryHost {
     this.trimmedLsn = log.lastLsn;
     this.trimmedPosition = log.headPosition;
     this.settledAtTrim = log.settledLsn;
+    if (this.changes === 0) log.shrink();
     if (!this.closing) return;
     // Only a checkpoint that began after the last change, and said so in the superblock, closes the device.
     if (this.changes > 0 || !running.checkpoint.isClosing || log.durableLsn < log.lastLsn)

@@ -19,6 +19,8 @@ import type { Layout } from './layout.js';
 import type { FormatId } from './pages.js';
 
 const GROUPS = 1024;
+/** Spare buffers that an idle device keeps. */
+const IDLE_BUFFERS = 2;
 
 interface Group {
   lastLsn: number;
@@ -450,6 +452,11 @@ export class Log {
       this.firstHeld++;
     }
     return any;
+  }
+
+  /** Gives spare memory back, when the device is idle. */
+  shrink(): void {
+    this.pool.length = Math.min(this.pool.length, IDLE_BUFFERS);
   }
 
   /** First position whose content is still in memory. */

@@ -197,12 +197,11 @@ export class Recovery {
     const { allocate } = options;
     const directory = new Directory(layout);
     const cache = new ChunkCache(layout, directory, options.cacheChunks);
-    const poolMax = Math.max(1, Math.floor(options.windowSegments / 4));
     const parts: Parts = {
       layout,
       options,
       queue,
-      log: new Log(layout, queue, superblock, allocate, poolMax),
+      log: new Log(layout, queue, superblock, allocate, options.windowSegments),
       ring: new OpRing(options.ringRecords),
       directory,
       units: new UnitMap(layout),
