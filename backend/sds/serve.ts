@@ -63,8 +63,8 @@ export class Serve implements ServePart {
   private readonly edges: Edges;
   private readonly context: WriteContext = makeContext();
   private readonly extent = new MutableExtent();
-  /** Operations that hold their lock and wait for room in the store. */
-  private roomWaiters: Op[] = [];
+  /** Handles of operations that hold their lock and wait for room in the store. */
+  private roomWaiters: number[] = [];
   private stalled: Client[] = [];
   private freed = false;
 
@@ -175,7 +175,6 @@ export class Serve implements ServePart {
         this.finish(nowUs, op, status);
       }
     }
-    this.roomWaiters = this.roomWaiters.filter((op) => op.kind !== OP_KIND.free);
   }
 
   membersChanged(nowUs: Micros): void {
@@ -200,7 +199,11 @@ export class Serve implements ServePart {
     if (this.roomWaiters.length === 0) return;
     const waiting = this.roomWaiters;
     this.roomWaiters = [];
-    for (const op of waiting) this.granted(nowUs, op);
+    // An operation may have ended meanwhile, and its slot may have been taken again.
+    for (const handle of waiting) {
+      const op = this.shared.ops.find(handle);
+      if (op !== null) this.granted(nowUs, op);
+    }
   }
 
   /** Offers stalled links their frames again, if anything became free. */
@@ -444,7 +447,7 @@ export class Serve implements ServePart {
     if (room === ROOM.wait) {
       // The edges were merged already: the payload is whole blocks now.
       if (op.partial && op.kind === OP_KIND.write) op.partial = false;
-      this.roomWaiters.push(op);
+      this.roomWaiters.push(this.shared.ops.handleOf(op));
       return;
     }
     if (room === ROOM.full && needs > 0) {

@@ -73,6 +73,10 @@ export class Settling implements SettlingPart {
     this.nextUs = this.shared.nowUs;
   }
 
+  forwarded(): void {
+    this.schedule();
+  }
+
   regimeEnds(comb: Comb, fromLsn: number): void {
     if (fromLsn === Infinity || fromLsn > this.shared.store.lastLsn) {
       comb.resolveTag = 0;
@@ -124,8 +128,9 @@ export class Settling implements SettlingPart {
 
   tick(nowUs: Micros): void {
     if (nowUs < this.nextUs || this.round !== null) return;
-    this.nextUs = Infinity;
     this.begin();
+    // What the round itself forwarded belongs to it.
+    this.nextUs = Infinity;
   }
 
   nextDeadlineUs(): Micros {
@@ -185,7 +190,7 @@ export class Settling implements SettlingPart {
       sendBare(this.shared.links, peer.link, peer.version, MSG.SETTLED, 0, tag);
     }
     this.settle();
-    if (this.lastOwnLsn > round.lsn || this.awaitsRound()) this.schedule();
+    if (this.lastOwnLsn > round.lsn || this.awaitsRound() || this.hasUntold()) this.schedule();
   }
 
   /** Some comb in which the peer takes part has changes here that it may lack. */
@@ -195,6 +200,13 @@ export class Settling implements SettlingPart {
       if (comb.entry?.members.some((member) => member.deviceKey === peer.key) === true) return true;
     }
     return false;
+  }
+
+  /** Something was forwarded since, or a member was not told. */
+  private hasUntold(): boolean {
+    return this.shared.peers.some(
+      ({ up, ours, out }) => up && ours.combs > 0 && out.ring.last !== out.settledTag,
+    );
   }
 
   private awaitsRound(): boolean {

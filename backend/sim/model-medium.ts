@@ -32,7 +32,7 @@ export type ModelRecord =
       readonly comb: number;
       readonly epoch: number;
       readonly number: number;
-      readonly upTo: number;
+      readonly chunks: readonly string[];
     }
   | { readonly kind: 'forget'; readonly lsn: number; readonly comb: number }
   | {

@@ -154,11 +154,10 @@ export class ModelStore implements Store, EventTarget {
           else this.saved.set(entry.comb, entry);
         return;
       case 'restamp':
-        for (const write of this.unsettled)
-          if (write.comb === record.comb && write.lsn <= record.upTo) {
-            const chunk = this.chunkOf(write);
-            this.stamp(chunk, record.epoch, record.number);
-          }
+        for (const key of record.chunks) {
+          const chunk = this.chunks.get(key);
+          if (chunk !== undefined) this.stamp(chunk, record.epoch, record.number);
+        }
         return;
       case 'forget':
         for (const [id, { comb }] of this.known) if (comb === record.comb) this.known.delete(id);
@@ -483,8 +482,12 @@ export class ModelStore implements Store, EventTarget {
   }
 
   restampUnsettled(comb: number, epoch: number, number: number): number {
-    const upTo = this.medium.lastLsn;
-    return this.append((lsn) => ({ kind: 'restamp', lsn, comb, epoch, number, upTo }));
+    // By name: what was unsettled now may be settled when the records are folded again after a restart.
+    const chunks = new Set<string>();
+    for (const write of this.unsettled)
+      if (write.comb === comb) chunks.add(this.keyOf(write.volumeKey, write.chunkIndex));
+    const list = [...chunks];
+    return this.append((lsn) => ({ kind: 'restamp', lsn, comb, epoch, number, chunks: list }));
   }
 
   knowsOp(run: number, opLow: number, opHigh: number): boolean {
