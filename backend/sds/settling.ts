@@ -204,9 +204,7 @@ export class Settling implements SettlingPart {
 
   /** Something was forwarded since, or a member was not told. */
   private hasUntold(): boolean {
-    return this.shared.peers.some(
-      ({ up, ours, out }) => up && ours.combs > 0 && out.ring.last !== out.settledTag,
-    );
+    return this.shared.peers.some(({ up, out }) => up && out.ring.last !== out.settledTag);
   }
 
   private awaitsRound(): boolean {
