@@ -102,7 +102,6 @@ export class Forward implements ForwardPart {
     const { out } = peer;
     if (!out.outstanding()) out.progressUs = this.shared.nowUs;
     out.blocks += blocks;
-    this.shared.parts.settling.forwarded();
     const tag = out.ring.add(handle, out.blocks);
     if ((flags & FLAG.fua) !== 0) out.lastMediaTag = tag;
     else out.lastVolatileTag = tag;

@@ -59,10 +59,6 @@ export class Settling implements SettlingPart {
     return this.settledOwnLsn;
   }
 
-  forwarded(): void {
-    this.schedule();
-  }
-
   appended(blocks: number): void {
     this.lastOwnLsn = this.shared.store.lastLsn;
     this.changes++;

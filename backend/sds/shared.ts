@@ -118,8 +118,6 @@ export interface SettlingPart {
   forwarded(): void;
   /** A change was appended by this device as primary. */
   appended(blocks: number): void;
-  /** Something was numbered on a link: the peer keeps it until it is settled. */
-  forwarded(): void;
 }
 
 export interface ChangesPart {
