@@ -140,6 +140,13 @@ test('what a device has applied counts although its link breaks, but not for its
   cluster.close(a.link);
   cluster.beat(b, cluster.store.sequence);
   t.is(ended(cluster, tag), 'done');
+  const repeated = unmap(setup);
+  t.is(ended(cluster, repeated), 'VOLUME_NOT_MAPPED');
+  cluster.register(a);
+  const third = unmap(setup);
+  t.is(ended(cluster, third), 'waits');
+  cluster.beat(a, cluster.store.sequence);
+  t.is(ended(cluster, third), 'VOLUME_NOT_MAPPED');
   const next = cluster.begin('RESIZE_VOLUME', {
     key: setup.volumeKey,
     sizeSectors: 2 * SECTORS_PER_GIB,

@@ -1,0 +1,134 @@
+import test from 'ava';
+
+import { MSG } from '../../../backend/protocol/generated/constants.js';
+import type { Counter } from '../../../backend/protocol/generated/types.js';
+import { CounterHistory } from '../../../backend/mdm/counters.js';
+import { SECTORS_PER_GIB, standard } from './harness.js';
+
+function counter(key: number, operations: number): Counter {
+  return {
+    ...{ key, readOps: operations, readBytes: operations * 4096, writeOps: 0, writeBytes: 0 },
+    ...{ trimOps: 0, trimBytes: 0, readMicros: operations * 10, writeMicros: 0 },
+  };
+}
+
+test('queries page in ascending order, by keys and behind a key', (t) => {
+  const { cluster, poolKey } = standard();
+  const keys: number[] = [];
+  for (let number = 0; number < 1005; number++)
+    keys.push(
+      cluster.command('ADD_VOLUME', {
+        ...{ poolKey, name: `v${number}`, sizeSectors: 8, provisioning: 'thin' },
+      }).key,
+    );
+  const first = cluster.query('volume');
+  t.true(first.more);
+  t.is(first.volumes.length, 1000);
+  const last = first.volumes.at(-1)?.key ?? 0;
+  const second = cluster.query('volume', [], last);
+  t.false(second.more);
+  t.deepEqual(
+    [...first.volumes, ...second.volumes].map(({ key }) => key),
+    keys,
+  );
+  const [one = 0, two = 0] = keys;
+  t.deepEqual(
+    cluster.query('volume', [two, 9999, one, two]).volumes.map(({ key }) => key),
+    [one, two],
+  );
+});
+
+test('mappings are asked by volume, and a page never ends within one', (t) => {
+  const { cluster, poolKey, devices } = standard();
+  const volumes = ['a', 'b', 'c'].map(
+    (name) =>
+      cluster.command('ADD_VOLUME', { ...{ poolKey, name, sizeSectors: 8, provisioning: 'thin' } })
+        .key,
+  );
+  const sdcs = Array.from({ length: 500 }, (_, number) => cluster.sdc(number).sdcKey);
+  for (const volumeKey of volumes)
+    for (const sdcKey of sdcs)
+      cluster.begin('MAP_VOLUME', { volumeKey, sdcKey, allowMultiple: true, access: 'readWrite' });
+  cluster.applyAll(devices);
+  const first = cluster.query('mapping');
+  t.true(first.more);
+  t.is(first.mappings.length, 1000);
+  const second = cluster.query('mapping', [], volumes[1]);
+  t.false(second.more);
+  t.is(second.mappings.length, 500);
+  t.deepEqual(
+    new Set(cluster.query('mapping', [volumes[2] ?? 0]).mappings.map(({ volumeKey }) => volumeKey)),
+    new Set([volumes[2]]),
+  );
+});
+
+test('volumes report what they hold raw and net, and what clients did with them', (t) => {
+  const { cluster, poolKey, devices } = standard();
+  const { key } = cluster.command('ADD_VOLUME', {
+    ...{ poolKey, name: 'v', sizeSectors: SECTORS_PER_GIB, provisioning: 'thin' },
+  });
+  const [a, b, c] = devices;
+  if (a === undefined || b === undefined || c === undefined) throw new Error('devices');
+  cluster.beat(a, 0, [{ volumeKey: key, usedBytes: 30 }]);
+  cluster.beat(b, 0, [{ volumeKey: key, usedBytes: 50 }]);
+  cluster.beat(c, 0, [{ volumeKey: key, usedBytes: 20 }]);
+  const { link } = cluster.sdc(1);
+  const beat = (operations: number): void => {
+    const counters = [counter(key, operations)];
+    cluster.send(link, MSG.HEARTBEAT, {
+      ...{ progress: 1, appliedSequence: 0, usage: null, volumes: [], counters },
+    });
+  };
+  beat(0);
+  cluster.nowUs += 1_000_000;
+  beat(300);
+  const { statuses, volumes } = cluster.status('volume');
+  t.deepEqual(volumes, [{ volumeKey: key, rawBytes: 100, netBytes: 50 }]);
+  t.is(statuses[0]?.counters[0]?.readOps, 300);
+  t.is(statuses[0]?.rates[0]?.readOps, 300);
+});
+
+test('status says who is connected', (t) => {
+  const { cluster, devices } = standard();
+  const { link } = cluster.sdc(1);
+  const liveness = (type: 'sds' | 'sdc' | 'device'): string =>
+    cluster
+      .status(type)
+      .statuses.map(({ liveness: word }) => word[0])
+      .join('');
+  t.is(liveness('sds'), 'ccc');
+  t.is(liveness('sdc'), 'c');
+  t.is(liveness('device'), 'ccc');
+  cluster.close(2);
+  cluster.close(link);
+  cluster.pass(2500, () => {
+    for (const device of devices.slice(1)) cluster.beat(device);
+  });
+  t.is(liveness('sds'), 'dcc');
+  t.is(liveness('sdc'), 'd');
+  t.is(liveness('device'), 'dcc');
+  const state = cluster.send(1, MSG.CLUSTER_QUERY, {});
+  const { degradedCombs, unavailableCombs, combs, mode } = cluster.reply(
+    state,
+    MSG.CLUSTER_QUERY_REPLY,
+  );
+  t.is(combs, 16);
+  t.is(mode, 1);
+  t.is(unavailableCombs, 0);
+  t.true(degradedCombs >= 10 && degradedCombs <= 11);
+});
+
+test('rates are those of the last five seconds, and end when reports end', (t) => {
+  const history = new CounterHistory();
+  t.deepEqual(history.rates(0), []);
+  for (let second = 0; second <= 20; second++)
+    for (let quarter = 0; quarter < 4; quarter++)
+      history.add(second * 1_000_000 + quarter * 250_000, [
+        counter(1, second < 10 ? 0 : (second - 10) * 100),
+      ]);
+  t.true(Math.abs((history.rates(20_750_000)[0]?.readOps ?? 0) - 100) <= 20);
+  t.is(history.latest[0]?.readOps, 1000);
+  t.is(history.rates(40_000_000)[0]?.readOps, 0);
+  history.clear();
+  t.deepEqual(history.latest, []);
+});
