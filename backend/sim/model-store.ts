@@ -289,11 +289,21 @@ export class ModelStore implements Store, EventTarget {
   }
 
   private recordOf(context: WriteContext, lsn: number, content: Uint8Array | null): ModelWrite {
-    const { comb, volumeKey, vtreeKey, chunkIndex, firstBlock, blockCount } = context;
-    const { run, opLow, opHigh, generationEpoch, generationNumber } = context;
     return {
-      ...{ kind: 'write', lsn, comb, volumeKey, vtreeKey, chunkIndex, firstBlock, blockCount },
-      ...{ run, opLow, opHigh, epoch: generationEpoch, number: generationNumber, content },
+      kind: 'write',
+      lsn,
+      comb: context.comb,
+      epoch: context.generationEpoch,
+      number: context.generationNumber,
+      volumeKey: context.volumeKey,
+      vtreeKey: context.vtreeKey,
+      chunkIndex: context.chunkIndex,
+      firstBlock: context.firstBlock,
+      blockCount: context.blockCount,
+      run: context.run,
+      opLow: context.opLow,
+      opHigh: context.opHigh,
+      content,
     };
   }
 

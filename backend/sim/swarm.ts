@@ -103,10 +103,13 @@ function drawTrouble(prng: Prng): TroubleWeights {
   return weights;
 }
 
-function drawWorkload(prng: Prng): WorkloadOptions {
+/** @param safetyUs - the requests of a client spread over this time: more scenarios find more than more requests */
+function drawWorkload(prng: Prng, clients: number, safetyUs: number): WorkloadOptions {
+  const depth = prng.pick([1, 2, 4, 8]);
+  const requests = Math.ceil(prng.pick([60, 150, 150, 400]) / clients);
   return {
-    depth: prng.pick([1, 2, 4, 8]),
-    thinkUsMax: prng.pick([5_000, 20_000, 50_000, 200_000]),
+    depth,
+    thinkUsMax: Math.max(100, Math.floor((2 * depth * safetyUs) / requests)),
     lengthSectorsMax: prng.pick([16, 32, 80, 130]),
     hotSectors: prng.pick([8, 16, 64, 256]),
     readWeight: prng.between(1, 6),
@@ -122,11 +125,13 @@ function drawWorkload(prng: Prng): WorkloadOptions {
 export function drawSwarm(seed: number): Swarm {
   const prng = new Prng(seed, 0x53574d);
   const volumes = prng.pick([1, 1, 2, 3]);
+  const clients = prng.pick([1, 1, 2, 3]);
+  const safetyUs = prng.pick([1_500_000, 3_000_000, 6_000_000]);
   const delayUsMin = prng.pick([20, 50, 200]);
   return {
     seed,
     servers: prng.pick([3, 3, 3, 4, 5]),
-    clients: prng.pick([1, 1, 2, 3]),
+    clients,
     volumeChunks: Array.from({ length: volumes }, () => prng.between(1, 12)),
     shared: prng.chance(1, 2),
     combLog2: prng.pick([0, 1, 2, 3]),
@@ -138,14 +143,14 @@ export function drawSwarm(seed: number): Swarm {
       lingerUsMax: prng.pick([10_000, 500_000, 3_000_000]),
     },
     driftPpmMax: prng.pick([0, 100, 45_000]),
-    workload: drawWorkload(prng),
+    workload: drawWorkload(prng, clients, safetyUs),
     realDevice: prng.chance(1, 3),
     linksPerDevice: prng.pick([1, 1, 2]),
     ioTimeoutS: prng.pick([0, 0, 0, 0, 2, 10]),
     trouble: drawTrouble(prng),
     troubleGapUsMax: prng.pick([200_000, 800_000, 2_000_000]),
     troubleUsMax: prng.pick([300_000, 2_000_000, 5_000_000]),
-    safetyUs: prng.pick([2_000_000, 4_000_000, 8_000_000]),
+    safetyUs,
     storeUnknownPermille: prng.pick([0, 0, 20]),
     commitUsMax: prng.pick([300, 2_000, 50_000]),
     overLimit: prng.chance(1, 20),
