@@ -139,7 +139,7 @@ class Gateway {
   ): Promise<string> {
     const system = await this.system();
     const place = request.socket.remoteAddress ?? '';
-    return this.sessions.login(credentials, place, idOf(system), this.options.nowMs());
+    return this.sessions.login(credentials, place, idOf(system), this.options.nowMs);
   }
 
   private session(request: Request, system: System): Promise<TokenClaims> {

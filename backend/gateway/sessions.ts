@@ -58,16 +58,18 @@ export class Sessions {
   /**
    * A token for a name and password.
    * @param place - address of the client, for the throttle
+   * @param clock - wall clock in milliseconds; a check takes its time
    * @throws ApiError 401 for any wrong pair, the same whether the user exists
    */
   async login(
     credentials: Credentials | null,
     place: string,
     systemId: string,
-    nowMs: number,
+    clock: () => number,
   ): Promise<string> {
     if (credentials === null) throw ApiError.unauthorized();
     const { user: name, password } = credentials;
+    const nowMs = clock();
     const waitMs = this.throttle.waitMs(name, place, nowMs);
     if (waitMs > 0) {
       this.log.event('warn', 'gateway.login.throttled', { user: name.slice(0, 64), place, waitMs });
@@ -75,7 +77,7 @@ export class Sessions {
     }
     const user = await this.userNamed(name, nowMs, true);
     const right = await this.check(password, user, nowMs);
-    this.throttle.note(name, place, right, nowMs);
+    this.throttle.note(name, place, right, clock());
     if (user === null || !right) {
       this.log.event('warn', 'gateway.login.refused', { user: name.slice(0, 64), place });
       throw ApiError.unauthorized();

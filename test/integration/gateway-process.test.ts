@@ -13,7 +13,7 @@ import axios from 'axios';
 import { execa } from 'execa';
 
 const PROGRAM = new URL('../../backend/bin/gateway.js', import.meta.url).pathname;
-const READY_MS = 30_000;
+const READY_MS = 60_000;
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');

@@ -35,6 +35,8 @@ export class GatewayHarness {
   readonly port: number;
   /** Added to the wall clock of the gateway. */
   clockAheadMs = 0;
+  /** Wall clock of the gateway without what is added, where it stands still. */
+  stoppedAtMs: number | null = null;
   private readonly server: RunningServer;
   private readonly directory: string;
   private readonly client: AxiosInstance;
@@ -88,7 +90,8 @@ export class GatewayHarness {
       secret,
       apiVersion: '3.5',
       log,
-      nowMs: () => Date.now() + (holder.harness?.clockAheadMs ?? 0),
+      nowMs: () =>
+        (holder.harness?.stoppedAtMs ?? Date.now()) + (holder.harness?.clockAheadMs ?? 0),
     });
     const server = await startServer({
       app,
