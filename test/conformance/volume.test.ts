@@ -36,12 +36,10 @@ for (const mode of ['media', 'device', 'memory'])
     const { exitCode } = await run(
       'fio',
       ...[`--name=${mode}`, '--ioengine=nbd', `--uri=${uri}`, '--rw=randrw', '--iodepth=32'],
-      ...['--bsrange=512-256k', '--ba=512', '--size=256m', '--io_size=128m', '--fsync=64'],
+      ...['--bsrange=512-256k', '--ba=512', '--size=96m', '--io_size=64m', '--fsync=64'],
       ...['--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0', '--randseed=11'],
     );
     t.is(exitCode, 0);
-    const again = await run('nbdcopy', '--destination-is-zero', uri, 'null:');
-    t.is(again.exitCode, 0);
   });
 
 test.serial(
@@ -78,8 +76,8 @@ test.serial(
 test.serial('an image copied in and out is the same, and QEMU agrees', async (t) => {
   const uri = await cluster.volumeUri('copy');
   const image = join(scratch, 'image');
-  await execa('sh', ['-c', 'head -c 96M /dev/urandom >"$1" && truncate -s 8G "$1"', 'sh', image]);
-  await run('nbdcopy', '--flush', image, uri);
+  await execa('sh', ['-c', 'head -c 24M /dev/urandom >"$1" && truncate -s 8G "$1"', 'sh', image]);
+  await run('nbdcopy', '--flush', '--destination-is-zero', image, uri);
   await run('nbdcopy', uri, `${image}.out`);
   t.is((await run('cmp', image, `${image}.out`)).exitCode, 0);
   const compared = await run('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', image, uri);

@@ -224,7 +224,11 @@ export class NbdSession {
       this.#simpleReply(high, low, errno);
       if (errno === ERRNO.ok) this.out.append(slot.bytes, 0, slot.lengthBytes);
     } else if (errno !== ERRNO.ok) this.#errorChunk(high, low, errno);
-    else {
+    else if (isZero(slot.bytes, slot.lengthBytes)) {
+      const at = this.#chunk(high, low, CHUNK.offsetHole, 12);
+      this.out.u64(at, slot.offsetBytes);
+      this.out.u32(at + 8, slot.lengthBytes);
+    } else {
       const at = this.#chunk(high, low, CHUNK.offsetData, 8 + slot.lengthBytes);
       this.out.u64(at, slot.offsetBytes);
       this.out.bytes.set(slot.bytes.subarray(0, slot.lengthBytes), at + 8);
@@ -266,6 +270,16 @@ export class NbdSession {
     this.out.u32(at + 4, lengthBytes);
     this.out.u32(at + 8, 0);
   }
+}
+
+/**
+ * Whether so many bytes from the start are zero. Data differs within the first words; only what is never sent is looked
+ * at as a whole, which costs a tenth of sending it.
+ */
+function isZero(bytes: Uint8Array, lengthBytes: number): boolean {
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, lengthBytes / 4);
+  // The loop of a built-in: an iterator per word would cost more than sending the data.
+  return words.every((word) => word === 0);
 }
 
 const carriesData = (command: number): boolean =>
