@@ -188,7 +188,13 @@ export const SYSTEM_COMMANDS: readonly Command[] = [
     options: [],
     run: queryCluster,
   },
-  { name: 'query_all', topic, about: 'everything in short', options: [], run: queryAll },
+  {
+    name: 'query_all',
+    topic,
+    about: 'everything in short',
+    options: [{ name: 'show_all', value: '1', about: 'accepted' }],
+    run: queryAll,
+  },
   {
     name: 'rename_system',
     topic,
