@@ -125,8 +125,6 @@ export class Settling implements SettlingPart {
   tick(nowUs: Micros): void {
     if (nowUs < this.nextUs || this.round !== null) return;
     this.begin();
-    // What the round itself forwarded belongs to it.
-    this.nextUs = Infinity;
   }
 
   nextDeadlineUs(): Micros {
@@ -155,6 +153,8 @@ export class Settling implements SettlingPart {
       round.peers.push({ peer, link: peer.link, tag: out.ring.last });
     }
     this.round = round;
+    // What the round itself forwarded belongs to it.
+    this.nextUs = Infinity;
     this.checkRound();
   }
 
