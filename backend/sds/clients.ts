@@ -1,7 +1,7 @@
 // Links of clients: which run of which client is at the other end, and up to where it knows the outcome of its
 // operations (C10). It owns the order of links and runs; it must never know an operation.
 
-import type { LinkId, Peer } from '../core/ports.js';
+import type { LinkId, Micros, Peer } from '../core/ports.js';
 
 export class Client {
   readonly link: LinkId;
@@ -24,21 +24,34 @@ export class Client {
 }
 
 /** Below this, the client awaits no answer any more. */
-interface Watermark {
-  opLow: number;
-  opHigh: number;
+export interface Watermark {
+  readonly run: number;
+  readonly opLow: number;
+  readonly opHigh: number;
 }
 
-/** Runs whose watermark is remembered; the oldest go first. */
+interface Run {
+  opLow: number;
+  opHigh: number;
+  /** When something was heard of it last. */
+  heardUs: Micros;
+}
+
+/** Runs that are remembered; the one that was silent for longest goes first. */
 const RUNS_MAX = 8192;
+/** Everything of a run that is over. */
+const ALL_LOW = 0xffffffff;
+const ALL_HIGH = 0xffff;
+/** A client of which no data process near this one hears anything for so long asks for nothing again. */
+const SILENCE_US = 15 * 60 * 1_000_000;
 
 export class Clients {
   private readonly byLink = new Map<LinkId, Client>();
   /** Newest run of each client that was seen. */
-  private readonly runs = new Map<number, number>();
-  /** Runs that were replaced by a newer one of the same client. */
-  private readonly gone = new Set<number>();
-  private readonly watermarks = new Map<number, Watermark>();
+  private readonly newest = new Map<number, number>();
+  private readonly runs = new Map<number, Run>();
+  /** Start of this process: runs that it never heard of count as silent since then. */
+  startedUs: Micros = 0;
 
   find(link: LinkId): Client | undefined {
     return this.byLink.get(link);
@@ -54,8 +67,8 @@ export class Clients {
    * @returns links that it replaces: an older epoch of the same link, or links of an older run; null: the new one is
    *   itself older than what is known
    */
-  add(link: LinkId, peer: Peer): readonly Client[] | null {
-    const newest = this.runs.get(peer.key) ?? 0;
+  add(nowUs: Micros, link: LinkId, peer: Peer): readonly Client[] | null {
+    const newest = this.newest.get(peer.key) ?? 0;
     if (peer.run < newest) return null;
     const replaced: Client[] = [];
     for (const client of this.byLink.values()) {
@@ -64,8 +77,9 @@ export class Clients {
       if (client.run === peer.run && client.epoch > peer.linkEpoch) return null;
       replaced.push(client);
     }
-    if (newest !== 0 && newest !== peer.run) this.forgetRun(newest);
-    this.runs.set(peer.key, peer.run);
+    if (newest !== 0 && newest !== peer.run) this.settled(nowUs, newest, ALL_LOW, ALL_HIGH);
+    this.newest.set(peer.key, peer.run);
+    this.heard(nowUs, peer.run);
     this.byLink.set(link, new Client(link, peer));
     return replaced;
   }
@@ -74,32 +88,44 @@ export class Clients {
     this.byLink.delete(link);
   }
 
-  /** The client awaits nothing below this operation. */
-  settled(run: number, opLow: number, opHigh: number): void {
-    this.watermarks.delete(run);
-    this.watermarks.set(run, { opLow, opHigh });
-    if (this.watermarks.size <= RUNS_MAX) return;
-    for (const oldest of this.watermarks.keys()) {
-      this.watermarks.delete(oldest);
-      break;
-    }
+  /** The client awaits nothing below this operation. Returns whether that is news. */
+  settled(nowUs: Micros, run: number, opLow: number, opHigh: number): boolean {
+    const known = this.heard(nowUs, run);
+    const isNews = opHigh !== known.opHigh ? opHigh > known.opHigh : opLow > known.opLow;
+    if (!isNews) return false;
+    known.opLow = opLow;
+    known.opHigh = opHigh;
+    return true;
   }
 
   /** Whether a client may still ask for this operation again. */
-  mayRetry(run: number, opLow: number, opHigh: number): boolean {
-    if (this.gone.has(run)) return false;
-    const mark = this.watermarks.get(run);
-    if (mark === undefined) return true;
-    return opHigh !== mark.opHigh ? opHigh > mark.opHigh : opLow >= mark.opLow;
+  mayRetry(nowUs: Micros, run: number, opLow: number, opHigh: number): boolean {
+    const known = this.runs.get(run);
+    if (known === undefined) return nowUs < SILENCE_US + this.startedUs;
+    if (nowUs > known.heardUs + SILENCE_US && !this.isConnected(run)) return false;
+    return opHigh !== known.opHigh ? opHigh > known.opHigh : opLow >= known.opLow;
   }
 
-  private forgetRun(run: number): void {
-    this.watermarks.delete(run);
-    this.gone.add(run);
-    if (this.gone.size <= RUNS_MAX) return;
-    for (const oldest of this.gone) {
-      this.gone.delete(oldest);
-      break;
-    }
+  /** What is known of all runs, for other data processes. */
+  *watermarks(): Iterable<Watermark> {
+    for (const [run, { opLow, opHigh }] of this.runs) yield { run, opLow, opHigh };
+  }
+
+  private heard(nowUs: Micros, run: number): Run {
+    const known = this.runs.get(run) ?? { opLow: 0, opHigh: 0, heardUs: nowUs };
+    known.heardUs = nowUs;
+    this.runs.delete(run);
+    this.runs.set(run, known);
+    if (this.runs.size > RUNS_MAX)
+      for (const silent of this.runs.keys()) {
+        this.runs.delete(silent);
+        break;
+      }
+    return known;
+  }
+
+  private isConnected(run: number): boolean {
+    for (const client of this.byLink.values()) if (client.run === run) return true;
+    return false;
   }
 }

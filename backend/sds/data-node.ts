@@ -114,6 +114,7 @@ export class DataNode implements Machine, StoreHost {
   start(nowUs: Micros): void {
     this.shared.nowUs = nowUs;
     this.shared.startedUs = nowUs;
+    this.shared.clients.startedUs = nowUs;
     this.store.start(nowUs, this.shared.identity.bootId);
   }
 
@@ -303,13 +304,13 @@ export class DataNode implements Machine, StoreHost {
   }
 
   opIdNeeded(run: number, opLow: number, opHigh: number): boolean {
-    return this.shared.clients.mayRetry(run, opLow, opHigh);
+    return this.shared.clients.mayRetry(this.shared.nowUs, run, opLow, opHigh);
   }
 
   // Links of clients.
 
   private clientUp(nowUs: Micros, link: LinkId, peer: Peer): void {
-    const replaced = this.shared.clients.add(link, peer);
+    const replaced = this.shared.clients.add(nowUs, link, peer);
     if (replaced === null) {
       MARKS.late.hits++;
       this.shared.links.close(link);

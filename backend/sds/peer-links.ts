@@ -9,6 +9,7 @@ import { ERR, MSG } from '../protocol/generated/constants.js';
 import {
   getAuthority,
   getCode,
+  getOpHigh,
   getOpLow,
   getStatus,
   getTag,
@@ -77,6 +78,7 @@ export class PeerLinks {
     peer.in.reset();
     peer.out.creditBlocks = Number.MAX_SAFE_INTEGER;
     this.topics.leases.linkUp(peer);
+    this.topics.serve.watermarks.linkUp(peer);
     this.shared.log.event('info', 'sds.peer-up', { peer: peer.key, incarnation: peer.incarnation });
     this.topics.peering.linkUp(peer);
     this.considerCombs(peer);
@@ -244,6 +246,9 @@ export class PeerLinks {
         this.topics.settling.peerSettled(peer);
         return taken;
       }
+      case MSG.OPS_SETTLED:
+        serve.watermarks.relayed(getAuthority(view, at), getOpLow(view, at), getOpHigh(view, at));
+        return TAKEN.yes;
       case MSG.PEER_FLUSH:
         return memberIo.note(peer, tag, true);
       case MSG.PEER_REFUSED:

@@ -267,7 +267,8 @@ export class Peering implements PeeringPart {
   private sendOps(comb: Comb, member: Member): void {
     const ops: OpId[] = [];
     for (const { run, opLow, opHigh } of this.shared.store.knownOps(comb.index))
-      if (this.shared.clients.mayRetry(run, opLow, opHigh)) ops.push({ run, opLow, opHigh });
+      if (this.shared.clients.mayRetry(this.shared.nowUs, run, opLow, opHigh))
+        ops.push({ run, opLow, opHigh });
     pages(ops, LIMIT.combOpsMax).forEach((page, index) => {
       const body = { comb: at(comb), first: index === 0, ops: page };
       this.shared.parts.forward.control(member.peer, MSG.PEER_OPS, body, false);

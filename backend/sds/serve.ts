@@ -38,6 +38,7 @@ import type { ServePart, Shared } from './shared.js';
 import type { Stability } from './stability.js';
 import { ROOM } from './store/store.js';
 import type { WriteContext } from './store/store.js';
+import { Watermarks } from './watermarks.js';
 
 const MARKS = {
   stalled: mark('sds.serve: a link waits for room'),
@@ -59,6 +60,7 @@ export class Serve implements ServePart {
   readonly admission: Admission;
   readonly flushes: Flushes;
   readonly repair: Repair;
+  readonly watermarks: Watermarks;
   private readonly shared: Shared;
   private readonly edges: Edges;
   private readonly context: WriteContext = makeContext();
@@ -71,6 +73,7 @@ export class Serve implements ServePart {
   constructor(shared: Shared, stability: Stability) {
     this.shared = shared;
     this.admission = new Admission(shared);
+    this.watermarks = new Watermarks(shared);
     this.edges = new Edges(shared);
     this.flushes = new Flushes(shared, stability, this.admission);
     this.repair = new Repair(shared, {
@@ -102,7 +105,7 @@ export class Serve implements ServePart {
       case MSG.FLUSH:
         return this.flushes.request(nowUs, client, view, at, bodyBytes) || this.stall(client);
       case MSG.OPS_SETTLED:
-        this.shared.clients.settled(client.run, getOpLow(view, at), getOpHigh(view, at));
+        this.watermarks.told(client.run, getOpLow(view, at), getOpHigh(view, at));
         return true;
       default:
         this.refuseWith(client, code, view, at, ERR.BAD_FRAME);

@@ -450,7 +450,7 @@ export const MESSAGES = {
   ),
   OPS_SETTLED: data(
     0x0408,
-    'From a client, from time to time: it awaits no answer for any operation below opLow/opHigh; ids below it may be forgotten (C10).',
+    'From a client, from time to time: it awaits no answer for any operation below opLow/opHigh; ids below it may be forgotten (C10). Between data processes: of the client run in authority.',
   ),
 
   // 0x041x: primary and member. The tags of PEER_WRITE, PEER_ZERO, PEER_FLUSH, PEER_JOIN, PEER_OPS and PEER_ACTIVE number
