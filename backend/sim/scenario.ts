@@ -110,9 +110,16 @@ class Scenario {
     return ` (requests open: ${open}${lacking === null ? '' : `; ${lacking}`})`;
   }
 
-  /** Whether everything has to work when all trouble is undone. */
+  /**
+   * Whether everything has to work when all trouble is undone. Not promised: a copy that cannot be read, unnoticed, and
+   * then was the only one left; in a volatile mode, a power loss of one copy and a dead disk of the other (loneReturn is off).
+   */
   private get promised(): boolean {
-    return !this.swarm.overLimit;
+    if (this.swarm.overLimit) return false;
+    if (this.nemesis.latentFault && this.nemesis.happened.size > 1) return false;
+    const isVolatile = this.swarm.durability !== 'media';
+    const deadDisk = this.cluster.servers.some(({ failed }) => failed);
+    return !(isVolatile && deadDisk && this.cluster.history.losses.length > 0);
   }
 
   private heal(): void {
