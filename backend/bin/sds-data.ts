@@ -131,6 +131,9 @@ function serve(
           {
             ...DEFAULT_STORE_OPTIONS,
             allocate: (lengthBytes) => disk.allocate(lengthBytes),
+            release: (bytes) => {
+              disk.release(bytes);
+            },
             expected: { systemId, deviceKey },
           },
           owner,

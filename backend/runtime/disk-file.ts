@@ -19,6 +19,7 @@ import {
 import { AssertionError } from '../core/assert.js';
 import type { Disk, Micros, Token } from '../core/ports.js';
 
+import { AlignedMemory } from './aligned-memory.js';
 import type { CompletionSource } from './loop.js';
 
 /** Longest operation that is done at once. */
@@ -27,9 +28,6 @@ const SYNC_BYTES_MAX = 65_536;
 const SLOW_READ_MS = 0.2;
 /** After a slow read so many go through the thread pool. */
 const POOLED_READS = 64;
-/** Alignment that every device with direct access takes; tried first. */
-const ALIGN_BYTES = 4096;
-const PROBE_STEP_BYTES = 16;
 
 /** Who hears of completions. */
 export interface DiskClient {
@@ -70,7 +68,6 @@ export class FileDisk implements Disk, CompletionSource {
   /** Why the first operation failed, for people; null: none did. */
   failure: string | null = null;
   private readonly fd: number;
-  private readonly direct: boolean;
   private readonly loop: DiskLoop;
   private client: DiskClient | null = null;
   private tokens: Token[] = [];
@@ -79,8 +76,8 @@ export class FileDisk implements Disk, CompletionSource {
   private drainedOutcomes: boolean[] = [];
   private readonly idle: PooledOperation[] = [];
   private readonly standIns: Uint8Array[] = [];
-  /** Memory that `allocate` gave out: the start of what is aligned. */
-  private readonly aligned = new WeakSet<ArrayBufferLike>();
+  /** For direct access only. */
+  private readonly memory: AlignedMemory | null;
   private pooledReads = 0;
   private running = 0;
   private closing = false;
@@ -92,7 +89,7 @@ export class FileDisk implements Disk, CompletionSource {
   constructor(fd: number, sizeBytes: number, direct: boolean, loop: DiskLoop) {
     this.fd = fd;
     this.sizeBytes = sizeBytes;
-    this.direct = direct;
+    this.memory = direct ? new AlignedMemory() : null;
     this.loop = loop;
   }
 
@@ -103,33 +100,12 @@ export class FileDisk implements Disk, CompletionSource {
 
   /** Memory that this disk takes as it is. */
   allocate(lengthBytes: number): Uint8Array {
-    if (!this.direct) return new Uint8Array(lengthBytes);
-    const buffer = new ArrayBuffer(lengthBytes + ALIGN_BYTES);
-    const bytes = new Uint8Array(buffer, this.alignedStart(buffer), lengthBytes);
-    this.aligned.add(buffer);
-    return bytes;
+    return this.memory === null ? new Uint8Array(lengthBytes) : this.memory.allocate(lengthBytes);
   }
 
-  /** Node does not tell addresses: the first place from which the kernel takes a direct read is aligned. */
-  private alignedStart(buffer: ArrayBuffer): number {
-    const all = new Uint8Array(buffer);
-    // Large buffers are pages with a small head in front.
-    let start = ALIGN_BYTES - PROBE_STEP_BYTES;
-    for (let tries = 0; tries <= ALIGN_BYTES / PROBE_STEP_BYTES; tries++) {
-      if (this.takesDirectRead(all, start)) return start;
-      start = (tries * PROBE_STEP_BYTES) % ALIGN_BYTES;
-    }
-    throw new Error('direct access to the device needs an alignment that cannot be had');
-  }
-
-  private takesDirectRead(bytes: Uint8Array, at: number): boolean {
-    try {
-      readSync(this.fd, bytes, at, ALIGN_BYTES, 0);
-      return true;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EINVAL') return false;
-      throw error;
-    }
+  /** Takes memory back that `allocate` gave out. */
+  release(bytes: Uint8Array): void {
+    this.memory?.release(bytes);
   }
 
   write(
@@ -139,7 +115,7 @@ export class FileDisk implements Disk, CompletionSource {
     at: number,
     lengthBytes: number,
   ): void {
-    if (this.direct || lengthBytes > SYNC_BYTES_MAX) {
+    if (this.memory !== null || lengthBytes > SYNC_BYTES_MAX) {
       this.submit(OPERATION.write, token, offsetBytes, bytes, at, lengthBytes);
       return;
     }
@@ -160,7 +136,7 @@ export class FileDisk implements Disk, CompletionSource {
     at: number,
     lengthBytes: number,
   ): void {
-    if (this.direct || lengthBytes > SYNC_BYTES_MAX || this.pooledReads > 0) {
+    if (this.memory !== null || lengthBytes > SYNC_BYTES_MAX || this.pooledReads > 0) {
       if (this.pooledReads > 0) this.pooledReads--;
       this.submit(OPERATION.read, token, offsetBytes, bytes, at, lengthBytes);
       return;
@@ -208,7 +184,7 @@ export class FileDisk implements Disk, CompletionSource {
     operation.lengthBytes = lengthBytes;
     operation.bytes = bytes;
     operation.at = at;
-    if (this.direct && !this.isAligned(bytes, at)) {
+    if (this.memory?.isAligned(bytes, at) === false) {
       const standIn = this.standIn(lengthBytes);
       if (kind === OPERATION.write) standIn.set(bytes.subarray(at, at + lengthBytes));
       operation.callerBytes = bytes;
@@ -217,10 +193,6 @@ export class FileDisk implements Disk, CompletionSource {
       operation.at = 0;
     }
     this.go(operation);
-  }
-
-  private isAligned(bytes: Uint8Array, at: number): boolean {
-    return this.aligned.has(bytes.buffer) && at % ALIGN_BYTES === 0;
   }
 
   private standIn(lengthBytes: number): Uint8Array {

@@ -27,6 +27,7 @@ export function optionsOf(changes: Partial<StoreOptions> = {}): StoreOptions {
     directBytesMax: 2048,
     idleUs: 50_000,
     allocate: (lengthBytes) => new Uint8Array(lengthBytes),
+    release: () => undefined,
     ...changes,
   };
 }

@@ -17,6 +17,7 @@ import { IO } from './io.js';
 import type { DiskQueue } from './io.js';
 import type { Layout } from './layout.js';
 import type { FormatId } from './pages.js';
+import type { StoreOptions } from './parts.js';
 
 const GROUPS = 1024;
 /** Spare buffers that an idle device keeps. */
@@ -31,6 +32,9 @@ interface Group {
   pending: number;
   sealed: boolean;
 }
+
+/** Where the memory of segments comes from and goes to. */
+export type LogMemory = Pick<StoreOptions, 'allocate' | 'release'>;
 
 /** Where the log stands, at start. */
 export interface LogStart {
@@ -72,7 +76,7 @@ export class Log {
   windowSegments = 0;
   private readonly queue: DiskQueue;
   private readonly format: FormatId;
-  private readonly allocate: (lengthBytes: number) => Uint8Array;
+  private readonly memory: LogMemory;
   private readonly buffers: (Uint8Array | null)[];
   private readonly views: (DataView | null)[];
   private readonly pool: Uint8Array[] = [];
@@ -115,13 +119,13 @@ export class Log {
     layout: Layout,
     queue: DiskQueue,
     format: FormatId,
-    allocate: (lengthBytes: number) => Uint8Array,
+    memory: LogMemory,
     poolMax: number,
   ) {
     this.layout = layout;
     this.queue = queue;
     this.format = format;
-    this.allocate = allocate;
+    this.memory = memory;
     this.poolMax = poolMax;
     this.owners = new Uint32Array(layout.logBlocks);
     this.segmentLsns = new Float64Array(layout.segments);
@@ -270,7 +274,7 @@ export class Log {
       return;
     }
     const lengthBytes = this.layout.segmentBlocks * this.layout.geometry.blockBytes;
-    const bytes = this.pool.pop() ?? this.allocate(lengthBytes);
+    const bytes = this.pool.pop() ?? this.memory.allocate(lengthBytes);
     assert(bytes.length >= lengthBytes, 'a buffer holds a segment');
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -447,6 +451,7 @@ export class Log {
         this.views[segment] = null;
         this.windowSegments--;
         if (this.pool.length < this.poolMax) this.pool.push(bytes);
+        else this.memory.release?.(bytes);
         any = true;
       }
       this.firstHeld++;
@@ -456,7 +461,7 @@ export class Log {
 
   /** Gives spare memory back, when the device is idle. */
   shrink(): void {
-    this.pool.length = Math.min(this.pool.length, IDLE_BUFFERS);
+    for (const bytes of this.pool.splice(IDLE_BUFFERS)) this.memory.release?.(bytes);
   }
 
   /** First position whose content is still in memory. */

@@ -21,8 +21,10 @@ export interface StoreOptions {
   readonly directBytesMax: number;
   /** After so long without a change, data is copied home and the log trimmed. */
   readonly idleUs: number;
-  /** Memory that the disk can take: aligned where the disk needs it. Called rarely; what it returns is kept. */
+  /** Memory that the disk can take: aligned where the disk needs it. Called rarely. */
   readonly allocate: (lengthBytes: number) => Uint8Array;
+  /** Takes memory back; what is not given back is kept. */
+  readonly release?: (bytes: Uint8Array) => void;
   /** Whose device it must be; another one is refused. */
   readonly expected?: { readonly systemId: string; readonly deviceKey: number };
 }

@@ -201,7 +201,7 @@ export class Recovery {
       layout,
       options,
       queue,
-      log: new Log(layout, queue, superblock, allocate, options.windowSegments),
+      log: new Log(layout, queue, superblock, options, options.windowSegments),
       ring: new OpRing(options.ringRecords),
       directory,
       units: new UnitMap(layout),
