@@ -4,7 +4,7 @@
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
-import { ERR } from '../protocol/generated/constants.js';
+import { ERR, LIMIT } from '../protocol/generated/constants.js';
 import type {
   CombChangeBody,
   CombMember,
@@ -139,7 +139,8 @@ export class Membership {
     run.appliedSequence = Math.max(run.appliedSequence, body.appliedSequence);
     if (body.usage !== null) run.usage = body.usage;
     run.counters.add(nowUs, body.counters);
-    run.volumeBytes.clear();
+    // A list that is full may be one part of several.
+    if (body.volumes.length < LIMIT.countersMax) run.volumeBytes.clear();
     for (const { volumeKey, usedBytes } of body.volumes) run.volumeBytes.set(volumeKey, usedBytes);
   }
 
