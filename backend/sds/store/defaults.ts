@@ -4,7 +4,7 @@
 import { LIMITS } from '../../protocol/tables/limits.js';
 import { OPTIONS } from '../../protocol/tables/options.js';
 
-import type { StoreOptions } from './parts.js';
+import type { StoreOptions } from './store-options.js';
 import type { Geometry } from './store.js';
 
 /** Geometry of every real device. */

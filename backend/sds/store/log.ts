@@ -17,7 +17,7 @@ import { IO } from './io.js';
 import type { DiskQueue } from './io.js';
 import type { Layout } from './layout.js';
 import type { FormatId } from './pages.js';
-import type { StoreOptions } from './parts.js';
+import type { StoreOptions } from './store-options.js';
 
 const GROUPS = 1024;
 /** Spare buffers that an idle device keeps. */
