@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { releaseDevices } from '../deploy/local/devices.js';
 import { openLayout, pathsOf, readLayout } from '../deploy/local/layout.js';
 import { HELP, UsageError, parseSimple, parseStart } from '../deploy/local/options.js';
 import { isRunning, signal, waitForEnd } from '../deploy/local/processes.js';
@@ -78,6 +79,8 @@ async function stop(args: readonly string[]): Promise<number> {
   }
   // Whatever a killed supervisor left behind, clients first.
   const left = running.filter(isRunning);
+  for (const reason of await releaseDevices(paths, join(paths.dir, 'sdc')))
+    process.stderr.write(`a block device stays, and waits for the next start: ${reason}\n`);
   await stopAll(left.filter((row) => row.role === 'gateway' || row.role === 'sdc'));
   await stopAll(left.filter((row) => row.role === 'sds' || row.role === 'sds-data'));
   await stopAll(left);

@@ -54,6 +54,9 @@ export interface HolderTools {
   readonly gone: (attachment: Attachment) => void;
 }
 
+/** How long a detach waits for the kernel to let go of a device that nobody uses. */
+const RELEASE_MS = 1000;
+
 let attachmentCount = 0;
 
 export class Attachment {
@@ -68,6 +71,7 @@ export class Attachment {
   #links: DeviceLink[] = [];
   #releasing = false;
   #finishing = false;
+  #onGone: () => void = () => undefined;
 
   constructor(request: AttachRequest, tools: HolderTools) {
     this.request = request;
@@ -174,14 +178,21 @@ export class Attachment {
     loop.end();
   }
 
-  /** Takes the device away: its names at once, itself when its last user closes it. */
+  /** Takes the device away: its names at once, itself when its last user closes it. Waits a moment for that. */
   async detach(): Promise<void> {
     if (this.#releasing) return;
     this.#releasing = true;
     for (const link of this.#links) removeLink(link);
     this.#links = [];
     this.#note();
+    let timer: NodeJS.Timeout | undefined;
+    const gone = new Promise<void>((done) => {
+      this.#onGone = done;
+      timer = setTimeout(done, RELEASE_MS);
+    });
     await detachLoop(this.#blockDevice);
+    await gone;
+    clearTimeout(timer);
   }
 
   /** End of a batch: requests that found no room, then what goes to the server. */
@@ -237,6 +248,7 @@ export class Attachment {
     this.#link.close();
     log.event('info', 'holder.detached', { volumeId });
     gone(this);
+    this.#onGone();
   }
 }
 

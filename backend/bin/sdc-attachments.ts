@@ -138,6 +138,8 @@ export class Attachments {
    */
   async release(): Promise<{ readonly kept: readonly string[] }> {
     await this.settled();
+    // Nothing is attached again from here on.
+    this.stop();
     const holder = await this.#hello();
     if (holder === null) return { kept: [] };
     const kept: string[] = [];
@@ -150,7 +152,13 @@ export class Attachments {
         kept.push(error.message);
       }
     }
-    if (kept.length === 0) await this.#endHolder();
+    if (kept.length > 0) return { kept };
+    try {
+      await this.#endHolder();
+    } catch (error) {
+      if (!(error instanceof ControlRefusal)) throw error;
+      return { kept: [error.message] };
+    }
     return { kept };
   }
 
@@ -212,13 +220,13 @@ export class Attachments {
     const present = this.#devices.get(id);
     if (present?.sizeBytes === sizeBytes && present.connected) return;
     try {
-      const device = await this.#tell({
+      const reply = await this.#tell({
         op: 'attach',
         volumeId: id,
         systemId: systemId(),
         ...{ socket, sizeBytes, readOnly, deviceDir },
       });
-      this.#devices.set(id, device as unknown as DeviceFacts);
+      this.#devices.set(id, reply['device'] as DeviceFacts);
       this.#failures.delete(id);
     } catch (error) {
       if (!(error instanceof ControlRefusal)) throw error;

@@ -138,7 +138,7 @@ class Holder {
       if (present !== null) {
         present.hurry();
         await present.resize(request.sizeBytes);
-        return { ...present.describe() };
+        return { device: present.describe() };
       }
       if (this.#all.size >= ATTACHMENTS_MAX)
         throw new Error(`${ATTACHMENTS_MAX} volumes are attached`);
@@ -148,7 +148,7 @@ class Holder {
       const facts = attachment.describe();
       const { volumeId, device, blockDevice } = facts;
       this.#tools.log.event('info', 'holder.attached', { volumeId, device, blockDevice });
-      return { ...facts };
+      return { device: facts };
     } catch (error) {
       const reason = (error as Error).message;
       this.#tools.log.event('error', 'holder.attach-failed', {

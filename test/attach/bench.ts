@@ -129,7 +129,7 @@ export class Bench {
       deviceDir: this.deviceDir,
     });
     if (!reply.ok) throw new Error(String(reply['error']));
-    return reply as unknown as DeviceFacts;
+    return reply['device'] as DeviceFacts;
   }
 
   detach(revoked = false, force = false, volumeId = VOLUME) {

@@ -54,6 +54,8 @@ export interface Paths {
   readonly config: string;
   readonly run: string;
   readonly nbd: string;
+  /** Control socket of the client process. */
+  readonly sdcControl: string;
 }
 
 export function pathsOf(dir: string): Paths {
@@ -69,6 +71,7 @@ export function pathsOf(dir: string): Paths {
     config: join(dir, 'config'),
     run: join(dir, 'run'),
     nbd: join(dir, 'nbd'),
+    sdcControl: join(dir, 'run', 'sdc.sock'),
   };
 }
 

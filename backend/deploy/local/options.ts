@@ -12,6 +12,8 @@ export interface StartOptions {
   readonly gatewayPort: number | null;
   readonly detach: boolean;
   readonly demo: boolean;
+  /** Mapped volumes become block devices of this host. */
+  readonly attach: boolean;
 }
 
 export const DEFAULTS = {
@@ -39,6 +41,7 @@ A second start on the same directory goes on with all data.
   --gateway-port P     port of the REST gateway (${DEFAULTS.gatewayPort})
   --detach             return when the cluster is ready; it goes on in the background
   --demo               make and map an 8 GiB volume named demo
+  --attach             make every mapped volume a block device, /dev/scinia and so on; needs root
   --help               this text
 `,
   stop: `Usage: npm run stop -- [--dir DIR] [--json]
@@ -88,6 +91,7 @@ export function parseStart(args: readonly string[]): StartOptions | null {
     'gateway-port': { type: 'string' },
     detach: { type: 'boolean' },
     demo: { type: 'boolean' },
+    attach: { type: 'boolean' },
     help: { type: 'boolean' },
   });
   if (values['help'] === true) return null;
@@ -102,6 +106,7 @@ export function parseStart(args: readonly string[]): StartOptions | null {
     gatewayPort: port === null ? null : integer('--gateway-port', port, 1, 65535),
     detach: values['detach'] === true,
     demo: values['demo'] === true,
+    attach: values['attach'] === true,
   };
 }
 

@@ -8,6 +8,7 @@ import { bootstrap } from './bootstrap.js';
 import type { Bootstrapped } from './bootstrap.js';
 import { planOf, writeConfigs } from './configs.js';
 import type { ProcessPlan } from './configs.js';
+import { releaseDevices } from './devices.js';
 import { ADMIN_NAME, DOMAIN_NAME, POOL_NAME, openLayout, writePrivate } from './layout.js';
 import type { Layout, Paths } from './layout.js';
 import { UsageError } from './options.js';
@@ -110,6 +111,10 @@ function whenAsked(): { asked: Promise<string | null>; ask: (failure: string | n
  */
 export async function startCluster(options: StartOptions): Promise<number> {
   const say = progress();
+  if (options.attach && process.getuid?.() !== 0)
+    throw new UsageError(
+      '--attach needs root: only root can make block devices; without it volumes are served as NBD',
+    );
   const { paths, layout, made } = openLayout(options);
   const before = runningSupervisor(paths);
   if (before !== null)
@@ -119,7 +124,7 @@ export async function startCluster(options: StartOptions): Promise<number> {
   const plans = planOf(paths, layout);
   await refuseBusyAddresses(plans);
   writeRunFile(paths, 'supervisor.json', identify(process.pid));
-  await writeConfigs(paths, layout, plans);
+  await writeConfigs(paths, layout, plans, options.attach);
   say(`${made ? 'made' : 'found'} ${paths.dir}: ${layout.sdsCount} SDSs on ${layout.network}.x`);
 
   const { asked, ask } = whenAsked();
@@ -154,11 +159,17 @@ export async function startCluster(options: StartOptions): Promise<number> {
   else {
     systemId = first.systemId;
     supervisor.reportAgain();
-    process.stdout.write(`${READY_LINE}\n${readyText(paths, layout, gateway, first)}\n`);
+    process.stdout.write(
+      `${READY_LINE}\n${readyText(paths, layout, gateway, first, options.attach)}\n`,
+    );
     failure = await asked;
   }
   if (failure !== null) process.stderr.write(`MeshSAN: ${failure}\n`);
   say('stopping');
+  const client = plans.find((plan) => plan.role === 'sdc');
+  if (client !== undefined)
+    for (const reason of await releaseDevices(paths, client.stateDir))
+      say(`a block device stays, and waits for the next start: ${reason}`);
   await supervisor.stop();
   say('stopped');
   return failure === null ? 0 : 1;
