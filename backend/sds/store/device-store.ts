@@ -315,7 +315,7 @@ export class DeviceStore implements Store, RecoveryHost {
       (log.settledLsn > this.settledAtTrim && this.changes > 0);
     const retry = this.retry;
     this.retry = false;
-    if (gained || retry) this.beginCheckpoint(running, cacheShort && !logShort);
+    if (gained || retry || cacheShort) this.beginCheckpoint(running, cacheShort && !logShort);
     else if (this.retryAtUs === Infinity && (this.roomWanted || this.changes > 0))
       this.retryAtUs = nowUs + RETRY_US;
   }
@@ -383,8 +383,10 @@ export class DeviceStore implements Store, RecoveryHost {
     const touched = touchedUnits(layout, firstBlock, blockCount);
     const row = directory.find(volumeKey, chunkIndex);
     if (row < 0 && directory.freeRows === 0) return ROOM.full;
-    const entry = row < 0 ? -1 : (directory.cacheEntries[row] ?? -1);
-    if (entry < 0 && !cache.hasRoom()) return ROOM.wait;
+    const entry = row < 0 ? -1 : directory.cacheEntryOf(row);
+    // Reads need entries too; so writes leave some that can be had.
+    if (entry < 0 && (cache.dirtyCount * 4 > cache.capacity * 3 || !cache.hasRoom()))
+      return ROOM.wait;
     const missing =
       row < 0
         ? touched
