@@ -255,9 +255,11 @@ export class Nemesis implements EventTarget {
     const hit = servers.filter(({ host }) => host.powered);
     if (hit.length === 0) return false;
     this.say(`takes the power of servers ${hit.map(({ number }) => number).join(' ')}`);
+    // One server, while nothing else is wrong, is a single failure: no mode loses anything by it.
+    const single = hit.length === 1 && this.undo.size === 0 && this.isRedundant();
     for (const server of hit) server.powerOff();
     const { sim, history } = this.cluster;
-    history.losses.push({ atUs: sim.nowUs });
+    if (!single) history.losses.push({ atUs: sim.nowUs });
     for (const server of hit)
       this.later(() => {
         this.say(`gives server ${server.number} its power back`);
@@ -401,7 +403,12 @@ export class Nemesis implements EventTarget {
     const volume = this.prng.pick(cluster.volumes);
     const client = this.prng.pick(cluster.clients);
     const { sdcKey } = client;
-    if (sdcKey === 0 || client.sdc?.map.mapping(volume.key, sdcKey) === undefined) return false;
+    if (
+      cluster.isChanging ||
+      sdcKey === 0 ||
+      client.sdc?.map.mapping(volume.key, sdcKey) === undefined
+    )
+      return false;
     this.say(`unmaps volume ${volume.key} from sdc${client.number}`);
     cluster.unmap(volume, client);
     return true;

@@ -156,14 +156,22 @@ class Scenario {
     const isVolatile = swarm.durability !== 'media';
     const fault = checkHistory(cluster.history, { sectorsPerBlock, isVolatile });
     if (fault !== null) sim.fail(fault);
+    const served = cluster.history.servedUnmapped();
+    if (served !== null) sim.fail(served);
+    if (nemesis.diskTrouble && this.promised) this.judgeErrors();
     if (nemesis.diskTrouble || swarm.overLimit) return;
     const unequal = unequalCopies(cluster);
     if (unequal !== null) sim.fail(unequal);
     const [error] = cluster.log.errors.filter(({ name }) => !this.isExpected(name));
     if (error !== undefined) sim.fail(`${error.who} logged ${error.name}: ${error.text}`);
-    for (const { load, number } of cluster.clients)
+    this.judgeErrors();
+  }
+
+  /** One bad copy is no error for clients. */
+  private judgeErrors(): void {
+    for (const { load, number } of this.cluster.clients)
       for (const errno of load?.errors.keys() ?? [])
-        if (!this.isExplained(errno)) sim.fail(`client ${number} got errno ${errno}`);
+        if (!this.isExplained(errno)) this.sim.fail(`client ${number} got errno ${errno}`);
   }
 
   /** Errors in the log that an injected fault explains. */
