@@ -2,8 +2,8 @@
 // loop of the process drains: nothing is called back from inside an operation. It must never retry a failed operation.
 //
 // Small operations are done at once: on a page cache that costs a fifth of a trip through the thread pool. A read that
-// proves slow was not cached; then the next ones go through the pool, so that the process goes on answering. Flushes
-// always do. Opened direct, everything does, with aligned memory.
+// proves slow was not cached; then the next ones go through the pool, so that the process goes on answering. Flushes and
+// durable writes always do. Opened direct, everything does, with aligned memory.
 
 import {
   closeSync,
@@ -40,7 +40,7 @@ export interface DiskLoop {
   end(): void;
 }
 
-const OPERATION = { write: 1, read: 2, flush: 3 } as const;
+const OPERATION = { write: 1, read: 2, flush: 3, writeDurable: 4 } as const;
 
 /** One operation on its way through the thread pool, with its callback made once. */
 class PooledOperation {
@@ -68,6 +68,8 @@ export class FileDisk implements Disk, CompletionSource {
   /** Why the first operation failed, for people; null: none did. */
   failure: string | null = null;
   private readonly fd: number;
+  /** The same file, for writes that are durable when they return: only what they wrote is waited for. */
+  private readonly durableFd: number;
   private readonly loop: DiskLoop;
   private client: DiskClient | null = null;
   private tokens: Token[] = [];
@@ -88,6 +90,8 @@ export class FileDisk implements Disk, CompletionSource {
    */
   constructor(fd: number, sizeBytes: number, direct: boolean, loop: DiskLoop) {
     this.fd = fd;
+    const flags = constants.O_RDWR | constants.O_DSYNC | (direct ? constants.O_DIRECT : 0);
+    this.durableFd = openSync(`/proc/self/fd/${fd}`, flags);
     this.sizeBytes = sizeBytes;
     this.memory = direct ? new AlignedMemory() : null;
     this.loop = loop;
@@ -156,6 +160,16 @@ export class FileDisk implements Disk, CompletionSource {
     if (performance.now() - startMs > SLOW_READ_MS) this.pooledReads = POOLED_READS;
   }
 
+  writeDurable(
+    token: Token,
+    offsetBytes: number,
+    bytes: Uint8Array,
+    at: number,
+    lengthBytes: number,
+  ): void {
+    this.submit(OPERATION.writeDurable, token, offsetBytes, bytes, at, lengthBytes);
+  }
+
   flush(token: Token): void {
     const operation = this.take(OPERATION.flush, token);
     fdatasync(this.fd, operation.finished);
@@ -186,7 +200,7 @@ export class FileDisk implements Disk, CompletionSource {
     operation.at = at;
     if (this.memory?.isAligned(bytes, at) === false) {
       const standIn = this.standIn(lengthBytes);
-      if (kind === OPERATION.write) standIn.set(bytes.subarray(at, at + lengthBytes));
+      if (kind !== OPERATION.read) standIn.set(bytes.subarray(at, at + lengthBytes));
       operation.callerBytes = bytes;
       operation.callerAt = at;
       operation.bytes = standIn;
@@ -207,7 +221,9 @@ export class FileDisk implements Disk, CompletionSource {
   private go(operation: PooledOperation): void {
     const { bytes, at, doneBytes, lengthBytes, offsetBytes, finished } = operation;
     const rest = lengthBytes - doneBytes;
-    if (operation.kind === OPERATION.write)
+    if (operation.kind === OPERATION.writeDurable)
+      write(this.durableFd, bytes, at + doneBytes, rest, offsetBytes + doneBytes, finished);
+    else if (operation.kind === OPERATION.write)
       write(this.fd, bytes, at + doneBytes, rest, offsetBytes + doneBytes, finished);
     else read(this.fd, bytes, at + doneBytes, rest, offsetBytes + doneBytes, finished);
   }
@@ -227,7 +243,7 @@ export class FileDisk implements Disk, CompletionSource {
     const short = kind !== OPERATION.flush && operation.doneBytes < operation.lengthBytes;
     if (error === null && !short) this.pooledOk(operation);
     else {
-      const what = kind === OPERATION.write ? 'write' : kind === OPERATION.read ? 'read' : 'flush';
+      const what = kind === OPERATION.read ? 'read' : kind === OPERATION.flush ? 'flush' : 'write';
       const cause = error ?? new Error('the device ends here');
       this.failed(operation.token, what, operation.offsetBytes, cause);
     }
@@ -281,6 +297,7 @@ export class FileDisk implements Disk, CompletionSource {
   private closeIfDone(): void {
     if (!this.closing || this.running > 0) return;
     this.closing = false;
+    closeSync(this.durableFd);
     closeSync(this.fd);
   }
 }

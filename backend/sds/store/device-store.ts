@@ -206,8 +206,7 @@ export class DeviceStore implements Store, RecoveryHost {
         running.superblockDone();
         break;
       case IO.flush:
-        log.flushDone();
-        this.progress = true;
+        if (log.flushDone()) this.progress = true;
         break;
     }
   }

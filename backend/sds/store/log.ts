@@ -6,6 +6,9 @@
 // neighbours. Batches never cross a segment; where one does not fit, the next segment is begun. The header carries the
 // CRC of the header before it, so that no left-over of an earlier lap or of a torn tail ever joins the chain.
 //
+// A log that is to become durable is written once more, through to the medium: that waits for nothing but the log, while
+// a flush waits for all copies home that happen to be in the cache. Where direct writes belong to it, it is a flush.
+//
 // A group is all that was appended between two submits. It is written when its log writes and its direct writes are done.
 
 import { assert } from '../../core/assert.js';
@@ -22,6 +25,8 @@ import type { StoreOptions } from './store-options.js';
 const GROUPS = 1024;
 /** Spare buffers that an idle device keeps. */
 const IDLE_BUFFERS = 2;
+/** More segments than these are flushed, not written through. */
+const THROUGH_SEGMENTS_MAX = 4;
 
 interface Group {
   lastLsn: number;
@@ -30,6 +35,8 @@ interface Group {
   markerLsn: number;
   markerPosition: number;
   pending: number;
+  /** Direct writes belong to it. */
+  direct: boolean;
   sealed: boolean;
 }
 
@@ -70,6 +77,8 @@ export class Log {
   /** LSN and chain at the start of a segment's current lap. */
   readonly segmentLsns: Float64Array;
   readonly segmentChains: Uint32Array;
+  /** Where the last batch of a segment's current lap ends, once the next segment was begun. */
+  private readonly segmentEnds: Float64Array;
   /** Copies home in flight from a segment's memory. */
   readonly segmentCopies: Int32Array;
   /** Segments whose memory is in use. */
@@ -109,7 +118,13 @@ export class Log {
   private flushSerial = 0;
   private wantedLsn = 0;
   private wantedSerial = 0;
+  /** As `wantedSerial`, but a flush of the log alone is enough. */
+  private wantedLogSerial = 0;
   private wantedConfirm = 0;
+  /** Parts of the running flush that are not done. */
+  private flushParts = 0;
+  /** Direct writes were done that no flush covers. */
+  private directWritten = false;
   /** Position that the newest closed batch says is durable. */
   private markedPosition = 0;
   /** Number of the last flush that completed. */
@@ -130,6 +145,7 @@ export class Log {
     this.owners = new Uint32Array(layout.logBlocks);
     this.segmentLsns = new Float64Array(layout.segments);
     this.segmentChains = new Uint32Array(layout.segments);
+    this.segmentEnds = new Float64Array(layout.segments);
     this.segmentCopies = new Int32Array(layout.segments);
     this.buffers = new Array<Uint8Array | null>(layout.segments).fill(null);
     this.views = new Array<DataView | null>(layout.segments).fill(null);
@@ -140,6 +156,7 @@ export class Log {
         markerLsn: 0,
         markerPosition: 0,
         pending: 0,
+        direct: false,
         sealed: false,
       });
     }
@@ -158,6 +175,8 @@ export class Log {
     this.settledLsn = settledLsn;
     this.chain = start.chain;
     this.firstHeld = this.segmentOf(start.headPosition);
+    const { segments, segmentBlocks } = this.layout;
+    this.segmentEnds[this.firstHeld % segments] = (this.firstHeld + 1) * segmentBlocks;
     const group = this.groupAt(this.groupHead);
     this.resetGroup(group);
   }
@@ -168,6 +187,7 @@ export class Log {
     group.markerLsn = this.writtenMarkerLsn;
     group.markerPosition = this.writtenMarkerPosition;
     group.pending = 0;
+    group.direct = false;
     group.sealed = false;
   }
 
@@ -239,6 +259,7 @@ export class Log {
     const left = segmentBlocks - (this.headPosition % segmentBlocks);
     if (left < needed) {
       this.writeRun();
+      this.segmentEnds[this.segmentOf(this.headPosition) % segments] = this.headPosition;
       this.headPosition += left;
       this.runStart = this.headPosition;
     }
@@ -252,6 +273,7 @@ export class Log {
     if (this.headPosition % segmentBlocks === 0) {
       this.segmentLsns[segment] = this.lastLsn + 1;
       this.segmentChains[segment] = this.chain;
+      this.segmentEnds[segment] = this.headPosition + segmentBlocks;
     }
     this.hold(segment);
     this.open = true;
@@ -332,7 +354,9 @@ export class Log {
 
   /** A direct write belongs to the running group: notes it and returns the group's number. */
   joinGroup(): number {
-    this.groupAt(this.groupHead).pending++;
+    const group = this.groupAt(this.groupHead);
+    group.pending++;
+    group.direct = true;
     return this.groupHead;
   }
 
@@ -365,6 +389,7 @@ export class Log {
     while (this.groupTail < this.groupHead) {
       const group = this.groupAt(this.groupTail);
       if (group.pending > 0) break;
+      if (group.direct) this.directWritten = true;
       this.writtenLsn = group.lastLsn;
       this.writtenPosition = group.endPosition;
       this.writtenMarkerLsn = group.markerLsn;
@@ -405,7 +430,7 @@ export class Log {
   private flushFor(writtenPosition: number, coveredPosition: number): void {
     if (writtenPosition < this.wantedConfirm) return;
     if (this.flushing && coveredPosition >= this.wantedConfirm) return;
-    this.wantFlush();
+    this.wantedLogSerial = this.flushSerial + 1;
   }
 
   /** Submits a flush if one is wanted and none is in flight. */
@@ -413,23 +438,55 @@ export class Log {
     if (this.flushing) return;
     const forLsn = this.wantedLsn > this.durableLsn && this.writtenLsn > this.durableLsn;
     const forSerial = this.wantedSerial > this.flushSerial;
-    if (!forLsn && !forSerial) return;
+    const forLog = this.wantedLogSerial > this.flushSerial;
+    if (!forLsn && !forSerial && !forLog) return;
     this.flushing = true;
     this.flushSerial++;
     this.flushLsn = this.writtenLsn;
     this.flushPosition = this.writtenPosition;
     this.flushMarkerLsn = this.writtenMarkerLsn;
     this.flushMarkerPosition = this.writtenMarkerPosition;
+    if (!forSerial && !this.directWritten && this.writeThrough()) return;
+    this.directWritten = false;
+    this.flushParts = 1;
     this.queue.flush();
   }
 
-  flushDone(): void {
+  /** Writes what is written and not durable through to the medium. Returns false where only a flush will do. */
+  private writeThrough(): boolean {
+    const { segmentBlocks, segments, logAt, logBlocks, geometry } = this.layout;
+    const { blockBytes } = geometry;
+    const first = this.segmentOf(this.durablePosition);
+    const last = this.segmentOf(this.writtenPosition - 1);
+    if (this.writtenPosition <= this.durablePosition || last - first >= THROUGH_SEGMENTS_MAX)
+      return false;
+    for (let segment = first; segment <= last; segment++)
+      if (!this.buffers[segment % segments]) return false;
+    this.flushParts = 0;
+    for (let segment = first; segment <= last; segment++) {
+      const from = Math.max(this.durablePosition, segment * segmentBlocks);
+      const segmentEnd = this.segmentEnds[segment % segments] ?? 0;
+      const end = Math.min(this.writtenPosition, segmentEnd);
+      const bytes = this.buffers[segment % segments];
+      if (from >= end || !bytes) continue;
+      this.flushParts++;
+      const offsetBytes = (logAt + (from % logBlocks)) * blockBytes;
+      const at = (from % segmentBlocks) * blockBytes;
+      this.queue.writeDurable(offsetBytes, bytes, at, (end - from) * blockBytes);
+    }
+    return this.flushParts > 0;
+  }
+
+  /** A part of the running flush is done. Returns whether it was the last. */
+  flushDone(): boolean {
+    if (--this.flushParts > 0) return false;
     this.flushing = false;
     this.flushedSerial = this.flushSerial;
     this.durableLsn = this.flushLsn;
     this.durablePosition = this.flushPosition;
     this.confirmedLsn = this.flushMarkerLsn;
     this.confirmedPosition = this.flushMarkerPosition;
+    return true;
   }
 
   /** The superblock says on the device that everything up to here is durable. */
