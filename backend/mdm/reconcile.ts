@@ -34,10 +34,8 @@ export interface MemberView {
   readonly incarnation: number;
   /** Incarnation whose data it carries on from, 0: none. */
   readonly dataIncarnation: number;
-  /** Incarnation in which its data began. */
-  readonly dataSince: number;
-  /** Latest incarnation that began without acknowledged writes of the one before, 0: none. */
-  readonly rolledBackIncarnation: number;
+  /** Acknowledged writes may be missing. */
+  readonly rolledBack: boolean;
   /** When it last made progress. */
   readonly provenUs: Micros;
   /** When it took its status or incarnation. */
@@ -140,15 +138,11 @@ function chooseSurvivor(
       standings[index] === 'returned' &&
       view !== undefined &&
       member !== undefined &&
-      view.dataIncarnation >= member.incarnation &&
-      member.incarnation >= view.dataSince
+      view.dataIncarnation !== 0 &&
+      view.dataIncarnation >= member.incarnation
     );
   });
-  // Whatever life of a device rolled back after the one that the entry names: its later lives lack the same writes.
-  const whole = back.filter(
-    (index) =>
-      (views[index]?.rolledBackIncarnation ?? 0) <= (entry.members[index]?.incarnation ?? 0),
-  );
+  const whole = back.filter((index) => views[index]?.rolledBack === false);
   if (whole.length > 0) {
     if (lost.length > 1) MARKS.oneOfTwoReturned.hits++;
     else MARKS.soleReturned.hits++;

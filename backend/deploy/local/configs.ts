@@ -70,14 +70,10 @@ export async function writeConfigs(
   paths: Paths,
   layout: Layout,
   plans: readonly ProcessPlan[],
-  attach: boolean,
 ): Promise<void> {
   for (const plan of plans) {
     mkdirSync(plan.stateDir, { recursive: true, mode: 0o700 });
-    const config = {
-      ...common(paths, layout, plan),
-      ...(await further(paths, layout, plan, attach)),
-    };
+    const config = { ...common(paths, layout, plan), ...(await further(paths, layout, plan)) };
     writePrivate(plan.configFile, JSON.stringify(config, null, 2));
   }
   writeTools(paths, layout);
@@ -97,7 +93,6 @@ async function further(
   paths: Paths,
   layout: Layout,
   plan: ProcessPlan,
-  attach: boolean,
 ): Promise<Record<string, unknown>> {
   switch (plan.role) {
     case 'mdm':
@@ -112,8 +107,7 @@ async function further(
       return {
         guid: layout.sdcGuid,
         nbdDir: paths.nbd,
-        controlSocket: paths.sdcControl,
-        attach: attach ? 'all' : 'none',
+        controlSocket: join(paths.run, 'sdc.sock'),
       };
     case 'gateway':
       return {
@@ -159,7 +153,7 @@ function writeTools(paths: Paths, layout: Layout): void {
       name: 'drv_cfg',
       mdm: [mdmTarget(layout)],
       guid: layout.sdcGuid,
-      controlSocket: paths.sdcControl,
+      controlSocket: join(paths.run, 'sdc.sock'),
     }),
   );
   writeWrapper(join(paths.bin, 'scli'), 'scli.js', 'MESHSAN_SCLI_CONFIG', scliConfig);
