@@ -3,13 +3,13 @@
 
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { execa } from 'execa';
+import { execa, execaSync } from 'execa';
 
 interface Group {
   readonly name: string;
   /** Folders below dist/test with *.test.js. */
   readonly folders: readonly string[];
-  /** Programs that must be on the PATH, with the Debian package that holds them. */
+  /** Programs (and modules of Python) that must be there, with the Debian package that holds them. */
   readonly programs: Readonly<Record<string, string>>;
   readonly root: boolean;
   /** Test files at the same time. */
@@ -30,6 +30,8 @@ const JUDGES = {
   'qemu-img': 'qemu-utils',
   'qemu-io': 'qemu-utils',
 };
+/** Marks a module of /usr/bin/python3 among the programs. */
+const PYTHON_MODULE = 'python3 -m ';
 const FILE_SYSTEMS = { 'mkfs.ext4': 'e2fsprogs', e2fsck: 'e2fsprogs', losetup: 'mount' };
 
 const GROUPS: readonly Group[] = [
@@ -70,7 +72,14 @@ const GROUPS: readonly Group[] = [
     root: false,
     concurrency: 1,
   },
-  { name: 'clients', folders: ['compat'], programs: {}, root: false, concurrency: 1 },
+  {
+    name: 'clients',
+    folders: ['compat'],
+    // The clients live in virtual environments, which Debian's python3 alone cannot make.
+    programs: { [`${PYTHON_MODULE}ensurepip`]: 'python3-venv' },
+    root: false,
+    concurrency: 1,
+  },
 ];
 
 const isRoot = process.getuid?.() === 0;
@@ -79,6 +88,10 @@ const say = (text: string): void => {
 };
 
 function onPath(program: string): boolean {
+  if (program.startsWith(PYTHON_MODULE)) {
+    const module = program.slice(PYTHON_MODULE.length);
+    return !execaSync('/usr/bin/python3', ['-c', `import ${module}`], { reject: false }).failed;
+  }
   return `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
     .split(':')
     .some((folder) => folder !== '' && existsSync(join(folder, program)));

@@ -25,6 +25,9 @@ export interface SdcConfig {
   readonly guid: string;
   readonly nbdDir: string;
   readonly controlSocket: string;
+  /** Which mapped volumes become block devices. */
+  readonly attach: 'none' | 'all';
+  readonly deviceDir: string;
   readonly options: SdcOptions;
 }
 
@@ -77,6 +80,8 @@ const SCHEMA = {
     guid: { type: 'string', maxLength: 38 },
     nbdDir: ABSOLUTE_PATH,
     controlSocket: ABSOLUTE_PATH,
+    attach: { type: 'string', enum: ['none', 'all'], default: 'none' },
+    deviceDir: { ...ABSOLUTE_PATH, default: '/dev' },
     options: {
       type: 'object',
       properties: {

@@ -5,6 +5,7 @@ import { Ajv } from 'ajv';
 import type { JSONSchemaType } from 'ajv';
 import { describeFault } from '../runtime/config-file.js';
 import { ControlRefusal } from '../runtime/control-socket.js';
+import type { Attachments } from './sdc-attachments.js';
 
 /** A volume as status and rescan show it. */
 export interface VolumeFacts {
@@ -25,26 +26,53 @@ export interface SdcFacts {
   volumes(): readonly VolumeFacts[];
 }
 
-interface Request {
-  readonly op: 'status' | 'rescan';
-}
+type Request =
+  | { readonly op: 'status' | 'rescan' | 'release' }
+  | { readonly op: 'attach'; readonly volume: string }
+  | { readonly op: 'detach'; readonly volume: string; readonly force: boolean };
 
-const SCHEMA: JSONSchemaType<Request> = {
+const ID = { type: 'string', pattern: '^[0-9a-fA-F]{16}$' } as const;
+
+const SCHEMA = {
   type: 'object',
-  properties: { op: { type: 'string', enum: ['status', 'rescan'] } },
   required: ['op'],
-  additionalProperties: false,
-};
+  discriminator: { propertyName: 'op' },
+  oneOf: [
+    {
+      properties: { op: { enum: ['status', 'rescan', 'release'] } },
+      additionalProperties: false,
+    },
+    {
+      properties: { op: { const: 'attach' }, volume: ID },
+      required: ['volume'],
+      additionalProperties: false,
+    },
+    {
+      properties: {
+        op: { const: 'detach' },
+        volume: ID,
+        force: { type: 'boolean', default: false },
+      },
+      required: ['volume'],
+      additionalProperties: false,
+    },
+  ],
+} as unknown as JSONSchemaType<Request>;
 
 const RESCAN_MS = 10_000;
 const POLL_MS = 20;
 
 export class SdcControl {
   readonly #facts: SdcFacts;
-  readonly #valid = new Ajv({ verbose: true }).compile(SCHEMA);
+  readonly #valid = new Ajv({ verbose: true, discriminator: true, useDefaults: true }).compile(
+    SCHEMA,
+  );
 
-  constructor(facts: SdcFacts) {
+  readonly #attachments: Attachments;
+
+  constructor(facts: SdcFacts, attachments: Attachments) {
     this.#facts = facts;
+    this.#attachments = attachments;
   }
 
   /** @throws ControlRefusal with what would be right */
@@ -54,12 +82,27 @@ export class SdcControl {
       const fault = first === undefined ? 'it is wrong' : describeFault(first);
       throw new ControlRefusal(`Request: ${fault.replace('the file', 'the request')}`);
     }
-    if (request.op === 'rescan') await this.#rescan();
-    return this.#status();
+    switch (request.op) {
+      case 'attach':
+        return { device: await this.#attachments.attach(request.volume.toLowerCase()) };
+      case 'detach':
+        await this.#attachments.detach(request.volume.toLowerCase(), request.force);
+        return {};
+      case 'release':
+        return this.#attachments.release();
+      case 'rescan':
+        await this.#rescan();
+        return this.#status();
+      case 'status':
+        return this.#status();
+    }
   }
 
   #status(): Readonly<Record<string, unknown>> {
-    return { ...this.#facts.describe(), volumes: this.#facts.volumes() };
+    const volumes = this.#facts
+      .volumes()
+      .map((volume) => ({ ...volume, device: this.#attachments.deviceOf(volume.id) }));
+    return { ...this.#facts.describe(), volumes };
   }
 
   /** The MDM pushes every change; so a scan means to wait until its present word has been heard. */
@@ -70,5 +113,6 @@ export class SdcControl {
         throw new ControlRefusal(`no MDM answered within ${RESCAN_MS / 1000} s`);
       await new Promise((done) => setTimeout(done, POLL_MS));
     }
+    await this.#attachments.settled();
   }
 }

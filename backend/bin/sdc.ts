@@ -16,6 +16,7 @@ import { readSecretFile } from '../runtime/secret-file.js';
 import { CLIENT_DEFAULTS } from '../sdc/options.js';
 import { Sdc } from '../sdc/sdc.js';
 import { startFailureCode } from './process-exit.js';
+import { Attachments } from './sdc-attachments.js';
 import { readSdcConfig } from './sdc-config.js';
 import type { SdcConfig } from './sdc-config.js';
 import { SdcControl } from './sdc-control.js';
@@ -26,26 +27,33 @@ const NO_IDENTITY = { key: 0, incarnation: 0, run: 0, systemId: '' } as const;
 
 interface Client {
   readonly facts: SdcFacts;
+  readonly attachments: Attachments;
   start(): void;
   stop(): void;
 }
 
-/** Machine, links and exports of one client. */
-function buildClient(config: SdcConfig, secret: Uint8Array, log: ProcessLog): Client {
+/** What the MDM said of this client. */
+interface Own {
+  systemId: string;
+  idPrefix: number;
+  sdcKey: number;
+  approved: boolean;
+}
+
+const idOf = (own: Own, key: number): string => formatId(own.idPrefix, key);
+
+/** Machine and links of one client. */
+function buildMachine(
+  config: SdcConfig,
+  secret: Uint8Array,
+  log: ProcessLog,
+  loop: Loop,
+  own: Own,
+  exports: NbdExports,
+): { readonly sdc: Sdc; readonly links: TcpLinks } {
   const { options, addresses, name, guid, mdm } = config;
-  const loop = new Loop();
-  const own = { systemId: '', idPrefix: 0, sdcKey: 0, approved: false };
-  const idOf = (key: number): string => formatId(own.idPrefix, key);
-  const links = new TcpLinks({
-    loop,
-    rules: handshakeRules('sdc', [], secret),
-    identity: NO_IDENTITY,
-    log,
-    ...options,
-  });
-  const { nbdDir } = config;
-  const exports = new NbdExports({ nbdDir, loop, log, idOf, changed: () => undefined });
-  const ioTimeoutUs = options.ioTimeoutSeconds === 0 ? Infinity : options.ioTimeoutSeconds * 1e6;
+  const rules = handshakeRules('sdc', [], secret);
+  const links = new TcpLinks({ loop, rules, identity: NO_IDENTITY, log, ...options });
   const sdc = new Sdc(
     {
       links,
@@ -53,47 +61,83 @@ function buildClient(config: SdcConfig, secret: Uint8Array, log: ProcessLog): Cl
       front: exports.front,
       registered: (sdcKey, _run, systemId, approved) => {
         // Volumes are told of only after this, so their ids are never made of an unknown prefix.
-        Object.assign(own, { sdcKey, systemId, approved });
-        own.idPrefix = parseId(systemId)?.idPrefix ?? 0;
+        const idPrefix = parseId(systemId)?.idPrefix ?? 0;
+        Object.assign(own, { sdcKey, systemId, approved, idPrefix });
       },
     },
     { guid, name, addresses, version: VERSION },
     {
       ...CLIENT_DEFAULTS,
-      ioTimeoutUs,
+      ioTimeoutUs: options.ioTimeoutSeconds === 0 ? Infinity : options.ioTimeoutSeconds * 1e6,
       mdm: { ...MDM_CLIENT_DEFAULTS, addresses: mdm, seed: process.pid },
     },
   );
   exports.front.attach(sdc);
   links.attach(sdc);
   loop.attach(sdc);
+  return { sdc, links };
+}
+
+function factsOf(config: SdcConfig, own: Own, sdc: Sdc, exports: NbdExports): SdcFacts {
+  const { guid, mdm } = config;
   return {
-    facts: {
-      describe: () => ({
-        guid,
-        sdcId: own.sdcKey === 0 ? '' : idOf(own.sdcKey),
-        systemId: own.systemId,
-        approved: own.approved,
-        connected: sdc.isConnected,
-        version: VERSION,
-        mdm,
-      }),
-      isCurrent: () => sdc.isConnected && sdc.hasMap,
-      volumes: () =>
-        [...exports.volumes()].map((volume) => ({
-          id: idOf(volume.key),
-          name: volume.name,
-          sizeBytes: volume.sizeBytes,
-          readOnly: volume.readOnly,
-          socket: exports.socketOf(volume.key),
-        })),
+    describe: () => ({
+      guid,
+      sdcId: own.sdcKey === 0 ? '' : idOf(own, own.sdcKey),
+      systemId: own.systemId,
+      approved: own.approved,
+      connected: sdc.isConnected,
+      version: VERSION,
+      mdm,
+    }),
+    isCurrent: () => sdc.isConnected && sdc.hasMap,
+    volumes: () =>
+      [...exports.volumes()].map((volume) => ({
+        id: idOf(own, volume.key),
+        name: volume.name,
+        sizeBytes: volume.sizeBytes,
+        readOnly: volume.readOnly,
+        socket: exports.socketOf(volume.key),
+      })),
+  };
+}
+
+/** Everything of one client, and how its parts hear of each other. */
+function buildClient(config: SdcConfig, secret: Uint8Array, log: ProcessLog): Client {
+  const { nbdDir, stateDir, deviceDir, attach } = config;
+  const loop = new Loop();
+  const own: Own = { systemId: '', idPrefix: 0, sdcKey: 0, approved: false };
+  const exports = new NbdExports({
+    nbdDir,
+    loop,
+    log,
+    idOf: (key) => idOf(own, key),
+    changed: () => {
+      attachments.changed();
     },
+  });
+  const { sdc, links } = buildMachine(config, secret, log, loop, own, exports);
+  const facts = factsOf(config, own, sdc, exports);
+  const attachments = new Attachments({
+    stateDir,
+    deviceDir,
+    mode: attach,
+    log,
+    systemId: () => own.systemId,
+    mapped: () => facts.volumes(),
+    isCurrent: () => facts.isCurrent(),
+  });
+  return {
+    facts,
+    attachments,
     start: () => {
+      attachments.changed();
       loop.begin();
       sdc.start(loop.nowUs);
       loop.end();
     },
     stop: () => {
+      attachments.stop();
       exports.close();
       links.stop();
       loop.stop();
@@ -118,7 +162,7 @@ async function main(): Promise<void> {
     return control.answer(request);
   });
   const client = buildClient(config, secret, log);
-  control = new SdcControl(client.facts);
+  control = new SdcControl(client.facts, client.attachments);
   client.start();
   log.event('info', 'sdc.started', { pid: process.pid, version: VERSION, guid: config.guid });
 

@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { MIB, MICROS_PER_MS } from '../core/units.js';
 import { VERSION } from '../core/version.js';
 import { ERR } from '../protocol/generated/constants.js';
 import { ConfigError } from '../runtime/config-file.js';
@@ -130,7 +131,14 @@ function serve(
           PRODUCT_GEOMETRY,
           {
             ...DEFAULT_STORE_OPTIONS,
+            windowSegments: options.logWindowMiB,
+            cacheChunks: options.descriptorCacheChunks,
+            directBytesMax: options.directWritesMiB * MIB,
+            idleUs: options.logIdleMs * MICROS_PER_MS,
             allocate: (lengthBytes) => disk.allocate(lengthBytes),
+            release: (bytes) => {
+              disk.release(bytes);
+            },
             expected: { systemId, deviceKey },
           },
           owner,
@@ -143,7 +151,14 @@ function serve(
       version: VERSION,
       bootId: readFileSync(BOOT_ID_FILE, 'utf8').trim(),
     },
-    { ...DATA_DEFAULTS, mdmAddresses: mdm, seed: process.pid },
+    {
+      ...DATA_DEFAULTS,
+      resyncChunksMax: options.resyncChunks,
+      settleMs: options.settleMs,
+      settleVolatileMs: options.settleVolatileMs,
+      mdmAddresses: mdm,
+      seed: process.pid,
+    },
   );
   disk.attach(node);
   loop.addSource(disk);

@@ -114,6 +114,14 @@ export interface Disk {
     at: number,
     lengthBytes: number,
   ): void;
+  /** As `write`, and durable when it completes, by itself: it says nothing about any other write. */
+  writeDurable(
+    token: Token,
+    offsetBytes: number,
+    bytes: Uint8Array,
+    at: number,
+    lengthBytes: number,
+  ): void;
   read(token: Token, offsetBytes: number, bytes: Uint8Array, at: number, lengthBytes: number): void;
   flush(token: Token): void;
 }

@@ -4,7 +4,7 @@
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
-import { ERR } from '../protocol/generated/constants.js';
+import { ERR, LIMIT } from '../protocol/generated/constants.js';
 import type {
   CombChangeBody,
   CombMember,
@@ -86,7 +86,7 @@ export class Membership {
    */
   register(nowUs: Micros, link: number, body: RegisterDeviceBody): Device {
     const { state } = this.engine;
-    const { incarnation, dataIncarnation, rolledBack, port, usage, version } = body;
+    const { incarnation, dataIncarnation, port, usage, version } = body;
     const device = found(state.devices.get(body.deviceKey), 'DEVICE_NOT_FOUND');
     if (device.sdsKey !== body.sdsKey) refuse('DEVICE_NOT_FOUND');
     if (device.state === 'failed') refuse('DEVICE_FAILED');
@@ -105,15 +105,18 @@ export class Membership {
     }
     // What a life has applied stays applied; a new life admits nobody before it has applied everything.
     if (isNew) run.appliedSequence = 0;
-    Object.assign(run, { link, incarnation, dataIncarnation, rolledBack, version, usage });
+    Object.assign(run, { link, incarnation, dataIncarnation, version, usage });
     Object.assign(run, { ended: false, endReportedUs: -Infinity });
     Object.assign(run, { progress: -1, provenUs: nowUs });
     const next: Device = {
       ...device,
       ...{ incarnation, port, state: 'up', force: false, formatted: true, failure: '' },
       capacityBytes: usage.capacityBytes > 0 ? usage.capacityBytes : device.capacityBytes,
+      dataSince: dataIncarnation === 0 ? incarnation : device.dataSince,
+      rolledBackIncarnation: body.rolledBack ? incarnation : device.rolledBackIncarnation,
     };
     if (!isSameDevice(device, next)) state.devices.put(device.key, next);
+    // What was committed of the device is part of the decision.
     this.dirty.add(device.key);
     this.decide(nowUs);
     return next;
@@ -136,7 +139,8 @@ export class Membership {
     run.appliedSequence = Math.max(run.appliedSequence, body.appliedSequence);
     if (body.usage !== null) run.usage = body.usage;
     run.counters.add(nowUs, body.counters);
-    run.volumeBytes.clear();
+    // A list that is full may be one part of several.
+    if (body.volumes.length < LIMIT.countersMax) run.volumeBytes.clear();
     for (const { volumeKey, usedBytes } of body.volumes) run.volumeBytes.set(volumeKey, usedBytes);
   }
 
@@ -341,11 +345,15 @@ export class Membership {
 
   private view(nowUs: Micros, deviceKey: number): MemberView | undefined {
     const run = this.runs.devices.get(deviceKey);
-    if (run === undefined || this.engine.state.devices.get(deviceKey) === undefined)
-      return undefined;
-    const { status, incarnation, dataIncarnation, rolledBack, provenUs, sinceUs } = run;
+    const device = this.engine.state.devices.get(deviceKey);
+    if (run === undefined || device === undefined) return undefined;
+    const { status, incarnation, dataIncarnation, provenUs, sinceUs } = run;
+    const { dataSince, rolledBackIncarnation } = device;
     const mayFill = nowUs >= run.excludedUntilUs;
-    return { status, incarnation, dataIncarnation, rolledBack, provenUs, sinceUs, mayFill };
+    return {
+      ...{ status, incarnation, dataIncarnation, dataSince, rolledBackIncarnation },
+      ...{ provenUs, sinceUs, mayFill },
+    };
   }
 
   /** Preferred primaries whose resync has ended everywhere take their combs back, all at once. */

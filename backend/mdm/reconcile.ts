@@ -34,8 +34,10 @@ export interface MemberView {
   readonly incarnation: number;
   /** Incarnation whose data it carries on from, 0: none. */
   readonly dataIncarnation: number;
-  /** Acknowledged writes may be missing. */
-  readonly rolledBack: boolean;
+  /** Incarnation in which its data began. */
+  readonly dataSince: number;
+  /** Latest incarnation that began without acknowledged writes of the one before, 0: none. */
+  readonly rolledBackIncarnation: number;
   /** When it last made progress. */
   readonly provenUs: Micros;
   /** When it took its status or incarnation. */
@@ -138,11 +140,15 @@ function chooseSurvivor(
       standings[index] === 'returned' &&
       view !== undefined &&
       member !== undefined &&
-      view.dataIncarnation !== 0 &&
-      view.dataIncarnation >= member.incarnation
+      view.dataIncarnation >= member.incarnation &&
+      member.incarnation >= view.dataSince
     );
   });
-  const whole = back.filter((index) => views[index]?.rolledBack === false);
+  // Whatever life of a device rolled back after the one that the entry names: its later lives lack the same writes.
+  const whole = back.filter(
+    (index) =>
+      (views[index]?.rolledBackIncarnation ?? 0) <= (entry.members[index]?.incarnation ?? 0),
+  );
   if (whole.length > 0) {
     if (lost.length > 1) MARKS.oneOfTwoReturned.hits++;
     else MARKS.soleReturned.hits++;

@@ -19,7 +19,6 @@ export class DeviceRun {
   /** Of its registration, 0: none yet. */
   incarnation = 0;
   dataIncarnation = 0;
-  rolledBack = false;
   version = '';
   progress = -1;
   /** When it last made progress. */

@@ -1,16 +1,21 @@
 // Removed volumes whose chunks some device may still hold. A tombstone goes when every device of the pool has applied the
-// removal and reports no chunk of the volume any more; a device that is away keeps it.
+// removal and has reported no chunk of the volume for a while, so that the freeing is durable there; a device that is away
+// keeps it.
 
 import type { Micros } from '../core/ports.js';
 import type { Engine } from './engine.js';
 import type { Runs } from './runs.js';
 
 const PERIOD_US = 1_000_000;
+/** What a device reports as freed is durable there long before. */
+const SETTLED_US = 10_000_000;
 
 export class Tombstones {
   private readonly engine: Engine;
   private readonly runs: Runs;
   private dueUs: Micros = 0;
+  /** Since when all devices have freed a volume, by its key. */
+  private freedSinceUs = new Map<number, Micros>();
 
   constructor(engine: Engine, runs: Runs) {
     this.engine = engine;
@@ -21,9 +26,12 @@ export class Tombstones {
     const { tombstones } = this.engine.state;
     if (tombstones.size === 0 || nowUs < this.dueUs) return;
     this.dueUs = nowUs + PERIOD_US;
-    if (this.freed().length === 0) return;
+    const before = this.freedSinceUs;
+    this.freedSinceUs = new Map(this.freed().map((key) => [key, before.get(key) ?? nowUs]));
+    const settled = [...this.freedSinceUs].filter(([, sinceUs]) => nowUs - sinceUs >= SETTLED_US);
+    if (settled.length === 0) return;
     this.engine.run(nowUs, () => {
-      for (const volumeKey of this.freed()) tombstones.delete(volumeKey);
+      for (const [volumeKey] of settled) tombstones.delete(volumeKey);
     });
   }
 

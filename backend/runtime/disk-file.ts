@@ -2,8 +2,8 @@
 // loop of the process drains: nothing is called back from inside an operation. It must never retry a failed operation.
 //
 // Small operations are done at once: on a page cache that costs a fifth of a trip through the thread pool. A read that
-// proves slow was not cached; then the next ones go through the pool, so that the process goes on answering. Flushes
-// always do. Opened direct, everything does, with aligned memory.
+// proves slow was not cached; then the next ones go through the pool, so that the process goes on answering. Flushes and
+// durable writes always do. Opened direct, everything does, with aligned memory.
 
 import {
   closeSync,
@@ -19,6 +19,7 @@ import {
 import { AssertionError } from '../core/assert.js';
 import type { Disk, Micros, Token } from '../core/ports.js';
 
+import { AlignedMemory } from './aligned-memory.js';
 import type { CompletionSource } from './loop.js';
 
 /** Longest operation that is done at once. */
@@ -27,9 +28,6 @@ const SYNC_BYTES_MAX = 65_536;
 const SLOW_READ_MS = 0.2;
 /** After a slow read so many go through the thread pool. */
 const POOLED_READS = 64;
-/** Alignment that every device with direct access takes; tried first. */
-const ALIGN_BYTES = 4096;
-const PROBE_STEP_BYTES = 16;
 
 /** Who hears of completions. */
 export interface DiskClient {
@@ -42,7 +40,7 @@ export interface DiskLoop {
   end(): void;
 }
 
-const OPERATION = { write: 1, read: 2, flush: 3 } as const;
+const OPERATION = { write: 1, read: 2, flush: 3, writeDurable: 4 } as const;
 
 /** One operation on its way through the thread pool, with its callback made once. */
 class PooledOperation {
@@ -70,7 +68,8 @@ export class FileDisk implements Disk, CompletionSource {
   /** Why the first operation failed, for people; null: none did. */
   failure: string | null = null;
   private readonly fd: number;
-  private readonly direct: boolean;
+  /** The same file, for writes that are durable when they return: only what they wrote is waited for. */
+  private readonly durableFd: number;
   private readonly loop: DiskLoop;
   private client: DiskClient | null = null;
   private tokens: Token[] = [];
@@ -79,8 +78,8 @@ export class FileDisk implements Disk, CompletionSource {
   private drainedOutcomes: boolean[] = [];
   private readonly idle: PooledOperation[] = [];
   private readonly standIns: Uint8Array[] = [];
-  /** Memory that `allocate` gave out: the start of what is aligned. */
-  private readonly aligned = new WeakSet<ArrayBufferLike>();
+  /** For direct access only. */
+  private readonly memory: AlignedMemory | null;
   private pooledReads = 0;
   private running = 0;
   private closing = false;
@@ -91,8 +90,10 @@ export class FileDisk implements Disk, CompletionSource {
    */
   constructor(fd: number, sizeBytes: number, direct: boolean, loop: DiskLoop) {
     this.fd = fd;
+    const flags = constants.O_RDWR | constants.O_DSYNC | (direct ? constants.O_DIRECT : 0);
+    this.durableFd = openSync(`/proc/self/fd/${fd}`, flags);
     this.sizeBytes = sizeBytes;
-    this.direct = direct;
+    this.memory = direct ? new AlignedMemory() : null;
     this.loop = loop;
   }
 
@@ -103,33 +104,12 @@ export class FileDisk implements Disk, CompletionSource {
 
   /** Memory that this disk takes as it is. */
   allocate(lengthBytes: number): Uint8Array {
-    if (!this.direct) return new Uint8Array(lengthBytes);
-    const buffer = new ArrayBuffer(lengthBytes + ALIGN_BYTES);
-    const bytes = new Uint8Array(buffer, this.alignedStart(buffer), lengthBytes);
-    this.aligned.add(buffer);
-    return bytes;
+    return this.memory === null ? new Uint8Array(lengthBytes) : this.memory.allocate(lengthBytes);
   }
 
-  /** Node does not tell addresses: the first place from which the kernel takes a direct read is aligned. */
-  private alignedStart(buffer: ArrayBuffer): number {
-    const all = new Uint8Array(buffer);
-    // Large buffers are pages with a small head in front.
-    let start = ALIGN_BYTES - PROBE_STEP_BYTES;
-    for (let tries = 0; tries <= ALIGN_BYTES / PROBE_STEP_BYTES; tries++) {
-      if (this.takesDirectRead(all, start)) return start;
-      start = (tries * PROBE_STEP_BYTES) % ALIGN_BYTES;
-    }
-    throw new Error('direct access to the device needs an alignment that cannot be had');
-  }
-
-  private takesDirectRead(bytes: Uint8Array, at: number): boolean {
-    try {
-      readSync(this.fd, bytes, at, ALIGN_BYTES, 0);
-      return true;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EINVAL') return false;
-      throw error;
-    }
+  /** Takes memory back that `allocate` gave out. */
+  release(bytes: Uint8Array): void {
+    this.memory?.release(bytes);
   }
 
   write(
@@ -139,7 +119,7 @@ export class FileDisk implements Disk, CompletionSource {
     at: number,
     lengthBytes: number,
   ): void {
-    if (this.direct || lengthBytes > SYNC_BYTES_MAX) {
+    if (this.memory !== null || lengthBytes > SYNC_BYTES_MAX) {
       this.submit(OPERATION.write, token, offsetBytes, bytes, at, lengthBytes);
       return;
     }
@@ -160,7 +140,7 @@ export class FileDisk implements Disk, CompletionSource {
     at: number,
     lengthBytes: number,
   ): void {
-    if (this.direct || lengthBytes > SYNC_BYTES_MAX || this.pooledReads > 0) {
+    if (this.memory !== null || lengthBytes > SYNC_BYTES_MAX || this.pooledReads > 0) {
       if (this.pooledReads > 0) this.pooledReads--;
       this.submit(OPERATION.read, token, offsetBytes, bytes, at, lengthBytes);
       return;
@@ -178,6 +158,16 @@ export class FileDisk implements Disk, CompletionSource {
       this.failed(token, 'read', offsetBytes, error as Error);
     }
     if (performance.now() - startMs > SLOW_READ_MS) this.pooledReads = POOLED_READS;
+  }
+
+  writeDurable(
+    token: Token,
+    offsetBytes: number,
+    bytes: Uint8Array,
+    at: number,
+    lengthBytes: number,
+  ): void {
+    this.submit(OPERATION.writeDurable, token, offsetBytes, bytes, at, lengthBytes);
   }
 
   flush(token: Token): void {
@@ -208,19 +198,15 @@ export class FileDisk implements Disk, CompletionSource {
     operation.lengthBytes = lengthBytes;
     operation.bytes = bytes;
     operation.at = at;
-    if (this.direct && !this.isAligned(bytes, at)) {
+    if (this.memory?.isAligned(bytes, at) === false) {
       const standIn = this.standIn(lengthBytes);
-      if (kind === OPERATION.write) standIn.set(bytes.subarray(at, at + lengthBytes));
+      if (kind !== OPERATION.read) standIn.set(bytes.subarray(at, at + lengthBytes));
       operation.callerBytes = bytes;
       operation.callerAt = at;
       operation.bytes = standIn;
       operation.at = 0;
     }
     this.go(operation);
-  }
-
-  private isAligned(bytes: Uint8Array, at: number): boolean {
-    return this.aligned.has(bytes.buffer) && at % ALIGN_BYTES === 0;
   }
 
   private standIn(lengthBytes: number): Uint8Array {
@@ -235,7 +221,9 @@ export class FileDisk implements Disk, CompletionSource {
   private go(operation: PooledOperation): void {
     const { bytes, at, doneBytes, lengthBytes, offsetBytes, finished } = operation;
     const rest = lengthBytes - doneBytes;
-    if (operation.kind === OPERATION.write)
+    if (operation.kind === OPERATION.writeDurable)
+      write(this.durableFd, bytes, at + doneBytes, rest, offsetBytes + doneBytes, finished);
+    else if (operation.kind === OPERATION.write)
       write(this.fd, bytes, at + doneBytes, rest, offsetBytes + doneBytes, finished);
     else read(this.fd, bytes, at + doneBytes, rest, offsetBytes + doneBytes, finished);
   }
@@ -255,7 +243,7 @@ export class FileDisk implements Disk, CompletionSource {
     const short = kind !== OPERATION.flush && operation.doneBytes < operation.lengthBytes;
     if (error === null && !short) this.pooledOk(operation);
     else {
-      const what = kind === OPERATION.write ? 'write' : kind === OPERATION.read ? 'read' : 'flush';
+      const what = kind === OPERATION.read ? 'read' : kind === OPERATION.flush ? 'flush' : 'write';
       const cause = error ?? new Error('the device ends here');
       this.failed(operation.token, what, operation.offsetBytes, cause);
     }
@@ -309,6 +297,7 @@ export class FileDisk implements Disk, CompletionSource {
   private closeIfDone(): void {
     if (!this.closing || this.running > 0) return;
     this.closing = false;
+    closeSync(this.durableFd);
     closeSync(this.fd);
   }
 }

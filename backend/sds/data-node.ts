@@ -1,7 +1,7 @@
 // The data machine: everything that the process of one device decides. It owns the wiring of its parts and the order of
 // its inputs; each part owns its topic. It must never do I/O, nor know how a device is laid out.
 //
-//   serve, admission, flushes, repair, edges   requests of clients at the primary
+//   serve, admission, intake, write-path, edges, flushes, repair   requests of clients at the primary
 //   stability, forward, member-io              a change reaches its copies and is acknowledged
 //   membership, peering, leases                entries, who goes by which, who may serve
 //   resync, copier                             content for copies that lack it

@@ -19,6 +19,7 @@ import type { Simulation } from './simulation.js';
 import type { Swarm } from './swarm.js';
 
 const RETRY_US = 100_000;
+const UNMAPPED_US_MAX = 600_000;
 
 export interface SimVolume {
   readonly key: number;
@@ -250,6 +251,11 @@ export class SimCluster {
       : this.clients.filter((_, number) => number === index % this.clients.length);
   }
 
+  /** The operator is about to give a volume back: one at a time, so that it is known who may use what. */
+  get isChanging(): boolean {
+    return this.changes > 0;
+  }
+
   /** Whether the operator has nothing left to do and every client has its volumes. */
   isSettled(): boolean {
     if (this.changes > 0 || this.admin.pending > 0) return false;
@@ -301,7 +307,18 @@ export class SimCluster {
             const life = client.process?.alive === true ? client.runs : client.runs + 1;
             this.history.fence(volume.key, client.number, life, this.sim.nowUs);
           }
-          this.soon(1, remap);
+          // For a while nothing of the client may be answered well (C13).
+          const fromUs = this.sim.nowUs;
+          this.soon(1 + this.sim.prng.below(UNMAPPED_US_MAX), (atUs) => {
+            if (status === 0)
+              this.history.windows.push({
+                volume: volume.key,
+                client: client.number,
+                fromUs,
+                toUs: this.sim.nowUs,
+              });
+            remap(atUs);
+          });
         },
       );
     });

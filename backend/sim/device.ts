@@ -6,7 +6,7 @@ import { Prng } from '../core/prng.js';
 import type { Micros, Token } from '../core/ports.js';
 import { DeviceStore } from '../sds/store/device-store.js';
 import { Formatter } from '../sds/store/format.js';
-import type { StoreOptions } from '../sds/store/parts.js';
+import type { StoreOptions } from '../sds/store/store-options.js';
 import { BLOCK_STATE, STORE_STATUS } from '../sds/store/store.js';
 import type { Geometry, Store, StoreHost, StoreStatus } from '../sds/store/store.js';
 

@@ -103,6 +103,21 @@ export class SimMedium {
     write.completedSerial = this.serial;
   }
 
+  /** A durable write is complete: what lay there before never comes back, whatever happens to it. */
+  endDurableWrite(write: UnflushedWrite): void {
+    this.endWrite(write);
+    this.media.set(write.content, write.offsetBytes);
+    const end = write.offsetBytes + write.content.length;
+    this.unflushed = this.unflushed.filter((other) => other !== write);
+    for (const other of this.unflushed) {
+      const from = Math.max(write.offsetBytes, other.offsetBytes);
+      const to = Math.min(end, other.offsetBytes + other.content.length);
+      if (from >= to) continue;
+      const part = write.content.subarray(from - write.offsetBytes, to - write.offsetBytes);
+      other.content.set(part, from - other.offsetBytes);
+    }
+  }
+
   /** @returns the serial to give to `endFlush` */
   beginFlush(): number {
     return this.serial++;
@@ -187,7 +202,7 @@ export class SimMedium {
   }
 }
 
-const OP = { write: 1, read: 2, flush: 3 } as const;
+const OP = { write: 1, read: 2, flush: 3, writeDurable: 4 } as const;
 
 interface Operation {
   active: boolean;
@@ -237,6 +252,29 @@ export class SimDisk implements Disk, EventTarget {
     at: number,
     lengthBytes: number,
   ): void {
+    const write = this.beginWrite(offsetBytes, bytes, at, lengthBytes);
+    this.begin(OP.write, token, offsetBytes, NOTHING, 0, lengthBytes, write, this.timing.writeUs);
+  }
+
+  writeDurable(
+    token: Token,
+    offsetBytes: number,
+    bytes: Uint8Array,
+    at: number,
+    lengthBytes: number,
+  ): void {
+    const write = this.beginWrite(offsetBytes, bytes, at, lengthBytes);
+    const baseUs = this.timing.flushUs;
+    this.begin(OP.writeDurable, token, offsetBytes, NOTHING, 0, lengthBytes, write, baseUs);
+  }
+
+  /** Null: the write goes nowhere. */
+  private beginWrite(
+    offsetBytes: number,
+    bytes: Uint8Array,
+    at: number,
+    lengthBytes: number,
+  ): UnflushedWrite | null {
     this.check(offsetBytes, lengthBytes);
     const { medium } = this;
     const content = bytes.slice(at, at + lengthBytes);
@@ -250,7 +288,7 @@ export class SimDisk implements Disk, EventTarget {
       }
       write = medium.beginWrite(target, content);
     }
-    this.begin(OP.write, token, offsetBytes, NOTHING, 0, lengthBytes, write, this.timing.writeUs);
+    return write;
   }
 
   read(
@@ -301,12 +339,31 @@ export class SimDisk implements Disk, EventTarget {
       medium.read(operation.offsetBytes, operation.bytes, operation.at, operation.lengthBytes);
       return true;
     }
+    if (operation.kind === OP.writeDurable) return this.performDurable(operation);
     if (faults.failFlushes > 0) {
       faults.failFlushes--;
       medium.dropFlush(operation.serial);
       return false;
     }
     if (!faults.lyingFlush) medium.endFlush(operation.serial);
+    return true;
+  }
+
+  /** Fails as a write does or as a flush does; a disk that lies about flushes keeps it in its cache. */
+  private performDurable(operation: Operation): boolean {
+    const { medium } = this;
+    const { faults } = medium;
+    if (faults.failWrites > 0) {
+      faults.failWrites--;
+      return false;
+    }
+    if (faults.failFlushes > 0) {
+      faults.failFlushes--;
+      return false;
+    }
+    if (operation.write === null) return true;
+    if (faults.lyingFlush) medium.endWrite(operation.write);
+    else medium.endDurableWrite(operation.write);
     return true;
   }
 

@@ -34,9 +34,18 @@ export interface LossRecord {
   readonly atUs: number;
 }
 
+/** A time in which a volume was not mapped to a client: what it asks and is told within, it must not be told well. */
+export interface UnmappedWindow {
+  readonly volume: number;
+  readonly client: number;
+  readonly fromUs: number;
+  readonly toUs: number;
+}
+
 export class History {
   readonly ops: OpRecord[] = [];
   readonly losses: LossRecord[] = [];
+  readonly windows: UnmappedWindow[] = [];
   private nextTag = 1;
 
   begin(
@@ -67,6 +76,18 @@ export class History {
     };
     this.ops.push(record);
     return record;
+  }
+
+  /** A request that was asked and answered well while its volume was not mapped to its client, in words; or null. */
+  servedUnmapped(): string | null {
+    for (const { volume, client, fromUs, toUs } of this.windows)
+      for (const record of this.ops) {
+        if (record.volume !== volume || record.client !== client || record.kind === 'flush')
+          continue;
+        if (record.startUs >= fromUs && record.endUs <= toUs)
+          return `${record.kind} ${record.index} of client ${client} was served while volume ${volume} was not mapped to it`;
+      }
+    return null;
   }
 
   /**

@@ -8,6 +8,8 @@
 import type { Prng } from '../core/prng.js';
 import { mark } from '../core/marks.js';
 
+import { newestEntries } from './check-rest.js';
+
 import type { ClientNode } from './client-node.js';
 import { SIM_CHUNK_SECTORS } from './client-node.js';
 import type { SimCluster } from './cluster.js';
@@ -17,6 +19,8 @@ import type { SimProcess } from './process.js';
 import type { ServerNode } from './server-node.js';
 import type { TroubleKind } from './swarm.js';
 import { TRACE } from './trace.js';
+
+const NOTICE_US = 4_000_000;
 
 const MARKS = {
   crashData: mark('nemesis: a data process was killed'),
@@ -53,6 +57,10 @@ export class Nemesis implements EventTarget {
   readonly happened = new Map<TroubleKind, number>();
   /** Errors in the log and EIO are explained. */
   diskTrouble = false;
+  /** Something cannot be read, and nobody knows until it is: another fault makes two. */
+  latentFault = false;
+  private broken: ServerNode | null = null;
+  private noticeByUs = 0;
   /** The server whose disk may fail or rot: never two. */
   private readonly weak: ServerNode;
 
@@ -80,6 +88,10 @@ export class Nemesis implements EventTarget {
       return;
     }
     if (this.stopped) return;
+    if (this.isUnnoticed()) {
+      this.plan();
+      return;
+    }
     const kind = this.prng.pick(this.kinds);
     if (this.strike(kind)) {
       MARKS[kind].hits++;
@@ -109,6 +121,27 @@ export class Nemesis implements EventTarget {
     const run = this.undo.get(number);
     this.undo.delete(number);
     run?.();
+  }
+
+  /**
+   * A disk broke, and its device is still counted on: nothing else happens until it is not, for a while. After that the
+   * next fault may be the second one.
+   */
+  private isUnnoticed(): boolean {
+    const { broken, cluster } = this;
+    if (broken === null || cluster.swarm.overLimit) return false;
+    const counted = [...newestEntries(cluster).values()].some((entry) =>
+      entry.members.some(
+        ({ deviceKey }, index) =>
+          deviceKey === broken.deviceKey && ((entry.inSyncMask >> index) & 1) === 1,
+      ),
+    );
+    if (!counted) this.broken = null;
+    else if (cluster.sim.nowUs > this.noticeByUs) {
+      this.broken = null;
+      this.latentFault = true;
+    }
+    return this.broken !== null;
   }
 
   /** Undoes something after a drawn time. */
@@ -222,9 +255,11 @@ export class Nemesis implements EventTarget {
     const hit = servers.filter(({ host }) => host.powered);
     if (hit.length === 0) return false;
     this.say(`takes the power of servers ${hit.map(({ number }) => number).join(' ')}`);
+    // One server, while nothing else is wrong, is a single failure: no mode loses anything by it.
+    const single = hit.length === 1 && this.undo.size === 0 && this.isRedundant();
     for (const server of hit) server.powerOff();
     const { sim, history } = this.cluster;
-    history.losses.push({ atUs: sim.nowUs });
+    if (!single) history.losses.push({ atUs: sim.nowUs });
     for (const server of hit)
       this.later(() => {
         this.say(`gives server ${server.number} its power back`);
@@ -348,13 +383,17 @@ export class Nemesis implements EventTarget {
     const way = this.prng.pick(['writes', 'flushes', 'reads'] as const);
     this.say(`breaks the disk of server ${server.number}: ${way} fail`);
     server.device.fail(way);
+    this.broken = server;
+    this.noticeByUs = this.cluster.sim.nowUs + NOTICE_US;
     return true;
   }
 
   private rot(): boolean {
     const server = this.cluster.swarm.overLimit ? this.server() : this.weak;
+    if (!this.cluster.swarm.overLimit && !this.isRedundant()) return false;
     if (!server.device.rot()) return false;
     this.diskTrouble = true;
+    this.latentFault = true;
     this.say(`flips bits of the disk of server ${server.number}`);
     return true;
   }
@@ -364,7 +403,12 @@ export class Nemesis implements EventTarget {
     const volume = this.prng.pick(cluster.volumes);
     const client = this.prng.pick(cluster.clients);
     const { sdcKey } = client;
-    if (sdcKey === 0 || client.sdc?.map.mapping(volume.key, sdcKey) === undefined) return false;
+    if (
+      cluster.isChanging ||
+      sdcKey === 0 ||
+      client.sdc?.map.mapping(volume.key, sdcKey) === undefined
+    )
+      return false;
     this.say(`unmaps volume ${volume.key} from sdc${client.number}`);
     cluster.unmap(volume, client);
     return true;

@@ -158,7 +158,8 @@ export class ServerNode implements EventTarget {
             machine.diskDone(nowUs, token, ok);
           }),
         ended: (end) => {
-          if (end === 'failed') this.failed = true;
+          // Refused: what is on the device cannot be understood any more; its log said an error.
+          if (end !== 'closed') this.failed = true;
           // The process ends when the running input is over.
           this.sim.queue.push(this.sim.nowUs, this, WHAT.ended, serial);
         },

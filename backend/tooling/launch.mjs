@@ -3,7 +3,14 @@
 // (dependencies, build), then hands over to the compiled program. It must never need anything that it sets up.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -33,11 +40,14 @@ function fail(text) {
 }
 
 function checkSystem() {
-  if (process.platform !== 'linux') fail(`needs Linux (Debian 12 is what it is tested on), this is ${process.platform}`);
+  if (process.platform !== 'linux')
+    fail(`needs Linux (Debian 12 is what it is tested on), this is ${process.platform}`);
   const have = process.versions.node.split('.').map(Number);
   const older = NODE_MIN.findIndex((want, i) => have[i] !== want);
   if (older >= 0 && have[older] < NODE_MIN[older])
-    fail(`needs Node ${NODE_MIN.join('.')} or newer, this is ${process.versions.node}; install a supported LTS release of Node`);
+    fail(
+      `needs Node ${NODE_MIN.join('.')} or newer, this is ${process.versions.node}; install a supported LTS release of Node`,
+    );
   const npm = spawnSync('npm', ['--version'], { encoding: 'utf8' });
   if (npm.status !== 0) fail('npm does not run; it comes with Node (package npm on Debian)');
 }
@@ -66,7 +76,11 @@ function step(name, stamp, inputs, command, args) {
   if (existsSync(file) && readFileSync(file, 'utf8') === want) return;
   say(`MeshSAN: ${name} ...`);
   const began = Date.now();
-  const done = spawnSync(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
+  const done = spawnSync(command, args, {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    encoding: 'utf8',
+  });
   if (done.status !== 0) {
     say(done.stdout + done.stderr);
     fail(`${name} failed (${[command, ...args].join(' ')})`);
@@ -80,8 +94,12 @@ function setUp(tolerant) {
   const modules = join(ROOT, 'node_modules');
   // A linked folder belongs to whoever linked it.
   if (!existsSync(modules) || !lstatSync(modules).isSymbolicLink())
-    step('installing dependencies', 'node_modules/.meshsan-stamp', ['package-lock.json'], 'npm', ['ci']);
-  const folders = ['backend', 'cinder-bridge', 'fuel-plugin', 'nova-hooks', 'test'].filter((folder) => existsSync(join(ROOT, folder)));
+    step('installing dependencies', 'node_modules/.meshsan-stamp', ['package-lock.json'], 'npm', [
+      'ci',
+    ]);
+  const folders = ['backend', 'cinder-bridge', 'fuel-plugin', 'nova-hooks', 'test'].filter(
+    (folder) => existsSync(join(ROOT, folder)),
+  );
   const inputs = ['tsconfig.json', ...folders.flatMap(sources).sort()];
   const compile = ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'];
   // Code may already use what the generator is about to make from the tables: the compiler complains, and compiles.
@@ -91,7 +109,8 @@ function setUp(tolerant) {
 
 const [name = '', ...rest] = process.argv.slice(2);
 const program = PROGRAMS[name];
-if (program === undefined) fail(`unknown command "${name}"; one of: ${Object.keys(PROGRAMS).join(', ')}`);
+if (program === undefined)
+  fail(`unknown command "${name}"; one of: ${Object.keys(PROGRAMS).join(', ')}`);
 checkSystem();
 setUp(name === 'gen');
 const [file, ...first] = program;

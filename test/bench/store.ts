@@ -59,6 +59,9 @@ class Bench implements StoreHost {
     const options = {
       ...DEFAULT_STORE_OPTIONS,
       allocate: (lengthBytes: number) => disk.allocate(lengthBytes),
+      release: (bytes: Uint8Array) => {
+        disk.release(bytes);
+      },
     };
     this.store = new DeviceStore(disk, PRODUCT_GEOMETRY, options, this);
     this.payload = new Uint8Array(4 + BLOCK).fill(7);

@@ -39,7 +39,7 @@ export const JUDGES: readonly Judge[] = [
   },
   {
     name: 'os-brick',
-    about: "the newest os-brick's ScaleIO connector, its conversation with the gateway",
+    about: "the newest os-brick's ScaleIO connector, up to a block device that it finds",
     requirements: 'cinder.txt',
     script: 'brick_judge.py',
   },

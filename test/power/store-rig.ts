@@ -6,7 +6,8 @@ import { Prng } from '../../backend/core/prng.js';
 import { DeviceStore } from '../../backend/sds/store/device-store.js';
 import { Formatter, formatFault } from '../../backend/sds/store/format.js';
 import type { FormatOptions } from '../../backend/sds/store/format.js';
-import type { Parts, StoreOptions } from '../../backend/sds/store/parts.js';
+import type { Parts } from '../../backend/sds/store/parts.js';
+import type { StoreOptions } from '../../backend/sds/store/store-options.js';
 import type {
   Geometry,
   StoreHost,
@@ -27,6 +28,7 @@ export function optionsOf(changes: Partial<StoreOptions> = {}): StoreOptions {
     directBytesMax: 2048,
     idleUs: 50_000,
     allocate: (lengthBytes) => new Uint8Array(lengthBytes),
+    release: () => undefined,
     ...changes,
   };
 }

@@ -336,6 +336,8 @@ export class MemoryCluster implements Cluster {
       failure: '',
       port: 7073,
       formatted: true,
+      dataSince: 1,
+      rolledBackIncarnation: 0,
     });
     this.usage.set(key, {
       capacityBytes,

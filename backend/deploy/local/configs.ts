@@ -70,10 +70,14 @@ export async function writeConfigs(
   paths: Paths,
   layout: Layout,
   plans: readonly ProcessPlan[],
+  attach: boolean,
 ): Promise<void> {
   for (const plan of plans) {
     mkdirSync(plan.stateDir, { recursive: true, mode: 0o700 });
-    const config = { ...common(paths, layout, plan), ...(await further(paths, layout, plan)) };
+    const config = {
+      ...common(paths, layout, plan),
+      ...(await further(paths, layout, plan, attach)),
+    };
     writePrivate(plan.configFile, JSON.stringify(config, null, 2));
   }
   writeTools(paths, layout);
@@ -93,6 +97,7 @@ async function further(
   paths: Paths,
   layout: Layout,
   plan: ProcessPlan,
+  attach: boolean,
 ): Promise<Record<string, unknown>> {
   switch (plan.role) {
     case 'mdm':
@@ -107,7 +112,8 @@ async function further(
       return {
         guid: layout.sdcGuid,
         nbdDir: paths.nbd,
-        controlSocket: join(paths.run, 'sdc.sock'),
+        controlSocket: paths.sdcControl,
+        attach: attach ? 'all' : 'none',
       };
     case 'gateway':
       return {
@@ -153,7 +159,7 @@ function writeTools(paths: Paths, layout: Layout): void {
       name: 'drv_cfg',
       mdm: [mdmTarget(layout)],
       guid: layout.sdcGuid,
-      controlSocket: join(paths.run, 'sdc.sock'),
+      controlSocket: paths.sdcControl,
     }),
   );
   writeWrapper(join(paths.bin, 'scli'), 'scli.js', 'MESHSAN_SCLI_CONFIG', scliConfig);

@@ -12,6 +12,8 @@ export interface StartOptions {
   readonly gatewayPort: number | null;
   readonly detach: boolean;
   readonly demo: boolean;
+  /** Mapped volumes become block devices of this host. */
+  readonly attach: boolean;
 }
 
 export const DEFAULTS = {
@@ -39,6 +41,7 @@ A second start on the same directory goes on with all data.
   --gateway-port P     port of the REST gateway (${DEFAULTS.gatewayPort})
   --detach             return when the cluster is ready; it goes on in the background
   --demo               make and map an 8 GiB volume named demo
+  --attach             make every mapped volume a block device, /dev/scinia and so on; needs root
   --help               this text
 `,
   stop: `Usage: npm run stop -- [--dir DIR] [--json]
@@ -51,11 +54,7 @@ Shows the processes of the local cluster of DIR (${DEFAULTS.dir}). Exit code 0: 
 
 function parse(args: readonly string[], options: Record<string, { type: 'string' | 'boolean' }>) {
   try {
-    const found = parseArgs({ args: [...args], options, strict: true, tokens: true });
-    const names = found.tokens.flatMap((token) => (token.kind === 'option' ? [token.name] : []));
-    const twice = names.find((name, index) => names.indexOf(name) !== index);
-    if (twice !== undefined) throw new UsageError(`--${twice} is given twice`);
-    return found.values;
+    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
   } catch (error) {
     if (error instanceof TypeError) throw new UsageError(error.message, { cause: error });
     throw error;
@@ -92,6 +91,7 @@ export function parseStart(args: readonly string[]): StartOptions | null {
     'gateway-port': { type: 'string' },
     detach: { type: 'boolean' },
     demo: { type: 'boolean' },
+    attach: { type: 'boolean' },
     help: { type: 'boolean' },
   });
   if (values['help'] === true) return null;
@@ -106,6 +106,7 @@ export function parseStart(args: readonly string[]): StartOptions | null {
     gatewayPort: port === null ? null : integer('--gateway-port', port, 1, 65535),
     detach: values['detach'] === true,
     demo: values['demo'] === true,
+    attach: values['attach'] === true,
   };
 }
 

@@ -17,6 +17,7 @@ export function readyText(
   layout: Layout,
   gateway: ProcessPlan,
   state: Bootstrapped,
+  attach: boolean,
 ): string {
   const scli = join(paths.bin, 'scli');
   const socket = join(paths.nbd, `${state.demoVolumeId ?? '<volume id>'}.sock`);
@@ -31,6 +32,9 @@ export function readyText(
     ['CA file', paths.caFile],
     ['SDC GUID', layout.sdcGuid],
     ['NBD sockets', paths.nbd],
+    ...(attach
+      ? ([['block devices', `/dev/disk/by-id/emc-vol-${state.systemId}-<volume id>`]] as const)
+      : []),
     ['logs', paths.log],
   ]);
   const tries = [

@@ -48,7 +48,7 @@ function addDevice(state: State, sds: Sds, spec: DeviceSpec): number {
   state.devices.put(key, {
     ...{ key, sdsKey: sds.key, poolKey: spec.poolKey, name: spec.name, path: spec.path },
     ...{ state: 'adding', incarnation: 0, capacityBytes: 0, force: spec.force, failure: '' },
-    ...{ port: 0, formatted: false },
+    ...{ port: 0, formatted: false, dataSince: 0, rolledBackIncarnation: 0 },
   });
   return key;
 }

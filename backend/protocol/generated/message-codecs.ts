@@ -824,7 +824,7 @@ export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBo
   }
   let devicesField: readonly Device[];
   {
-    const count0 = r.count('devices', 1000, 41);
+    const count0 = r.count('devices', 1000, 49);
     r.enter('devices');
     const items0: Device[] = [];
     for (let index0 = 0; index0 < count0; index0++) {

@@ -207,6 +207,8 @@ export function encodeDevice(w: Writer, v: Device, _version: number): void {
   w.str('failure', v.failure, 512);
   w.u16('port', v.port, 0, 65535);
   w.bool('formatted', v.formatted);
+  w.u32('dataSince', v.dataSince, 0, 4294967295);
+  w.u32('rolledBackIncarnation', v.rolledBackIncarnation, 0, 4294967295);
 }
 
 export function decodeDevice(r: Reader, _version: number): Device {
@@ -222,7 +224,9 @@ export function decodeDevice(r: Reader, _version: number): Device {
   const failureField = r.str('failure', 512);
   const portField = r.u16('port', 0, 65535);
   const formattedField = r.bool('formatted');
-  return { key: keyField, sdsKey: sdsKeyField, poolKey: poolKeyField, name: nameField, path: pathField, state: stateField, incarnation: incarnationField, capacityBytes: capacityBytesField, force: forceField, failure: failureField, port: portField, formatted: formattedField };
+  const dataSinceField = r.u32('dataSince', 0, 4294967295);
+  const rolledBackIncarnationField = r.u32('rolledBackIncarnation', 0, 4294967295);
+  return { key: keyField, sdsKey: sdsKeyField, poolKey: poolKeyField, name: nameField, path: pathField, state: stateField, incarnation: incarnationField, capacityBytes: capacityBytesField, force: forceField, failure: failureField, port: portField, formatted: formattedField, dataSince: dataSinceField, rolledBackIncarnation: rolledBackIncarnationField };
 }
 
 export function encodeSdc(w: Writer, v: Sdc, version: number): void {

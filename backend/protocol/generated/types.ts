@@ -171,6 +171,10 @@ export interface Device {
   readonly port: number;
   /** false only until its first format is reported */
   readonly formatted: boolean;
+  /** incarnation in which its data began: the first after its format */
+  readonly dataSince: number;
+  /** latest incarnation that began without acknowledged writes of the one before, 0: none */
+  readonly rolledBackIncarnation: number;
 }
 
 /** A client host. */

@@ -165,6 +165,35 @@ export const OPTIONS = {
     live: false,
     about: 'After this long without a change the log is copied home and trimmed.',
   },
+  resyncChunks: {
+    of: ['sdsData'],
+    type: 'number',
+    default: 4,
+    min: 1,
+    max: 64,
+    live: false,
+    about: 'Chunks of 1 MiB that a device copies at a time to copies that catch up.',
+  },
+  settleMs: {
+    of: ['sdsData'],
+    type: 'number',
+    default: 100,
+    min: 10,
+    max: 10000,
+    live: false,
+    about:
+      'How often a primary tells the other copies what is durable everywhere, while there is news: bounds what is compared after a crash.',
+  },
+  settleVolatileMs: {
+    of: ['sdsData'],
+    type: 'number',
+    default: 1000,
+    min: 10,
+    max: 60000,
+    live: false,
+    about:
+      'The same in the durability modes device and memory, where it costs a flush on every copy: bounds what a simultaneous loss of power costs.',
+  },
 } as const satisfies Record<string, OptionRow>;
 
 export type OptionName = keyof typeof OPTIONS;

@@ -99,6 +99,11 @@ export const STRUCTS = {
       str('failure', LIMITS.reasonBytesMax.value, 'why it failed, or empty'),
       u16('port', 'data port it last announced, 0: none yet'),
       bool('formatted', 'false only until its first format is reported'),
+      u32('dataSince', 'incarnation in which its data began: the first after its format'),
+      u32(
+        'rolledBackIncarnation',
+        'latest incarnation that began without acknowledged writes of the one before, 0: none',
+      ),
     ],
   },
   Sdc: {

@@ -69,7 +69,6 @@ export const CHUNK = {
 } as const;
 export const CHUNK_FLAG = { done: 1 } as const;
 
-export const STATUS_FLAG = { hole: 1, zero: 2 } as const;
 export const META_CONTEXT = 'base:allocation';
 /** Id that this server gives to the one context it knows. */
 export const META_CONTEXT_ID = 1;

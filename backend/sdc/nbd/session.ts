@@ -278,8 +278,9 @@ export class NbdSession {
  */
 function isZero(bytes: Uint8Array, lengthBytes: number): boolean {
   const words = new Int32Array(bytes.buffer, bytes.byteOffset, lengthBytes / 4);
-  // The loop of a built-in: an iterator per word would cost more than sending the data.
-  return words.every((word) => word === 0);
+  let zeroes = 0;
+  while (zeroes < words.length && words[zeroes] === 0) zeroes++;
+  return zeroes === words.length;
 }
 
 const carriesData = (command: number): boolean =>

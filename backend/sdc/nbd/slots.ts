@@ -33,12 +33,15 @@ export class Slots<Owner> {
   readonly #all: Slot<Owner>[] = [];
   readonly #slotsMax: number;
   readonly #bytesMax: number;
+  readonly #sizes: readonly number[];
   readonly #kept: Uint8Array[][] = SIZE_CLASSES.map(() => []);
   #free: Slot<Owner> | null = null;
   #usedBytes = 0;
   #used = 0;
 
-  constructor(slotsMax: number, bytesMax: number) {
+  /** @param headroomBytes - what every buffer has beyond the usual sizes, for a header in front of the payload */
+  constructor(slotsMax: number, bytesMax: number, headroomBytes = 0) {
+    this.#sizes = SIZE_CLASSES.map((size) => size + headroomBytes);
     this.#slotsMax = slotsMax;
     this.#bytesMax = bytesMax;
   }
@@ -67,16 +70,16 @@ export class Slots<Owner> {
   }
 
   #buffer(lengthBytes: number): Uint8Array {
-    const index = SIZE_CLASSES.findIndex((size) => size >= lengthBytes);
+    const index = this.#sizes.findIndex((size) => size >= lengthBytes);
     if (index < 0) return new Uint8Array(lengthBytes);
-    return this.#kept[index]?.pop() ?? new Uint8Array(SIZE_CLASSES[index] ?? lengthBytes);
+    return this.#kept[index]?.pop() ?? new Uint8Array(this.#sizes[index] ?? lengthBytes);
   }
 
   give(slot: Slot<Owner>): void {
     assert(slot.owner !== null, 'a free slot is given back');
     this.#usedBytes -= slot.bytes.length;
     this.#used--;
-    const index = (SIZE_CLASSES as readonly number[]).indexOf(slot.bytes.length);
+    const index = this.#sizes.indexOf(slot.bytes.length);
     const kept = this.#kept[index];
     if (kept !== undefined && (kept.length + 1) * slot.bytes.length <= KEPT_BYTES_PER_CLASS)
       kept.push(slot.bytes);

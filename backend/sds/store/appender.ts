@@ -16,8 +16,8 @@ import { ROW_NONE, homeOffset, touchedUnits } from './parts.js';
 import type { Parts } from './parts.js';
 import type { SavedEntry, WriteContext } from './store.js';
 
-/** One direct write takes at most so many blocks; it needs a buffer of that size. */
-const DIRECT_BLOCKS_MAX = 64;
+/** A write takes at most so many blocks; a direct one needs a buffer of that size. */
+const WRITE_BLOCKS_MAX = 64;
 /** Units that overwriting in new places leaves alone. */
 const SPARE_SHARE = 64;
 
@@ -65,7 +65,7 @@ export class Appender {
     const { layout } = parts;
     this.directBlocks = Math.max(
       layout.geometry.unitBlocks,
-      Math.min(layout.geometry.chunkBlocks, DIRECT_BLOCKS_MAX),
+      Math.min(layout.geometry.chunkBlocks, WRITE_BLOCKS_MAX),
     );
     this.spareUnits = Math.ceil(layout.units / SPARE_SHARE);
   }
@@ -76,6 +76,7 @@ export class Appender {
     const { firstBlock, blockCount } = context;
     const { blockBytes, chunkBlocks } = layout.geometry;
     assert(blockCount > 0 && firstBlock + blockCount <= chunkBlocks, 'a write lies within a chunk');
+    assert(blockCount <= WRITE_BLOCKS_MAX, 'a write has 1 to 64 blocks');
     let row = directory.find(context.volumeKey, context.chunkIndex);
     const touched = touchedUnits(layout, firstBlock, blockCount);
     const mask = row < 0 ? 0 : (directory.unitMasks[row] ?? 0);

@@ -111,7 +111,7 @@ export class ChunkCache {
   open(row: number): number {
     const entry = this.takeEntry();
     this.rows[entry] = row;
-    this.directory.cacheEntries[row] = entry;
+    this.directory.setCacheEntry(row, entry);
     this.loaded[entry] = 0;
     this.loading[entry] = 0;
     this.dirtyLsns[entry] = 0;
@@ -140,7 +140,7 @@ export class ChunkCache {
       return this.used++;
     }
     this.hand = (this.hand + 1) % this.capacity;
-    this.directory.cacheEntries[this.rows[victim] ?? 0] = NONE;
+    this.directory.setCacheEntry(this.rows[victim] ?? 0, NONE);
     return victim;
   }
 
@@ -165,7 +165,7 @@ export class ChunkCache {
   drop(entry: number): void {
     assert(this.pins[entry] === 0 && this.loading[entry] === 0, 'nobody waits for the entry');
     const row = this.rows[entry] ?? 0;
-    this.directory.cacheEntries[row] = NONE;
+    this.directory.setCacheEntry(row, NONE);
     this.clean(entry);
     this.rows[entry] = NONE;
     this.logCounts[entry] = 0;

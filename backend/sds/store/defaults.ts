@@ -4,7 +4,7 @@
 import { LIMITS } from '../../protocol/tables/limits.js';
 import { OPTIONS } from '../../protocol/tables/options.js';
 
-import type { StoreOptions } from './parts.js';
+import type { StoreOptions } from './store-options.js';
 import type { Geometry } from './store.js';
 
 /** Geometry of every real device. */
@@ -16,7 +16,7 @@ export const PRODUCT_GEOMETRY: Geometry = {
 };
 
 /** What the options say by default. Memory is touched only as far as it is used. */
-export const DEFAULT_STORE_OPTIONS: Omit<StoreOptions, 'allocate'> = {
+export const DEFAULT_STORE_OPTIONS: Omit<StoreOptions, 'allocate' | 'release'> = {
   windowSegments: OPTIONS.logWindowMiB.default,
   cacheChunks: OPTIONS.descriptorCacheChunks.default,
   ringRecords: 131_072,

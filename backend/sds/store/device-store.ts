@@ -16,7 +16,8 @@ import type { Layout } from './layout.js';
 import type { Loader } from './loader.js';
 import { PageWriter } from './page-writer.js';
 import { homeOffset, touchedUnits } from './parts.js';
-import type { Parts, StoreOptions } from './parts.js';
+import type { Parts } from './parts.js';
+import type { StoreOptions } from './store-options.js';
 import { Reader } from './reader.js';
 import { Reaper } from './reaper.js';
 import { Recovery } from './recovery.js';
@@ -205,8 +206,7 @@ export class DeviceStore implements Store, RecoveryHost {
         running.superblockDone();
         break;
       case IO.flush:
-        log.flushDone();
-        this.progress = true;
+        if (log.flushDone()) this.progress = true;
         break;
     }
   }
@@ -314,7 +314,7 @@ export class DeviceStore implements Store, RecoveryHost {
       (log.settledLsn > this.settledAtTrim && this.changes > 0);
     const retry = this.retry;
     this.retry = false;
-    if (gained || retry) this.beginCheckpoint(running, cacheShort && !logShort);
+    if (gained || retry || cacheShort) this.beginCheckpoint(running, cacheShort && !logShort);
     else if (this.retryAtUs === Infinity && (this.roomWanted || this.changes > 0))
       this.retryAtUs = nowUs + RETRY_US;
   }
@@ -382,8 +382,10 @@ export class DeviceStore implements Store, RecoveryHost {
     const touched = touchedUnits(layout, firstBlock, blockCount);
     const row = directory.find(volumeKey, chunkIndex);
     if (row < 0 && directory.freeRows === 0) return ROOM.full;
-    const entry = row < 0 ? -1 : (directory.cacheEntries[row] ?? -1);
-    if (entry < 0 && !cache.hasRoom()) return ROOM.wait;
+    const entry = row < 0 ? -1 : directory.cacheEntryOf(row);
+    // Reads need entries too; so writes leave some that can be had.
+    if (entry < 0 && (cache.dirtyCount * 4 > cache.capacity * 3 || !cache.hasRoom()))
+      return ROOM.wait;
     const missing =
       row < 0
         ? touched

@@ -56,8 +56,8 @@ export class Directory {
   readonly stampEpochs: Uint32Array;
   readonly stampNumbers: Uint32Array;
   readonly unitMasks: Uint32Array;
-  /** Entry of the chunk cache that holds the row's descriptor, -1: none. */
-  readonly cacheEntries: Int32Array;
+  /** 1 + entry of the chunk cache that holds the row's descriptor; 0 costs no memory until it is used. */
+  private readonly cacheEntries: Int32Array;
   private readonly nextInComb: Int32Array;
   private readonly previousInComb: Int32Array;
   private readonly combHeads = new Map<number, number>();
@@ -82,7 +82,7 @@ export class Directory {
     this.stampEpochs = new Uint32Array(capacity);
     this.stampNumbers = new Uint32Array(capacity);
     this.unitMasks = new Uint32Array(capacity);
-    this.cacheEntries = new Int32Array(capacity).fill(NONE);
+    this.cacheEntries = new Int32Array(capacity);
     this.nextInComb = new Int32Array(capacity);
     this.previousInComb = new Int32Array(capacity);
     let size = 16;
@@ -93,6 +93,16 @@ export class Directory {
 
   get freeRows(): number {
     return this.capacity - this.rowCount;
+  }
+
+  /** Entry of the chunk cache that holds the row's descriptor, or -1. */
+  cacheEntryOf(row: number): number {
+    return (this.cacheEntries[row] ?? 0) - 1;
+  }
+
+  /** @param entry - of the chunk cache, -1: none */
+  setCacheEntry(row: number, entry: number): void {
+    this.cacheEntries[row] = entry + 1;
   }
 
   /** Row of a chunk, or -1. */

@@ -73,6 +73,13 @@ export class DiskQueue {
     return token;
   }
 
+  /** A write of what was written before and is to become durable; completes as a flush does. */
+  writeDurable(offsetBytes: number, bytes: Uint8Array, at: number, lengthBytes: number): Token {
+    const token = this.take(IO.flush, 0, 0, offsetBytes, lengthBytes);
+    this.disk.writeDurable(token, offsetBytes, bytes, at, lengthBytes);
+    return token;
+  }
+
   flush(): Token {
     const token = this.take(IO.flush, 0, 0, 0, 0);
     this.disk.flush(token);

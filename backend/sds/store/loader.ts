@@ -45,7 +45,7 @@ export class Loader {
 
   /** The cache entry of a row; reads its descriptor when it is not there. */
   entryOf(row: number): number {
-    const entry = this.directory.cacheEntries[row] ?? -1;
+    const entry = this.directory.cacheEntryOf(row);
     if (entry >= 0) return entry;
     const opened = this.cache.open(row);
     this.load(opened);

@@ -6,6 +6,9 @@
 // neighbours. Batches never cross a segment; where one does not fit, the next segment is begun. The header carries the
 // CRC of the header before it, so that no left-over of an earlier lap or of a torn tail ever joins the chain.
 //
+// A log that is to become durable is written once more, through to the medium: that waits for nothing but the log, while
+// a flush waits for all copies home that happen to be in the cache. Where direct writes belong to it, it is a flush.
+//
 // A group is all that was appended between two submits. It is written when its log writes and its direct writes are done.
 
 import { assert } from '../../core/assert.js';
@@ -17,10 +20,13 @@ import { IO } from './io.js';
 import type { DiskQueue } from './io.js';
 import type { Layout } from './layout.js';
 import type { FormatId } from './pages.js';
+import type { StoreOptions } from './store-options.js';
 
 const GROUPS = 1024;
 /** Spare buffers that an idle device keeps. */
 const IDLE_BUFFERS = 2;
+/** More segments than these are flushed, not written through. */
+const THROUGH_SEGMENTS_MAX = 4;
 
 interface Group {
   lastLsn: number;
@@ -29,8 +35,13 @@ interface Group {
   markerLsn: number;
   markerPosition: number;
   pending: number;
+  /** Direct writes belong to it. */
+  direct: boolean;
   sealed: boolean;
 }
+
+/** Where the memory of segments comes from and goes to. */
+export type LogMemory = Pick<StoreOptions, 'allocate' | 'release'>;
 
 /** Where the log stands, at start. */
 export interface LogStart {
@@ -66,13 +77,15 @@ export class Log {
   /** LSN and chain at the start of a segment's current lap. */
   readonly segmentLsns: Float64Array;
   readonly segmentChains: Uint32Array;
+  /** Where the last batch of a segment's current lap ends, once the next segment was begun. */
+  private readonly segmentEnds: Float64Array;
   /** Copies home in flight from a segment's memory. */
   readonly segmentCopies: Int32Array;
   /** Segments whose memory is in use. */
   windowSegments = 0;
   private readonly queue: DiskQueue;
   private readonly format: FormatId;
-  private readonly allocate: (lengthBytes: number) => Uint8Array;
+  private readonly memory: LogMemory;
   private readonly buffers: (Uint8Array | null)[];
   private readonly views: (DataView | null)[];
   private readonly pool: Uint8Array[] = [];
@@ -105,7 +118,13 @@ export class Log {
   private flushSerial = 0;
   private wantedLsn = 0;
   private wantedSerial = 0;
+  /** As `wantedSerial`, but a flush of the log alone is enough. */
+  private wantedLogSerial = 0;
   private wantedConfirm = 0;
+  /** Parts of the running flush that are not done. */
+  private flushParts = 0;
+  /** Direct writes were done that no flush covers. */
+  private directWritten = false;
   /** Position that the newest closed batch says is durable. */
   private markedPosition = 0;
   /** Number of the last flush that completed. */
@@ -115,17 +134,18 @@ export class Log {
     layout: Layout,
     queue: DiskQueue,
     format: FormatId,
-    allocate: (lengthBytes: number) => Uint8Array,
+    memory: LogMemory,
     poolMax: number,
   ) {
     this.layout = layout;
     this.queue = queue;
     this.format = format;
-    this.allocate = allocate;
+    this.memory = memory;
     this.poolMax = poolMax;
     this.owners = new Uint32Array(layout.logBlocks);
     this.segmentLsns = new Float64Array(layout.segments);
     this.segmentChains = new Uint32Array(layout.segments);
+    this.segmentEnds = new Float64Array(layout.segments);
     this.segmentCopies = new Int32Array(layout.segments);
     this.buffers = new Array<Uint8Array | null>(layout.segments).fill(null);
     this.views = new Array<DataView | null>(layout.segments).fill(null);
@@ -136,6 +156,7 @@ export class Log {
         markerLsn: 0,
         markerPosition: 0,
         pending: 0,
+        direct: false,
         sealed: false,
       });
     }
@@ -154,6 +175,8 @@ export class Log {
     this.settledLsn = settledLsn;
     this.chain = start.chain;
     this.firstHeld = this.segmentOf(start.headPosition);
+    const { segments, segmentBlocks } = this.layout;
+    this.segmentEnds[this.firstHeld % segments] = (this.firstHeld + 1) * segmentBlocks;
     const group = this.groupAt(this.groupHead);
     this.resetGroup(group);
   }
@@ -164,6 +187,7 @@ export class Log {
     group.markerLsn = this.writtenMarkerLsn;
     group.markerPosition = this.writtenMarkerPosition;
     group.pending = 0;
+    group.direct = false;
     group.sealed = false;
   }
 
@@ -235,6 +259,7 @@ export class Log {
     const left = segmentBlocks - (this.headPosition % segmentBlocks);
     if (left < needed) {
       this.writeRun();
+      this.segmentEnds[this.segmentOf(this.headPosition) % segments] = this.headPosition;
       this.headPosition += left;
       this.runStart = this.headPosition;
     }
@@ -248,6 +273,7 @@ export class Log {
     if (this.headPosition % segmentBlocks === 0) {
       this.segmentLsns[segment] = this.lastLsn + 1;
       this.segmentChains[segment] = this.chain;
+      this.segmentEnds[segment] = this.headPosition + segmentBlocks;
     }
     this.hold(segment);
     this.open = true;
@@ -270,7 +296,7 @@ export class Log {
       return;
     }
     const lengthBytes = this.layout.segmentBlocks * this.layout.geometry.blockBytes;
-    const bytes = this.pool.pop() ?? this.allocate(lengthBytes);
+    const bytes = this.pool.pop() ?? this.memory.allocate(lengthBytes);
     assert(bytes.length >= lengthBytes, 'a buffer holds a segment');
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -328,7 +354,9 @@ export class Log {
 
   /** A direct write belongs to the running group: notes it and returns the group's number. */
   joinGroup(): number {
-    this.groupAt(this.groupHead).pending++;
+    const group = this.groupAt(this.groupHead);
+    group.pending++;
+    group.direct = true;
     return this.groupHead;
   }
 
@@ -361,6 +389,7 @@ export class Log {
     while (this.groupTail < this.groupHead) {
       const group = this.groupAt(this.groupTail);
       if (group.pending > 0) break;
+      if (group.direct) this.directWritten = true;
       this.writtenLsn = group.lastLsn;
       this.writtenPosition = group.endPosition;
       this.writtenMarkerLsn = group.markerLsn;
@@ -401,7 +430,7 @@ export class Log {
   private flushFor(writtenPosition: number, coveredPosition: number): void {
     if (writtenPosition < this.wantedConfirm) return;
     if (this.flushing && coveredPosition >= this.wantedConfirm) return;
-    this.wantFlush();
+    this.wantedLogSerial = this.flushSerial + 1;
   }
 
   /** Submits a flush if one is wanted and none is in flight. */
@@ -409,23 +438,55 @@ export class Log {
     if (this.flushing) return;
     const forLsn = this.wantedLsn > this.durableLsn && this.writtenLsn > this.durableLsn;
     const forSerial = this.wantedSerial > this.flushSerial;
-    if (!forLsn && !forSerial) return;
+    const forLog = this.wantedLogSerial > this.flushSerial;
+    if (!forLsn && !forSerial && !forLog) return;
     this.flushing = true;
     this.flushSerial++;
     this.flushLsn = this.writtenLsn;
     this.flushPosition = this.writtenPosition;
     this.flushMarkerLsn = this.writtenMarkerLsn;
     this.flushMarkerPosition = this.writtenMarkerPosition;
+    if (!forSerial && !this.directWritten && this.writeThrough()) return;
+    this.directWritten = false;
+    this.flushParts = 1;
     this.queue.flush();
   }
 
-  flushDone(): void {
+  /** Writes what is written and not durable through to the medium. Returns false where only a flush will do. */
+  private writeThrough(): boolean {
+    const { segmentBlocks, segments, logAt, logBlocks, geometry } = this.layout;
+    const { blockBytes } = geometry;
+    const first = this.segmentOf(this.durablePosition);
+    const last = this.segmentOf(this.writtenPosition - 1);
+    if (this.writtenPosition <= this.durablePosition || last - first >= THROUGH_SEGMENTS_MAX)
+      return false;
+    for (let segment = first; segment <= last; segment++)
+      if (!this.buffers[segment % segments]) return false;
+    this.flushParts = 0;
+    for (let segment = first; segment <= last; segment++) {
+      const from = Math.max(this.durablePosition, segment * segmentBlocks);
+      const segmentEnd = this.segmentEnds[segment % segments] ?? 0;
+      const end = Math.min(this.writtenPosition, segmentEnd);
+      const bytes = this.buffers[segment % segments];
+      if (from >= end || !bytes) continue;
+      this.flushParts++;
+      const offsetBytes = (logAt + (from % logBlocks)) * blockBytes;
+      const at = (from % segmentBlocks) * blockBytes;
+      this.queue.writeDurable(offsetBytes, bytes, at, (end - from) * blockBytes);
+    }
+    return this.flushParts > 0;
+  }
+
+  /** A part of the running flush is done. Returns whether it was the last. */
+  flushDone(): boolean {
+    if (--this.flushParts > 0) return false;
     this.flushing = false;
     this.flushedSerial = this.flushSerial;
     this.durableLsn = this.flushLsn;
     this.durablePosition = this.flushPosition;
     this.confirmedLsn = this.flushMarkerLsn;
     this.confirmedPosition = this.flushMarkerPosition;
+    return true;
   }
 
   /** The superblock says on the device that everything up to here is durable. */
@@ -447,6 +508,7 @@ export class Log {
         this.views[segment] = null;
         this.windowSegments--;
         if (this.pool.length < this.poolMax) this.pool.push(bytes);
+        else this.memory.release?.(bytes);
         any = true;
       }
       this.firstHeld++;
@@ -456,7 +518,7 @@ export class Log {
 
   /** Gives spare memory back, when the device is idle. */
   shrink(): void {
-    this.pool.length = Math.min(this.pool.length, IDLE_BUFFERS);
+    for (const bytes of this.pool.splice(IDLE_BUFFERS)) this.memory.release?.(bytes);
   }
 
   /** First position whose content is still in memory. */

@@ -1,5 +1,5 @@
-// What the machines of the store share: the parts that hold its state, and the options given by the shell. It must never
-// hold behaviour of its own beyond looking things up.
+// What the machines of the store share: the parts that hold its state. It must never hold behaviour of its own beyond
+// looking things up.
 
 import type { ChunkCache } from './chunk-cache.js';
 import type { Directory } from './directory.js';
@@ -8,24 +8,8 @@ import type { DiskQueue } from './io.js';
 import type { Layout } from './layout.js';
 import type { Log } from './log.js';
 import type { OpRing } from './op-ring.js';
+import type { StoreOptions } from './store-options.js';
 import type { UnitMap } from './unit-map.js';
-
-export interface StoreOptions {
-  /** Segments of the log whose data may be kept in memory. */
-  readonly windowSegments: number;
-  /** Descriptors kept in memory. */
-  readonly cacheChunks: number;
-  /** Records that the log may hold; a power of two. */
-  readonly ringRecords: number;
-  /** Data of direct writes in flight. */
-  readonly directBytesMax: number;
-  /** After so long without a change, data is copied home and the log trimmed. */
-  readonly idleUs: number;
-  /** Memory that the disk can take: aligned where the disk needs it. Called rarely; what it returns is kept. */
-  readonly allocate: (lengthBytes: number) => Uint8Array;
-  /** Whose device it must be; another one is refused. */
-  readonly expected?: { readonly systemId: string; readonly deviceKey: number };
-}
 
 export const ROW_NONE = 0xffffffff;
 

@@ -50,7 +50,7 @@ export class Reaper {
       this.row = 0;
       return !again;
     }
-    if ((directory.cacheEntries[row] ?? -1) < 0 && this.loader.loading >= LOADS_MAX) return false;
+    if (directory.cacheEntryOf(row) < 0 && this.loader.loading >= LOADS_MAX) return false;
     const entry = this.loader.entryOf(row);
     if (cache.loaded[entry] === 0 || (cache.pins[entry] ?? 0) > 0) {
       this.row = row + 1;

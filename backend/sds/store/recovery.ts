@@ -18,7 +18,8 @@ import { tablesOf } from './page-writer.js';
 import type { Table } from './page-writer.js';
 import { newestSlot } from './pages.js';
 import { homeOffset } from './parts.js';
-import type { Parts, StoreOptions } from './parts.js';
+import type { Parts } from './parts.js';
+import type { StoreOptions } from './store-options.js';
 import { ReplayApply, rowsToLoad } from './replay-apply.js';
 import { ReplayScan } from './replay-scan.js';
 import type { Geometry, StoreIdentity } from './store.js';
@@ -201,7 +202,7 @@ export class Recovery {
       layout,
       options,
       queue,
-      log: new Log(layout, queue, superblock, allocate, options.windowSegments),
+      log: new Log(layout, queue, superblock, options, options.windowSegments),
       ring: new OpRing(options.ringRecords),
       directory,
       units: new UnitMap(layout),

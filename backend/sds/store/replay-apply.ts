@@ -132,7 +132,7 @@ export class ReplayApply {
     const { directory, cache } = this.parts;
     const { volumeKey, vtreeKey, chunkIndex, comb } = this.context;
     directory.replayAssign(row, volumeKey, vtreeKey, chunkIndex, comb, fresh);
-    let entry = directory.cacheEntries[row] ?? -1;
+    let entry = directory.cacheEntryOf(row);
     if (entry < 0) {
       entry = cache.open(row);
       cache.reset(entry);
@@ -220,7 +220,7 @@ export class ReplayApply {
     let place = listsOf(header, at).freed;
     for (let rest = freeMask; rest !== 0; rest &= rest - 1, place += 4)
       units.release(header.getUint32(place, true) - 1, lsn, true);
-    const entry = directory.cacheEntries[row] ?? -1;
+    const entry = directory.cacheEntryOf(row);
     if (entry >= 0) {
       cache.pins[entry] = 0;
       cache.drop(entry);

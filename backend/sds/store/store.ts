@@ -142,7 +142,7 @@ export interface Store {
    */
   freeBlocks(): number;
   /**
-   * Appends whole blocks: `blockCount` CRCs (u32 little-endian, seeded) at `crcsAt`, data at `dataAt`, copied before it
+   * Appends whole blocks, at most 64: `blockCount` CRCs (u32 little-endian, seeded) at `crcsAt`, data at `dataAt`, copied before it
    * returns. The caller verified the CRCs: a record whose data does not match them counts as torn after a crash.
    * Blocks that are all zero where nothing is allocated allocate nothing. Returns the LSN.
    */

@@ -193,6 +193,7 @@ export class UnitMap {
     const last = Math.min(this.used.length, first + this.unitsPerPage / 32);
     for (let word = first; word < last; word++) {
       let bits = view.getUint32(at + PAGE_HEAD_BYTES + (word - first) * 4, true);
+      if (bits === 0) continue;
       this.used[word] = bits;
       for (; bits !== 0; bits &= bits - 1) this.freeCount--;
     }

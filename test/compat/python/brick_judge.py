@@ -1,11 +1,15 @@
 """Judge: os-brick's ScaleIO connector, which runs on compute hosts: its conversation with the gateway.
 
-The connector's class is used as it is. Two things of the host are given from outside, by overriding the methods that ask
-for them: the SDC's GUID (asked of /dev/scini) and the directory in which the device appears. Attaching a real device is
-not judged here.
+The connector's class is used as it is. For the conversation with the gateway two things of the host are given from
+outside, by overriding the methods that ask for them: the SDC's GUID (asked of /dev/scini) and the directory in which the
+device appears. The last checks, which need root, override nothing: Cinder has mapped the volume, MeshSAN's SDC makes it
+a block device, and os-brick finds it where it looks.
 """
+import json
+import mmap
 import os
 import shutil
+import socket
 import tempfile
 import uuid
 
@@ -14,7 +18,7 @@ from oslo_concurrency import lockutils
 from oslo_config import cfg
 
 import os_brick
-from judge import Judge, sources_are_as_published
+from judge import Judge, Skip, sources_are_as_published
 from os_brick import exception
 from os_brick.initiator.connectors import scaleio
 
@@ -146,8 +150,78 @@ def _():
     judge.raises(exception.BrickException, lambda: connect(scaleIO_volume_id='ffffffffffffffff'))
 
 
+def sdc_control(**request):
+    """Asks the SDC of this host, as an SDC that attaches every mapped volume does by itself."""
+    with open(os.path.join(cluster.directory, 'config', 'sdc.json'), encoding='utf-8') as file:
+        address = json.load(file)['controlSocket']
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
+        control.settimeout(60)
+        control.connect(address)
+        control.sendall(json.dumps(request).encode() + b'\n')
+        answer = json.loads(control.makefile('rb').readline())
+    assert answer['ok'], answer
+    return answer
+
+
+def as_mapped_by_cinder():
+    """What a driver of today hands to os-brick: it has mapped the volume already."""
+    return {'scaleIO_volname': Made.name, 'scaleIO_volume_id': Made.volume, 'sdc_guid': cluster.sdc_guid}
+
+
+class Direct:
+    """Reads and writes of a device that go past the page cache."""
+
+    def __init__(self, path):
+        self.file = os.open(path, os.O_RDWR | os.O_DIRECT)
+        self.page = mmap.mmap(-1, 65536)  # Aligned, as O_DIRECT wants it.
+
+    def write(self, data, offset):
+        self.page[:len(data)] = data
+        assert os.pwritev(self.file, [self.page], offset) == len(data)
+        os.fsync(self.file)
+
+    def read(self, offset):
+        assert os.preadv(self.file, [self.page], offset) == len(self.page)
+        return bytes(self.page)
+
+    def close(self):
+        os.close(self.file)
+
+
+@judge.check('attached: found under /dev/disk/by-id, written and read back', needs=['a volume to attach'])
+def _():
+    if os.geteuid() != 0:
+        raise Skip('attaching a block device needs root')
+    sdc = next(one for one in rest('GET', '/types/Sdc/instances') if one['sdcGuid'].upper() == cluster.sdc_guid.upper())
+    rest('POST', f'/instances/Volume::{Made.volume}/action/addMappedSdc',
+         {'sdcId': sdc['id'], 'allowMultipleMappings': 'True'})
+    sdc_control(op='attach', volume=Made.volume)
+    info = scaleio.ScaleIOConnector('sudo').connect_volume(as_mapped_by_cinder())
+    assert info['path'] == f'/dev/disk/by-id/emc-vol-{cluster.system_id}-{Made.volume}', info
+    pattern = os.urandom(65536)
+    device = Direct(info['path'])
+    assert os.lseek(device.file, 0, os.SEEK_END) == 8 << 30, 'not the size of the volume'
+    assert device.read(1 << 30) == bytes(65536), 'not zeroes where nothing was written'
+    device.write(pattern, 1 << 30)
+    device.close()
+    again = Direct(info['path'])
+    assert again.read(1 << 30) == pattern
+    again.close()
+
+
+@judge.check('detached: the device is gone', needs=['attached: found under /dev/disk/by-id, written and read back'])
+def _():
+    scaleio.ScaleIOConnector('sudo').disconnect_volume(as_mapped_by_cinder(), None)
+    sdc_control(op='detach', volume=Made.volume, force=False)
+    assert not os.path.lexists(f'/dev/disk/by-id/emc-vol-{cluster.system_id}-{Made.volume}')
+    rest('POST', f'/instances/Volume::{Made.volume}/action/removeMappedSdc', {'allSdcs': ''})
+    sdc_control(op='release')
+
+
 @judge.check('the volume is removed', needs=['a volume to attach'])
 def _():
+    if mappings() is not None:  # Left by a check that failed.
+        rest('POST', f'/instances/Volume::{Made.volume}/action/removeMappedSdc', {'allSdcs': ''})
     rest('POST', f'/instances/Volume::{Made.volume}/action/removeVolume', {'removeMode': 'ONLY_ME'})
 
 

@@ -21,6 +21,7 @@ class Cluster:
     """The parts of DIR/cluster.json that clients need."""
 
     def __init__(self, directory):
+        self.directory = directory
         with open(os.path.join(directory, 'cluster.json'), encoding='utf-8') as file:
             content = json.load(file)
         gateway = urllib.parse.urlsplit(content['gateway'])

@@ -200,7 +200,12 @@ test('a tombstone is named to devices until all have freed the volume, also to o
   cluster.pass(3000, keep);
   cluster.register(b);
   t.deepEqual(cluster.messages(b.link, MSG.MAP_UPDATE)[0]?.removedVolumes, [volumeKey]);
-  cluster.pass(3000, () => {
+  cluster.pass(9000, () => {
+    cluster.applyAll([a, b]);
+  });
+  cluster.register(b);
+  t.deepEqual(cluster.messages(b.link, MSG.MAP_UPDATE)[0]?.removedVolumes, [volumeKey]);
+  cluster.pass(12_000, () => {
     cluster.applyAll([a, b]);
   });
   cluster.register(a);

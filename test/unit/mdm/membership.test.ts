@@ -175,6 +175,27 @@ test('a rolled back copy waits for the other one; two rolled back copies may ser
   t.is(roles(allowed.cluster, allowed.poolKey, allowed.a), 'primary');
 });
 
+test('a rolled back copy does not become whole by another restart, nor a formatted one', (t) => {
+  const rolled = pair();
+  rolled.cluster.pass(5000);
+  rolled.cluster.register(rolled.a, { rolledBack: true });
+  rolled.cluster.register(rolled.a);
+  for (const entry of rolled.cluster.combs(rolled.poolKey)) t.is(entry.inSyncMask, 3);
+  rolled.cluster.restart();
+  rolled.cluster.pass(3000);
+  rolled.cluster.register(rolled.a);
+  for (const entry of rolled.cluster.combs(rolled.poolKey)) t.is(entry.inSyncMask, 3);
+  rolled.cluster.register(rolled.b);
+  t.is(roles(rolled.cluster, rolled.poolKey, rolled.b), 'primary');
+  t.is(roles(rolled.cluster, rolled.poolKey, rolled.a), 'target');
+
+  const formatted = pair();
+  formatted.cluster.pass(5000);
+  formatted.cluster.register(formatted.a, { dataIncarnation: 0 });
+  formatted.cluster.register(formatted.a);
+  for (const entry of formatted.cluster.combs(formatted.poolKey)) t.is(entry.inSyncMask, 3);
+});
+
 test('an SDS that reports the end of a process makes its other copy take over at once', (t) => {
   const { cluster, poolKey, a, b } = pair();
   const [sds] = cluster.query('sds').sds;

@@ -1,0 +1,232 @@
+// The process that holds the block devices of this host: FUSE files under loop devices, fed by the client process. It
+// outlives the client process and knows nothing of the cluster, so that the client can be killed, restarted and upgraded
+// under mounted file systems. It ends when it is told to and holds nothing.
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Ajv } from 'ajv';
+import type { JSONSchemaType } from 'ajv';
+import type { Log } from '../core/ports.js';
+import { VERSION } from '../core/version.js';
+import { ABSOLUTE_PATH, ConfigError, describeFault } from '../runtime/config-file.js';
+import { ControlRefusal, ControlServer } from '../runtime/control-socket.js';
+import { openLog } from '../runtime/log-sink.js';
+import { Loop } from '../runtime/loop.js';
+import { PAYLOAD_AT } from '../sdc/attach/volume-client.js';
+import type { RequestOwner } from '../sdc/attach/volume-client.js';
+import { Slots } from '../sdc/nbd/slots.js';
+import { Attachment } from './holder-attachment.js';
+import type { AttachRequest, HolderTools } from './holder-attachment.js';
+import { HolderState } from './holder-state.js';
+import { startFailureCode } from './process-exit.js';
+
+const SLOTS_MAX = 8192;
+const BUFFER_BYTES_MAX = 128 * 1048576;
+const ATTACHMENTS_MAX = 1024;
+/** A holder that dies takes its devices with it: the kernel shall kill almost anything else first. */
+const OOM_SCORE = '-900';
+
+const ID = { type: 'string', pattern: '^[0-9a-f]{16}$' } as const;
+
+type Request =
+  | { readonly op: 'hello' | 'end' }
+  | ({ readonly op: 'attach' } & AttachRequest)
+  | {
+      readonly op: 'detach';
+      readonly volumeId: string;
+      /** The mapping is gone: I/O fails. */
+      readonly revoked: boolean;
+      /** Also if somebody uses it. */
+      readonly force: boolean;
+    };
+
+const SCHEMA = {
+  type: 'object',
+  required: ['op'],
+  discriminator: { propertyName: 'op' },
+  oneOf: [
+    { properties: { op: { enum: ['hello', 'end'] } }, additionalProperties: false },
+    {
+      properties: {
+        op: { const: 'attach' },
+        volumeId: ID,
+        systemId: ID,
+        socket: ABSOLUTE_PATH,
+        sizeBytes: { type: 'integer', minimum: 512, maximum: 2 ** 50, multipleOf: 512 },
+        readOnly: { type: 'boolean' },
+        deviceDir: ABSOLUTE_PATH,
+      },
+      required: ['volumeId', 'systemId', 'socket', 'sizeBytes', 'readOnly', 'deviceDir'],
+      additionalProperties: false,
+    },
+    {
+      properties: {
+        op: { const: 'detach' },
+        volumeId: ID,
+        revoked: { type: 'boolean' },
+        force: { type: 'boolean' },
+      },
+      required: ['volumeId', 'revoked', 'force'],
+      additionalProperties: false,
+    },
+  ],
+} as unknown as JSONSchemaType<Request>;
+
+class Holder {
+  readonly #tools: HolderTools;
+  readonly #onEnd: () => void;
+  readonly #all = new Set<Attachment>();
+  readonly #valid = new Ajv({
+    verbose: true,
+    discriminator: true,
+    formats: { 'absolute-path': (text: string) => text.startsWith('/') },
+  }).compile(SCHEMA);
+  /** Changes happen one after the other. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(state: HolderState, log: Log, onEnd: () => void) {
+    const loop = new Loop();
+    const slots = new Slots<RequestOwner>(SLOTS_MAX, BUFFER_BYTES_MAX, PAYLOAD_AT);
+    this.#onEnd = onEnd;
+    this.#tools = { loop, log, state, slots, gone: (one) => this.#all.delete(one) };
+    loop.addFlush(() => {
+      for (const attachment of this.#all) attachment.flush();
+    });
+  }
+
+  get isIdle(): boolean {
+    return this.#all.size === 0;
+  }
+
+  /** @throws ControlRefusal */
+  async answer(request: unknown): Promise<Readonly<Record<string, unknown>>> {
+    if (!this.#valid(request)) {
+      const [first] = this.#valid.errors ?? [];
+      throw new ControlRefusal(first === undefined ? 'a wrong request' : describeFault(first));
+    }
+    if (request.op === 'hello') return this.#hello();
+    const turn = this.#last.then(() => this.#change(request));
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  #hello(): Readonly<Record<string, unknown>> {
+    const attached = [...this.#all].map((attachment) => attachment.describe());
+    return { version: VERSION, pid: process.pid, attached };
+  }
+
+  async #change(request: Request): Promise<Readonly<Record<string, unknown>>> {
+    if (request.op === 'attach') return this.#attach(request);
+    if (request.op === 'detach') return this.#detach(request);
+    if (!this.isIdle) throw new ControlRefusal(`${this.#all.size} volumes are attached`);
+    // The answer leaves first.
+    setImmediate(this.#onEnd);
+    return {};
+  }
+
+  #find(volumeId: string): Attachment | null {
+    for (const attachment of this.#all)
+      if (attachment.request.volumeId === volumeId && !attachment.isReleasing) return attachment;
+    return null;
+  }
+
+  /** Makes a device, or brings the one that is there up to date. */
+  async #attach(request: AttachRequest): Promise<Readonly<Record<string, unknown>>> {
+    const present = this.#find(request.volumeId);
+    try {
+      if (present !== null) {
+        present.hurry();
+        await present.resize(request.sizeBytes);
+        return { device: present.describe() };
+      }
+      if (this.#all.size >= ATTACHMENTS_MAX)
+        throw new Error(`${ATTACHMENTS_MAX} volumes are attached`);
+      const attachment = new Attachment(request, this.#tools);
+      this.#all.add(attachment);
+      await attachment.attach();
+      const facts = attachment.describe();
+      const { volumeId, device, blockDevice } = facts;
+      this.#tools.log.event('info', 'holder.attached', { volumeId, device, blockDevice });
+      return { device: facts };
+    } catch (error) {
+      const reason = (error as Error).message;
+      this.#tools.log.event('error', 'holder.attach-failed', {
+        volumeId: request.volumeId,
+        reason,
+      });
+      throw new ControlRefusal(`volume ${request.volumeId} cannot be attached: ${reason}`);
+    }
+  }
+
+  async #detach(request: {
+    readonly volumeId: string;
+    readonly revoked: boolean;
+    readonly force: boolean;
+  }): Promise<Readonly<Record<string, unknown>>> {
+    const { volumeId, revoked, force } = request;
+    if (revoked)
+      for (const attachment of this.#all)
+        if (attachment.request.volumeId === volumeId) attachment.revoke();
+    const attachment = this.#find(volumeId);
+    if (attachment === null) return {};
+    if (!revoked && !force && (await attachment.isUsed()))
+      throw new ControlRefusal(
+        `volume ${volumeId} is in use: ${attachment.describe().device}; unmount and close it first`,
+      );
+    try {
+      await attachment.detach();
+    } catch (error) {
+      throw new ControlRefusal(
+        `volume ${volumeId} cannot be detached: ${(error as Error).message}`,
+      );
+    }
+    return {};
+  }
+}
+
+function protectFromOom(log: Log): void {
+  try {
+    writeFileSync('/proc/self/oom_score_adj', OOM_SCORE);
+  } catch (error) {
+    // A container may not allow it; the devices work all the same.
+    log.event('warn', 'holder.oom-score', { reason: (error as Error).message });
+  }
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { 'state-dir': { type: 'string' } } });
+  const stateDir = values['state-dir'];
+  if (stateDir?.startsWith('/') !== true)
+    throw new ConfigError('Use: sdc-holder --state-dir DIR (an absolute path)');
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  process.chdir('/');
+  const log = openLog({ component: 'sdc-holder', file: join(stateDir, 'holder.log') });
+  let holder: Holder | null = null;
+  const server = await ControlServer.listen(join(stateDir, 'holder.sock'), async (request) => {
+    if (holder === null) throw new ControlRefusal('the holder is starting');
+    return holder.answer(request);
+  });
+  // Only one holder gets here: whatever is recorded belongs to one that is gone.
+  protectFromOom(log);
+  const state = new HolderState(stateDir);
+  await state.cleanLeftovers(log);
+  const end = (): void => {
+    server.close();
+    log.event('info', 'holder.ended', {});
+    void log.close().then(() => process.exit(0));
+  };
+  const running = new Holder(state, log, end);
+  holder = running;
+  log.event('info', 'holder.started', { pid: process.pid, version: VERSION });
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+    process.on(signal, () => {
+      if (running.isIdle) end();
+      else log.event('warn', 'holder.signal-ignored', { signal });
+    });
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`sdc-holder: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(startFailureCode(error));
+});

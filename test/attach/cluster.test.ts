@@ -1,0 +1,162 @@
+// Block devices of a real cluster: the client process is killed, volumes are mapped, grown and unmapped, the cluster stops.
+// What counts is what a consumer of the device sees, and that nothing is left of it.
+
+import { existsSync, readFileSync, readlinkSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import type { DeviceFacts } from '../../backend/bin/holder-attachment.js';
+import { askControl } from '../../backend/runtime/control-socket.js';
+import { LocalCluster, until } from '../support/local-cluster.js';
+import { guarded } from './bench.js';
+
+const KILLS = 5;
+let cluster: LocalCluster;
+
+test.before(async (t) => {
+  t.timeout(240_000);
+  cluster = await LocalCluster.start('--attach');
+});
+test.after.always(async () => {
+  // Whatever a failed test left open or mounted: its device must not outlive the cluster.
+  await guarded(60, 'umount', '-l', join(cluster.dir, 'mount')).catch(() => null);
+  const holder = join(cluster.dir, 'sdc', 'holder.sock');
+  const hello = await askControl(holder, { op: 'hello' }).catch(() => null);
+  for (const { volumeId } of (hello?.['attached'] ?? []) as DeviceFacts[])
+    await askControl(holder, { op: 'detach', volumeId, revoked: true, force: true });
+  await cluster.remove();
+});
+
+interface Status {
+  readonly volumes: readonly { readonly id: string; readonly device: DeviceFacts | null }[];
+}
+
+async function control(request: Record<string, unknown>): Promise<Record<string, unknown>> {
+  return askControl(join(cluster.dir, 'run', 'sdc.sock'), request);
+}
+
+async function deviceOf(id: string): Promise<DeviceFacts | null> {
+  const status = (await control({ op: 'status' }).catch(() => ({ volumes: [] }))) as Status;
+  return status.volumes.find((volume) => volume.id === id)?.device ?? null;
+}
+
+/** Makes and maps a volume, and waits for its device. */
+async function device(name: string): Promise<DeviceFacts & { readonly id: string }> {
+  const id = await cluster.addVolume(name);
+  await cluster.mapVolume(id);
+  const facts = await until('the volume is a block device', () => deviceOf(id));
+  return { ...facts, id };
+}
+
+/** I/O that a device has completed. */
+function completed(facts: DeviceFacts): number {
+  const name = facts.blockDevice.replace('/dev/', '');
+  const fields = readFileSync(join('/sys/block', name, 'stat'), 'utf8')
+    .trim()
+    .split(/\s+/);
+  return Number(fields[0]) + Number(fields[4]);
+}
+
+async function removed(facts: DeviceFacts): Promise<void> {
+  await until('the device is gone', () => (existsSync(facts.device) ? null : true));
+  for (const link of facts.links)
+    await until('its links are gone', () => (existsSync(link) ? null : true));
+}
+
+test.serial('fio verifies on the device while the client process is killed', async (t) => {
+  t.timeout(300_000);
+  const facts = await device('kill');
+  t.regex(facts.device, /^\/dev\/scini[a-z]+$/);
+  const byId = `/dev/disk/by-id/emc-vol-${cluster.file.systemId}-${facts.id}`;
+  t.is(readlinkSync(byId), facts.blockDevice);
+  let over = false;
+  const load = guarded(
+    280,
+    'fio',
+    ...['--name=v', `--filename=${byId}`, '--direct=1', '--ioengine=libaio', '--rw=randrw'],
+    ...['--bs=4k', '--iodepth=16', '--size=64m', '--io_size=1g', '--time_based', '--runtime=45'],
+    ...['--rate_iops=1000,1000', '--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0'],
+  ).finally(() => {
+    over = true;
+  });
+  for (let kill = 0; kill < KILLS; kill++) {
+    const before = completed(facts);
+    await until('I/O goes on', () => (completed(facts) > before + 50 ? true : null));
+    t.false(over, 'fio runs during all kills');
+    const [client] = cluster.processes('sdc');
+    if (client === undefined) throw new Error('no client process runs');
+    await cluster.killAndWait(client);
+  }
+  t.is((await load).exitCode, 0);
+  const after = await until('the client process knows its device', () => deviceOf(facts.id));
+  t.is(after.device, facts.device);
+  await cluster.unmapVolume(facts.id);
+  await removed(facts);
+});
+
+test.serial('ext4 on a device: make, mount, copy, trim, unmount, check', async (t) => {
+  t.timeout(300_000);
+  const facts = await device('ext4');
+  const point = join(cluster.dir, 'mount');
+  await guarded(100, 'mkfs.ext4', '-q', facts.device);
+  await guarded(10, 'mkdir', point);
+  await guarded(60, 'mount', facts.device, point);
+  try {
+    await guarded(100, 'cp', process.execPath, join(point, 'copy'));
+    await guarded(60, 'sync', '-f', point);
+    t.regex((await guarded(100, 'fstrim', '-v', point)).stdout, /trimmed/);
+    const refused = await control({ op: 'detach', volume: facts.id });
+    t.regex(String(refused['error']), /in use/);
+    const same = await guarded(60, 'cmp', process.execPath, join(point, 'copy'));
+    t.is(same.exitCode, 0);
+  } finally {
+    await guarded(60, 'umount', point);
+  }
+  t.is((await guarded(100, 'e2fsck', '-f', '-n', facts.device)).exitCode, 0);
+  await cluster.unmapVolume(facts.id);
+  await removed(facts);
+});
+
+test.serial('a volume that grows is a larger device', async (t) => {
+  t.timeout(120_000);
+  const facts = await device('grow');
+  const rest = await cluster.rest();
+  await rest.post(`/instances/Volume::${facts.id}/action/setVolumeSize`, { sizeInGB: '16' });
+  const size = async () => (await guarded(10, 'blockdev', '--getsize64', facts.device)).stdout;
+  await until('the device has grown', async () =>
+    (await size()) === String(16 * 2 ** 30) ? true : null,
+  );
+  await cluster.unmapVolume(facts.id);
+  await removed(facts);
+  t.pass();
+});
+
+test.serial('after an unmap an open consumer gets errors', async (t) => {
+  t.timeout(120_000);
+  const facts = await device('revoked');
+  const file = await open(facts.device, 'r+');
+  try {
+    await file.write(Buffer.alloc(4096, 1), 0, 4096, 0);
+    await file.sync();
+    await cluster.unmapVolume(facts.id);
+    await removed(facts);
+    await file.write(Buffer.alloc(4096, 2), 0, 4096, 0);
+    await t.throwsAsync(file.sync(), { code: 'EIO' });
+  } finally {
+    await file.close();
+  }
+});
+
+test.serial('a stop takes devices away that nobody uses; a start makes them again', async (t) => {
+  t.timeout(300_000);
+  const facts = await device('stop');
+  await cluster.stop();
+  t.false(existsSync(facts.device));
+  t.false(readFileSync('/proc/self/mountinfo', 'utf8').includes(cluster.dir));
+  t.false(existsSync(join(cluster.dir, 'sdc', 'holder.sock')), 'the holder has ended');
+  await cluster.startAgain('--attach');
+  const again = await until('the device is back', () => deviceOf(facts.id));
+  t.is(again.device, facts.device);
+  await cluster.unmapVolume(facts.id);
+  await removed(again);
+});

@@ -1,0 +1,185 @@
+// Deliberately broken builds: for each rule of backend/docs/replication.md at least one way to break it, as replacements in
+// compiled files. It owns what is broken; building and running them is mutants.ts.
+
+export interface Replacement {
+  /** Below dist/. */
+  readonly file: string;
+  /** Occurs exactly once. */
+  readonly from: string;
+  readonly to: string;
+}
+
+export interface Mutation {
+  readonly rule: string;
+  /** What the broken build does. */
+  readonly about: string;
+  readonly replacements: readonly Replacement[];
+}
+
+const SDS = 'backend/sds';
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    rule: 'C1',
+    about: 'a device that is not the primary of a comb any more serves it',
+    replacements: [
+      {
+        file: `${SDS}/admission.js`,
+        from: 'if (comb.part !== PART.primary) {',
+        to: 'if (comb.part === PART.none) {',
+      },
+      { file: `${SDS}/admission.js`, from: 'if (!comb.active) {', to: 'if (false) {' },
+      { file: `${SDS}/admission.js`, from: 'if (order < 0) {', to: 'if (false) {' },
+    ],
+  },
+  {
+    rule: 'C2',
+    about: 'the MDM commits a change that was asked on an older generation, by whoever asks',
+    replacements: [
+      {
+        file: 'backend/mdm/reconcile.js',
+        from: 'if (compareGenerations(entry.generation, request.generation) !== 0) {',
+        to: 'if (false) {',
+      },
+      {
+        file: 'backend/mdm/reconcile.js',
+        from: 'if (!sameLife(asker, entry.members[entry.primary]))',
+        to: 'if (false)',
+      },
+    ],
+  },
+  {
+    rule: 'C3',
+    about: 'a write is acknowledged before the other members have it',
+    replacements: [
+      {
+        file: `${SDS}/stability.js`,
+        from: 'if (op.waits === 0 && !op.waitsHere)',
+        to: 'if (!op.waitsHere)',
+      },
+    ],
+  },
+  {
+    rule: 'C4',
+    about: 'a primary that lost a member goes on alone without asking the MDM',
+    replacements: [
+      {
+        file: `${SDS}/comb.js`,
+        from: 'return this.inSync || this.catchUp >= CATCH_UP.draining;',
+        to: 'return (this.inSync && this.joined) || this.catchUp >= CATCH_UP.draining;',
+      },
+    ],
+  },
+  {
+    rule: 'C5',
+    about: 'reads are served without a lease, and a new primary does not wait for the old one',
+    replacements: [
+      {
+        file: `${SDS}/admission.js`,
+        from: 'if (!member.required || member.peer.leaseUntilUs > nowUs)',
+        to: 'if (true)',
+      },
+      {
+        file: `${SDS}/peering.js`,
+        from: 'return comb.fresh ? afterUs : 0;',
+        to: 'return afterUs * 0;',
+      },
+    ],
+  },
+  {
+    rule: 'C6',
+    about: 'a returning copy is taken for in sync without what it missed',
+    replacements: [
+      {
+        file: `${SDS}/resync.js`,
+        from: 'for (const chunk of store.chunksStampedAfter(comb.index, epoch, number))',
+        to: 'for (const chunk of [])',
+      },
+    ],
+  },
+  {
+    rule: 'C7',
+    about: 'a new primary serves before the copies are made equal',
+    replacements: [
+      { file: `${SDS}/peering.js`, from: 'if (comb.equal)', to: 'if (comb.equal || true)' },
+    ],
+  },
+  {
+    rule: 'C8',
+    about: 'a copy that is not in sync replaces the last one that is',
+    replacements: [
+      {
+        file: 'backend/mdm/reconcile.js',
+        from: 'if (choice === null)\n            return KEEP;\n        revived = choice.index;',
+        to: "const other = standings.findIndex((one) => one === 'good' || one === 'returned');\n        if (choice === null && other < 0)\n            return KEEP;\n        if (choice === null)\n            return settle(entry, { standings, views, inSyncMask: 1 << other, revived: other, alone: true });\n        revived = choice.index;",
+      },
+    ],
+  },
+  {
+    rule: 'C9',
+    about: 'blocks that do not verify are handed out',
+    replacements: [
+      {
+        file: `${SDS}/repair.js`,
+        from: 'if (status === STORE_STATUS.ok)',
+        to: 'if (status === STORE_STATUS.ok || status === STORE_STATUS.corrupt)',
+      },
+      {
+        file: 'backend/sdc/data-frames.js',
+        from: 'if (crc !== view.getUint32(bodyAt + 4 * index, true))',
+        to: 'if (false)',
+      },
+    ],
+  },
+  {
+    rule: 'C10',
+    about: 'a retried operation is done again although it is known',
+    replacements: [
+      {
+        file: `${SDS}/serve.js`,
+        from: 'if (!this.shared.store.knowsOp(run, opLow, opHigh))',
+        to: 'if (true)',
+      },
+    ],
+  },
+  {
+    rule: 'C11',
+    about: 'the client forgets that it owes a flush',
+    replacements: [
+      { file: 'backend/sdc/io-engine.js', from: 'volume.owe(op.comb);', to: 'void volume;' },
+    ],
+  },
+  {
+    rule: 'C12',
+    about: 'a secondary acknowledges a forwarded write that it did not complete',
+    replacements: [
+      {
+        file: `${SDS}/member-io.js`,
+        from: '? store.write(context, bytes, crcsAt, crcsAt + 4 * extent.blockCount)',
+        to: '? (extent.chunkIndex === 1 ? store.noteOp(context) : store.write(context, bytes, crcsAt, crcsAt + 4 * extent.blockCount))',
+      },
+    ],
+  },
+  {
+    rule: 'C13',
+    about: 'unmapping is answered before every device has drained',
+    replacements: [
+      {
+        file: 'backend/mdm/drains.js',
+        from: 'let all = this.sdcKnows(nowUs, drain);',
+        to: 'if (nowUs >= 0) return true;\n        let all = this.sdcKnows(nowUs, drain);',
+      },
+    ],
+  },
+  {
+    rule: 'C14',
+    about: 'a data process lives on after a failed write or flush',
+    replacements: [
+      {
+        file: `${SDS}/data-node.js`,
+        from: "this.end('failed', reason);",
+        to: 'void reason;',
+      },
+    ],
+  },
+];

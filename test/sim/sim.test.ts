@@ -1,0 +1,91 @@
+// The simulator as a test: kept seeds and a fixed range, each twice, so that a seed decides everything; and that the
+// command line says what is wrong with it.
+
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import test from 'ava';
+import { execa } from 'execa';
+
+import { runScenario } from '../../backend/sim/scenario.js';
+import { makeSimulationMemory } from '../../backend/sim/simulation.js';
+import { drawSwarm, noTrouble } from '../../backend/sim/swarm.js';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
+const MAIN = join(ROOT, 'dist', 'backend', 'sim', 'main.js');
+const FIXED_SEEDS = 100;
+
+function keptSeeds(): number[] {
+  return readFileSync(join(ROOT, 'test', 'sim', 'seeds.txt'), 'utf8')
+    .split('\n')
+    .filter((line) => /^\d/.test(line))
+    .map((line) => Number(line.split(' ')[0]));
+}
+
+test('kept seeds and a fixed range pass, and leave the same trace when they run again', (t) => {
+  const memory = makeSimulationMemory();
+  const seeds = [...keptSeeds(), ...Array.from({ length: FIXED_SEEDS }, (_, index) => index + 1)];
+  for (const seed of seeds) {
+    const result = runScenario(seed, memory);
+    t.is(result.failure, null, `npm run sim -- --seed ${seed} --verbose`);
+    t.is(runScenario(seed, memory).digest, result.digest, `seed ${seed} is not deterministic`);
+  }
+});
+
+test('a run with a trace is the same run', (t) => {
+  const memory = makeSimulationMemory();
+  const lines: string[] = [];
+  const told = runScenario(7, memory, (line) => {
+    lines.push(line);
+  });
+  t.is(told.digest, runScenario(7, memory).digest);
+  t.true(lines.some((line) => line.includes('safety phase')));
+});
+
+test('without trouble every request is answered well and nothing breaks', (t) => {
+  const memory = makeSimulationMemory();
+  for (const durability of ['media', 'device', 'memory'] as const) {
+    const swarm = { ...drawSwarm(3), durability, trouble: noTrouble(), storeUnknownPermille: 0 };
+    const result = runScenario(3, memory, null, swarm);
+    t.is(result.failure, null);
+    t.true(result.requests > 20);
+  }
+});
+
+test('different seeds are different runs', (t) => {
+  const memory = makeSimulationMemory();
+  const digests = new Set([11, 12, 13, 14, 15].map((seed) => runScenario(seed, memory).digest));
+  t.is(digests.size, 5);
+});
+
+test('the command line explains itself and names what is wrong', async (t) => {
+  const run = async (...args: string[]): Promise<{ code: unknown; out: string; err: string }> => {
+    const done = await execa(process.execPath, [MAIN, ...args], { reject: false });
+    return { code: done.exitCode, out: done.stdout, err: done.stderr };
+  };
+  const help = await run('--help');
+  t.is(help.code, 0);
+  t.regex(help.out, /--seeds N/);
+  for (const [args, expected] of [
+    [['--seeds', '0'], /--seeds must be an integer from 1/],
+    [['--seed', 'x'], /--seed must be an integer from 1 to .*is "x"/],
+    [['--frob'], /--frob/],
+    [['--seed', '1', '--seeds', '2', '--verbose'], /--verbose prints the trace of one seed/],
+  ] as const) {
+    const wrong = await run(...args);
+    t.is(wrong.code, 2);
+    t.regex(wrong.err, expected);
+  }
+});
+
+test('several seeds are run in threads and reported as JSON', async (t) => {
+  const done = await execa(process.execPath, [
+    ...[MAIN, '--seed', '1', '--seeds', '6', '--jobs', '2', '--twice', '100', '--json'],
+  ]);
+  const report = JSON.parse(done.stdout) as Record<string, unknown>;
+  t.is(report['scenarios'], 6);
+  t.is(report['twice'], 6);
+  t.deepEqual(report['failures'], []);
+  t.is(report['firstSeed'], 1);
+});

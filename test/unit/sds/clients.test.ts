@@ -1,0 +1,61 @@
+// Links and runs of clients, and which operations may still be asked again (C10).
+
+import test from 'ava';
+
+import type { Peer } from '../../../backend/core/ports.js';
+import { Clients } from '../../../backend/sds/clients.js';
+
+const MINUTE_US = 60_000_000;
+
+function peer(run: number, link: number, linkEpoch: number, key = 9): Peer {
+  return { role: 'sdc', key, incarnation: 0, run, link, linkEpoch, version: 1, features: 0 };
+}
+
+test('a newer epoch of a link replaces the older one; another link of the client stays', (t) => {
+  const clients = new Clients();
+  clients.add(0, 1, peer(5, 0, 1));
+  clients.add(0, 2, peer(5, 1, 1));
+  const replaced = clients.add(0, 3, peer(5, 0, 2)) ?? [];
+  t.deepEqual(
+    replaced.map(({ link }) => link),
+    [1],
+  );
+});
+
+test('a link that is older than what is known is refused', (t) => {
+  const clients = new Clients();
+  clients.add(0, 1, peer(5, 0, 7));
+  t.is(clients.add(0, 2, peer(5, 0, 6)), null);
+  t.is(clients.add(0, 3, peer(4, 0, 9)), null);
+});
+
+test('a newer run replaces all links of the older one, whose operations are over', (t) => {
+  const clients = new Clients();
+  clients.add(0, 1, peer(5, 0, 1));
+  clients.add(0, 2, peer(5, 1, 1));
+  t.true(clients.mayRetry(0, 5, 100, 0));
+  t.is(clients.add(0, 3, peer(6, 0, 1))?.length, 2);
+  t.false(clients.mayRetry(0, 5, 100, 0));
+  t.true(clients.mayRetry(0, 6, 0, 0));
+});
+
+test('operations below the watermark are over, whatever is told later', (t) => {
+  const clients = new Clients();
+  t.true(clients.settled(0, 5, 10, 1));
+  t.false(clients.settled(0, 5, 20, 0), 'an older watermark is no news');
+  t.false(clients.mayRetry(0, 5, 9, 1));
+  t.false(clients.mayRetry(0, 5, 0xffffffff, 0));
+  t.true(clients.mayRetry(0, 5, 10, 1));
+});
+
+test('a run of which nothing is heard for long is over, one with a link is not', (t) => {
+  const clients = new Clients();
+  clients.startedUs = 0;
+  clients.settled(0, 5, 1, 0);
+  clients.add(0, 1, peer(6, 0, 1));
+  t.true(clients.mayRetry(MINUTE_US, 5, 1, 0));
+  t.false(clients.mayRetry(20 * MINUTE_US, 5, 1, 0));
+  t.true(clients.mayRetry(20 * MINUTE_US, 6, 1, 0));
+  t.true(clients.mayRetry(MINUTE_US, 7, 1, 0), 'a run from before this process');
+  t.false(clients.mayRetry(20 * MINUTE_US, 7, 1, 0));
+});
