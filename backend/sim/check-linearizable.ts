@@ -265,11 +265,11 @@ class SectorSearch {
     for (const config of this.configs) this.expand(config, record, bit, next);
     this.slots[slot] = null;
     this.hidden &= ~bit;
-    if (next.size === 0) return this.explain(record);
-    if (next.size > CONFIGS_MAX) {
+    if (next.size > CONFIGS_MAX || this.visited.size > CONFIGS_MAX * 4) {
       this.gaveUp = true;
       return null;
     }
+    if (next.size === 0) return this.explain(record);
     this.configs = [...next.values()];
     for (const config of this.configs) {
       config.pending &= ~bit;
@@ -303,7 +303,7 @@ class SectorSearch {
       if (write === null || (this.isHidden(write) && write !== record)) continue;
       const next = this.applied(config, write, slot);
       const key = keyOf(next, this.losses.length > 0);
-      if (this.visited.has(key)) continue;
+      if (this.visited.has(key) || this.visited.size > CONFIGS_MAX * 4) continue;
       this.visited.add(key);
       this.expand(next, record, bit, into);
     }

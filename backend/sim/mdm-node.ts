@@ -27,6 +27,7 @@ const INITIAL: NonNullable<MdmOptions['initial']> = {
 export class MdmNode implements EventTarget {
   readonly host: SimHost;
   process: SimProcess | null = null;
+  private store: SimMetadataStore | null = null;
   private readonly sim: Simulation;
   private readonly network: SimNetwork;
   private readonly log: SimLog;
@@ -60,13 +61,14 @@ export class MdmNode implements EventTarget {
     const process = new SimProcess(this.sim, this.host, 'mdm', this.node, identity, MDM_PORT);
     this.process = process;
     let machine: Mdm | null = null;
-    const store = new SimMetadataStore(
+    const store: SimMetadataStore = new SimMetadataStore(
       this.sim,
       process,
       this.metadata,
       this.timing,
       (nowUs, token, outcome) => machine?.committed(nowUs, token, outcome),
     );
+    this.store = store;
     machine = new Mdm(
       {
         links: this.network.linksOf(process),
@@ -104,6 +106,7 @@ export class MdmNode implements EventTarget {
     const { process } = this;
     if (process?.alive !== true) return;
     process.die();
+    this.store?.processDied();
     this.network.processEnded(process, resets);
   }
 

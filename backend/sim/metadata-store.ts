@@ -111,14 +111,18 @@ export class SimMetadataStore implements MetadataStore, EventTarget {
     this.sim.queue.push(this.lastUs, this, 0, 0);
   }
 
+  /** The process was killed: of its running commits, in order, any number is durable. Nothing follows later. */
+  processDied(): void {
+    for (const { term, previousSequence, changes } of this.pending.splice(0)) {
+      if (this.prng.chance(1, 2)) return;
+      if (this.metadata.fits(term, previousSequence))
+        this.metadata.apply(term, previousSequence, changes);
+    }
+  }
+
   fire(timeUs: number): void {
     const commit = this.pending.shift();
     if (commit === undefined) return;
-    // A commit of a killed process is durable or not, as the kill happened to fall.
-    if (!this.process.alive && this.prng.chance(1, 2)) {
-      this.pending.length = 0;
-      return;
-    }
     const { token, term, previousSequence, changes } = commit;
     const fits = this.metadata.fits(term, previousSequence);
     if (fits && commit.applied) this.metadata.apply(term, previousSequence, changes);

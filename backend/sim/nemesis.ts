@@ -105,6 +105,8 @@ export class Nemesis implements EventTarget {
   /** Ends all trouble: everything runs, everybody reaches everybody. What a disk lost stays lost. */
   heal(): void {
     this.stopped = true;
+    // A disk that broke and is counted on to the end may have been the second fault, after those that are undone now.
+    if (this.isUnnoticed()) this.latentFault = true;
     for (const number of [...this.undo.keys()]) this.undoOne(number);
     const { cluster } = this;
     for (const server of cluster.servers) server.powerOn();

@@ -34,7 +34,8 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     rule: 'C2',
-    about: 'the MDM commits a change that was asked on an older generation, by whoever asks',
+    about:
+      'the MDM commits a change that was asked on an older generation, whatever became of the member',
     replacements: [
       {
         file: 'backend/mdm/reconcile.js',
@@ -45,6 +46,16 @@ export const MUTATIONS: readonly Mutation[] = [
         file: 'backend/mdm/reconcile.js',
         from: 'if (!sameLife(asker, entry.members[entry.primary]))',
         to: 'if (false)',
+      },
+      {
+        file: 'backend/mdm/reconcile.js',
+        from: 'if (!isTarget(entry, index) || !isThere(request.member))',
+        to: 'if (false)',
+      },
+      {
+        file: 'backend/mdm/reconcile.js',
+        from: 'const index = entry.members.findIndex((member) => sameLife(member, request.member));',
+        to: 'const index = entry.members.findIndex((member) => member.deviceKey === request.member.deviceKey);',
       },
     ],
   },
