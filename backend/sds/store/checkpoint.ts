@@ -93,6 +93,7 @@ export class Checkpoint {
   /** Starts with the older half of the log, in whole segments. */
   beginHalf(): void {
     const { log, layout } = this.parts;
+    log.submit();
     const middle = log.tailPosition + Math.floor(log.usedBlocks / 2);
     const cut = Math.floor(middle / layout.segmentBlocks) * layout.segmentBlocks;
     if (cut <= log.tailPosition) {

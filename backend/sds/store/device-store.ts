@@ -206,7 +206,7 @@ export class DeviceStore implements Store, RecoveryHost {
         running.superblockDone();
         break;
       case IO.flush:
-        if (log.flushDone()) this.progress = true;
+        if (log.flushDone(argA)) this.progress = true;
         break;
     }
   }
@@ -264,7 +264,7 @@ export class DeviceStore implements Store, RecoveryHost {
     const { parts, homing, checkpoint, reaper } = running;
     const { log } = parts;
     if (!log.quiet) this.lastChangeUs = nowUs;
-    if (!log.crowded) log.submit();
+    if (!log.crowded) log.submitOrCollect();
     this.again = reaper.pump(this.reservedBlocks(parts));
     this.relieve(nowUs, running);
     if (homing.pump()) this.again = true;
@@ -273,7 +273,7 @@ export class DeviceStore implements Store, RecoveryHost {
     const { units } = parts;
     if (units.blockedCount > 0 && units.confirm(log.confirmedLsn, this.unitBusy)) this.madeRoom();
     log.pumpConfirm();
-    if (!log.crowded) log.submit();
+    if (!log.crowded) log.submitOrCollect();
     log.pumpFlush();
   }
 

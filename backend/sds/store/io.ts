@@ -73,9 +73,15 @@ export class DiskQueue {
     return token;
   }
 
-  /** A write of what was written before and is to become durable; completes as a flush does. */
-  writeDurable(offsetBytes: number, bytes: Uint8Array, at: number, lengthBytes: number): Token {
-    const token = this.take(IO.flush, 0, 0, offsetBytes, lengthBytes);
+  /** A write of the log that is durable when it completes, as a flush. `argA`: 0 where it was written before. */
+  writeDurable(
+    argA: number,
+    offsetBytes: number,
+    bytes: Uint8Array,
+    at: number,
+    lengthBytes: number,
+  ): Token {
+    const token = this.take(IO.flush, argA, 0, offsetBytes, lengthBytes);
     this.disk.writeDurable(token, offsetBytes, bytes, at, lengthBytes);
     return token;
   }

@@ -6,8 +6,9 @@
 // neighbours. Batches never cross a segment; where one does not fit, the next segment is begun. The header carries the
 // CRC of the header before it, so that no left-over of an earlier lap or of a torn tail ever joins the chain.
 //
-// A log that is to become durable is written once more, through to the medium: that waits for nothing but the log, while
-// a flush waits for all copies home that happen to be in the cache. Where direct writes belong to it, it is a flush.
+// A log that is to become durable is written through to the medium: that waits for nothing but the log, while a flush
+// waits for all copies home that happen to be in the cache. Where direct writes belong to it, it is a flush. While one is
+// under way, what arrives for the next is collected in one batch.
 //
 // A group is all that was appended between two submits. It is written when its log writes and its direct writes are done.
 
@@ -360,10 +361,16 @@ export class Log {
     return this.groupHead;
   }
 
+  /** Sends off all that was appended, unless all of it goes with the flush behind the one that is under way. */
+  submitOrCollect(): void {
+    const collects = this.flushing && this.wantedLsn >= this.lastLsn;
+    if (!collects || this.groupAt(this.groupHead).pending > 0) this.submit();
+  }
+
   /** Sends off all that was appended. */
   submit(): void {
     this.closeBatch();
-    this.writeRun();
+    if (!this.flushRun()) this.writeRun();
     const group = this.groupAt(this.groupHead);
     if (group.pending === 0) return;
     assert(
@@ -446,39 +453,69 @@ export class Log {
     this.flushPosition = this.writtenPosition;
     this.flushMarkerLsn = this.writtenMarkerLsn;
     this.flushMarkerPosition = this.writtenMarkerPosition;
-    if (!forSerial && !this.directWritten && this.writeThrough()) return;
+    if (!forSerial && !this.directWritten && this.writeThrough(this.writtenPosition, 0)) return;
     this.directWritten = false;
     this.flushParts = 1;
     this.queue.flush();
   }
 
-  /** Writes what is written and not durable through to the medium. Returns false where only a flush will do. */
-  private writeThrough(): boolean {
+  /** Closed batches that are wanted durable are written through at once when nothing is in front of them. */
+  private flushRun(): boolean {
+    const group = this.groupAt(this.groupHead);
+    const wanted = this.wantedLsn >= this.lastLsn && this.wantedSerial <= this.flushSerial;
+    const first = !this.flushing && this.groupTail === this.groupHead && group.pending === 0;
+    if (!wanted || !first || this.directWritten || this.runStart === this.headPosition)
+      return false;
+    if (!this.writeThrough(this.headPosition, this.groupHead + 1)) return false;
+    group.pending = this.flushParts;
+    this.runStart = this.headPosition;
+    this.flushing = true;
+    this.flushSerial++;
+    this.flushLsn = this.lastLsn;
+    this.flushPosition = this.headPosition;
+    this.flushMarkerLsn = group.markerLsn;
+    this.flushMarkerPosition = group.markerPosition;
+    return true;
+  }
+
+  /**
+   * Writes what is not durable through to the medium.
+   *
+   * @param position - end of it
+   * @param group - 1 + number of the group that it completes, 0: none
+   * @returns false where only a flush will do
+   */
+  private writeThrough(position: number, group: number): boolean {
     const { segmentBlocks, segments, logAt, logBlocks, geometry } = this.layout;
     const { blockBytes } = geometry;
     const first = this.segmentOf(this.durablePosition);
-    const last = this.segmentOf(this.writtenPosition - 1);
-    if (this.writtenPosition <= this.durablePosition || last - first >= THROUGH_SEGMENTS_MAX)
-      return false;
+    const last = this.segmentOf(position - 1);
+    if (position <= this.durablePosition || last - first >= THROUGH_SEGMENTS_MAX) return false;
     for (let segment = first; segment <= last; segment++)
       if (!this.buffers[segment % segments]) return false;
     this.flushParts = 0;
     for (let segment = first; segment <= last; segment++) {
       const from = Math.max(this.durablePosition, segment * segmentBlocks);
       const segmentEnd = this.segmentEnds[segment % segments] ?? 0;
-      const end = Math.min(this.writtenPosition, segmentEnd);
+      const end = Math.min(position, segmentEnd);
       const bytes = this.buffers[segment % segments];
       if (from >= end || !bytes) continue;
       this.flushParts++;
       const offsetBytes = (logAt + (from % logBlocks)) * blockBytes;
       const at = (from % segmentBlocks) * blockBytes;
-      this.queue.writeDurable(offsetBytes, bytes, at, (end - from) * blockBytes);
+      this.queue.writeDurable(group, offsetBytes, bytes, at, (end - from) * blockBytes);
     }
     return this.flushParts > 0;
   }
 
-  /** A part of the running flush is done. Returns whether it was the last. */
-  flushDone(): boolean {
+  /**
+   * A part of the running flush is done.
+   *
+   * @param group - what the operation was given
+   * @returns whether it was the last
+   */
+  flushDone(group: number): boolean {
+    if (group > 0) this.writeDone(group - 1);
     if (--this.flushParts > 0) return false;
     this.flushing = false;
     this.flushedSerial = this.flushSerial;

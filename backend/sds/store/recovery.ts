@@ -342,7 +342,7 @@ export class Recovery {
     const { opened } = this;
     if (opened === null) return;
     const { log } = opened.parts;
-    if (kind === IO.flush) log.flushDone();
+    if (kind === IO.flush) log.flushDone(argA);
     if (kind === IO.superblock) opened.writer.writeDone();
     if (kind === IO.load) this.descriptorLoaded(opened, argA, argB, ok);
     if (kind === IO.home) this.pending--;
