@@ -52,7 +52,7 @@ for (const direct of [false, true])
     // An odd place in memory: the caller need not care for alignment.
     loop.begin();
     disk.write(1, 4096, data, 13, 4096);
-    disk.write(2, 65_536, data, 4109, 262_144);
+    disk.write(2, 65_536, data, 4109, 294_912);
     t.is(client.outcomes.size, 0, 'nothing is called back from inside an operation');
     loop.end();
     t.true(await client.outcome(1));
@@ -63,11 +63,11 @@ for (const direct of [false, true])
     t.true(await client.outcome(3));
     loop.begin();
     disk.read(4, 4096, back, 13, 4096);
-    disk.read(5, 65_536, back, 4109, 262_144);
+    disk.read(5, 65_536, back, 4109, 294_912);
     loop.end();
     t.true(await client.outcome(4));
     t.true(await client.outcome(5));
-    t.deepEqual(back.subarray(13, 4109 + 262_144), data.subarray(13, 4109 + 262_144));
+    t.deepEqual(back.subarray(13, 4109 + 294_912), data.subarray(13, 4109 + 294_912));
     disk.close();
   });
 
@@ -83,17 +83,17 @@ test('memory from allocate is taken as it is by direct access', async (t) => {
 
 test('errors are reported with their place and never thrown', async (t) => {
   const path = join(folder, 'read-only');
-  createDeviceFile(path, 65_536);
+  createDeviceFile(path, 524_288);
   const fd = openSync(path, 'r');
   const loop = new Loop();
-  const disk = new FileDisk(fd, 65_536, false, loop);
+  const disk = new FileDisk(fd, 524_288, false, loop);
   const client = new Client();
   disk.attach(client);
   loop.addSource(disk);
   loop.begin();
   disk.write(1, 0, new Uint8Array(4096), 0, 4096);
   disk.read(2, 1 << 20, new Uint8Array(4096), 0, 4096);
-  disk.write(3, 0, new Uint8Array(131_072), 0, 131_072);
+  disk.write(3, 0, new Uint8Array(524_288), 0, 524_288);
   loop.end();
   t.false(await client.outcome(1));
   t.false(await client.outcome(2));
