@@ -58,7 +58,10 @@ function serve(socket: Socket, handle: ControlHandler): void {
   socket.on('data', (chunk: string) => {
     const complete = lines.take(chunk);
     if (complete === null) {
+      // Nothing more is read, or the rest of the line would be kept after all.
+      socket.removeAllListeners('data');
       socket.end(`${JSON.stringify({ ok: false, error: 'the request is too long' })}\n`);
+      socket.destroySoon();
       return;
     }
     for (const line of complete)

@@ -2,12 +2,17 @@
 // the order of replies; it must never interpret them.
 
 const START_BYTES = 65536;
+/** Memory beyond this is not kept for the next batch. */
+const SPARE_BYTES_MAX = 8 * 1048576;
+const NOTHING = new Uint8Array(0);
 
 /** A growing buffer that is emptied whole. */
 export class Output {
   bytes: Uint8Array;
   view: DataView;
   length = 0;
+  /** Memory that came back while other memory was being filled. */
+  #spare: Uint8Array = NOTHING;
 
   constructor() {
     this.bytes = new Uint8Array(0);
@@ -24,7 +29,12 @@ export class Output {
   }
 
   #grow(needBytes: number): void {
-    const grown = new Uint8Array(Math.max(START_BYTES, this.bytes.length * 2, needBytes));
+    const spare = this.#spare;
+    const reuse = spare.length >= needBytes;
+    const grown = reuse
+      ? spare
+      : new Uint8Array(Math.max(START_BYTES, this.bytes.length * 2, needBytes));
+    if (reuse) this.#spare = NOTHING;
     grown.set(this.bytes.subarray(0, this.length));
     this.bytes = grown;
     this.view = new DataView(grown.buffer);
@@ -61,8 +71,11 @@ export class Output {
 
   /** Returns memory that `take` gave away, for the next batch. */
   giveBack(content: Uint8Array): void {
-    if (this.bytes.length > 0) return;
-    this.bytes = new Uint8Array(content.buffer);
-    this.view = new DataView(content.buffer);
+    const { buffer } = content;
+    if (this.bytes.length === 0) {
+      this.bytes = new Uint8Array(buffer);
+      this.view = new DataView(buffer);
+    } else if (buffer.byteLength > this.#spare.length && buffer.byteLength <= SPARE_BYTES_MAX)
+      this.#spare = new Uint8Array(buffer);
   }
 }
