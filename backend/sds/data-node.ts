@@ -67,7 +67,6 @@ export class DataNode implements Machine, StoreHost {
   private readonly mdmLink: MdmLink;
   private readonly changes: Changes;
   private readonly peerLinks: PeerLinks;
-  private closingLsn = Infinity;
 
   constructor(ports: DataPorts, identity: DataIdentity, options: DataOptions) {
     this.ports = ports;
@@ -128,8 +127,12 @@ export class DataNode implements Machine, StoreHost {
     }
     this.shared.stage = 'closing';
     for (const client of [...this.shared.clients.all()]) this.dropClient(nowUs, client);
+    for (const peer of this.shared.peers) {
+      if (peer.link >= 0) this.shared.links.close(peer.link);
+      this.shared.bindLink(peer, -1);
+      peer.up = false;
+    }
     this.mdmLink.client.stop(nowUs);
-    this.closingLsn = this.store.lastLsn;
     this.store.close(nowUs);
     this.closeIfDone();
   }
@@ -165,7 +168,7 @@ export class DataNode implements Machine, StoreHost {
   ): boolean {
     const { shared } = this;
     shared.nowUs = nowUs;
-    if (shared.stage === 'ended') return true;
+    if (shared.stage === 'ended' || shared.stage === 'closing') return true;
     let taken = true;
     const client = shared.clients.find(link);
     if (client !== undefined) taken = this.serve.frame(nowUs, client, bytes, view, at, bodyBytes);
@@ -189,7 +192,10 @@ export class DataNode implements Machine, StoreHost {
     const { shared } = this;
     shared.nowUs = nowUs;
     this.store.tick(nowUs);
-    if (this.isOver()) return;
+    if (this.isOver() || shared.stage === 'closing') {
+      this.closeIfDone();
+      return;
+    }
     this.mdmLink.client.tick(nowUs);
     this.peerLinks.tick(nowUs);
     this.leases.tick(nowUs);
@@ -224,6 +230,7 @@ export class DataNode implements Machine, StoreHost {
 
   nextDeadlineUs(): Micros {
     if (this.isOver()) return Infinity;
+    if (this.shared.stage === 'closing') return this.store.nextDeadlineUs();
     return Math.min(
       this.store.nextDeadlineUs(),
       this.mdmLink.client.nextDeadlineUs(),
@@ -267,13 +274,17 @@ export class DataNode implements Machine, StoreHost {
 
   storeProgress(nowUs: Micros): void {
     if (this.isOver()) return;
+    if (this.shared.stage === 'closing') {
+      // Nothing may be appended any more.
+      this.closeIfDone();
+      return;
+    }
     this.stability.storeProgress(nowUs);
     this.serve.flushes.progress(nowUs);
     this.settling.progress();
     this.peering.progress(nowUs);
     this.memberIo.resumeStalled();
     this.serve.storeProgress(nowUs);
-    this.closeIfDone();
   }
 
   storeRead(
@@ -283,7 +294,7 @@ export class DataNode implements Machine, StoreHost {
     badMaskLow: number,
     badMaskHigh: number,
   ): void {
-    if (this.isOver()) return;
+    if (this.isOver() || this.shared.stage === 'closing') return;
     if (token >= PEER_READ_TOKENS) this.memberIo.peerReadDone(token - PEER_READ_TOKENS, status);
     else if (token >= COPY_TOKENS)
       this.resync.copier.storeRead(token, status, badMaskLow, badMaskHigh);
@@ -295,7 +306,8 @@ export class DataNode implements Machine, StoreHost {
   }
 
   storeDescribed(_nowUs: Micros, token: Token, status: StoreStatus): void {
-    if (!this.isOver()) this.resync.copier.storeDescribed(token, status);
+    if (this.isOver() || this.shared.stage === 'closing') return;
+    this.resync.copier.storeDescribed(token, status);
   }
 
   storeFailed(_nowUs: Micros, reason: string): void {
@@ -334,7 +346,7 @@ export class DataNode implements Machine, StoreHost {
 
   /** Goes on with whatever got its lock. */
   private drainGranted(nowUs: Micros): void {
-    for (;;) {
+    while (this.shared.stage === 'serving') {
       const granted = this.shared.lock.takeGranted();
       if (granted === null) return;
       if (granted instanceof Op) this.serve.granted(nowUs, granted);
@@ -347,7 +359,7 @@ export class DataNode implements Machine, StoreHost {
   }
 
   private closeIfDone(): void {
-    if (this.shared.stage !== 'closing' || this.store.durableLsn < this.closingLsn) return;
+    if (this.shared.stage !== 'closing' || !this.store.closed) return;
     this.end('closed', 'stopped');
   }
 

@@ -90,6 +90,9 @@ export class ModelStore implements Store, EventTarget {
   get durableLsn(): number {
     return this.medium.durableLsn;
   }
+  get closed(): boolean {
+    return this.closing && this.medium.durableLsn === this.medium.lastLsn;
+  }
   get settledLsn(): number {
     return this.medium.settledLsn;
   }

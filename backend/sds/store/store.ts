@@ -122,6 +122,8 @@ export interface Store {
   readonly settledLsn: number;
   /** LSN of the newest change; `wantDurable(lastLsn)` is a full flush. */
   readonly lastLsn: number;
+  /** `close` is done: nothing more is written. */
+  readonly closed: boolean;
 
   /** Starts recovery; `bootId` is a fact from the shell: it changes with each boot of the kernel. */
   start(nowUs: Micros, bootId: string): void;
@@ -204,6 +206,6 @@ export interface Store {
   /** Volumes that have chunks here. */
   volumes(): Iterable<{ readonly volumeKey: number; readonly usedBytes: number }>;
   usage(): { readonly capacityBytes: number; readonly usedBytes: number };
-  /** Ends cleanly: everything durable, marked as cleanly closed. Answered by storeProgress with durableLsn = last LSN. */
+  /** Ends cleanly: everything durable, marked as cleanly closed. Answered by storeProgress with `closed`. */
   close(nowUs: Micros): void;
 }
