@@ -7,8 +7,13 @@ import { releaseDevices } from '../deploy/local/devices.js';
 import { openLayout, pathsOf, readLayout } from '../deploy/local/layout.js';
 import { HELP, UsageError, parseSimple, parseStart } from '../deploy/local/options.js';
 import { isRunning, signal, waitForEnd } from '../deploy/local/processes.js';
-import { READY_LINE, readCluster, runningSupervisor, startCluster } from '../deploy/local/start.js';
-import { stopAll } from '../deploy/local/supervisor.js';
+import {
+  READY_LINE,
+  recordedProcesses,
+  runningSupervisor,
+  startCluster,
+  stopRecorded,
+} from '../deploy/local/start.js';
 
 const EXIT_USAGE = 2;
 const EXIT_NOT_RUNNING = 3;
@@ -72,18 +77,13 @@ async function stop(args: readonly string[]): Promise<number> {
   const paths = pathsOf(options.dir);
   readLayout(paths);
   const supervisor = runningSupervisor(paths);
-  const rows = readCluster(paths)?.processes ?? [];
-  const running = rows.filter(isRunning);
+  const running = recordedProcesses(paths).filter(isRunning);
   if (supervisor !== null && signal(supervisor, 'SIGTERM')) {
     if (!(await waitForEnd([supervisor], STOP_MS))) signal(supervisor, 'SIGKILL');
   }
-  // Whatever a killed supervisor left behind, clients first.
-  const left = running.filter(isRunning);
   for (const reason of await releaseDevices(paths, join(paths.dir, 'sdc')))
     process.stderr.write(`a block device stays, and waits for the next start: ${reason}\n`);
-  await stopAll(left.filter((row) => row.role === 'gateway' || row.role === 'sdc'));
-  await stopAll(left.filter((row) => row.role === 'sds' || row.role === 'sds-data'));
-  await stopAll(left);
+  await stopRecorded(paths);
   if (options.json) print(`${JSON.stringify({ stopped: running.length })}\n`);
   else print(running.length === 0 ? 'not running\n' : `stopped ${running.length} processes\n`);
   return 0;
@@ -97,7 +97,7 @@ function status(args: readonly string[]): number {
   }
   const paths = pathsOf(options.dir);
   readLayout(paths);
-  const processes = (readCluster(paths)?.processes ?? []).map((row) => ({
+  const processes = recordedProcesses(paths).map((row) => ({
     ...row,
     running: isRunning(row),
   }));

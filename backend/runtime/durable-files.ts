@@ -19,11 +19,20 @@ export function syncFile(path: string): void {
   }
 }
 
-/** Makes a directory for the owner only, and those above it that are missing, so that their names last. */
+/**
+ * Makes a directory for the owner only, and those above it that are missing, so that their names last. One after the
+ * other: where nothing can be made (such as /proc), Node's own way to make several at once does not end.
+ * @throws Error of the system
+ */
 export function makePrivateDirectory(path: string): void {
   if (existsSync(path)) return;
   const parent = dirname(path);
   makePrivateDirectory(parent);
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    // Somebody else may have made it meanwhile.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
   syncDirectory(parent);
 }

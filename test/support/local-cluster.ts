@@ -13,7 +13,7 @@ import type { ProcessRow } from '../../backend/deploy/local/supervisor.js';
 import { MdmSession } from '../../backend/runtime/mdm-session.js';
 import { readSecretFile } from '../../backend/runtime/secret-file.js';
 
-const CLUSTER = join(import.meta.dirname, '..', '..', 'backend', 'bin', 'cluster.js');
+export const CLUSTER = join(import.meta.dirname, '..', '..', 'backend', 'bin', 'cluster.js');
 const START_MS = 180_000;
 const WAIT_MS = 60_000;
 const POLL_MS = 50;

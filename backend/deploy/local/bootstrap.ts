@@ -4,6 +4,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { Agent } from 'node:https';
+import { setTimeout as pause } from 'node:timers/promises';
 import axios from 'axios';
 import type { Log } from '../../core/ports.js';
 import { formatId } from '../../core/ids.js';
@@ -41,6 +42,8 @@ export interface Bootstrapped {
 interface Wish {
   readonly demo: boolean;
   readonly say: (text: string) => void;
+  /** Ends the waiting when the cluster is to stop before it is ready. */
+  readonly cancelled: AbortSignal;
 }
 
 /** Starts all processes of the cluster through its supervisor, and resolves when volumes can be made. */
@@ -48,7 +51,7 @@ export async function bootstrap(
   paths: Paths,
   layout: Layout,
   supervisor: Supervisor,
-  { demo, say }: Wish,
+  { demo, say, cancelled }: Wish,
 ): Promise<Bootstrapped> {
   supervisor.start('mdm');
   const cluster = new MdmSession({
@@ -56,18 +59,25 @@ export async function bootstrap(
     secret: readSecretFile(paths.secret),
     log: QUIET,
   });
+  // Requests under way fail then, and whoever waits between two of them is woken.
+  cancelled.addEventListener('abort', () => {
+    cluster.close();
+  });
   try {
-    await eventually('the MDM', () => cluster.clusterState());
+    await eventually(cancelled, 'the MDM', () => cluster.clusterState());
     say('the MDM answers');
     for (const role of ['sds', 'sdc', 'gateway'] as const) supervisor.start(role);
     const poolKey = await ensurePool(cluster);
-    for (let i = 0; i < layout.sdsCount; i++) await ensureSds(cluster, paths, layout, i, poolKey);
+    for (let i = 0; i < layout.sdsCount; i++)
+      await ensureSds(cluster, paths, layout, i, poolKey, cancelled);
     say(`${layout.sdsCount} SDSs joined ${DOMAIN_NAME}/${POOL_NAME}`);
-    await eventually('the devices', () => allConnected(cluster, 'device', layout.sdsCount));
+    await eventually(cancelled, 'the devices', () =>
+      allConnected(cluster, 'device', layout.sdsCount),
+    );
     say('all devices are up');
-    const sdcKey = await eventually('the SDC', () => connectedSdc(cluster, layout));
+    const sdcKey = await eventually(cancelled, 'the SDC', () => connectedSdc(cluster, layout));
     say('the SDC is registered');
-    await eventually('the gateway', () => gatewayAnswers(paths, layout));
+    await eventually(cancelled, 'the gateway', () => gatewayAnswers(paths, layout));
     say('the gateway answers');
     const [system] = await cluster.query('system');
     if (system === undefined) throw new Error('the MDM knows no system');
@@ -82,7 +92,11 @@ export async function bootstrap(
 }
 
 /** Tries until it succeeds; errors that only time can heal are what it waits for. */
-async function eventually<T>(what: string, attempt: () => Promise<T>): Promise<T> {
+async function eventually<T>(
+  cancelled: AbortSignal,
+  what: string,
+  attempt: () => Promise<T>,
+): Promise<T> {
   const deadline = Date.now() + STEP_MS;
   for (;;) {
     try {
@@ -93,7 +107,7 @@ async function eventually<T>(what: string, attempt: () => Promise<T>): Promise<T
           cause: error,
         });
     }
-    await new Promise((done) => setTimeout(done, POLL_MS));
+    await pause(POLL_MS, undefined, { signal: cancelled });
   }
 }
 
@@ -125,6 +139,7 @@ async function ensureSds(
   layout: Layout,
   index: number,
   poolKey: number,
+  cancelled: AbortSignal,
 ): Promise<void> {
   const name = `sds${index + 1}`;
   const known = await cluster.query('sds');
@@ -149,7 +164,7 @@ async function ensureSds(
       const waiting = error instanceof ClusterError && error.info.name === 'SDS_NOT_CONNECTED';
       if (!waiting || Date.now() > deadline) throw error;
     }
-    await new Promise((done) => setTimeout(done, POLL_MS));
+    await pause(POLL_MS, undefined, { signal: cancelled });
   }
 }
 

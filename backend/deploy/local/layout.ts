@@ -15,7 +15,8 @@ import {
   renameSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { makePrivateDirectory, syncDirectory, syncFile } from '../../runtime/durable-files.js';
 import { passwordFault } from '../../runtime/passwords.js';
 import { DEFAULTS, UsageError } from './options.js';
 import type { StartOptions } from './options.js';
@@ -88,16 +89,27 @@ export function writePrivate(path: string, content: string, mode = 0o600): void 
   const temporary = `${path}.new`;
   writeFileSync(temporary, content, { mode });
   chmodSync(temporary, mode);
+  syncFile(temporary);
   renameSync(temporary, path);
+  syncDirectory(dirname(path));
+}
+
+/** What the directory holds; it is made when it is missing. */
+function makeDirectory(dir: string): string[] {
+  try {
+    makePrivateDirectory(dir);
+    return readdirSync(dir);
+  } catch (error) {
+    throw new UsageError(`--dir ${dir} cannot be used: ${(error as Error).message}`);
+  }
 }
 
 /**
- * Opens the directory of a cluster, or makes it.
+ * Opens the directory of a cluster, or makes it. A changed gateway port is written down by the caller, once it is free.
  * @throws UsageError when the directory holds something else, or flags contradict what it was made with.
  */
 export function openLayout(options: StartOptions): { paths: Paths; layout: Layout; made: boolean } {
-  const existing = existsSync(options.dir) ? readdirSync(options.dir) : [];
-  mkdirSync(options.dir, { recursive: true, mode: 0o700 });
+  const existing = makeDirectory(options.dir);
   const paths = pathsOf(realpathSync(options.dir));
   const socketBytes = Buffer.byteLength(join(paths.nbd, '0123456789abcdef.sock'));
   if (socketBytes > SOCKET_PATH_BYTES_MAX)
@@ -105,9 +117,10 @@ export function openLayout(options: StartOptions): { paths: Paths; layout: Layou
       `--dir is too long: a socket in it would have a path of ${socketBytes} bytes, the system allows ${SOCKET_PATH_BYTES_MAX}`,
     );
   if (existsSync(paths.layout)) {
-    const layout = withGatewayPort(readLayout(paths), options, paths);
-    refuseContradiction('--sds', options.sdsCount, layout.sdsCount);
-    refuseContradiction('--device-size', options.deviceBytes, layout.deviceBytes);
+    const kept = readLayout(paths);
+    refuseContradiction('--sds', options.sdsCount, kept.sdsCount);
+    refuseContradiction('--device-size', options.deviceBytes, kept.deviceBytes);
+    const layout = { ...kept, gatewayPort: options.gatewayPort ?? kept.gatewayPort };
     return { paths, layout, made: false };
   }
   if (existing.length > 0)
@@ -118,15 +131,20 @@ export function openLayout(options: StartOptions): { paths: Paths; layout: Layou
   makeSecrets(paths);
   for (let i = 0; i < layout.sdsCount; i++) makeDevice(paths, i, layout.deviceBytes);
   // Last: a directory with this file is complete.
-  writePrivate(paths.layout, JSON.stringify(layout, null, 2));
+  writeLayout(paths, layout);
   return { paths, layout, made: true };
+}
+
+/** Writes down what the directory was made with, and the gateway's port, which a later start may change. */
+export function writeLayout(paths: Paths, layout: Layout): void {
+  writePrivate(paths.layout, JSON.stringify(layout, null, 2));
 }
 
 /** Reads what a directory was made with. @throws UsageError when it is none of ours or of another version. */
 export function readLayout(paths: Paths): Layout {
   if (!existsSync(paths.layout))
     throw new UsageError(`${paths.dir} is not the directory of a MeshSAN cluster (no layout.json)`);
-  const layout = JSON.parse(readFileSync(paths.layout, 'utf8')) as Partial<Layout>;
+  const layout = parseLayout(paths);
   if (layout.product !== 'meshsan' || layout.layoutVersion !== LAYOUT_VERSION)
     throw new UsageError(
       `${paths.dir} was made by another version (layout ${String(layout.layoutVersion)}, this release uses ${LAYOUT_VERSION}); start it with that release or name another --dir`,
@@ -138,18 +156,19 @@ export function readLayout(paths: Paths): Layout {
   return layout as Layout;
 }
 
+function parseLayout(paths: Paths): Partial<Layout> {
+  try {
+    return JSON.parse(readFileSync(paths.layout, 'utf8')) as Partial<Layout>;
+  } catch (error) {
+    throw new UsageError(`${paths.layout} cannot be used: ${(error as Error).message}`);
+  }
+}
+
 function refuseContradiction(flag: string, asked: number | null, made: number): void {
   if (asked !== null && asked !== made)
     throw new UsageError(
       `${flag} ${asked} contradicts the cluster in this directory, which was made with ${made}`,
     );
-}
-
-function withGatewayPort(layout: Layout, options: StartOptions, paths: Paths): Layout {
-  if (options.gatewayPort === null || options.gatewayPort === layout.gatewayPort) return layout;
-  const changed = { ...layout, gatewayPort: options.gatewayPort };
-  writePrivate(paths.layout, JSON.stringify(changed, null, 2));
-  return changed;
 }
 
 function makeLayout(options: StartOptions, paths: Paths): Layout {

@@ -54,7 +54,11 @@ Shows the processes of the local cluster of DIR (${DEFAULTS.dir}). Exit code 0: 
 
 function parse(args: readonly string[], options: Record<string, { type: 'string' | 'boolean' }>) {
   try {
-    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
+    const found = parseArgs({ args: [...args], options, strict: true, tokens: true });
+    const names = found.tokens.flatMap((token) => (token.kind === 'option' ? [token.name] : []));
+    const twice = names.find((name, index) => names.indexOf(name) !== index);
+    if (twice !== undefined) throw new UsageError(`--${twice} is given twice`);
+    return found.values;
   } catch (error) {
     if (error instanceof TypeError) throw new UsageError(error.message, { cause: error });
     throw error;

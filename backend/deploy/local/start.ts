@@ -9,15 +9,24 @@ import type { Bootstrapped } from './bootstrap.js';
 import { planOf, writeConfigs } from './configs.js';
 import type { ProcessPlan } from './configs.js';
 import { releaseDevices } from './devices.js';
-import { ADMIN_NAME, DOMAIN_NAME, POOL_NAME, openLayout, writePrivate } from './layout.js';
+import {
+  ADMIN_NAME,
+  DOMAIN_NAME,
+  POOL_NAME,
+  openLayout,
+  writeLayout,
+  writePrivate,
+} from './layout.js';
 import type { Layout, Paths } from './layout.js';
 import { UsageError } from './options.js';
 import type { StartOptions } from './options.js';
 import { identify, isRunning } from './processes.js';
 import type { ProcessId } from './processes.js';
 import { readyText } from './report.js';
-import { Supervisor, writeRunFile } from './supervisor.js';
+import { Supervisor, stopAll, writeRunFile } from './supervisor.js';
 import type { ProcessRow } from './supervisor.js';
+
+const PROCESSES_FILE = 'processes.json';
 
 /** The line that says that everything works; scripts wait for it. */
 export const READY_LINE = 'MeshSAN is ready';
@@ -44,10 +53,20 @@ export function runningSupervisor(paths: Paths): ProcessId | null {
   return isRunning(id) ? id : null;
 }
 
-/** What DIR/cluster.json says, or null before the first start was complete. */
-export function readCluster(paths: Paths): ClusterFile | null {
-  if (!existsSync(paths.cluster)) return null;
-  return JSON.parse(readFileSync(paths.cluster, 'utf8')) as ClusterFile;
+/** Processes that the cluster's keeper wrote down last; some may have ended since. */
+export function recordedProcesses(paths: Paths): readonly ProcessRow[] {
+  const file = join(paths.run, PROCESSES_FILE);
+  if (!existsSync(file)) return [];
+  return JSON.parse(readFileSync(file, 'utf8')) as ProcessRow[];
+}
+
+/** Stops what a killed keeper left behind, clients first. @returns how many processes that were */
+export async function stopRecorded(paths: Paths): Promise<number> {
+  const left = recordedProcesses(paths).filter(isRunning);
+  await stopAll(left.filter((row) => row.role === 'gateway' || row.role === 'sdc'));
+  await stopAll(left.filter((row) => row.role === 'sds' || row.role === 'sds-data'));
+  await stopAll(left);
+  return left.length;
 }
 
 async function refuseBusyAddresses(plans: readonly ProcessPlan[]): Promise<void> {
@@ -122,7 +141,10 @@ export async function startCluster(options: StartOptions): Promise<number> {
       `the cluster in ${paths.dir} runs already (pid ${before.pid}); see npm run status`,
     );
   const plans = planOf(paths, layout);
+  const left = await stopRecorded(paths);
+  if (left > 0) say(`stopped ${left} processes that a start which was killed had left`);
   await refuseBusyAddresses(plans);
+  writeLayout(paths, layout);
   writeRunFile(paths, 'supervisor.json', identify(process.pid));
   await writeConfigs(paths, layout, plans, options.attach);
   say(`${made ? 'made' : 'found'} ${paths.dir}: ${layout.sdsCount} SDSs on ${layout.network}.x`);
@@ -132,6 +154,7 @@ export async function startCluster(options: StartOptions): Promise<number> {
   const gateway = plans.find((plan) => plan.role === 'gateway');
   if (gateway === undefined) throw new Error('the plan has no gateway');
   const rowsChanged = (processes: readonly ProcessRow[]): void => {
+    writeRunFile(paths, PROCESSES_FILE, processes);
     if (systemId !== '' || processes.length === 0)
       writePrivate(
         paths.cluster,
@@ -145,7 +168,11 @@ export async function startCluster(options: StartOptions): Promise<number> {
   process.once('SIGTERM', () => {
     ask(null);
   });
-  const starting = bootstrap(paths, layout, supervisor, { demo: options.demo, say });
+  const cancel = new AbortController();
+  const starting = bootstrap(paths, layout, supervisor, {
+    ...{ demo: options.demo, say },
+    cancelled: cancel.signal,
+  });
   const first = await Promise.race([
     starting.then(
       (done: Bootstrapped) => done,
@@ -154,8 +181,11 @@ export async function startCluster(options: StartOptions): Promise<number> {
     asked.then((failure) => failure ?? 'stopped before it was ready'),
   ]);
   let failure: string | null;
-  if (typeof first === 'string') failure = first;
-  else if (first instanceof Error) failure = first.message;
+  if (typeof first === 'string') {
+    failure = first;
+    cancel.abort();
+    await Promise.allSettled([starting]);
+  } else if (first instanceof Error) failure = first.message;
   else {
     systemId = first.systemId;
     supervisor.reportAgain();

@@ -27,7 +27,7 @@ import { Connection } from './connection.js';
 import type { ConnectionOwner, ConnectionTools } from './connection.js';
 import { Dial } from './dial.js';
 import { Liveness } from './liveness.js';
-import { RefusalLog } from './refusal-log.js';
+import { RefusalLog, UnreachableLog } from './refusal-log.js';
 
 /** Strangers that may shake hands at the same time. */
 const STRANGERS_MAX = 512;
@@ -74,6 +74,7 @@ export class TcpLinks implements Links, ConnectionOwner, CompletionSource {
   private readonly servers: Server[] = [];
   private readonly liveness: Liveness;
   private readonly refusals: RefusalLog;
+  private readonly unreachable: UnreachableLog;
   private dirtyList: Connection[] = [];
   private downs: Down[] = [];
   private resumes: LinkId[] = [];
@@ -93,6 +94,7 @@ export class TcpLinks implements Links, ConnectionOwner, CompletionSource {
     const { loop, handshakeTimeoutMs } = options;
     this.tools = { loop, pool: this.pool, owner: this, handshakeTimeoutMs };
     this.refusals = new RefusalLog(options.log);
+    this.unreachable = new UnreachableLog(options.log);
     this.liveness = new Liveness(loop, this.open, options.pingIdleMs, options.pingDeadMs);
     loop.addSource(this);
     loop.addFlush(() => {
@@ -277,7 +279,10 @@ export class TcpLinks implements Links, ConnectionOwner, CompletionSource {
   }
 
   private dialFailed(dial: Dial): void {
-    if (this.dials.delete(dial.link)) this.downs.push({ link: dial.link, reason: dial.reason });
+    if (this.dials.delete(dial.link)) {
+      this.downs.push({ link: dial.link, reason: dial.reason });
+      this.unreachable.note(dial.reason);
+    }
     // Without an address nothing happened yet that would start a batch.
     if (dial.neverTried)
       setImmediate(() => {
