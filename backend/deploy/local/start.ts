@@ -123,13 +123,14 @@ function whenAsked(): { asked: Promise<string | null>; ask: (failure: string | n
   return { asked, ask };
 }
 
-/**
- * Starts the cluster, prints the ready line, and returns when it has been stopped.
- * @returns the exit code
- * @throws UsageError for what the operator can put right; nothing was started then
- */
-export async function startCluster(options: StartOptions): Promise<number> {
-  const say = progress();
+interface Prepared {
+  readonly paths: Paths;
+  readonly layout: Layout;
+  readonly plans: readonly ProcessPlan[];
+}
+
+/** Everything that can be refused is looked at before anything of the directory changes. */
+async function prepare(options: StartOptions, say: (text: string) => void): Promise<Prepared> {
   if (options.attach && process.getuid?.() !== 0)
     throw new UsageError(
       '--attach needs root: only root can make block devices; without it volumes are served as NBD',
@@ -148,14 +149,25 @@ export async function startCluster(options: StartOptions): Promise<number> {
   writeRunFile(paths, 'supervisor.json', identify(process.pid));
   await writeConfigs(paths, layout, plans, options.attach);
   say(`${made ? 'made' : 'found'} ${paths.dir}: ${layout.sdsCount} SDSs on ${layout.network}.x`);
+  return { paths, layout, plans };
+}
 
+/**
+ * Starts the cluster, prints the ready line, and returns when it has been stopped.
+ * @returns the exit code
+ * @throws UsageError for what the operator can put right; nothing was started then
+ */
+export async function startCluster(options: StartOptions): Promise<number> {
+  const say = progress();
+  const { paths, layout, plans } = await prepare(options, say);
   const { asked, ask } = whenAsked();
   let systemId = '';
   const gateway = plans.find((plan) => plan.role === 'gateway');
   if (gateway === undefined) throw new Error('the plan has no gateway');
   const rowsChanged = (processes: readonly ProcessRow[]): void => {
     writeRunFile(paths, PROCESSES_FILE, processes);
-    if (systemId !== '' || processes.length === 0)
+    // Before the cluster is ready the file says what it said last: a start that fails must not take its id away.
+    if (systemId !== '')
       writePrivate(
         paths.cluster,
         JSON.stringify({ ...clusterFile(paths, layout, gateway, systemId), processes }, null, 2),
