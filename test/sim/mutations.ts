@@ -34,28 +34,12 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     rule: 'C2',
-    about:
-      'the MDM commits a change that was asked on an older generation, whatever became of the member',
+    about: 'a member leaves the in-sync set without a new generation',
     replacements: [
       {
         file: 'backend/mdm/reconcile.js',
-        from: 'if (compareGenerations(entry.generation, request.generation) !== 0) {',
-        to: 'if (false) {',
-      },
-      {
-        file: 'backend/mdm/reconcile.js',
-        from: 'if (!sameLife(asker, entry.members[entry.primary]))',
-        to: 'if (false)',
-      },
-      {
-        file: 'backend/mdm/reconcile.js',
-        from: 'if (!isTarget(entry, index) || !isThere(request.member))',
-        to: 'if (false)',
-      },
-      {
-        file: 'backend/mdm/reconcile.js',
-        from: 'const index = entry.members.findIndex((member) => sameLife(member, request.member));',
-        to: 'const index = entry.members.findIndex((member) => member.deviceKey === request.member.deviceKey);',
+        from: 'return next(entry, {\n            inSyncMask: entry.inSyncMask & ~bit,',
+        to: 'return Object.assign(next(entry, {}), { generation: entry.generation,\n            inSyncMask: entry.inSyncMask & ~bit,',
       },
     ],
   },
@@ -144,8 +128,14 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     rule: 'C10',
-    about: 'a retried operation is done again although it is known',
+    about:
+      'a retried operation is done again although it is known, and late frames of old links are done too',
     replacements: [
+      {
+        file: `${SDS}/data-node.js`,
+        from: 'for (const client of replaced) {',
+        to: 'for (const client of []) {',
+      },
       {
         file: `${SDS}/serve.js`,
         from: 'if (!this.shared.store.knowsOp(run, opLow, opHigh))',
