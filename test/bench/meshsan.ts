@@ -13,13 +13,20 @@ import { residentMib, startTicksOf } from './accounting.js';
 import type { DurabilityMode } from './arguments.js';
 import { GatewayClient, readCluster, type Pool } from './cluster.js';
 import { endForeign, waitUntil } from './daemons.js';
-import { fill, nbdEngine, type Engine } from './fio.js';
+import { fill, nbdEngine, runJob, type Engine } from './fio.js';
+import { jobNamed } from './jobs.js';
 import { filesystemAt } from './machine.js';
 import type { System, SystemSettings, Target, TargetDescription } from './targets.js';
 
 const REPOSITORY = resolve(import.meta.dirname, '../../..');
 const START_TIMEOUT_MS = 300_000;
 const GRACE_S = 20;
+/** Devices are opened again within this time when the way in which they are opened changes. */
+const REOPEN_S = 90;
+/** Unmeasured I/O after the data processes started anew: until then their code is not compiled. */
+const WARM_UP_S = 5;
+const WARM_UP_JOB = 'randwrite-4k-qd32';
+const DATA_ROLE = 'sds-data';
 
 const MODES: Readonly<
   Record<DurabilityMode, Pick<TargetDescription, 'acknowledgement' | 'durable'>>
@@ -72,8 +79,10 @@ export async function startMeshsan(
     const where =
       clusterDir === null ? '' : `, running cluster with its state on ${type} (${device})`;
     await fill(engine, sizeBytes, signal);
+    const switcher = new ModeSwitch(dir, pool, engine, settings);
+    await switcher.warmUp();
     return {
-      targets: modes.map((mode) => modeTarget(mode, dir, pool, engine, where)),
+      targets: modes.map((mode) => modeTarget(mode, dir, switcher, engine, where)),
       idleResidentMib: Object.fromEntries(idle),
       stop,
     };
@@ -92,10 +101,59 @@ function startWords(dir: string, sizeBytes: number): string[] {
   return ['--dir', dir, '--device-size', `${deviceGib}G`, '--detach'];
 }
 
+/** Switches the pool between modes, and waits until the cluster serves in the new one. */
+class ModeSwitch {
+  readonly #dir: string;
+  readonly #pool: Pool;
+  readonly #engine: Engine;
+  readonly #settings: SystemSettings;
+  #mode: DurabilityMode;
+
+  constructor(dir: string, pool: Pool, engine: Engine, settings: SystemSettings) {
+    this.#dir = dir;
+    this.#pool = pool;
+    this.#engine = engine;
+    this.#settings = settings;
+    this.#mode = pool.durability;
+  }
+
+  async to(mode: DurabilityMode): Promise<void> {
+    const from = this.#mode;
+    if (mode === from) return;
+    const before = await this.#dataProcesses();
+    await (await relogin(this.#dir)).setDurability(this.#pool.id, mode);
+    this.#mode = mode;
+    // Devices are opened direct in the one mode only, which takes new data processes.
+    if ((mode === 'device') === (from === 'device')) return;
+    const { signal } = this.#settings;
+    await waitUntil('new data processes', REOPEN_S, signal, async () => {
+      const now = await this.#dataProcesses();
+      const anew = ([name, pid]: [string, number]): boolean =>
+        before.get(name) !== pid && startTicksOf(pid) !== null;
+      return now.size === before.size && [...now].every(anew);
+    });
+    await this.warmUp();
+  }
+
+  /** Requests wait inside the SDC until the devices are served. */
+  async warmUp(): Promise<void> {
+    const { sizeBytes, signal } = this.#settings;
+    const warmUp = { sizeBytes, runtimeS: WARM_UP_S };
+    const job = jobNamed(WARM_UP_JOB);
+    if (job !== undefined) await runJob(job, this.#engine, warmUp, signal);
+  }
+
+  async #dataProcesses(): Promise<Map<string, number>> {
+    const { processes } = await readCluster(this.#dir);
+    const data = processes.filter(({ role }) => role === DATA_ROLE);
+    return new Map(data.map(({ name, pid }) => [name, pid]));
+  }
+}
+
 function modeTarget(
   mode: DurabilityMode,
   dir: string,
-  pool: Pool,
+  switcher: ModeSwitch,
   engine: Engine,
   where: string,
 ): Target {
@@ -109,10 +167,7 @@ function modeTarget(
     },
     engine,
     takes: () => true,
-    prepare: async () => {
-      const gateway = await relogin(dir);
-      await gateway.setDurability(pool.id, mode);
-    },
+    prepare: () => switcher.to(mode),
     processes: async () => (await readCluster(dir)).processes,
   };
 }
