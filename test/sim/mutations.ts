@@ -137,7 +137,7 @@ export const MUTATIONS: readonly Mutation[] = [
         to: 'for (const client of []) {',
       },
       {
-        file: `${SDS}/serve.js`,
+        file: `${SDS}/write-path.js`,
         from: 'if (!this.shared.store.knowsOp(run, opLow, opHigh))',
         to: 'if (true)',
       },

@@ -11,6 +11,7 @@ import { execa } from 'execa';
 import { runScenario } from '../../backend/sim/scenario.js';
 import { makeSimulationMemory } from '../../backend/sim/simulation.js';
 import { drawSwarm, noTrouble } from '../../backend/sim/swarm.js';
+import { MUTATIONS } from './mutations.js';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
 const MAIN = join(ROOT, 'dist', 'backend', 'sim', 'main.js');
@@ -88,4 +89,14 @@ test('several seeds are run in threads and reported as JSON', async (t) => {
   t.is(report['twice'], 6);
   t.deepEqual(report['failures'], []);
   t.is(report['firstSeed'], 1);
+});
+
+test('there is a broken build for each rule, and each still fits the code', (t) => {
+  const rules = new Set(MUTATIONS.map(({ rule }) => rule));
+  for (let number = 1; number <= 14; number++) t.true(rules.has(`C${number}`));
+  for (const { rule, replacements } of MUTATIONS)
+    for (const { file, from } of replacements) {
+      const text = readFileSync(join(ROOT, 'dist', file), 'utf8');
+      t.is(text.split(from).length, 2, `${rule}: "${from}" stands once in ${file}`);
+    }
 });
