@@ -17,6 +17,7 @@ const POLL_MS = 50;
 /** The holder is looked at so often while it holds something: it may have been killed. */
 const WATCH_MS = 2000;
 const ASK_MS = 90_000;
+const END_MS = 2000;
 
 /** A mapped volume, as much as an attachment needs. */
 export interface MappedFacts {
@@ -162,10 +163,23 @@ export class Attachments {
     return { kept };
   }
 
-  /** The process ends; the devices stay with the holder. */
+  /** Nothing is attached or detached any more; the devices stay with the holder. */
   stop(): void {
     this.#stopped = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  /** The process ends: so does a holder that holds nothing. */
+  async endIdleHolder(): Promise<void> {
+    try {
+      const holder = await askControl(this.#socket, { op: 'hello' }, END_MS);
+      if ((holder['attached'] as readonly unknown[]).length === 0)
+        await askControl(this.#socket, { op: 'end' }, END_MS);
+    } catch (error) {
+      // None runs, or it is busy: the next client process finds it.
+      const reason = (error as Error).message;
+      this.#options.log.event('debug', 'sdc.no-idle-holder', { reason });
+    }
   }
 
   #watch(): void {

@@ -172,6 +172,7 @@ async function main(): Promise<void> {
     stopping = true;
     server.close();
     client.stop();
+    await client.attachments.endIdleHolder();
     log.event('info', 'sdc.stopped', {});
     await log.close();
     process.exit(0);

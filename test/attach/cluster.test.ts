@@ -73,9 +73,10 @@ test.serial('fio verifies on the device while the client process is killed', asy
   const load = guarded(
     280,
     'fio',
-    ...['--name=v', `--filename=${byId}`, '--direct=1', '--ioengine=libaio', '--rw=randrw'],
+    ...['--name=v', `--filename=${byId}`, '--direct=1', '--ioengine=libaio', '--rw=randwrite'],
     ...['--bs=4k', '--iodepth=16', '--size=64m', '--io_size=1g', '--time_based', '--runtime=45'],
     ...['--rate_iops=1000,1000', '--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0'],
+    ...['--verify_backlog=256', '--output-format=json'],
   ).finally(() => {
     over = true;
   });
@@ -87,7 +88,10 @@ test.serial('fio verifies on the device while the client process is killed', asy
     if (client === undefined) throw new Error('no client process runs');
     await cluster.killAndWait(client);
   }
-  t.is((await load).exitCode, 0);
+  const { exitCode, stdout } = await load;
+  t.is(exitCode, 0);
+  const report = JSON.parse(stdout) as { jobs: { read: { total_ios: number } }[] };
+  t.true((report.jobs[0]?.read.total_ios ?? 0) > 1000, 'what was written was read and verified');
   const after = await until('the client process knows its device', () => deviceOf(facts.id));
   t.is(after.device, facts.device);
   await cluster.unmapVolume(facts.id);
