@@ -132,12 +132,16 @@ export class Nemesis implements EventTarget {
   private isUnnoticed(): boolean {
     const { broken, cluster } = this;
     if (broken === null || cluster.swarm.overLimit) return false;
-    const counted = [...newestEntries(cluster).values()].some((entry) =>
+    const entries = [...newestEntries(cluster).values()];
+    // Clients that have just started know nothing: that is no evidence.
+    const isKnown = entries.length > 0;
+    const listed = entries.some((entry) =>
       entry.members.some(
         ({ deviceKey }, index) =>
           deviceKey === broken.deviceKey && ((entry.inSyncMask >> index) & 1) === 1,
       ),
     );
+    const counted = listed || !isKnown;
     if (!counted) this.broken = null;
     else if (cluster.sim.nowUs > this.noticeByUs) {
       this.broken = null;
