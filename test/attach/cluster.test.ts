@@ -151,6 +151,22 @@ test.serial('after an unmap an open consumer gets errors', async (t) => {
   }
 });
 
+test.serial('a volume unmapped while the client process is down loses its device', async (t) => {
+  t.timeout(120_000);
+  const gone = await device('gone');
+  const kept = await device('kept');
+  const [client] = cluster.processes('sdc');
+  if (client === undefined) throw new Error('no client process runs');
+  process.kill(client.pid, 'SIGKILL');
+  await cluster.unmapVolume(gone.id);
+  await removed(gone);
+  t.is(readlinkSync(kept.device), kept.blockDevice);
+  const read = await guarded(60, 'dd', `if=${kept.device}`, 'of=/dev/null', 'bs=1M', 'count=4');
+  t.is(read.exitCode, 0);
+  await cluster.unmapVolume(kept.id);
+  await removed(kept);
+});
+
 test.serial('a stop takes devices away that nobody uses; a start makes them again', async (t) => {
   t.timeout(300_000);
   const facts = await device('stop');
