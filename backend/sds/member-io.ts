@@ -38,6 +38,9 @@ import type { Shared } from './shared.js';
 import { ROOM, STORE_STATUS } from './store/store.js';
 import { tagAfter, tagDistance } from './tag-ring.js';
 
+/** A peer that was granted less is told when there is more: without changes it gets no acknowledgement otherwise. */
+const CREDIT_LOW_BLOCKS = 65_536;
+
 const MARKS = {
   stale: mark('sds.member: refused a forwarded change of another generation'),
   overtook: mark('sds.member: took a change of the generation before'),
@@ -121,7 +124,12 @@ export class MemberIo {
 
   /** Says to each peer how far this device is, where there is news. Once per batch of inputs. */
   acknowledge(): void {
-    for (const peer of this.shared.peers) if (peer.in.dirty && peer.up) this.acknowledgeTo(peer);
+    for (const peer of this.shared.peers) {
+      if (!peer.up) continue;
+      if (peer.in.dirty) this.acknowledgeTo(peer);
+      if (peer.in.creditTold < CREDIT_LOW_BLOCKS && this.credit() > 2 * peer.in.creditTold)
+        this.sendAcknowledgement(peer);
+    }
   }
 
   /** The store may have room again. */
@@ -298,11 +306,19 @@ export class MemberIo {
     incoming.durableTag = durable;
     incoming.dirty = durable !== ring.last;
     this.dropSettled(peer);
+    this.sendAcknowledgement(peer);
+  }
+
+  /** Tells how far the peer's changes are here, and how much room there is for more. */
+  private sendAcknowledgement(peer: PeerDevice): void {
     const { links } = this.shared;
-    const region = openFrame(links, peer.link, peer.version, MSG.PEER_ACK, 0, durable, 0);
-    setOpLow(region.view, region.at, written);
-    setAuthority(region.view, region.at, this.credit());
+    const { durableTag, writtenTag } = peer.in;
+    const credit = this.credit();
+    const region = openFrame(links, peer.link, peer.version, MSG.PEER_ACK, 0, durableTag, 0);
+    setOpLow(region.view, region.at, writtenTag);
+    setAuthority(region.view, region.at, credit);
     closeFrame(region, 0);
+    peer.in.creditTold = credit;
   }
 
   /** SETTLED by the peer. */

@@ -86,6 +86,8 @@ export class Incoming {
   durableTag = 0;
   /** Settled by the word of the peer. */
   settledTag = 0;
+  /** Room that the peer was granted last; before the first word it takes as much as it likes (C12). */
+  creditTold = Number.MAX_SAFE_INTEGER;
   /** Newest that need not get durable soon. */
   lastVolatileTag = 0;
   /** Something new may be said to the peer. */
@@ -96,6 +98,7 @@ export class Incoming {
     this.writtenTag = 0;
     this.durableTag = 0;
     this.settledTag = 0;
+    this.creditTold = Number.MAX_SAFE_INTEGER;
     this.lastVolatileTag = 0;
     this.dirty = false;
   }

@@ -23,6 +23,9 @@ import type { Shared } from './shared.js';
 import { ROOM } from './store/store.js';
 import type { WriteContext } from './store/store.js';
 
+/** Beside ROOM: a member may have room, which it has to grant first. */
+const NO_CREDIT_YET = -1;
+
 const MARKS = {
   behind: mark('sds.serve: a change waits for an overlapping operation'),
   joined: mark('sds.serve: a retry joined a running operation'),
@@ -84,8 +87,8 @@ export class WritePath {
       isZero ? 0 : this.intake.extent.blockCount,
     );
     if (room === ROOM.wait) return this.owner.stall(client);
-    if (room === ROOM.full) {
-      this.owner.refuse(client, code, view, at, this.fullStatus());
+    if (room === ROOM.full || room === NO_CREDIT_YET) {
+      this.owner.refuse(client, code, view, at, this.statusOf(room));
       return true;
     }
     const op = this.shared.ops.take();
@@ -168,17 +171,19 @@ export class WritePath {
     if (room === ROOM.full) MARKS.full.hits++;
     if (room !== ROOM.ok || blockCount === 0) return room;
     for (const member of comb.forward) {
-      // Where this device is full itself, what it has room for overwrites: that takes no room at a copy either.
       if (!member.required || member.peer.out.creditLeft() >= blockCount) continue;
-      if (store.freeBlocks() < blockCount) continue;
+      // What takes no room here takes none at a copy either.
+      if (!store.takesSpace(volumeKey, chunkIndex, firstBlock, blockCount)) continue;
       MARKS.noCredit.hits++;
-      return ROOM.full;
+      // While acknowledgements are to come, the member has not said its last word on its room.
+      return member.peer.out.blocks === member.peer.out.blocksAcked ? ROOM.full : NO_CREDIT_YET;
     }
     return ROOM.ok;
   }
 
-  private fullStatus(): number {
-    return this.shared.pool?.pool.fullPolicy === 'error' ? ERR.NO_SPACE : ERR.BUSY;
+  private statusOf(room: number): number {
+    const isFull = room === ROOM.full && this.shared.pool?.pool.fullPolicy === 'error';
+    return isFull ? ERR.NO_SPACE : ERR.BUSY;
   }
 
   /** Copies the payload of a change that cannot be applied at once; false: there is no buffer. */
@@ -233,8 +238,8 @@ export class WritePath {
       this.roomWaiters.push(this.shared.ops.handleOf(op));
       return;
     }
-    if (room === ROOM.full && needs > 0) {
-      this.shared.parts.serve.finish(nowUs, op, this.fullStatus());
+    if ((room === ROOM.full || room === NO_CREDIT_YET) && needs > 0) {
+      this.shared.parts.serve.finish(nowUs, op, this.statusOf(room));
       return;
     }
     if (op.kind === OP_KIND.zero) {

@@ -381,13 +381,32 @@ export class ModelStore implements Store, EventTarget {
   // Space.
 
   room(volumeKey: number, chunkIndex: number, firstBlock: number, blockCount: number): Room {
+    const fresh = this.freshBlocks(volumeKey, chunkIndex, firstBlock, blockCount);
+    return fresh === 0 || this.usedBlocks + fresh <= this.medium.capacityBlocks
+      ? ROOM.ok
+      : ROOM.full;
+  }
+
+  private freshBlocks(
+    volumeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+  ): number {
     const chunk = this.chunks.get(this.keyOf(volumeKey, chunkIndex));
     let fresh = 0;
     for (let block = firstBlock; block < firstBlock + blockCount; block++)
       if (chunk?.states[block] !== BLOCK_STATE.data) fresh += 1;
-    return fresh === 0 || this.usedBlocks + fresh <= this.medium.capacityBlocks
-      ? ROOM.ok
-      : ROOM.full;
+    return fresh;
+  }
+
+  takesSpace(
+    volumeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+  ): boolean {
+    return this.freshBlocks(volumeKey, chunkIndex, firstBlock, blockCount) > 0;
   }
 
   freeBlocks(): number {

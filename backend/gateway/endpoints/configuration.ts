@@ -1,7 +1,12 @@
 // Endpoints that change protection domains, fault sets, storage pools and settings of the system.
 
 import { LIMIT } from '../../protocol/generated/constants.js';
-import type { Approval, Durability, SetStoragePoolParams } from '../../protocol/generated/types.js';
+import type {
+  Approval,
+  Durability,
+  FullPolicy,
+  SetStoragePoolParams,
+} from '../../protocol/generated/types.js';
 import { action, ask, creation, objectOf, pathKey } from '../action.js';
 import { ApiError } from '../api-error.js';
 import { FLAG, TEXT, WHOLE, flagOf, object, oneOf, textIn, textOf, wholeOf } from '../body.js';
@@ -14,6 +19,7 @@ const PERCENT_MAX = 100;
 const GIB_PER_SECTOR = 2 ** -21;
 
 const MEDIA = oneOf(['HDD', 'SSD', 'Transitional']);
+const FULL_POLICIES: readonly FullPolicy[] = ['wait', 'error'];
 const DURABILITIES: readonly Durability[] = ['media', 'device', 'memory'];
 const APPROVALS: Readonly<Record<string, Approval>> = {
   None: 'none',
@@ -134,6 +140,13 @@ const POOL_ROUTES: readonly Route[] = [
   setPool('setDurability', object({ durability: oneOf(DURABILITIES) }, ['durability']), (call) => ({
     durability: textIn(call.body, 'durability') as Durability,
   })),
+  setPool(
+    'setFullPolicy',
+    object({ fullPolicy: oneOf(FULL_POLICIES) }, ['fullPolicy']),
+    (call) => ({
+      fullPolicy: textIn(call.body, 'fullPolicy') as FullPolicy,
+    }),
+  ),
 ];
 
 async function createFaultSet(call: Call): Promise<{ readonly key: number }> {

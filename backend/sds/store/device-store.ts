@@ -378,25 +378,47 @@ export class DeviceStore implements Store, RecoveryHost {
     firstBlock: number,
     blockCount: number,
   ): Room {
-    const { layout, directory, cache, units, log } = running.parts;
-    const touched = touchedUnits(layout, firstBlock, blockCount);
+    const { directory, cache, units, log } = running.parts;
     const row = directory.find(volumeKey, chunkIndex);
     if (row < 0 && directory.freeRows === 0) return ROOM.full;
     const entry = row < 0 ? -1 : directory.cacheEntryOf(row);
     // Reads need entries too; so writes leave some that can be had.
     if (entry < 0 && (cache.dirtyCount * 4 > cache.capacity * 3 || !cache.hasRoom()))
       return ROOM.wait;
-    const missing =
-      row < 0
-        ? touched
-        : entry >= 0
-          ? running.appender.missing(entry, touched)
-          : touched & ~(directory.unitMasks[row] ?? 0);
-    const needed = bitCount(missing >>> 0);
+    const needed = bitCount(this.missingUnits(running, row, entry, firstBlock, blockCount));
     if (needed <= units.freeCount) return ROOM.ok;
     if (needed > units.freeCount + units.blockedCount) return ROOM.full;
     log.wantConfirmed(log.headPosition);
     return ROOM.wait;
+  }
+
+  /** Units of a chunk that a write to these blocks would allocate. */
+  private missingUnits(
+    running: Running,
+    row: number,
+    entry: number,
+    firstBlock: number,
+    blockCount: number,
+  ): number {
+    const { layout, directory } = running.parts;
+    const touched = touchedUnits(layout, firstBlock, blockCount);
+    if (row < 0) return touched >>> 0;
+    if (entry >= 0) return running.appender.missing(entry, touched) >>> 0;
+    return (touched & ~(directory.unitMasks[row] ?? 0)) >>> 0;
+  }
+
+  takesSpace(
+    volumeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+  ): boolean {
+    const { running } = this;
+    if (running === null) return true;
+    const { directory } = running.parts;
+    const row = directory.find(volumeKey, chunkIndex);
+    const entry = row < 0 ? -1 : directory.cacheEntryOf(row);
+    return this.missingUnits(running, row, entry, firstBlock, blockCount) !== 0;
   }
 
   private logTakes(running: Running, blockCount: number): boolean {

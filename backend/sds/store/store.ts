@@ -143,6 +143,13 @@ export interface Store {
    * A block in an unallocated place takes a whole unit, so this counts free units. Overwriting takes none.
    */
   freeBlocks(): number;
+  /** Whether writing these blocks takes free space; overwriting what has its place does not. */
+  takesSpace(
+    volumeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+  ): boolean;
   /**
    * Appends whole blocks, at most 64: `blockCount` CRCs (u32 little-endian, seeded) at `crcsAt`, data at `dataAt`, copied before it
    * returns. The caller verified the CRCs: a record whose data does not match them counts as torn after a crash.
