@@ -15,6 +15,7 @@ import { SIM_CHUNK_SECTORS } from './client-node.js';
 import type { SimCluster } from './cluster.js';
 import type { EventTarget } from './event-queue.js';
 import type { SimHost } from './host.js';
+import type { LinkEnd } from './link-end.js';
 import type { SimProcess } from './process.js';
 import type { ServerNode } from './server-node.js';
 import type { TroubleKind } from './swarm.js';
@@ -356,8 +357,29 @@ export class Nemesis implements EventTarget {
     const end = this.prng.pick(ends);
     this.say(`${stall ? 'stalls' : 'breaks'} link ${end.id} of ${end.process.name}`);
     if (stall) network.stall(end, sim.nowUs + this.prng.below(swarm.troubleUsMax));
-    else network.breakLink(end);
+    else this.breakLate(end);
     return true;
+  }
+
+  /** Frames pile up before the break, so that some arrive late, while a newer connection is in use (C10). */
+  private breakLate(end: LinkEnd): void {
+    const { network, sim } = this.cluster;
+    const pileUs = this.prng.pick([0, 20_000, 200_000]);
+    if (pileUs === 0) {
+      network.breakLink(end);
+      return;
+    }
+    network.stall(end, sim.nowUs + pileUs + 1);
+    sim.queue.push(
+      sim.nowUs + pileUs,
+      {
+        fire: () => {
+          if (end.isOpen()) network.breakLink(end);
+        },
+      },
+      0,
+      0,
+    );
   }
 
   private slowDisk(server: ServerNode): boolean {

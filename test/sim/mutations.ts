@@ -94,9 +94,14 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     rule: 'C7',
-    about: 'a new primary serves before the copies are made equal',
+    about: 'what a copy had unsettled before a crash is not made equal',
     replacements: [
       { file: `${SDS}/peering.js`, from: 'if (comb.equal)', to: 'if (comb.equal || true)' },
+      {
+        file: `${SDS}/resync.js`,
+        from: 'for (const range of member.ranges)',
+        to: 'for (const range of [])',
+      },
     ],
   },
   {
