@@ -50,7 +50,13 @@ const GROUPS: readonly Group[] = [
     concurrency: 2,
   },
   { name: 'simulator', folders: ['sim'], programs: {}, root: false, concurrency: 1 },
-  { name: 'processes', folders: ['integration'], programs: {}, root: false, concurrency: 1 },
+  {
+    name: 'processes',
+    folders: ['integration'],
+    programs: { ...JUDGES, 'mkfs.ext4': 'e2fsprogs' },
+    root: false,
+    concurrency: 1,
+  },
   {
     name: 'NBD conformance',
     folders: ['conformance'],

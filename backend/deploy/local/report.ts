@@ -38,7 +38,8 @@ export function readyText(
     ['logs', paths.log],
   ]);
   const tries = [
-    `${scli} --login --username ${ADMIN_NAME} --password "$(cat ${paths.password})"`,
+    // From standard input: as an argument every user of the machine could read it.
+    `${scli} --login --username ${ADMIN_NAME} < ${paths.password}`,
     state.demoVolumeId === null
       ? `${scli} --add_volume --protection_domain_name ${DOMAIN_NAME} --storage_pool_name ${POOL_NAME} --size_gb 8 --volume_name vol1`
       : `${scli} --query_all_volumes`,
