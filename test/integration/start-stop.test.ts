@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
 
-import { isRunning, signal } from '../../backend/deploy/local/processes.js';
-import type { ProcessId } from '../../backend/deploy/local/processes.js';
+import { isRunning, signal } from '../../backend/runtime/processes.js';
+import type { ProcessId } from '../../backend/runtime/processes.js';
 import { ClusterError } from '../../backend/runtime/cluster.js';
 import { MdmSession } from '../../backend/runtime/mdm-session.js';
 import { CLUSTER, LocalCluster, until } from '../support/local-cluster.js';

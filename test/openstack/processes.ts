@@ -5,7 +5,6 @@ import {
   existsSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -13,72 +12,21 @@ import {
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
+import {
+  identify,
+  isRunning,
+  sessionOf,
+  signal,
+  waitForEnd,
+} from '../../backend/runtime/processes.js';
+import type { ProcessId } from '../../backend/runtime/processes.js';
 import { RunError, until } from './progress.js';
 
-export interface ProcessIdentity {
-  readonly pid: number;
-  /** Clock ticks since boot, field 22 of /proc/PID/stat. */
-  readonly startTicks: number;
-}
-
-interface Stat extends ProcessIdentity {
-  readonly state: string;
-  readonly session: number;
-}
-
-function statOf(pid: number): Stat | undefined {
-  let text: string;
-  try {
-    text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ESRCH') return undefined;
-    throw error;
-  }
-  // The command name may hold anything, so fields are counted from its closing bracket: state is the third of all.
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return {
-    pid,
-    state: fields[0] ?? '',
-    session: Number(fields[3]),
-    startTicks: Number(fields[19]),
-  };
-}
-
 /** The identity of a running process; for our own use at a moment when it surely runs. */
-export function identityOf(pid: number): ProcessIdentity {
-  const stat = statOf(pid);
-  if (stat === undefined) throw new RunError(`process ${pid} ended as soon as it was started`);
-  return { pid, startTicks: stat.startTicks };
-}
-
-/** True while that very process runs (a zombie does not). */
-export function isAlive(one: ProcessIdentity): boolean {
-  const stat = statOf(one.pid);
-  return stat?.startTicks === one.startTicks && stat.state !== 'Z';
-}
-
-/** All processes of the session that `leader` led. Empty if its pid now names another process: Linux gives a pid out
- *  again only when no session or group has that number any more. */
-function sessionMembers(leader: ProcessIdentity): ProcessIdentity[] {
-  const now = statOf(leader.pid);
-  if (now !== undefined && now.startTicks !== leader.startTicks) return [];
-  const members: ProcessIdentity[] = [];
-  for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue;
-    const stat = statOf(Number(entry));
-    if (stat?.session === leader.pid && stat.state !== 'Z') members.push(stat);
-  }
-  return members;
-}
-
-function signal(one: ProcessIdentity, name: NodeJS.Signals): void {
-  if (!isAlive(one)) return;
-  try {
-    process.kill(one.pid, name);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
+export function identityOf(pid: number): ProcessId {
+  const identity = identify(pid);
+  if (identity === null) throw new RunError(`process ${pid} ended as soon as it was started`);
+  return identity;
 }
 
 export interface Daemon {
@@ -104,9 +52,9 @@ export class Daemons {
   }
 
   /** The recorded daemon, if it still runs. */
-  find(name: string): ProcessIdentity | undefined {
+  find(name: string): ProcessId | undefined {
     const recorded = this.recorded(name);
-    return recorded !== undefined && isAlive(recorded) ? recorded : undefined;
+    return recorded !== undefined && isRunning(recorded) ? recorded : undefined;
   }
 
   /** Starts the daemon unless it runs already. */
@@ -135,14 +83,11 @@ export class Daemons {
     const recorded = this.recorded(name);
     if (recorded === undefined) return;
     signal(recorded, 'SIGTERM');
-    const endMs = Date.now() + graceSeconds * 1000;
-    while (isAlive(recorded) && Date.now() < endMs) await pause(50);
-    for (const member of sessionMembers(recorded)) signal(member, 'SIGKILL');
+    await waitForEnd([recorded], graceSeconds * 1000);
+    for (const member of sessionOf(recorded)) signal(member, 'SIGKILL');
     await until(`${name}: process ${recorded.pid} ends`, 10, () =>
       Promise.resolve(
-        sessionMembers(recorded).length === 0
-          ? { done: true }
-          : { not: 'still there after SIGKILL' },
+        sessionOf(recorded).length === 0 ? { done: true } : { not: 'still there after SIGKILL' },
       ),
     );
     rmSync(this.recordFile(name), { force: true });
@@ -162,11 +107,9 @@ export class Daemons {
     return path.join(this.run, `${name}.pid.json`);
   }
 
-  private recorded(name: string): ProcessIdentity | undefined {
+  private recorded(name: string): ProcessId | undefined {
     const file = this.recordFile(name);
-    return existsSync(file)
-      ? (JSON.parse(readFileSync(file, 'utf8')) as ProcessIdentity)
-      : undefined;
+    return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as ProcessId) : undefined;
   }
 }
 
@@ -183,7 +126,3 @@ export function tail(file: string, lines: number): string {
 
 /** Debian's programs only: a developer's own Python or Node in front of PATH must not be what the services run on. */
 export const SERVICE_PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}

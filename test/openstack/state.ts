@@ -13,7 +13,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
-import { identityOf, isAlive, type ProcessIdentity } from './processes.js';
+import { isRunning, type ProcessId } from '../../backend/runtime/processes.js';
+import { identityOf } from './processes.js';
 import { EXIT, RunError } from './progress.js';
 
 /** Where a cloud lives when --state does not say otherwise; the short proof has a place of its own. */
@@ -177,7 +178,7 @@ export function lockState(state: CloudState): () => void {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
     const holder = readHolder(file);
-    if (holder !== undefined && isAlive(holder))
+    if (holder !== undefined && isRunning(holder))
       throw new RunError(
         `${state.root} is in use by process ${holder.pid} of this command; wait for it to end`,
       );
@@ -186,9 +187,9 @@ export function lockState(state: CloudState): () => void {
   throw new RunError(`${file}: cannot be taken; is another run starting at the same moment?`);
 }
 
-function readHolder(file: string): ProcessIdentity | undefined {
+function readHolder(file: string): ProcessId | undefined {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as ProcessIdentity;
+    return JSON.parse(readFileSync(file, 'utf8')) as ProcessId;
   } catch {
     return undefined; // Gone meanwhile, or its writer died halfway: either way nobody holds it.
   }

@@ -14,8 +14,9 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
+import { isRunning } from '../../backend/runtime/processes.js';
 import { parseOptions } from '../openstack/options.js';
-import { Daemons, identityOf, isAlive } from '../openstack/processes.js';
+import { Daemons, identityOf } from '../openstack/processes.js';
 import { EXIT, RunError } from '../openstack/progress.js';
 import {
   createState,
@@ -127,7 +128,7 @@ test('a daemon is stopped with everything that it started', async (t) => {
   const grandchild = identityOf(child);
   await daemons.stop('family', 5);
   t.is(daemons.find('family'), undefined);
-  t.false(isAlive(grandchild));
+  t.false(isRunning(grandchild));
 });
 
 test('a process that got the pid of one of ours is never ended', async (t) => {
@@ -139,7 +140,7 @@ test('a process that got the pid of one of ours is never ended', async (t) => {
   const daemons = new Daemons(root, root);
   t.is(daemons.find('reused'), undefined);
   await daemons.stop('reused', 1);
-  t.true(isAlive(identity));
+  t.true(isRunning(identity));
 });
 
 test('a daemon that ends while it is waited for is an error that shows its log', async (t) => {

@@ -20,8 +20,8 @@ import {
 import type { Layout, Paths } from './layout.js';
 import { UsageError } from './options.js';
 import type { StartOptions } from './options.js';
-import { identify, isRunning } from './processes.js';
-import type { ProcessId } from './processes.js';
+import { identify, isRunning } from '../../runtime/processes.js';
+import type { ProcessId } from '../../runtime/processes.js';
 import { readyText } from './report.js';
 import { Supervisor, stopAll, writeRunFile } from './supervisor.js';
 import type { ProcessRow } from './supervisor.js';

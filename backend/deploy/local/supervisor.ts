@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import type { ProcessPlan, ProcessRole } from './configs.js';
 import { writePrivate } from './layout.js';
 import type { Paths } from './layout.js';
-import { identify, signal, waitForEnd } from './processes.js';
-import type { ProcessId } from './processes.js';
+import { identify, signal, waitForEnd } from '../../runtime/processes.js';
+import type { ProcessId } from '../../runtime/processes.js';
 
 const RESTART_MS_MIN = 200;
 const RESTART_MS_MAX = 5000;

@@ -13,7 +13,7 @@ import {
   isRunning,
   signal,
   waitForEnd,
-} from '../../../backend/deploy/local/processes.js';
+} from '../../../backend/runtime/processes.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'meshsan-local-'));
 test.after.always(() => {

@@ -49,12 +49,29 @@ export function signal(target: ProcessId, name: NodeJS.Signals): boolean {
   return true;
 }
 
-/** Pids whose parent is the given process. */
-export function childrenOf(pid: number): number[] {
+/** Pids of all processes, but for those that end meanwhile. */
+function allPids(): number[] {
   return readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry))
-    .map(Number)
-    .filter((candidate) => statFields(candidate)?.[1] === String(pid));
+    .map(Number);
+}
+
+/** Pids whose parent is the given process. */
+export function childrenOf(pid: number): number[] {
+  return allPids().filter((candidate) => statFields(candidate)?.[1] === String(pid));
+}
+
+/**
+ * The running processes of the session that a process led, itself among them. Empty when its pid names another process
+ * by now: Linux gives a pid out again only when no session or group has that number any more.
+ */
+export function sessionOf(leader: ProcessId): ProcessId[] {
+  const now = statFields(leader.pid);
+  if (now !== null && Number(now[19]) !== leader.startTicks) return [];
+  return allPids()
+    .filter((candidate) => statFields(candidate)?.[3] === String(leader.pid))
+    .map(identify)
+    .filter((member) => member !== null);
 }
 
 /** Waits until none of the processes runs; false when the time is over first. */
