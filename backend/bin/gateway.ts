@@ -5,85 +5,18 @@ import { chmod, copyFile, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import type { JSONSchemaType } from 'ajv';
-
 import { gatewayApp } from '../gateway/app.js';
 import { certificateNames, startServer } from '../gateway/server.js';
-import type { Listen } from '../gateway/server.js';
-import {
-  ABSOLUTE_PATH,
-  ConfigError,
-  IP_ADDRESS,
-  LOG_LEVEL,
-  PORT,
-  readConfigFile,
-} from '../runtime/config-file.js';
+import { ConfigError } from '../runtime/config-file.js';
 import { openLog } from '../runtime/log-sink.js';
-import type { LogLevel } from '../runtime/log-sink.js';
 import { MdmSession } from '../runtime/mdm-session.js';
 import { readSecretFile } from '../runtime/secret-file.js';
 import { ownTls, serverTls } from '../runtime/tls-store.js';
 import type { ServerTls } from '../runtime/tls-store.js';
 
+import { readGatewayConfig } from './gateway-config.js';
+import type { GatewayConfig } from './gateway-config.js';
 import { startFailureCode } from './process-exit.js';
-
-const API_VERSION = '3.5';
-
-interface GatewayConfig {
-  readonly name: string;
-  readonly mdm: readonly Listen[];
-  readonly secretFile: string;
-  readonly stateDir: string;
-  readonly logLevel?: LogLevel;
-  readonly listen: readonly Listen[];
-  readonly names: readonly string[];
-  readonly caFile?: string;
-  readonly certificateFile?: string;
-  readonly keyFile?: string;
-  readonly apiVersion: string;
-}
-
-const ENDPOINTS = {
-  type: 'array',
-  minItems: 1,
-  maxItems: 64,
-  items: {
-    type: 'object',
-    properties: { host: IP_ADDRESS, port: PORT },
-    required: ['host', 'port'],
-    additionalProperties: false,
-  },
-} as const;
-
-const SCHEMA = {
-  type: 'object',
-  properties: {
-    name: { type: 'string', maxLength: 31, default: 'gateway' },
-    mdm: ENDPOINTS,
-    secretFile: ABSOLUTE_PATH,
-    stateDir: ABSOLUTE_PATH,
-    logLevel: { ...LOG_LEVEL, nullable: true },
-    listen: ENDPOINTS,
-    names: {
-      type: 'array',
-      maxItems: 64,
-      items: { type: 'string', maxLength: 253 },
-      default: [],
-    },
-    caFile: { ...ABSOLUTE_PATH, nullable: true },
-    certificateFile: { ...ABSOLUTE_PATH, nullable: true },
-    keyFile: { ...ABSOLUTE_PATH, nullable: true },
-    apiVersion: { type: 'string', pattern: '^\\d+(\\.\\d+)*$', default: API_VERSION },
-  },
-  required: ['mdm', 'secretFile', 'stateDir', 'listen'],
-  additionalProperties: false,
-} as unknown as JSONSchemaType<GatewayConfig>;
-
-function readConfig(): GatewayConfig {
-  const { values } = parseArgs({ options: { config: { type: 'string' } } });
-  if (values.config === undefined) throw new ConfigError('Use: gateway --config FILE');
-  return readConfigFile(values.config, SCHEMA);
-}
 
 /** The certificate now, and a copy of the authority's where clients look for it. */
 async function currentTls(config: GatewayConfig): Promise<ServerTls> {
@@ -114,7 +47,9 @@ async function textOrEmpty(path: string): Promise<string> {
 }
 
 async function main(): Promise<void> {
-  const config = readConfig();
+  const { values } = parseArgs({ options: { config: { type: 'string' } } });
+  if (values.config === undefined) throw new ConfigError('Use: gateway --config FILE');
+  const config = readGatewayConfig(values.config);
   const secret = readSecretFile(config.secretFile);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   const log = openLog({

@@ -5,134 +5,24 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import type { JSONSchemaType } from 'ajv';
-
 import { Mdm } from '../mdm/mdm.js';
 import { MDM_DEFAULTS } from '../mdm/options.js';
 import type { InitialSystem, MdmOptions } from '../mdm/options.js';
 import { Refusal } from '../mdm/refusal.js';
 import { ContentError } from '../mdm/state.js';
-import type { Address } from '../protocol/generated/types.js';
-import { OPTIONS } from '../protocol/tables/options.js';
-import type { OptionName } from '../protocol/tables/options.js';
-import {
-  ABSOLUTE_PATH,
-  ConfigError,
-  IP_ADDRESS,
-  LOG_LEVEL,
-  PORT,
-  readConfigFile,
-} from '../runtime/config-file.js';
+import { ConfigError } from '../runtime/config-file.js';
 import { makePrivateDirectory } from '../runtime/durable-files.js';
 import { handshakeRules } from '../runtime/links/authentication.js';
 import { LINK_TIMING, TcpLinks } from '../runtime/links/tcp-links.js';
 import { openLog } from '../runtime/log-sink.js';
-import type { LogLevel, ProcessLog } from '../runtime/log-sink.js';
+import type { ProcessLog } from '../runtime/log-sink.js';
 import { Loop, monotonicUs } from '../runtime/loop.js';
 import { LmdbStore, StoreError } from '../runtime/metadata-store.js';
 import { readSecretFile } from '../runtime/secret-file.js';
 
+import { readMdmConfig } from './mdm-config.js';
+import type { MdmConfig } from './mdm-config.js';
 import { EXIT_CONFIGURATION, EXIT_FAILED, startFailureCode } from './process-exit.js';
-
-const MDM_PORT = 6611;
-
-type MdmOptionName = {
-  [N in OptionName]: 'mdm' extends (typeof OPTIONS)[N]['of'][number] ? N : never;
-}[OptionName];
-
-interface MdmConfig {
-  readonly name: string;
-  readonly addresses: readonly Address[];
-  readonly mdm?: readonly { readonly host: string; readonly port: number }[];
-  readonly secretFile: string;
-  readonly stateDir: string;
-  readonly logLevel?: LogLevel;
-  readonly port: number;
-  readonly systemName: string;
-  readonly initialAdmin?: {
-    readonly name: string;
-    readonly saltHex: string;
-    readonly hashHex: string;
-  };
-  readonly options: Readonly<Partial<Record<MdmOptionName, number>>>;
-}
-
-/** Rows of the options table that this process takes, as schema: bounds and defaults stand there alone. */
-function optionSchemas(): Record<string, object> {
-  const schemas: Record<string, object> = {};
-  for (const [name, row] of Object.entries(OPTIONS))
-    if ((row.of as readonly string[]).includes('mdm'))
-      schemas[name] = { type: 'integer', minimum: row.min, maximum: row.max, default: row.default };
-  return schemas;
-}
-
-const HEX = { type: 'string', pattern: '^([0-9a-f]{2}){16,64}$' } as const;
-
-const SCHEMA = {
-  type: 'object',
-  properties: {
-    name: { type: 'string', minLength: 1, maxLength: 31, default: 'mdm' },
-    addresses: {
-      type: 'array',
-      minItems: 1,
-      maxItems: 8,
-      items: {
-        type: 'object',
-        properties: {
-          host: IP_ADDRESS,
-          role: {
-            type: 'string',
-            enum: ['all', 'sdsOnly', 'sdcOnly', 'management'],
-            default: 'all',
-          },
-        },
-        required: ['host'],
-        additionalProperties: false,
-      },
-    },
-    mdm: {
-      type: 'array',
-      maxItems: 64,
-      nullable: true,
-      items: {
-        type: 'object',
-        properties: { host: IP_ADDRESS, port: PORT },
-        required: ['host', 'port'],
-        additionalProperties: false,
-      },
-    },
-    secretFile: ABSOLUTE_PATH,
-    stateDir: ABSOLUTE_PATH,
-    logLevel: { ...LOG_LEVEL, nullable: true },
-    port: { ...PORT, default: MDM_PORT },
-    systemName: { type: 'string', minLength: 1, maxLength: 31, default: 'meshsan' },
-    initialAdmin: {
-      type: 'object',
-      nullable: true,
-      properties: {
-        name: { type: 'string', minLength: 1, maxLength: 31 },
-        saltHex: HEX,
-        hashHex: HEX,
-      },
-      required: ['name', 'saltHex', 'hashHex'],
-      additionalProperties: false,
-    },
-    options: {
-      type: 'object',
-      properties: optionSchemas(),
-      additionalProperties: false,
-      default: {},
-    },
-  },
-  required: ['addresses', 'secretFile', 'stateDir'],
-  additionalProperties: false,
-} as unknown as JSONSchemaType<MdmConfig>;
-
-function readConfig(): MdmConfig {
-  const { values } = parseArgs({ options: { config: { type: 'string' } } });
-  if (values.config === undefined) throw new ConfigError('Use: mdm --config FILE');
-  return readConfigFile(values.config, SCHEMA);
-}
 
 function initialSystem({ initialAdmin, systemName }: MdmConfig): InitialSystem | null {
   if (initialAdmin === undefined) return null;
@@ -182,7 +72,9 @@ function makeLinks(config: MdmConfig, secret: Uint8Array, loop: Loop, log: Proce
 }
 
 async function main(): Promise<void> {
-  const config = readConfig();
+  const { values } = parseArgs({ options: { config: { type: 'string' } } });
+  if (values.config === undefined) throw new ConfigError('Use: mdm --config FILE');
+  const config = readMdmConfig(values.config);
   const { name, stateDir, addresses, port, logLevel } = config;
   const secret = readSecretFile(config.secretFile);
   makePrivateDirectory(stateDir);

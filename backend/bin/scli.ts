@@ -2,59 +2,21 @@
 
 import { connect } from 'node:net';
 
-import type { JSONSchemaType } from 'ajv';
-
 import { ConnectError, EXIT, runScli } from '../cli/scli.js';
 import type { Connection, Target } from '../cli/scli.js';
 import { sessionStore } from '../cli/session-file.js';
 import { processTerminal } from '../cli/terminal.js';
-import {
-  ABSOLUTE_PATH,
-  ConfigError,
-  IP_ADDRESS,
-  LOG_LEVEL,
-  PORT,
-  readConfigFile,
-} from '../runtime/config-file.js';
+import { ConfigError } from '../runtime/config-file.js';
 import { openLog } from '../runtime/log-sink.js';
-import type { LogLevel } from '../runtime/log-sink.js';
 import { MdmSession } from '../runtime/mdm-session.js';
 import { PrivateFileError, readSecretFile } from '../runtime/secret-file.js';
+
+import { readScliConfig } from './scli-config.js';
+import type { ScliConfig } from './scli-config.js';
 
 const CONFIG_FILE = '/etc/meshsan/scli.json';
 const PROBE_MS = 5_000;
 const MASTER_MS = 10_000;
-
-interface ScliConfig {
-  readonly name: string;
-  readonly mdm: readonly Target[];
-  readonly secretFile: string;
-  readonly stateDir: string;
-  readonly logLevel: LogLevel;
-}
-
-const SCHEMA = {
-  type: 'object',
-  properties: {
-    name: { type: 'string', maxLength: 31, default: 'scli' },
-    mdm: {
-      type: 'array',
-      minItems: 1,
-      maxItems: 64,
-      items: {
-        type: 'object',
-        properties: { host: IP_ADDRESS, port: PORT },
-        required: ['host', 'port'],
-        additionalProperties: false,
-      },
-    },
-    secretFile: ABSOLUTE_PATH,
-    stateDir: ABSOLUTE_PATH,
-    logLevel: { ...LOG_LEVEL, default: 'error' },
-  },
-  required: ['mdm', 'secretFile', 'stateDir'],
-  additionalProperties: false,
-} as unknown as JSONSchemaType<ScliConfig>;
 
 /** Whether something listens there; tells "no MDM" apart from "no master yet" without waiting for the latter. */
 function listens({ host, port }: Target): Promise<boolean> {
@@ -129,7 +91,7 @@ async function main(): Promise<number> {
   // Help needs no configuration, so the file is read when the first command asks for a connection.
   let config: ScliConfig | null = null;
   const configured = (): ScliConfig => {
-    config ??= readConfigFile(process.env['MESHSAN_SCLI_CONFIG'] ?? CONFIG_FILE, SCHEMA);
+    config ??= readScliConfig(process.env['MESHSAN_SCLI_CONFIG'] ?? CONFIG_FILE);
     return config;
   };
   const sessions = (): ReturnType<typeof sessionStore> =>

@@ -1,0 +1,114 @@
+// The configuration of the MDM process, mdm.json: its schema and its defaults. It must never start anything.
+
+import type { JSONSchemaType } from 'ajv';
+
+import type { Address } from '../protocol/generated/types.js';
+import { OPTIONS } from '../protocol/tables/options.js';
+import type { OptionName } from '../protocol/tables/options.js';
+import {
+  ABSOLUTE_PATH,
+  IP_ADDRESS,
+  LOG_LEVEL,
+  PORT,
+  readConfigFile,
+} from '../runtime/config-file.js';
+import type { LogLevel } from '../runtime/log-sink.js';
+
+const MDM_PORT = 6611;
+
+type MdmOptionName = {
+  [N in OptionName]: 'mdm' extends (typeof OPTIONS)[N]['of'][number] ? N : never;
+}[OptionName];
+
+export interface MdmConfig {
+  readonly name: string;
+  readonly addresses: readonly Address[];
+  readonly mdm?: readonly { readonly host: string; readonly port: number }[];
+  readonly secretFile: string;
+  readonly stateDir: string;
+  readonly logLevel?: LogLevel;
+  readonly port: number;
+  readonly systemName: string;
+  readonly initialAdmin?: {
+    readonly name: string;
+    readonly saltHex: string;
+    readonly hashHex: string;
+  };
+  readonly options: Readonly<Partial<Record<MdmOptionName, number>>>;
+}
+
+/** Rows of the options table that this process takes, as schema: bounds and defaults stand there alone. */
+function optionSchemas(): Record<string, object> {
+  const schemas: Record<string, object> = {};
+  for (const [name, row] of Object.entries(OPTIONS))
+    if ((row.of as readonly string[]).includes('mdm'))
+      schemas[name] = { type: 'integer', minimum: row.min, maximum: row.max, default: row.default };
+  return schemas;
+}
+
+const HEX = { type: 'string', pattern: '^([0-9a-f]{2}){16,64}$' } as const;
+
+const SCHEMA = {
+  type: 'object',
+  properties: {
+    name: { type: 'string', minLength: 1, maxLength: 31, default: 'mdm' },
+    addresses: {
+      type: 'array',
+      minItems: 1,
+      maxItems: 8,
+      items: {
+        type: 'object',
+        properties: {
+          host: IP_ADDRESS,
+          role: {
+            type: 'string',
+            enum: ['all', 'sdsOnly', 'sdcOnly', 'management'],
+            default: 'all',
+          },
+        },
+        required: ['host'],
+        additionalProperties: false,
+      },
+    },
+    mdm: {
+      type: 'array',
+      maxItems: 64,
+      nullable: true,
+      items: {
+        type: 'object',
+        properties: { host: IP_ADDRESS, port: PORT },
+        required: ['host', 'port'],
+        additionalProperties: false,
+      },
+    },
+    secretFile: ABSOLUTE_PATH,
+    stateDir: ABSOLUTE_PATH,
+    logLevel: { ...LOG_LEVEL, nullable: true },
+    port: { ...PORT, default: MDM_PORT },
+    systemName: { type: 'string', minLength: 1, maxLength: 31, default: 'meshsan' },
+    initialAdmin: {
+      type: 'object',
+      nullable: true,
+      properties: {
+        name: { type: 'string', minLength: 1, maxLength: 31 },
+        saltHex: HEX,
+        hashHex: HEX,
+      },
+      required: ['name', 'saltHex', 'hashHex'],
+      additionalProperties: false,
+    },
+    options: {
+      type: 'object',
+      properties: optionSchemas(),
+      additionalProperties: false,
+      default: {},
+    },
+  },
+  required: ['addresses', 'secretFile', 'stateDir'],
+  additionalProperties: false,
+} as unknown as JSONSchemaType<MdmConfig>;
+
+/** @throws ConfigError with the place and what would be right */
+export function readMdmConfig(path: string): MdmConfig {
+  return readConfigFile(path, SCHEMA);
+}

@@ -1,0 +1,48 @@
+// The configuration of the administrators' command line, scli.json: its schema and its defaults. It must never connect.
+
+import type { JSONSchemaType } from 'ajv';
+
+import {
+  ABSOLUTE_PATH,
+  IP_ADDRESS,
+  LOG_LEVEL,
+  PORT,
+  readConfigFile,
+} from '../runtime/config-file.js';
+import type { LogLevel } from '../runtime/log-sink.js';
+
+export interface ScliConfig {
+  readonly name: string;
+  readonly mdm: readonly { readonly host: string; readonly port: number }[];
+  readonly secretFile: string;
+  readonly stateDir: string;
+  readonly logLevel: LogLevel;
+}
+
+const SCHEMA = {
+  type: 'object',
+  properties: {
+    name: { type: 'string', maxLength: 31, default: 'scli' },
+    mdm: {
+      type: 'array',
+      minItems: 1,
+      maxItems: 64,
+      items: {
+        type: 'object',
+        properties: { host: IP_ADDRESS, port: PORT },
+        required: ['host', 'port'],
+        additionalProperties: false,
+      },
+    },
+    secretFile: ABSOLUTE_PATH,
+    stateDir: ABSOLUTE_PATH,
+    logLevel: { ...LOG_LEVEL, default: 'error' },
+  },
+  required: ['mdm', 'secretFile', 'stateDir'],
+  additionalProperties: false,
+} as unknown as JSONSchemaType<ScliConfig>;
+
+/** @throws ConfigError with the place and what would be right */
+export function readScliConfig(path: string): ScliConfig {
+  return readConfigFile(path, SCHEMA);
+}
