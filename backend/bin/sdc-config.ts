@@ -14,6 +14,7 @@ import {
   readConfigFile,
 } from '../runtime/config-file.js';
 import type { LogLevel } from '../runtime/log-sink.js';
+import type { SciniKind } from './sdc-scini.js';
 
 export interface SdcConfig {
   readonly name: string;
@@ -28,6 +29,8 @@ export interface SdcConfig {
   /** Which mapped volumes become block devices. */
   readonly attach: 'none' | 'all';
   readonly deviceDir: string;
+  /** /dev/scini for the original's programs: made in the way that this kernel allows, in one way only, or not at all. */
+  readonly scini: 'none' | 'auto' | SciniKind;
   readonly options: SdcOptions;
 }
 
@@ -82,6 +85,7 @@ const SCHEMA = {
     controlSocket: ABSOLUTE_PATH,
     attach: { type: 'string', enum: ['none', 'all'], default: 'none' },
     deviceDir: { ...ABSOLUTE_PATH, default: '/dev' },
+    scini: { type: 'string', enum: ['none', 'auto', 'cuse', 'fuse'], default: 'none' },
     options: {
       type: 'object',
       properties: {

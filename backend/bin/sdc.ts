@@ -22,12 +22,15 @@ import type { SdcConfig } from './sdc-config.js';
 import { SdcControl } from './sdc-control.js';
 import type { SdcFacts } from './sdc-control.js';
 import { NbdExports } from './sdc-exports.js';
+import { SciniDevice, sciniKind } from './sdc-scini.js';
+import type { SciniKind } from './sdc-scini.js';
 
 const NO_IDENTITY = { key: 0, incarnation: 0, run: 0, systemId: '' } as const;
 
 interface Client {
   readonly facts: SdcFacts;
   readonly attachments: Attachments;
+  readonly loop: Loop;
   start(): void;
   stop(): void;
 }
@@ -38,6 +41,12 @@ interface Own {
   idPrefix: number;
   sdcKey: number;
   approved: boolean;
+}
+
+/** How this host gets its /dev/scini; null: not at all. */
+function sciniOf({ scini }: SdcConfig): SciniKind | null {
+  if (scini === 'none' || process.getuid?.() !== 0) return null;
+  return scini === 'auto' ? sciniKind() : scini;
 }
 
 const idOf = (own: Own, key: number): string => formatId(own.idPrefix, key);
@@ -52,6 +61,7 @@ function buildMachine(
   exports: NbdExports,
 ): { readonly sdc: Sdc; readonly links: TcpLinks } {
   const { options, addresses, name, guid, mdm } = config;
+  const zeroGuid = sciniOf(config) === 'fuse';
   const rules = handshakeRules('sdc', [], secret);
   const links = new TcpLinks({ loop, rules, identity: NO_IDENTITY, log, ...options });
   const sdc = new Sdc(
@@ -65,7 +75,7 @@ function buildMachine(
         Object.assign(own, { sdcKey, systemId, approved, idPrefix });
       },
     },
-    { guid, name, addresses, version: VERSION },
+    { guid, name, addresses, version: VERSION, zeroGuid },
     {
       ...CLIENT_DEFAULTS,
       ioTimeoutUs: options.ioTimeoutSeconds === 0 ? Infinity : options.ioTimeoutSeconds * 1e6,
@@ -130,6 +140,7 @@ function buildClient(config: SdcConfig, secret: Uint8Array, log: ProcessLog): Cl
   return {
     facts,
     attachments,
+    loop,
     start: () => {
       attachments.changed();
       loop.begin();
@@ -143,6 +154,19 @@ function buildClient(config: SdcConfig, secret: Uint8Array, log: ProcessLog): Cl
       loop.stop();
     },
   };
+}
+
+function sciniFor(
+  config: SdcConfig,
+  loop: Loop,
+  log: ProcessLog,
+  rescan: () => Promise<unknown>,
+): SciniDevice | null {
+  const kind = sciniOf(config);
+  const { deviceDir, guid } = config;
+  if (kind !== null) return new SciniDevice({ kind, deviceDir, guid, loop, log, rescan });
+  if (config.scini !== 'none') log.event('warn', 'sdc.scini-needs-root', {});
+  return null;
 }
 
 async function main(): Promise<void> {
@@ -162,8 +186,11 @@ async function main(): Promise<void> {
     return control.answer(request);
   });
   const client = buildClient(config, secret, log);
-  control = new SdcControl(client.facts, client.attachments);
+  const answers = new SdcControl(client.facts, client.attachments);
+  control = answers;
   client.start();
+  const scini = sciniFor(config, client.loop, log, () => answers.answer({ op: 'rescan' }));
+  void scini?.start();
   log.event('info', 'sdc.started', { pid: process.pid, version: VERSION, guid: config.guid });
 
   let stopping = false;
@@ -171,6 +198,7 @@ async function main(): Promise<void> {
     if (stopping) return;
     stopping = true;
     server.close();
+    await scini?.stop();
     client.stop();
     await client.attachments.endIdleHolder();
     log.event('info', 'sdc.stopped', {});

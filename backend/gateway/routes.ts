@@ -39,8 +39,9 @@ Made from the route table (\`backend/gateway/routes.ts\`); the test of the table
 * In requests numbers may be strings, booleans "TRUE", "True", "true" or JSON's own; null means absent; unknown keys are
   ignored. A body has at most 1 MiB.
 * Creation of a volume rounds its size up to 8 GiB; a new size must be a multiple of 8 GiB and larger.
-* Names in \`getByName\` may be percent-encoded once or twice. GUIDs are read in any case, trimmed. The GUID of zeroes
-  stands for the only SDC where there is only one.
+* Names in \`getByName\` may be percent-encoded once or twice. GUIDs are read in any case, trimmed. The GUID of zeroes is
+  what os-brick sees on a host whose kernel has no CUSE: it stands for the only approved SDC that declares it; where two
+  do, the request is refused and both are named.
 * A client that asks for \`version=2.0\` or older in \`Accept\` gets four fields per mapping in \`mappedSdcInfo\`.
 `;
 

@@ -52,17 +52,17 @@ export function registerSdc(engine: Engine, body: RegisterSdcBody): RegisterSdcR
   if (known === undefined && state.sdcs.size >= LIMIT.sdcMax)
     refuse('TOO_MANY', `at most ${LIMIT.sdcMax} SDCs`);
   const run = runFor(engine, body.run);
-  const { addresses } = body;
+  const { addresses, zeroGuid } = body;
   const hosts = addresses.map(({ host }) => host);
   const approved = known?.approved === true || isApproved(state, guid, hosts);
   if (known === undefined) {
     MARKS.newSdc.hits++;
     const key = state.newKey();
     const name = freeName(state, body.name);
-    state.sdcs.put(key, { key, name, guid, addresses, approved, run });
+    state.sdcs.put(key, { key, name, guid, addresses, approved, run, zeroGuid });
     return { sdcKey: key, run, approved, systemId: systemId(engine) };
   }
-  const next: Sdc = { ...known, addresses, approved, run };
+  const next: Sdc = { ...known, addresses, approved, run, zeroGuid };
   if (JSON.stringify(next) !== JSON.stringify(known)) state.sdcs.put(known.key, next);
   return { sdcKey: known.key, run, approved, systemId: systemId(engine) };
 }

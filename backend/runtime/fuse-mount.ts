@@ -16,6 +16,8 @@ import type { Loop } from './loop.js';
 
 const COMMAND_MS = 20_000;
 const WATCH_MS = 20;
+/** Where a program asks the kernel for a character device; only where the kernel has CUSE. */
+export const CUSE = '/dev/cuse';
 
 /** A conversation with the kernel, without I/O of its own. */
 export interface FuseClient {
@@ -60,6 +62,7 @@ export class FuseMount {
   #closed = false;
 
   private constructor(
+    device: string,
     mountPoint: string,
     loop: Loop,
     requestBytesMax: number,
@@ -69,7 +72,7 @@ export class FuseMount {
     this.#loop = loop;
     this.#buffer = new Uint8Array(requestBytesMax);
     this.#view = new DataView(this.#buffer.buffer);
-    this.#fd = openSync('/dev/fuse', constants.O_RDWR | constants.O_NONBLOCK);
+    this.#fd = openSync(device, constants.O_RDWR | constants.O_NONBLOCK);
     this.#client = client(this);
   }
 
@@ -87,7 +90,7 @@ export class FuseMount {
     loop: Loop,
     client: (mount: FuseMount) => FuseClient,
   ): Promise<FuseMount> {
-    const mount = new FuseMount(mountPoint, loop, requestBytesMax, client);
+    const mount = new FuseMount('/dev/fuse', mountPoint, loop, requestBytesMax, client);
     const options = ['fd=3', 'rootmode=100000', 'user_id=0', 'group_id=0', 'subtype=meshsan'];
     if (readOnly) options.push('ro');
     // The command may look at what it mounted, so requests are answered before it ends.
@@ -107,6 +110,21 @@ export class FuseMount {
     } finally {
       clearInterval(timer);
     }
+    return mount;
+  }
+
+  /**
+   * Opens /dev/cuse: the kernel asks at once which character device it shall make, and keeps it until `end`.
+   *
+   * @throws Error when the system has no CUSE
+   */
+  static character(
+    requestBytesMax: number,
+    loop: Loop,
+    client: (mount: FuseMount) => FuseClient,
+  ): FuseMount {
+    const mount = new FuseMount(CUSE, '', loop, requestBytesMax, client);
+    mount.#watch();
     return mount;
   }
 

@@ -17,6 +17,8 @@ export interface ClientIdentity {
   readonly addresses: readonly Address[];
   /** Software version, announced to the MDM. */
   readonly version: string;
+  /** Programs that ask this host for its GUID get zeroes: its /dev/scini cannot carry an answer. */
+  readonly zeroGuid: boolean;
 }
 
 export interface ClientOptions {

@@ -174,8 +174,7 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
   // What the session tells.
 
   registration(): Registration {
-    const { guid, name, addresses, version } = this.identity;
-    return { code: MSG.REGISTER_SDC, body: { guid, name, addresses, version, run: this.run } };
+    return { code: MSG.REGISTER_SDC, body: { ...this.identity, run: this.run } };
   }
 
   registered(nowUs: Micros, reply: ControlMessage | null): void {

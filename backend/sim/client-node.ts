@@ -98,6 +98,7 @@ export class ClientNode implements EventTarget {
         name,
         addresses: [{ host: this.host.address, role: 'all' }],
         version: 'simulated',
+        zeroGuid: false,
       },
       {
         ...CLIENT_DEFAULTS,

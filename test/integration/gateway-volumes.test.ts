@@ -165,22 +165,35 @@ test('mapping by guid or id, with codes that os-brick takes for success', async 
   t.is((await act('addMappedSdc', {})).status, 400);
 });
 
-test('the GUID of zeroes stands for the only SDC, and for none where there are two', async (t) => {
+test('the GUID of zeroes stands for the only SDC that declares it; two are named and refused', async (t) => {
   const context = await start();
   const { gateway, sdc } = context;
   t.teardown(() => gateway.stop());
   const id = await create(context, 'v');
   const guid = '00000000-0000-0000-0000-000000000000';
   const path = `/api/instances/Volume::${id}/action`;
-  t.is((await gateway.post(`${path}/addMappedSdc`, { guid })).status, 200);
+  const map = () => gateway.post(`${path}/addMappedSdc`, { guid });
+  t.is(at((await map()).json, 'errorCode'), 80);
+  const { sdc: sdcs } = gateway.cluster.tables;
+  for (const one of sdcs) Object.assign(one, { zeroGuid: true });
+  t.is((await map()).status, 200);
   const { json } = await gateway.get(`/api/instances/Volume::${id}`);
   t.is(at(json, 'mappedSdcInfo', 0, 'sdcId'), sdc);
   await gateway.post(`${path}/removeMappedSdc`, { allSdcs: 'True' });
-  const [first] = gateway.cluster.tables.sdc;
-  t.truthy(first);
-  if (first !== undefined)
-    gateway.cluster.tables.sdc.push({ ...first, key: 999, guid: SDC_GUID.replace('0B', '2B') });
-  t.is(at((await gateway.post(`${path}/addMappedSdc`, { guid })).json, 'errorCode'), 80);
+  const [first] = sdcs;
+  if (first === undefined) throw new Error('the cluster has no SDC');
+  const second = { ...first, key: 999, name: 'second', guid: SDC_GUID.replace('0B', '2B') };
+  sdcs.push({ ...second, zeroGuid: false });
+  t.is((await map()).status, 200, 'an SDC with a GUID of its own does not count');
+  await gateway.post(`${path}/removeMappedSdc`, { allSdcs: 'True' });
+  sdcs[1] = { ...second, approved: false };
+  t.is((await map()).status, 200, 'nor does one that is not approved');
+  await gateway.post(`${path}/removeMappedSdc`, { allSdcs: 'True' });
+  sdcs[1] = second;
+  const refused = await map();
+  t.is(refused.status, 400);
+  const message = String(at(refused.json, 'message'));
+  for (const name of [first.name, 'second']) t.true(message.includes(name), message);
 });
 
 test('removal is final: the volume is gone with code 79, by id and by name', async (t) => {

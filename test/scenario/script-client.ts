@@ -54,6 +54,7 @@ export class ScriptClient implements BlockFront {
         name: `sdc${number}`,
         addresses: [{ host: node.host.address, role: 'all' }],
         version: 'story',
+        zeroGuid: false,
       },
       {
         ...CLIENT_DEFAULTS,

@@ -399,6 +399,7 @@ export class MemoryCluster implements Cluster {
       addresses: [{ host: '127.0.2.1', role: 'all' }],
       approved: true,
       run: 1,
+      zeroGuid: false,
     });
     this.asked.length = 0;
   }

@@ -14,6 +14,7 @@ import {
   writePrivate,
 } from './layout.js';
 import type { Layout, Paths } from './layout.js';
+import type { StartOptions } from './options.js';
 
 const MDM_PORT = 6611;
 const SDS_PORT = 7072;
@@ -65,18 +66,21 @@ export const mdmTarget = (layout: Layout): { host: string; port: number } => ({
   port: MDM_PORT,
 });
 
+/** What the client process makes on this host. */
+type ClientWishes = Pick<StartOptions, 'attach' | 'scini'>;
+
 /** Writes every configuration file and the wrappers in DIR/bin. */
 export async function writeConfigs(
   paths: Paths,
   layout: Layout,
   plans: readonly ProcessPlan[],
-  attach: boolean,
+  client: ClientWishes,
 ): Promise<void> {
   for (const plan of plans) {
     mkdirSync(plan.stateDir, { recursive: true, mode: 0o700 });
     const config = {
       ...common(paths, layout, plan),
-      ...(await further(paths, layout, plan, attach)),
+      ...(await further(paths, layout, plan, client)),
     };
     writePrivate(plan.configFile, JSON.stringify(config, null, 2));
   }
@@ -97,7 +101,7 @@ async function further(
   paths: Paths,
   layout: Layout,
   plan: ProcessPlan,
-  attach: boolean,
+  client: ClientWishes,
 ): Promise<Record<string, unknown>> {
   switch (plan.role) {
     case 'mdm':
@@ -113,7 +117,8 @@ async function further(
         guid: layout.sdcGuid,
         nbdDir: paths.nbd,
         controlSocket: paths.sdcControl,
-        attach: attach ? 'all' : 'none',
+        attach: client.attach ? 'all' : 'none',
+        scini: client.scini ? 'auto' : 'none',
       };
     case 'gateway':
       return {

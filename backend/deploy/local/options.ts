@@ -14,6 +14,8 @@ export interface StartOptions {
   readonly demo: boolean;
   /** Mapped volumes become block devices of this host. */
   readonly attach: boolean;
+  /** The client answers on /dev/scini, where programs of the original ask. */
+  readonly scini: boolean;
 }
 
 export const DEFAULTS = {
@@ -42,6 +44,7 @@ A second start on the same directory goes on with all data.
   --detach             return when the cluster is ready; it goes on in the background
   --demo               make and map an 8 GiB volume named demo
   --attach             make every mapped volume a block device, /dev/scinia and so on; needs root
+  --scini              answer on /dev/scini too, where os-brick's own ScaleIO connector asks; needs root, one per host
   --help               this text
 `,
   stop: `Usage: npm run stop -- [--dir DIR] [--json]
@@ -96,6 +99,7 @@ export function parseStart(args: readonly string[]): StartOptions | null {
     detach: { type: 'boolean' },
     demo: { type: 'boolean' },
     attach: { type: 'boolean' },
+    scini: { type: 'boolean' },
     help: { type: 'boolean' },
   });
   if (values['help'] === true) return null;
@@ -111,6 +115,7 @@ export function parseStart(args: readonly string[]): StartOptions | null {
     detach: values['detach'] === true,
     demo: values['demo'] === true,
     attach: values['attach'] === true,
+    scini: values['scini'] === true,
   };
 }
 

@@ -135,6 +135,8 @@ async function prepare(options: StartOptions, say: (text: string) => void): Prom
     throw new UsageError(
       '--attach needs root: only root can make block devices; without it volumes are served as NBD',
     );
+  if (options.scini && process.getuid?.() !== 0)
+    throw new UsageError('--scini needs root: only root can make a device there');
   const { paths, layout, made } = openLayout(options);
   const before = runningSupervisor(paths);
   if (before !== null)
@@ -147,7 +149,7 @@ async function prepare(options: StartOptions, say: (text: string) => void): Prom
   await refuseBusyAddresses(plans);
   writeLayout(paths, layout);
   writeRunFile(paths, 'supervisor.json', identify(process.pid));
-  await writeConfigs(paths, layout, plans, options.attach);
+  await writeConfigs(paths, layout, plans, options);
   say(`${made ? 'made' : 'found'} ${paths.dir}: ${layout.sdsCount} SDSs on ${layout.network}.x`);
   return { paths, layout, plans };
 }

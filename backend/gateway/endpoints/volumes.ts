@@ -107,8 +107,8 @@ async function remove(call: Call): Promise<void> {
 }
 
 /**
- * The SDC that a body names by id or GUID; null when it names none. The GUID of zeroes, which a host without the
- * original's kernel interface reports, stands for the only SDC where there is only one.
+ * The SDC that a body names by id or GUID; null when it names none. The GUID of zeroes is what programs see on a host
+ * whose kernel cannot show them another; it stands for that host while it is the only one of its kind.
  */
 async function namedSdc(call: Call): Promise<Sdc | null> {
   const id = textOf(call.body, 'sdcId');
@@ -118,10 +118,22 @@ async function namedSdc(call: Call): Promise<Sdc | null> {
   const wanted = normalizeGuid(guid);
   const sdcs = await call.reader.all('sdc');
   const found =
-    sdcs.find((sdc) => wanted !== null && normalizeGuid(sdc.guid) === wanted) ??
-    (wanted === ZERO_GUID && sdcs.length === 1 ? sdcs[0] : undefined);
+    wanted === ZERO_GUID
+      ? theOnlyOneOfZeroes(call, sdcs)
+      : sdcs.find((sdc) => wanted !== null && normalizeGuid(sdc.guid) === wanted);
   if (found === undefined) throw ApiError.named('SDC_NOT_FOUND');
   return found;
+}
+
+function theOnlyOneOfZeroes(call: Call, sdcs: readonly Sdc[]): Sdc | undefined {
+  const declared = sdcs.filter((sdc) => sdc.approved && sdc.zeroGuid);
+  if (declared.length <= 1) return declared[0];
+  const names = declared.map(({ key, name, addresses }) =>
+    [name, call.reader.id(key), addresses[0]?.host ?? ''].filter((word) => word !== '').join(' '),
+  );
+  throw ApiError.invalid(
+    `the GUID of zeroes is that of ${declared.length} SDCs (${names.join('; ')}); name the SDC by its id, or by the GUID that drv_cfg --query_guid shows`,
+  );
 }
 
 function noSdcNamed(): ApiError {

@@ -384,6 +384,7 @@ export function encodeRegisterSdcBody(w: Writer, v: T.RegisterSdcBody, version: 
   w.leave();
   w.str('version', v.version, 32);
   w.u32('run', v.run, 0, 4294967295);
+  w.bool('zeroGuid', v.zeroGuid);
 }
 
 export function decodeRegisterSdcBody(r: Reader, version: number): T.RegisterSdcBody {
@@ -403,7 +404,8 @@ export function decodeRegisterSdcBody(r: Reader, version: number): T.RegisterSdc
   }
   const versionField = r.str('version', 32);
   const runField = r.u32('run', 0, 4294967295);
-  return { guid: guidField, name: nameField, addresses: addressesField, version: versionField, run: runField };
+  const zeroGuidField = r.bool('zeroGuid');
+  return { guid: guidField, name: nameField, addresses: addressesField, version: versionField, run: runField, zeroGuid: zeroGuidField };
 }
 
 export function encodeRegisterSdcReplyBody(w: Writer, v: T.RegisterSdcReplyBody, _version: number): void {
@@ -836,7 +838,7 @@ export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBo
   }
   let sdcsField: readonly Sdc[];
   {
-    const count0 = r.count('sdcs', 1000, 21);
+    const count0 = r.count('sdcs', 1000, 22);
     r.enter('sdcs');
     const items0: Sdc[] = [];
     for (let index0 = 0; index0 < count0; index0++) {

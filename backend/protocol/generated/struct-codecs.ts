@@ -242,6 +242,7 @@ export function encodeSdc(w: Writer, v: Sdc, version: number): void {
   w.leave();
   w.bool('approved', v.approved);
   w.u32('run', v.run, 0, 4294967295);
+  w.bool('zeroGuid', v.zeroGuid);
 }
 
 export function decodeSdc(r: Reader, version: number): Sdc {
@@ -262,7 +263,8 @@ export function decodeSdc(r: Reader, version: number): Sdc {
   }
   const approvedField = r.bool('approved');
   const runField = r.u32('run', 0, 4294967295);
-  return { key: keyField, name: nameField, guid: guidField, addresses: addressesField, approved: approvedField, run: runField };
+  const zeroGuidField = r.bool('zeroGuid');
+  return { key: keyField, name: nameField, guid: guidField, addresses: addressesField, approved: approvedField, run: runField, zeroGuid: zeroGuidField };
 }
 
 export function encodeVolume(w: Writer, v: Volume, _version: number): void {

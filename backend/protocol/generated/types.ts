@@ -191,6 +191,8 @@ export interface Sdc {
   readonly approved: boolean;
   /** run number of its latest registration; never reused by any client */
   readonly run: number;
+  /** programs on that host see the GUID of zeroes in place of its own */
+  readonly zeroGuid: boolean;
 }
 
 /** A volume or snapshot. */
@@ -760,6 +762,8 @@ export interface RegisterSdcBody {
   readonly version: string;
   /** run number that it got before in this life, 0: none */
   readonly run: number;
+  /** programs on this host see the GUID of zeroes in place of its own */
+  readonly zeroGuid: boolean;
 }
 
 /** Who it is. */

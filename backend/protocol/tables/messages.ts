@@ -274,6 +274,7 @@ export const MESSAGES = {
       list('addresses', struct('address', 'Address', ''), LIMITS.addressesMax.value, 'its own'),
       str('version', 32, 'software version'),
       u32('run', 'run number that it got before in this life, 0: none'),
+      bool('zeroGuid', 'programs on this host see the GUID of zeroes in place of its own'),
     ],
     'REGISTER_SDC_REPLY',
   ),

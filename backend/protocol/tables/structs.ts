@@ -120,6 +120,7 @@ export const STRUCTS = {
       ),
       bool('approved', 'may use volumes'),
       u32('run', 'run number of its latest registration; never reused by any client'),
+      bool('zeroGuid', 'programs on that host see the GUID of zeroes in place of its own'),
     ],
   },
   Volume: {

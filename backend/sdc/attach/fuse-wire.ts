@@ -22,8 +22,10 @@ export const OPCODE = {
   init: 26,
   interrupt: 36,
   destroy: 38,
+  ioctl: 39,
   batchForget: 42,
   fallocate: 43,
+  cuseInit: 4096,
 } as const;
 
 export const INIT_FLAG = {
@@ -51,6 +53,11 @@ export const IN = {
   fallocateOffset: 48,
   fallocateLength: 56,
   fallocateMode: 64,
+  ioctlFlags: 48,
+  ioctlCommand: 52,
+  ioctlArgument: 56,
+  ioctlOutBytes: 68,
+  ioctlEnd: 72,
 } as const;
 
 export const OUT = {
@@ -62,12 +69,22 @@ export const OUT = {
   open: 16,
   write: 8,
   statfs: 80,
+  ioctl: 16,
+  cuseInit: 72,
 } as const;
+
+/** Flag of an ioctl: its answer may name the memory of whoever asks. */
+export const IOCTL_UNRESTRICTED = 1 << 1;
+/** Flag of an ioctl's reply: the kernel shall ask again with the memory that the reply names. */
+export const IOCTL_RETRY = 1 << 2;
+/** The program of a character device says itself which memory an ioctl reads and writes. */
+export const CUSE_UNRESTRICTED_IOCTL = 1;
 
 export const FUSE_ERRNO = {
   ENOENT: 2,
   EIO: 5,
   EINVAL: 22,
+  ENOTTY: 25,
   EROFS: 30,
   ENOSYS: 38,
   EOPNOTSUPP: 95,

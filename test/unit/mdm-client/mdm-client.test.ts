@@ -24,7 +24,7 @@ const PEER: Peer = {
 
 const REGISTRATION: Registration = {
   code: MSG.REGISTER_SDC,
-  body: { guid: '', name: 'host', addresses: [], version: '1', run: 0 },
+  body: { guid: '', name: 'host', addresses: [], version: '1', run: 0, zeroGuid: false },
 };
 
 const UPDATE: ControlBodies[typeof MSG.MAP_UPDATE] = {

@@ -436,6 +436,7 @@ export class Cluster {
       addresses: [{ host: `10.1.0.${number}`, role: 'all' }],
       version: '1',
       run,
+      zeroGuid: false,
     });
     const { sdcKey, run: given, approved } = this.reply(tag, MSG.REGISTER_SDC_REPLY);
     return { link, sdcKey, run: given, approved };

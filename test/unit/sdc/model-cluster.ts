@@ -408,6 +408,7 @@ export class ModelCluster {
         name: `host${number}`,
         addresses: [],
         version: 'test',
+        zeroGuid: false,
       },
       {
         mdm: {
