@@ -35,7 +35,7 @@ export interface TypeRow {
   readonly related: Readonly<Record<string, (reader: Reader, key: number) => Views>>;
 }
 
-type Keyed = Exclude<ObjectKind, 'mapping' | 'system' | 'approvedSdc'>;
+type Keyed = Exclude<ObjectKind, 'mapping' | 'system' | 'approvedSdc' | 'attachment'>;
 type Show<K extends Keyed> = (reader: Reader, objects: readonly Objects[K][]) => Views;
 
 /** Objects whose fields pass, shown. */

@@ -1,5 +1,6 @@
 // THE route table of the gateway, put together from the topics. Literal paths stand before generic ones.
 
+import { ATTACHMENT_ROUTES } from './endpoints/attachments.js';
 import { CONFIGURATION_ROUTES } from './endpoints/configuration.js';
 import { GENERIC_ROUTES } from './endpoints/generic.js';
 import { HOST_ROUTES } from './endpoints/hosts.js';
@@ -10,6 +11,7 @@ import type { Route } from './route.js';
 
 export const ROUTES: readonly Route[] = [
   ...VOLUME_ROUTES,
+  ...ATTACHMENT_ROUTES,
   ...CONFIGURATION_ROUTES,
   ...HOST_ROUTES,
   ...STATISTICS_ROUTES,
@@ -38,7 +40,11 @@ Made from the route table (\`backend/gateway/routes.ts\`); the test of the table
 * Success is always 200 with JSON; actions answer \`{}\`. Failure is \`{"message", "httpStatusCode", "errorCode"}\`.
 * In requests numbers may be strings, booleans "TRUE", "True", "true" or JSON's own; null means absent; unknown keys are
   ignored. A body has at most 1 MiB.
-* Creation of a volume rounds its size up to 8 GiB; a new size must be a multiple of 8 GiB and larger.
+* Creation of a volume rounds its size up to 8 GiB; a new size must be a multiple of 8 GiB and larger. With
+  \`sizeGranularityInGb: 1\` both go by 1 GiB.
+* Each mapping has a generation, never used again for its volume. \`removeMappedSdc\` with \`mappingGeneration\` takes away
+  only that one. \`holdMappedSdc\` maps a volume unless it is mapped and notes a \`holder\`; \`releaseMappedSdc\` strikes the
+  holder out and unmaps when nobody else is noted; both answer \`mappingGeneration\` and whether others share it.
 * Names in \`getByName\` may be percent-encoded once or twice. GUIDs are read in any case, trimmed. The GUID of zeroes is
   what os-brick sees on a host whose kernel has no CUSE: it stands for the only approved SDC that declares it; where two
   do, the request is refused and both are named.

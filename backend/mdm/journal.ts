@@ -3,6 +3,7 @@
 
 import type {
   ApprovedSdc,
+  Attachment,
   CombEntry,
   Device,
   FaultSet,
@@ -31,6 +32,7 @@ export interface Kinds {
   readonly user: User;
   readonly approvedSdc: ApprovedSdc;
   readonly tombstone: Tombstone;
+  readonly attachment: Attachment;
   readonly comb: CombEntry;
 }
 

@@ -40,6 +40,7 @@ const EMPTY: QueryReplyBody = {
   users: [],
   approvedSdcs: [],
   combPages: [],
+  attachments: [],
 };
 
 interface Paged<T> {
@@ -88,6 +89,8 @@ export class Queries {
         return named('approvedSdcs', page(state.approvedSdcs, question));
       case 'combPage':
         return named('combPages', this.combPages(question));
+      case 'attachment':
+        return named('attachments', page(state.attachments, question));
       case 'tombstone':
         return refuse('INVALID_PARAMETER', 'tombstones cannot be queried');
     }

@@ -32,6 +32,7 @@ export class State {
   readonly approvedSdcs = new Table('approvedSdc', codec('ApprovedSdc'), this.journal);
   /** By key of the removed volume. */
   readonly tombstones = new Table('tombstone', codec('Tombstone'), this.journal);
+  readonly attachments = new Table('attachment', codec('Attachment'), this.journal);
   readonly mappings = new Mappings(this.journal);
   readonly combs = new Combs(this.journal);
   private readonly tables: Readonly<Record<ObjectType, StoredTable>> = {
@@ -47,6 +48,7 @@ export class State {
     approvedSdc: this.approvedSdcs,
     tombstone: this.tombstones,
     mapping: this.mappings,
+    attachment: this.attachments,
     combPage: this.combs,
   };
 

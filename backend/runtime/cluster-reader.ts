@@ -41,9 +41,7 @@ export class ClusterReader {
     if (wanted.size <= KEYS_MAX && !this.lists.has(kind))
       return this.cluster.query(kind, [...wanted]);
     const list = await this.all(kind);
-    return list.filter((object) =>
-      wanted.has('volumeKey' in object ? object.volumeKey : object.key),
-    );
+    return list.filter((object) => wanted.has('key' in object ? object.key : object.volumeKey));
   }
 
   /** Objects of a kind by key. */

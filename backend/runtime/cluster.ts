@@ -6,6 +6,7 @@ import { ERROR_BY_NAME } from '../protocol/generated/errors.js';
 import type { ErrorInfo, ErrorName } from '../protocol/generated/errors.js';
 import type {
   ApprovedSdc,
+  Attachment,
   ClusterQueryReplyBody,
   CommandParams,
   CommandResults,
@@ -37,6 +38,7 @@ export interface Objects {
   readonly mapping: Mapping;
   readonly user: User;
   readonly approvedSdc: ApprovedSdc;
+  readonly attachment: Attachment;
 }
 
 export type ObjectKind = keyof Objects;

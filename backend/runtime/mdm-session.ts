@@ -72,6 +72,7 @@ const PAGES: { readonly [K in ObjectKind]: Page<K> } = {
   mapping: { list: (reply) => reply.mappings, key: (object) => object.volumeKey },
   user: { list: (reply) => reply.users, key: (object) => object.key },
   approvedSdc: { list: (reply) => reply.approvedSdcs, key: (object) => object.key },
+  attachment: { list: (reply) => reply.attachments, key: (object) => object.key },
 };
 
 /** Keys of one question; more are asked in turn. */

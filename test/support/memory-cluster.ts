@@ -46,6 +46,7 @@ export class MemoryCluster implements Cluster {
     mapping: [],
     user: [],
     approvedSdc: [],
+    attachment: [],
   };
   readonly usage = new Map<number, Usage>();
   readonly volumeUsage: VolumeStatus[] = [];

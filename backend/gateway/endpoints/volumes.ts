@@ -1,5 +1,5 @@
 // Endpoints that create, change, map and remove volumes. It owns the original's rules of size: creation rounds up to
-// 8 GiB, a new size must be a multiple of 8 GiB and larger.
+// 8 GiB, a new size must be a multiple of 8 GiB and larger; a client that asks for it gets steps of 1 GiB.
 
 import { normalizeGuid } from '../../core/ids.js';
 import { GIB } from '../../core/units.js';
@@ -36,12 +36,20 @@ const REMOVE_MODES = ['ONLY_ME', 'INCLUDING_DESCENDANTS', 'DESCENDANTS_ONLY', 'W
 const SDC_KEYS = { sdcId: TEXT, guid: TEXT, allSdcs: PRESENT };
 
 /** Size in sectors for a wanted size, rounded up to the grain. @throws ApiError */
-export function roundedSectors(sizeGib: number): number {
+export function roundedSectors(sizeGib: number, grainGib = GRAIN_GIB): number {
   if (!(sizeGib > 0)) throw ApiError.named('VOLUME_SIZE_ILLEGAL', 'it must be larger than 0');
-  const grains = Math.ceil(sizeGib / GRAIN_GIB);
-  if (grains * GRAIN_GIB > SIZE_GIB_MAX)
+  const grains = Math.ceil(sizeGib / grainGib);
+  if (grains * grainGib > SIZE_GIB_MAX)
     throw ApiError.named('VOLUME_SIZE_ILLEGAL', `at most ${SIZE_GIB_MAX} GB`);
-  return grains * GRAIN_GIB * SECTORS_PER_GIB;
+  return grains * grainGib * SECTORS_PER_GIB;
+}
+
+/** 8 GiB, as the original's clients expect, or 1 GiB for a client that says that it can. */
+function grainOf(body: Body): number {
+  const grain = wholeOf(body, 'sizeGranularityInGb') ?? GRAIN_GIB;
+  if (grain !== 1 && grain !== GRAIN_GIB)
+    throw ApiError.invalid(`sizeGranularityInGb must be 1 or ${GRAIN_GIB}`);
+  return grain;
 }
 
 function wantedGib(body: Body): number {
@@ -60,18 +68,19 @@ async function create(call: Call): Promise<{ readonly key: number }> {
   return ask(call, 'ADD_VOLUME', {
     poolKey: pool.key,
     name: textOf(body, 'name') ?? '',
-    sizeSectors: roundedSectors(wantedGib(body)),
+    sizeSectors: roundedSectors(wantedGib(body), grainOf(body)),
     provisioning: textOf(body, 'volumeType') === 'ThinProvisioned' ? 'thin' : 'thick',
   });
 }
 
 async function resize(call: Call): Promise<void> {
   const sizeGib = wholeOf(call.body, 'sizeInGB') ?? 0;
-  if (sizeGib === 0 || sizeGib % GRAIN_GIB !== 0)
+  const grainGib = grainOf(call.body);
+  if (sizeGib === 0 || sizeGib % grainGib !== 0)
     throw ApiError.named('VOLUME_SIZE_ILLEGAL', `${sizeGib} GB`);
   await ask(call, 'RESIZE_VOLUME', {
     key: pathKey(call),
-    sizeSectors: roundedSectors(sizeGib),
+    sizeSectors: roundedSectors(sizeGib, grainGib),
   });
 }
 
@@ -110,7 +119,7 @@ async function remove(call: Call): Promise<void> {
  * The SDC that a body names by id or GUID; null when it names none. The GUID of zeroes is what programs see on a host
  * whose kernel cannot show them another; it stands for that host while it is the only one of its kind.
  */
-async function namedSdc(call: Call): Promise<Sdc | null> {
+export async function namedSdc(call: Call): Promise<Sdc | null> {
   const id = textOf(call.body, 'sdcId');
   if (id !== undefined && id !== '') return objectOf(call, 'sdc', id, 'SDC_NOT_FOUND');
   const guid = textOf(call.body, 'guid');
@@ -142,10 +151,16 @@ function noSdcNamed(): ApiError {
   );
 }
 
-async function map(call: Call): Promise<void> {
-  const { body } = call;
+/** What a body wants to allow. @throws ApiError */
+export function accessOf(body: Body): Access {
   const access = ACCESS[textOf(body, 'accessMode') ?? 'ReadWrite'];
   if (access === undefined) throw ApiError.invalid('accessMode must be ReadWrite or ReadOnly');
+  return access;
+}
+
+async function map(call: Call): Promise<void> {
+  const { body } = call;
+  const access = accessOf(body);
   const volumeKey = pathKey(call);
   const sdc = await namedSdc(call);
   if (sdc === null && !('allSdcs' in body)) throw noSdcNamed();
@@ -161,7 +176,7 @@ async function unmap(call: Call): Promise<void> {
   await ask(call, 'UNMAP_VOLUME', {
     volumeKey: pathKey(call),
     sdcKeys: sdc === null ? [] : [sdc.key],
-    generation: 0,
+    generation: wholeOf(call.body, 'mappingGeneration') ?? 0,
   });
 }
 
@@ -204,6 +219,7 @@ export const VOLUME_ROUTES: readonly Route[] = [
         volumeSizeInKb: WHOLE,
         volumeSizeInGb: WHOLE,
         volumeSizeInGB: WHOLE,
+        sizeGranularityInGb: WHOLE,
         useRmcache: FLAG,
         compressionMethod: oneOf(['None', 'Normal', 'Invalid']),
       },
@@ -215,14 +231,24 @@ export const VOLUME_ROUTES: readonly Route[] = [
   action('Volume', 'setVolumeName', object({ newName: TEXT }, ['newName']), (call) =>
     ask(call, 'RENAME_VOLUME', { key: pathKey(call), name: textIn(call.body, 'newName') }),
   ),
-  action('Volume', 'setVolumeSize', object({ sizeInGB: WHOLE }, ['sizeInGB']), resize),
+  action(
+    'Volume',
+    'setVolumeSize',
+    object({ sizeInGB: WHOLE, sizeGranularityInGb: WHOLE }, ['sizeInGB']),
+    resize,
+  ),
   action(
     'Volume',
     'addMappedSdc',
     object({ ...SDC_KEYS, allowMultipleMappings: FLAG, accessMode: TEXT }),
     map,
   ),
-  action('Volume', 'removeMappedSdc', object({ ...SDC_KEYS, ignoreScsiInitiators: FLAG }), unmap),
+  action(
+    'Volume',
+    'removeMappedSdc',
+    object({ ...SDC_KEYS, ignoreScsiInitiators: FLAG, mappingGeneration: WHOLE }),
+    unmap,
+  ),
   action(
     'Volume',
     'setMappedSdcLimits',

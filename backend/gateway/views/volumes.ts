@@ -57,6 +57,7 @@ function mappingView(reader: Reader, mapping: Mapping, sdc: Sdc | undefined): Js
     ...short,
     sdcName: nullIfEmpty(sdc?.name ?? ''),
     accessMode: ACCESS_WORDS[mapping.access],
+    mappingGeneration: mapping.generation,
     isDirectBufferMapping: false,
     hostType: 'SdcHost',
     nqn: null,

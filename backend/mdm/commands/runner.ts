@@ -14,6 +14,7 @@ import { refuse, RefusalWhenDrained } from '../refusal.js';
 import type { Refusal } from '../refusal.js';
 import { replaceCombs } from '../replacement.js';
 import type { Sessions } from '../sessions.js';
+import { ATTACHMENT_COMMANDS } from './attachments.js';
 import type { CommandContext, Handlers, Seen, Wait } from './context.js';
 import { DOMAIN_COMMANDS, POOL_COMMANDS, SYSTEM_COMMANDS } from './domains.js';
 import { SDC_COMMANDS } from './sdcs.js';
@@ -29,6 +30,7 @@ const HANDLERS: Handlers<CommandName> = {
   ...DEVICE_COMMANDS,
   ...VOLUME_COMMANDS,
   ...MAPPING_COMMANDS,
+  ...ATTACHMENT_COMMANDS,
   ...SDC_COMMANDS,
   ...USER_COMMANDS,
 };

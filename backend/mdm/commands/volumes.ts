@@ -142,6 +142,10 @@ export const MAPPING_COMMANDS: Handlers<'MAP_VOLUME' | 'UNMAP_VOLUME' | 'SET_MAP
     }
     if (wanted.length === 0) throw new RefusalWhenDrained('VOLUME_NOT_MAPPED', volume.poolKey);
     for (const sdcKey of wanted) state.mappings.delete(volumeKey, sdcKey);
+    const left = new Set(wanted);
+    // Whoever was noted as its holder has lost it.
+    for (const noted of state.attachments.filter((one) => one.volumeKey === volumeKey))
+      if (left.has(noted.sdcKey)) state.attachments.delete(noted.key);
     waitFor({ kind: 'drain', poolKey: volume.poolKey, sdcKey: 0 });
     return NOTHING;
   },

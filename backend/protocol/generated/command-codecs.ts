@@ -28,6 +28,7 @@ type Device = T.Device;
 type Sdc = T.Sdc;
 type Volume = T.Volume;
 type Mapping = T.Mapping;
+type Attachment = T.Attachment;
 type Tombstone = T.Tombstone;
 type User = T.User;
 type ApprovedSdc = T.ApprovedSdc;
@@ -808,6 +809,54 @@ export function decodeSetMappingLimitsResult(_r: Reader, _version: number): T.Se
   return {};
 }
 
+export function encodeHoldMappingParams(w: Writer, v: T.HoldMappingParams, _version: number): void {
+  w.u32('volumeKey', v.volumeKey, 0, 4294967295);
+  w.u32('sdcKey', v.sdcKey, 0, 4294967295);
+  w.str('holder', v.holder, 64);
+  w.choice('access', v.access, ACCESS_CODES);
+}
+
+export function decodeHoldMappingParams(r: Reader, _version: number): T.HoldMappingParams {
+  const volumeKeyField = r.u32('volumeKey', 0, 4294967295);
+  const sdcKeyField = r.u32('sdcKey', 0, 4294967295);
+  const holderField = r.str('holder', 64);
+  const accessField = r.choice('access', ACCESS_WORDS);
+  return { volumeKey: volumeKeyField, sdcKey: sdcKeyField, holder: holderField, access: accessField };
+}
+
+export function encodeHoldMappingResult(w: Writer, v: T.HoldMappingResult, _version: number): void {
+  w.u32('generation', v.generation, 0, 4294967295);
+  w.bool('shared', v.shared);
+}
+
+export function decodeHoldMappingResult(r: Reader, _version: number): T.HoldMappingResult {
+  const generationField = r.u32('generation', 0, 4294967295);
+  const sharedField = r.bool('shared');
+  return { generation: generationField, shared: sharedField };
+}
+
+export function encodeReleaseMappingParams(w: Writer, v: T.ReleaseMappingParams, _version: number): void {
+  w.u32('volumeKey', v.volumeKey, 0, 4294967295);
+  w.str('holder', v.holder, 64);
+  w.u32('generation', v.generation, 0, 4294967295);
+}
+
+export function decodeReleaseMappingParams(r: Reader, _version: number): T.ReleaseMappingParams {
+  const volumeKeyField = r.u32('volumeKey', 0, 4294967295);
+  const holderField = r.str('holder', 64);
+  const generationField = r.u32('generation', 0, 4294967295);
+  return { volumeKey: volumeKeyField, holder: holderField, generation: generationField };
+}
+
+export function encodeReleaseMappingResult(w: Writer, v: T.ReleaseMappingResult, _version: number): void {
+  w.bool('unmapped', v.unmapped);
+}
+
+export function decodeReleaseMappingResult(r: Reader, _version: number): T.ReleaseMappingResult {
+  const unmappedField = r.bool('unmapped');
+  return { unmapped: unmappedField };
+}
+
 export function encodeRenameSdcParams(w: Writer, v: T.RenameSdcParams, _version: number): void {
   w.u32('key', v.key, 0, 4294967295);
   w.str('name', v.name, 124);
@@ -1049,6 +1098,8 @@ export const PARAMS_CODECS: {
   MAP_VOLUME: { name: 'MAP_VOLUME', encode: encodeMapVolumeParams, decode: decodeMapVolumeParams },
   UNMAP_VOLUME: { name: 'UNMAP_VOLUME', encode: encodeUnmapVolumeParams, decode: decodeUnmapVolumeParams },
   SET_MAPPING_LIMITS: { name: 'SET_MAPPING_LIMITS', encode: encodeSetMappingLimitsParams, decode: decodeSetMappingLimitsParams },
+  HOLD_MAPPING: { name: 'HOLD_MAPPING', encode: encodeHoldMappingParams, decode: decodeHoldMappingParams },
+  RELEASE_MAPPING: { name: 'RELEASE_MAPPING', encode: encodeReleaseMappingParams, decode: decodeReleaseMappingParams },
   RENAME_SDC: { name: 'RENAME_SDC', encode: encodeRenameSdcParams, decode: decodeRenameSdcParams },
   APPROVE_SDC: { name: 'APPROVE_SDC', encode: encodeApproveSdcParams, decode: decodeApproveSdcParams },
   REMOVE_SDC: { name: 'REMOVE_SDC', encode: encodeRemoveSdcParams, decode: decodeRemoveSdcParams },
@@ -1094,6 +1145,8 @@ export const RESULT_CODECS: {
   MAP_VOLUME: { name: 'MAP_VOLUME', encode: encodeMapVolumeResult, decode: decodeMapVolumeResult },
   UNMAP_VOLUME: { name: 'UNMAP_VOLUME', encode: encodeUnmapVolumeResult, decode: decodeUnmapVolumeResult },
   SET_MAPPING_LIMITS: { name: 'SET_MAPPING_LIMITS', encode: encodeSetMappingLimitsResult, decode: decodeSetMappingLimitsResult },
+  HOLD_MAPPING: { name: 'HOLD_MAPPING', encode: encodeHoldMappingResult, decode: decodeHoldMappingResult },
+  RELEASE_MAPPING: { name: 'RELEASE_MAPPING', encode: encodeReleaseMappingResult, decode: decodeReleaseMappingResult },
   RENAME_SDC: { name: 'RENAME_SDC', encode: encodeRenameSdcResult, decode: decodeRenameSdcResult },
   APPROVE_SDC: { name: 'APPROVE_SDC', encode: encodeApproveSdcResult, decode: decodeApproveSdcResult },
   REMOVE_SDC: { name: 'REMOVE_SDC', encode: encodeRemoveSdcResult, decode: decodeRemoveSdcResult },

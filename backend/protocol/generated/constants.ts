@@ -117,6 +117,8 @@ export const CMD = {
   MAP_VOLUME: 0x1055,
   UNMAP_VOLUME: 0x1056,
   SET_MAPPING_LIMITS: 0x1057,
+  HOLD_MAPPING: 0x1058,
+  RELEASE_MAPPING: 0x1059,
   RENAME_SDC: 0x1061,
   APPROVE_SDC: 0x1062,
   REMOVE_SDC: 0x1063,
@@ -207,6 +209,8 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x1055, 'MAP_VOLUME'],
   [0x1056, 'UNMAP_VOLUME'],
   [0x1057, 'SET_MAPPING_LIMITS'],
+  [0x1058, 'HOLD_MAPPING'],
+  [0x1059, 'RELEASE_MAPPING'],
   [0x1061, 'RENAME_SDC'],
   [0x1062, 'APPROVE_SDC'],
   [0x1063, 'REMOVE_SDC'],
@@ -243,6 +247,8 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x9055, 'MAP_VOLUME_ANSWER'],
   [0x9056, 'UNMAP_VOLUME_ANSWER'],
   [0x9057, 'SET_MAPPING_LIMITS_ANSWER'],
+  [0x9058, 'HOLD_MAPPING_ANSWER'],
+  [0x9059, 'RELEASE_MAPPING_ANSWER'],
   [0x9061, 'RENAME_SDC_ANSWER'],
   [0x9062, 'APPROVE_SDC_ANSWER'],
   [0x9063, 'REMOVE_SDC_ANSWER'],
@@ -283,6 +289,8 @@ export const COMMAND_BY_CODE: ReadonlyMap<number, keyof T.CommandParams> = new M
   [0x1055, 'MAP_VOLUME'],
   [0x1056, 'UNMAP_VOLUME'],
   [0x1057, 'SET_MAPPING_LIMITS'],
+  [0x1058, 'HOLD_MAPPING'],
+  [0x1059, 'RELEASE_MAPPING'],
   [0x1061, 'RENAME_SDC'],
   [0x1062, 'APPROVE_SDC'],
   [0x1063, 'REMOVE_SDC'],
@@ -401,6 +409,8 @@ export const LIMIT = {
   sdsMax: 1024,
   volumesMax: 65536,
   sdcMax: 2048,
+  attachmentsPerVolumeMax: 1024,
+  holderBytesMax: 64,
   mappingsPerVolumeMax: 1024,
   volumeSectorsMax: 2199023255552,
   domainsMax: 256,
@@ -456,8 +466,8 @@ export const USER_ROLE_WORDS: ReadonlyMap<number, T.UserRole> = new Map<number, 
 export const COMB_CHANGE_CODES: ReadonlyMap<T.CombChange, number> = new Map<T.CombChange, number>([['shrink', 1], ['admit', 2]]);
 export const COMB_CHANGE_WORDS: ReadonlyMap<number, T.CombChange> = new Map<number, T.CombChange>([[1, 'shrink'], [2, 'admit']]);
 
-export const OBJECT_TYPE_CODES: ReadonlyMap<T.ObjectType, number> = new Map<T.ObjectType, number>([['system', 1], ['protectionDomain', 2], ['storagePool', 3], ['faultSet', 4], ['sds', 5], ['device', 6], ['sdc', 7], ['volume', 8], ['mapping', 9], ['user', 10], ['combPage', 11], ['approvedSdc', 12], ['tombstone', 13]]);
-export const OBJECT_TYPE_WORDS: ReadonlyMap<number, T.ObjectType> = new Map<number, T.ObjectType>([[1, 'system'], [2, 'protectionDomain'], [3, 'storagePool'], [4, 'faultSet'], [5, 'sds'], [6, 'device'], [7, 'sdc'], [8, 'volume'], [9, 'mapping'], [10, 'user'], [11, 'combPage'], [12, 'approvedSdc'], [13, 'tombstone']]);
+export const OBJECT_TYPE_CODES: ReadonlyMap<T.ObjectType, number> = new Map<T.ObjectType, number>([['system', 1], ['protectionDomain', 2], ['storagePool', 3], ['faultSet', 4], ['sds', 5], ['device', 6], ['sdc', 7], ['volume', 8], ['mapping', 9], ['user', 10], ['combPage', 11], ['approvedSdc', 12], ['tombstone', 13], ['attachment', 14]]);
+export const OBJECT_TYPE_WORDS: ReadonlyMap<number, T.ObjectType> = new Map<number, T.ObjectType>([[1, 'system'], [2, 'protectionDomain'], [3, 'storagePool'], [4, 'faultSet'], [5, 'sds'], [6, 'device'], [7, 'sdc'], [8, 'volume'], [9, 'mapping'], [10, 'user'], [11, 'combPage'], [12, 'approvedSdc'], [13, 'tombstone'], [14, 'attachment']]);
 
 export const LIVENESS_CODES: ReadonlyMap<T.Liveness, number> = new Map<T.Liveness, number>([['connected', 1], ['disconnected', 2]]);
 export const LIVENESS_WORDS: ReadonlyMap<number, T.Liveness> = new Map<number, T.Liveness>([[1, 'connected'], [2, 'disconnected']]);

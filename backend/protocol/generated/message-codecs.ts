@@ -2,7 +2,7 @@
 
 import type { Reader, Writer } from '../wire.js';
 import { DEVICE_TASK_CODES, DEVICE_TASK_WORDS, OBJECT_TYPE_CODES, OBJECT_TYPE_WORDS, ROLE_CODES, ROLE_WORDS } from './constants.js';
-import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeBlockRange, encodeBlockRange, decodeCombAt, encodeCombAt, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombEntry, encodeCombEntry, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeGeneration, encodeGeneration, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeOpId, encodeOpId, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeStatus, encodeVolumeStatus, decodeVolumeUsage, encodeVolumeUsage } from './struct-codecs.js';
+import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeAttachment, encodeAttachment, decodeBlockRange, encodeBlockRange, decodeCombAt, encodeCombAt, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombEntry, encodeCombEntry, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeGeneration, encodeGeneration, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeOpId, encodeOpId, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeStatus, encodeVolumeStatus, decodeVolumeUsage, encodeVolumeUsage } from './struct-codecs.js';
 import type * as T from './types.js';
 
 type Role = T.Role;
@@ -28,6 +28,7 @@ type Device = T.Device;
 type Sdc = T.Sdc;
 type Volume = T.Volume;
 type Mapping = T.Mapping;
+type Attachment = T.Attachment;
 type Tombstone = T.Tombstone;
 type User = T.User;
 type ApprovedSdc = T.ApprovedSdc;
@@ -760,6 +761,13 @@ export function encodeQueryReplyBody(w: Writer, v: T.QueryReplyBody, version: nu
     encodeCombPage(w, item0, version);
   });
   w.leave();
+  w.count('attachments', v.attachments, 1000);
+  w.enter('attachments');
+  v.attachments.forEach((item0, index0) => {
+    w.item(index0);
+    encodeAttachment(w, item0, version);
+  });
+  w.leave();
 }
 
 export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBody {
@@ -908,7 +916,19 @@ export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBo
     r.leave();
     combPagesField = items0;
   }
-  return { more: moreField, systems: systemsField, domains: domainsField, pools: poolsField, faultSets: faultSetsField, sds: sdsField, devices: devicesField, sdcs: sdcsField, volumes: volumesField, mappings: mappingsField, users: usersField, approvedSdcs: approvedSdcsField, combPages: combPagesField };
+  let attachmentsField: readonly Attachment[];
+  {
+    const count0 = r.count('attachments', 1000, 28);
+    r.enter('attachments');
+    const items0: Attachment[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeAttachment(r, version));
+    }
+    r.leave();
+    attachmentsField = items0;
+  }
+  return { more: moreField, systems: systemsField, domains: domainsField, pools: poolsField, faultSets: faultSetsField, sds: sdsField, devices: devicesField, sdcs: sdcsField, volumes: volumesField, mappings: mappingsField, users: usersField, approvedSdcs: approvedSdcsField, combPages: combPagesField, attachments: attachmentsField };
 }
 
 export function encodeStatusQueryBody(w: Writer, v: T.StatusQueryBody, _version: number): void {

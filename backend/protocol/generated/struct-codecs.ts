@@ -27,6 +27,7 @@ type Device = T.Device;
 type Sdc = T.Sdc;
 type Volume = T.Volume;
 type Mapping = T.Mapping;
+type Attachment = T.Attachment;
 type Tombstone = T.Tombstone;
 type User = T.User;
 type ApprovedSdc = T.ApprovedSdc;
@@ -313,6 +314,25 @@ export function decodeMapping(r: Reader, _version: number): Mapping {
   const iopsLimitField = r.u32('iopsLimit', 0, 4294967295);
   const bandwidthLimitKbpsField = r.u32('bandwidthLimitKbps', 0, 4294967295);
   return { volumeKey: volumeKeyField, sdcKey: sdcKeyField, generation: generationField, access: accessField, iopsLimit: iopsLimitField, bandwidthLimitKbps: bandwidthLimitKbpsField };
+}
+
+export function encodeAttachment(w: Writer, v: Attachment, _version: number): void {
+  w.u32('key', v.key, 1, 4294967295);
+  w.u32('volumeKey', v.volumeKey, 0, 4294967295);
+  w.u32('sdcKey', v.sdcKey, 0, 4294967295);
+  w.u32('generation', v.generation, 0, 4294967295);
+  w.str('holder', v.holder, 64);
+  w.u53('createdAtMs', v.createdAtMs, 0, 9007199254740991);
+}
+
+export function decodeAttachment(r: Reader, _version: number): Attachment {
+  const keyField = r.u32('key', 1, 4294967295);
+  const volumeKeyField = r.u32('volumeKey', 0, 4294967295);
+  const sdcKeyField = r.u32('sdcKey', 0, 4294967295);
+  const generationField = r.u32('generation', 0, 4294967295);
+  const holderField = r.str('holder', 64);
+  const createdAtMsField = r.u53('createdAtMs', 0, 9007199254740991);
+  return { key: keyField, volumeKey: volumeKeyField, sdcKey: sdcKeyField, generation: generationField, holder: holderField, createdAtMs: createdAtMsField };
 }
 
 export function encodeTombstone(w: Writer, v: Tombstone, _version: number): void {
@@ -878,6 +898,7 @@ export const STRUCT_CODECS: {
   Sdc: { name: 'Sdc', encode: encodeSdc, decode: decodeSdc },
   Volume: { name: 'Volume', encode: encodeVolume, decode: decodeVolume },
   Mapping: { name: 'Mapping', encode: encodeMapping, decode: decodeMapping },
+  Attachment: { name: 'Attachment', encode: encodeAttachment, decode: decodeAttachment },
   Tombstone: { name: 'Tombstone', encode: encodeTombstone, decode: decodeTombstone },
   User: { name: 'User', encode: encodeUser, decode: decodeUser },
   ApprovedSdc: { name: 'ApprovedSdc', encode: encodeApprovedSdc, decode: decodeApprovedSdc },

@@ -34,7 +34,7 @@ export type UserRole = 'monitor' | 'configure' | 'administrator' | 'security' | 
 export type CombChange = 'shrink' | 'admit';
 
 /** Kinds of object that a query names; also the first byte of a key in the metadata store. */
-export type ObjectType = 'system' | 'protectionDomain' | 'storagePool' | 'faultSet' | 'sds' | 'device' | 'sdc' | 'volume' | 'mapping' | 'user' | 'combPage' | 'approvedSdc' | 'tombstone';
+export type ObjectType = 'system' | 'protectionDomain' | 'storagePool' | 'faultSet' | 'sds' | 'device' | 'sdc' | 'volume' | 'mapping' | 'user' | 'combPage' | 'approvedSdc' | 'tombstone' | 'attachment';
 
 /** Whether a component is connected. */
 export type Liveness = 'connected' | 'disconnected';
@@ -235,6 +235,22 @@ export interface Mapping {
   readonly iopsLimit: number;
   /** kilobytes a second, 0: none */
   readonly bandwidthLimitKbps: number;
+}
+
+/** Who relies on a mapping: a ledger beside it. Several may share one mapping; the last one to leave takes it away. */
+export interface Attachment {
+  /** object key */
+  readonly key: number;
+  /** of the mapping */
+  readonly volumeKey: number;
+  /** of the mapping */
+  readonly sdcKey: number;
+  /** of the mapping that it was given */
+  readonly generation: number;
+  /** chosen by who attaches, unique for the volume; empty: the mapping was there before anybody was noted */
+  readonly holder: string;
+  /** wall clock */
+  readonly createdAtMs: number;
 }
 
 /** A removed volume whose chunks some device may still hold: named to devices until all have freed them. */
@@ -555,6 +571,7 @@ export interface StructTypes {
   readonly Sdc: Sdc;
   readonly Volume: Volume;
   readonly Mapping: Mapping;
+  readonly Attachment: Attachment;
   readonly Tombstone: Tombstone;
   readonly User: User;
   readonly ApprovedSdc: ApprovedSdc;
@@ -847,6 +864,7 @@ export interface QueryReplyBody {
   readonly approvedSdcs: readonly ApprovedSdc[];
   /** keys are page numbers; the pool is the query key */
   readonly combPages: readonly CombPage[];
+  readonly attachments: readonly Attachment[];
 }
 
 /** What the MDM has seen of SDSs, devices, SDCs or volumes. */
@@ -1397,6 +1415,42 @@ export interface SetMappingLimitsParams {
 export interface SetMappingLimitsResult {
 }
 
+/** Maps a volume to an SDC unless it is, and notes who relies on that. The same holder again changes nothing. */
+export interface HoldMappingParams {
+  /** volume */
+  readonly volumeKey: number;
+  /** SDC */
+  readonly sdcKey: number;
+  /** who, not empty */
+  readonly holder: string;
+  /** what it may do; refused where the mapping allows something else */
+  readonly access: Access;
+}
+
+/** Result of HOLD_MAPPING. */
+export interface HoldMappingResult {
+  /** of the mapping */
+  readonly generation: number;
+  /** others rely on the same mapping */
+  readonly shared: boolean;
+}
+
+/** The holder relies on the mapping no longer; when nobody does, it is unmapped, and answered as UNMAP_VOLUME. */
+export interface ReleaseMappingParams {
+  /** volume */
+  readonly volumeKey: number;
+  /** who */
+  readonly holder: string;
+  /** only as holder of this mapping generation; 0: whatever it is */
+  readonly generation: number;
+}
+
+/** Result of RELEASE_MAPPING. */
+export interface ReleaseMappingResult {
+  /** nobody else relied on it */
+  readonly unmapped: boolean;
+}
+
 /** New name. */
 export interface RenameSdcParams {
   /** SDC */
@@ -1542,6 +1596,8 @@ export interface CommandParams {
   readonly MAP_VOLUME: MapVolumeParams;
   readonly UNMAP_VOLUME: UnmapVolumeParams;
   readonly SET_MAPPING_LIMITS: SetMappingLimitsParams;
+  readonly HOLD_MAPPING: HoldMappingParams;
+  readonly RELEASE_MAPPING: ReleaseMappingParams;
   readonly RENAME_SDC: RenameSdcParams;
   readonly APPROVE_SDC: ApproveSdcParams;
   readonly REMOVE_SDC: RemoveSdcParams;
@@ -1582,6 +1638,8 @@ export interface CommandResults {
   readonly MAP_VOLUME: MapVolumeResult;
   readonly UNMAP_VOLUME: UnmapVolumeResult;
   readonly SET_MAPPING_LIMITS: SetMappingLimitsResult;
+  readonly HOLD_MAPPING: HoldMappingResult;
+  readonly RELEASE_MAPPING: ReleaseMappingResult;
   readonly RENAME_SDC: RenameSdcResult;
   readonly APPROVE_SDC: ApproveSdcResult;
   readonly REMOVE_SDC: RemoveSdcResult;

@@ -64,6 +64,7 @@ export const CHOICES = {
       combPage: 11,
       approvedSdc: 12,
       tombstone: 13,
+      attachment: 14,
     },
   },
   liveness: {

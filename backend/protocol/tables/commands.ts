@@ -215,6 +215,29 @@ export const COMMANDS = {
     optional(u32('iopsLimit', 'operations a second')),
     optional(u32('bandwidthLimitKbps', 'kilobytes a second')),
   ]),
+  HOLD_MAPPING: command(
+    0x1058,
+    'frontend',
+    'Maps a volume to an SDC unless it is, and notes who relies on that. The same holder again changes nothing.',
+    [
+      u32('volumeKey', 'volume'),
+      u32('sdcKey', 'SDC'),
+      str('holder', LIMITS.holderBytesMax.value, 'who, not empty'),
+      choice('access', 'access', 'what it may do; refused where the mapping allows something else'),
+    ],
+    [u32('generation', 'of the mapping'), bool('shared', 'others rely on the same mapping')],
+  ),
+  RELEASE_MAPPING: command(
+    0x1059,
+    'frontend',
+    'The holder relies on the mapping no longer; when nobody does, it is unmapped, and answered as UNMAP_VOLUME.',
+    [
+      u32('volumeKey', 'volume'),
+      str('holder', LIMITS.holderBytesMax.value, 'who'),
+      u32('generation', 'only as holder of this mapping generation; 0: whatever it is'),
+    ],
+    [bool('unmapped', 'nobody else relied on it')],
+  ),
 
   RENAME_SDC: command(0x1061, 'frontend', 'New name.', [u32('key', 'SDC'), name()]),
   APPROVE_SDC: command(

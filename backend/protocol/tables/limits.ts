@@ -47,6 +47,11 @@ export const LIMITS = {
   sdsMax: { value: 1024, why: 'of the original' },
   volumesMax: { value: 65536, why: 'more than the original: 32,768' },
   sdcMax: { value: 2048, why: 'more than the original: 1,024' },
+  attachmentsPerVolumeMax: {
+    value: 1024,
+    why: 'all instances that share a volume, on all hosts',
+  },
+  holderBytesMax: { value: 64, why: 'a UUID with a word before it' },
   mappingsPerVolumeMax: { value: 1024, why: 'one per SDC' },
   volumeSectorsMax: { value: 2199023255552, why: '1 PiB, as in the original' },
   domainsMax: { value: 256, why: 'of the original' },

@@ -375,6 +375,7 @@ export const MESSAGES = {
         32,
         'keys are page numbers; the pool is the query key',
       ),
+      list('attachments', struct('o', 'Attachment', ''), LIMITS.queryItemsMax.value, ''),
     ],
   ),
   STATUS_QUERY: control(

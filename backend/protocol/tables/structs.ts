@@ -150,6 +150,22 @@ export const STRUCTS = {
       u32('bandwidthLimitKbps', 'kilobytes a second, 0: none'),
     ],
   },
+  Attachment: {
+    about:
+      'Who relies on a mapping: a ledger beside it. Several may share one mapping; the last one to leave takes it away.',
+    fields: [
+      key,
+      u32('volumeKey', 'of the mapping'),
+      u32('sdcKey', 'of the mapping'),
+      u32('generation', 'of the mapping that it was given'),
+      str(
+        'holder',
+        LIMITS.holderBytesMax.value,
+        'chosen by who attaches, unique for the volume; empty: the mapping was there before anybody was noted',
+      ),
+      u53('createdAtMs', 'wall clock'),
+    ],
+  },
   Tombstone: {
     about:
       'A removed volume whose chunks some device may still hold: named to devices until all have freed them.',
