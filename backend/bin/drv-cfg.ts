@@ -6,28 +6,13 @@ import type { JSONSchemaType } from 'ajv';
 import { EXIT, runDrvCfg } from '../cli/drv-cfg.js';
 import type { ClientStatus } from '../cli/drv-cfg.js';
 import { quietWhenUnread } from '../cli/terminal.js';
-import { normalizeGuid } from '../core/ids.js';
-import { ABSOLUTE_PATH, ConfigError, readConfigFile } from '../runtime/config-file.js';
+import { ConfigError } from '../runtime/config-file.js';
 import { askControl } from '../runtime/control-socket.js';
 
+import { readDrvCfgConfig } from './drv-cfg-config.js';
+import type { DrvCfgConfig } from './drv-cfg-config.js';
+
 const CONFIG_FILE = '/etc/meshsan/drv_cfg.json';
-
-interface DrvCfgConfig {
-  readonly guid: string;
-  readonly controlSocket: string;
-}
-
-const CONFIG_SCHEMA = {
-  type: 'object',
-  properties: {
-    name: { type: 'string', maxLength: 31, nullable: true },
-    mdm: { type: 'array', items: { type: 'object' }, nullable: true },
-    guid: { type: 'string', maxLength: 38 },
-    controlSocket: ABSOLUTE_PATH,
-  },
-  required: ['guid', 'controlSocket'],
-  additionalProperties: false,
-} as unknown as JSONSchemaType<DrvCfgConfig>;
 
 interface StatusReply {
   readonly guid: string;
@@ -73,13 +58,8 @@ async function ask(socket: string, op: 'status' | 'rescan'): Promise<ClientStatu
   };
 }
 
-function readConfig(): DrvCfgConfig {
-  const path = process.env['MESHSAN_DRV_CFG_CONFIG'] ?? CONFIG_FILE;
-  const config = readConfigFile(path, CONFIG_SCHEMA);
-  const guid = normalizeGuid(config.guid);
-  if (guid === null) throw new ConfigError(`Configuration ${path}: guid must be a GUID`);
-  return { ...config, guid };
-}
+const readConfig = (): DrvCfgConfig =>
+  readDrvCfgConfig(process.env['MESHSAN_DRV_CFG_CONFIG'] ?? CONFIG_FILE);
 
 quietWhenUnread();
 runDrvCfg(process.argv.slice(2), {

@@ -7,7 +7,8 @@ import {
   IP_ADDRESS,
   LOG_LEVEL,
   PORT,
-  readConfigFile,
+  configReader,
+  readJsonFile,
 } from '../runtime/config-file.js';
 import type { LogLevel } from '../runtime/log-sink.js';
 
@@ -68,7 +69,12 @@ const SCHEMA = {
   additionalProperties: false,
 } as unknown as JSONSchemaType<GatewayConfig>;
 
+/** Checks a value that is to become the file `source`. @throws ConfigError with the place and what would be right */
+export function checkGatewayConfig(source: string, value: unknown): GatewayConfig {
+  return configReader(SCHEMA)(source, value);
+}
+
 /** @throws ConfigError with the place and what would be right */
 export function readGatewayConfig(path: string): GatewayConfig {
-  return readConfigFile(path, SCHEMA);
+  return checkGatewayConfig(path, readJsonFile(path));
 }

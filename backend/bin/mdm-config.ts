@@ -10,7 +10,8 @@ import {
   IP_ADDRESS,
   LOG_LEVEL,
   PORT,
-  readConfigFile,
+  configReader,
+  readJsonFile,
 } from '../runtime/config-file.js';
 import type { LogLevel } from '../runtime/log-sink.js';
 
@@ -108,7 +109,12 @@ const SCHEMA = {
   additionalProperties: false,
 } as unknown as JSONSchemaType<MdmConfig>;
 
+/** Checks a value that is to become the file `source`. @throws ConfigError with the place and what would be right */
+export function checkMdmConfig(source: string, value: unknown): MdmConfig {
+  return configReader(SCHEMA)(source, value);
+}
+
 /** @throws ConfigError with the place and what would be right */
 export function readMdmConfig(path: string): MdmConfig {
-  return readConfigFile(path, SCHEMA);
+  return checkMdmConfig(path, readJsonFile(path));
 }

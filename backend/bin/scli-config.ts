@@ -7,7 +7,8 @@ import {
   IP_ADDRESS,
   LOG_LEVEL,
   PORT,
-  readConfigFile,
+  configReader,
+  readJsonFile,
 } from '../runtime/config-file.js';
 import type { LogLevel } from '../runtime/log-sink.js';
 
@@ -42,7 +43,12 @@ const SCHEMA = {
   additionalProperties: false,
 } as unknown as JSONSchemaType<ScliConfig>;
 
+/** Checks a value that is to become the file `source`. @throws ConfigError with the place and what would be right */
+export function checkScliConfig(source: string, value: unknown): ScliConfig {
+  return configReader(SCHEMA)(source, value);
+}
+
 /** @throws ConfigError with the place and what would be right */
 export function readScliConfig(path: string): ScliConfig {
-  return readConfigFile(path, SCHEMA);
+  return checkScliConfig(path, readJsonFile(path));
 }

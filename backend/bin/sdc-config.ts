@@ -11,7 +11,8 @@ import {
   IP_ADDRESS,
   LOG_LEVEL,
   PORT,
-  readConfigFile,
+  configReader,
+  readJsonFile,
 } from '../runtime/config-file.js';
 import type { LogLevel } from '../runtime/log-sink.js';
 import type { SciniKind } from './sdc-scini.js';
@@ -108,16 +109,13 @@ const SCHEMA = {
 const SOCKET_PATH_BYTES_MAX = 107;
 const SOCKET_NAME_BYTES = '/0123456789abcdef.sock'.length;
 
-/**
- * Reads and checks the file.
- * @throws ConfigError with the place and what would be right
- */
-export function readSdcConfig(path: string): SdcConfig {
-  const config = readConfigFile(path, SCHEMA);
+/** Checks a value that is to become the file `source`. @throws ConfigError with the place and what would be right */
+export function checkSdcConfig(source: string, value: unknown): SdcConfig {
+  const config = configReader(SCHEMA)(source, value);
   const guid = normalizeGuid(config.guid);
   if (guid === null)
     throw new ConfigError(
-      `Configuration ${path}: guid must be 8-4-4-4-12 hex digits, is "${config.guid}"`,
+      `Configuration ${source}: guid must be 8-4-4-4-12 hex digits, is "${config.guid}"`,
     );
   const longest = [
     ['nbdDir', Buffer.byteLength(config.nbdDir) + SOCKET_NAME_BYTES],
@@ -127,7 +125,12 @@ export function readSdcConfig(path: string): SdcConfig {
   for (const [key, bytes] of longest)
     if (bytes > SOCKET_PATH_BYTES_MAX)
       throw new ConfigError(
-        `Configuration ${path}: ${key} is too long: a unix socket there would have a path of ${bytes} bytes, the system allows ${SOCKET_PATH_BYTES_MAX}`,
+        `Configuration ${source}: ${key} is too long: a unix socket there would have a path of ${bytes} bytes, the system allows ${SOCKET_PATH_BYTES_MAX}`,
       );
   return { ...config, guid };
+}
+
+/** @throws ConfigError with the place and what would be right */
+export function readSdcConfig(path: string): SdcConfig {
+  return checkSdcConfig(path, readJsonFile(path));
 }

@@ -9,7 +9,9 @@ import {
   IP_ADDRESS,
   LOG_LEVEL,
   PORT,
+  configReader,
   readConfigFile,
+  readJsonFile,
 } from '../runtime/config-file.js';
 import type { LogLevel } from '../runtime/log-sink.js';
 import { optionsFault, optionsSchema } from '../runtime/options-schema.js';
@@ -125,12 +127,17 @@ const DATA_SCHEMA = {
   additionalProperties: false,
 } as unknown as JSONSchemaType<SdsDataConfig>;
 
+/** Checks a value that is to become the file `source`. @throws ConfigError with the place and what would be right */
+export function checkSdsConfig(source: string, value: unknown): SdsConfig {
+  const config = configReader(SDS_SCHEMA)(source, value);
+  const fault = optionsFault(config.options) ?? optionsFault(config.dataOptions);
+  if (fault !== null) throw new ConfigError(`Configuration ${source}: ${fault}`);
+  return config;
+}
+
 /** @throws ConfigError with the place and what would be right */
 export function readSdsConfig(path: string): SdsConfig {
-  const config = readConfigFile(path, SDS_SCHEMA);
-  const fault = optionsFault(config.options) ?? optionsFault(config.dataOptions);
-  if (fault !== null) throw new ConfigError(`Configuration ${path}: ${fault}`);
-  return config;
+  return checkSdsConfig(path, readJsonFile(path));
 }
 
 /** @throws ConfigError with the place and what would be right */

@@ -106,8 +106,8 @@ export function readConfigFile<T>(path: string, schema: JSONSchemaType<T>): T {
   return configReader(schema)(path, readJsonFile(path));
 }
 
-/** The content of a JSON file that only its owner may read. */
-function readJsonFile(path: string): unknown {
+/** The content of a JSON file that only its owner may read. @throws ConfigError */
+export function readJsonFile(path: string): unknown {
   try {
     return JSON.parse(readPrivateFile(path)) as unknown;
   } catch (error) {

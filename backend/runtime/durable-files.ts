@@ -1,7 +1,16 @@
 // Names that survive a power cut: a file's content is flushed by whoever writes it, its name only when the directory that
-// holds it is flushed. It owns that step; it must never know what is in a file.
+// holds it is flushed. It owns that step, and files for their owner only; it must never know what is in a file.
 
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Flushes the names in a directory. @throws Error of the system, when it cannot be opened or flushed */
@@ -35,4 +44,14 @@ export function makePrivateDirectory(path: string): void {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
   syncDirectory(parent);
+}
+
+/** Writes a file for the owner only, whole or not at all. */
+export function writePrivate(path: string, content: string, mode = 0o600): void {
+  const temporary = `${path}.new`;
+  writeFileSync(temporary, content, { mode });
+  chmodSync(temporary, mode);
+  syncFile(temporary);
+  renameSync(temporary, path);
+  syncDirectory(dirname(path));
 }

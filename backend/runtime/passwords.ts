@@ -38,6 +38,14 @@ function derive(password: string, salt: Uint8Array): Promise<Buffer> {
   });
 }
 
+/** A new random password of letters and digits only, so that it survives every shell and every form field. */
+export function newPassword(): string {
+  let password: string;
+  do password = randomBytes(18).toString('base64').replace(/[+/=]/g, '7');
+  while (passwordFault(password) !== null);
+  return password;
+}
+
 /** A fresh salt and the hash of a password under it. */
 export async function hashPassword(password: string): Promise<PasswordRecord> {
   const salt = randomBytes(SALT_BYTES);

@@ -4,15 +4,9 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { writePrivate } from '../../runtime/durable-files.js';
 import { hashPassword } from '../../runtime/passwords.js';
-import {
-  ADMIN_NAME,
-  gatewayAddress,
-  mdmAddress,
-  sdcAddress,
-  sdsAddress,
-  writePrivate,
-} from './layout.js';
+import { ADMIN_NAME, gatewayAddress, mdmAddress, sdcAddress, sdsAddress } from './layout.js';
 import type { Layout, Paths } from './layout.js';
 import type { StartOptions } from './options.js';
 

@@ -3,7 +3,6 @@
 
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import {
-  chmodSync,
   existsSync,
   mkdirSync,
   openSync,
@@ -12,12 +11,10 @@ import {
   readFileSync,
   readdirSync,
   realpathSync,
-  renameSync,
-  writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { makePrivateDirectory, syncDirectory, syncFile } from '../../runtime/durable-files.js';
-import { passwordFault } from '../../runtime/passwords.js';
+import { join } from 'node:path';
+import { makePrivateDirectory, writePrivate } from '../../runtime/durable-files.js';
+import { newPassword } from '../../runtime/passwords.js';
 import { DEFAULTS, UsageError } from './options.js';
 import type { StartOptions } from './options.js';
 
@@ -83,16 +80,6 @@ export const sdsAddress = (layout: Layout, index: number): string =>
   `${layout.network}.${11 + index}`;
 export const devicePath = (paths: Paths, index: number): string =>
   join(paths.dir, `sds${index + 1}`, 'device0');
-
-/** Writes a file for the owner only, whole or not at all. */
-export function writePrivate(path: string, content: string, mode = 0o600): void {
-  const temporary = `${path}.new`;
-  writeFileSync(temporary, content, { mode });
-  chmodSync(temporary, mode);
-  syncFile(temporary);
-  renameSync(temporary, path);
-  syncDirectory(dirname(path));
-}
 
 /** What the directory holds; it is made when it is missing. */
 function makeDirectory(dir: string): string[] {
@@ -190,11 +177,7 @@ function makeSecrets(paths: Paths): void {
   for (const folder of [paths.bin, paths.log, paths.config, paths.run, paths.nbd])
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   writePrivate(paths.secret, `${randomBytes(32).toString('hex')}\n`);
-  let password: string;
-  // Letters and digits only, so that it survives every shell and every form field.
-  do password = randomBytes(18).toString('base64').replace(/[+/=]/g, '7');
-  while (passwordFault(password) !== null);
-  writePrivate(paths.password, `${password}\n`);
+  writePrivate(paths.password, `${newPassword()}\n`);
 }
 
 function makeDevice(paths: Paths, index: number, bytes: number): void {

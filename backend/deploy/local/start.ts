@@ -4,19 +4,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { writePrivate } from '../../runtime/durable-files.js';
 import { bootstrap } from './bootstrap.js';
 import type { Bootstrapped } from './bootstrap.js';
 import { planOf, writeConfigs } from './configs.js';
 import type { ProcessPlan } from './configs.js';
 import { releaseDevices } from './devices.js';
-import {
-  ADMIN_NAME,
-  DOMAIN_NAME,
-  POOL_NAME,
-  openLayout,
-  writeLayout,
-  writePrivate,
-} from './layout.js';
+import { ADMIN_NAME, DOMAIN_NAME, POOL_NAME, openLayout, writeLayout } from './layout.js';
 import type { Layout, Paths } from './layout.js';
 import { UsageError } from './options.js';
 import type { StartOptions } from './options.js';

@@ -4,8 +4,8 @@
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { writePrivate } from '../../runtime/durable-files.js';
 import type { ProcessPlan, ProcessRole } from './configs.js';
-import { writePrivate } from './layout.js';
 import type { Paths } from './layout.js';
 import { identify, signal, waitForEnd } from '../../runtime/processes.js';
 import type { ProcessId } from '../../runtime/processes.js';

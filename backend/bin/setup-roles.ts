@@ -1,0 +1,144 @@
+// The roles that meshsan-setup configures: which flags each takes, what its file says where nobody said otherwise, and by
+// which schema it is checked. It must never start or stop a service.
+
+import { randomUUID } from 'node:crypto';
+
+import { checkDrvCfgConfig } from './drv-cfg-config.js';
+import { checkGatewayConfig } from './gateway-config.js';
+import { checkMdmConfig } from './mdm-config.js';
+import { checkScliConfig } from './scli-config.js';
+import { checkSdcConfig } from './sdc-config.js';
+import { checkSdsConfig } from './sds-config.js';
+import { addressFrom, listenFrom, mdmFrom } from './setup-flags.js';
+import type { Json } from './setup-flags.js';
+
+/** A flag that sets a key. */
+interface Flag {
+  readonly key: string;
+  readonly about: string;
+  /** Several make a list. */
+  readonly list?: (text: string) => unknown;
+}
+
+export interface Role {
+  /** Name of its file, less ".json". */
+  readonly file: string;
+  readonly flags: Readonly<Record<string, Flag>>;
+  /** Keys without which a new file makes no sense, by their flags. */
+  readonly needs: readonly string[];
+  /** What a new file says of everything else. */
+  readonly fresh: () => Json;
+  readonly check: (source: string, value: unknown) => unknown;
+}
+
+const NAME: Flag = { key: 'name', about: 'name of this component' };
+const ADDRESS: Flag = {
+  key: 'addresses',
+  about: 'own address, HOST or HOST=ROLE (all, sdsOnly, sdcOnly, management); may be repeated',
+  list: addressFrom,
+};
+const MDM: Flag = {
+  key: 'mdm',
+  about: 'address of an MDM, HOST or HOST:PORT; may be repeated',
+  list: mdmFrom,
+};
+const asText = (text: string): string => text;
+
+const service = (role: string): Json => ({
+  secretFile: `/run/meshsan-${role}/secret`,
+  stateDir: `/var/lib/meshsan/${role}`,
+});
+const byRoot = (role: string): Json => ({
+  secretFile: '/etc/meshsan/secret',
+  stateDir: `/var/lib/meshsan/${role}`,
+});
+export const SDC_CONTROL_SOCKET = '/run/meshsan-sdc/control.sock';
+
+export const ROLES = {
+  mdm: {
+    file: 'mdm',
+    flags: {
+      name: NAME,
+      address: ADDRESS,
+      'system-name': { key: 'systemName', about: 'name of the system, at its first start' },
+    },
+    needs: ['address'],
+    fresh: () => service('mdm'),
+    check: checkMdmConfig,
+  },
+  sds: {
+    file: 'sds',
+    flags: {
+      name: NAME,
+      address: ADDRESS,
+      mdm: MDM,
+      'device-search': {
+        key: 'deviceSearch',
+        about: 'file or folder that is searched for devices, beside /dev; may be repeated',
+        list: asText,
+      },
+    },
+    needs: ['address', 'mdm'],
+    fresh: () => ({ ...service('sds'), deviceSearch: ['/var/lib/meshsan/sds'] }),
+    check: checkSdsConfig,
+  },
+  sdc: {
+    file: 'sdc',
+    flags: {
+      name: NAME,
+      address: ADDRESS,
+      mdm: MDM,
+      guid: { key: 'guid', about: 'identity of this host; made if there is none' },
+      attach: { key: 'attach', about: 'which mapped volumes become block devices: none or all' },
+    },
+    needs: ['address', 'mdm'],
+    fresh: () => ({
+      ...byRoot('sdc'),
+      guid: randomUUID().toUpperCase(),
+      nbdDir: '/run/meshsan-sdc/nbd',
+      controlSocket: SDC_CONTROL_SOCKET,
+    }),
+    check: checkSdcConfig,
+  },
+  gateway: {
+    file: 'gateway',
+    flags: {
+      name: NAME,
+      mdm: MDM,
+      listen: {
+        key: 'listen',
+        about: 'where it serves, IP:PORT; may be repeated',
+        list: listenFrom,
+      },
+      'dns-name': {
+        key: 'names',
+        about: 'further name or address for its certificate; may be repeated',
+        list: asText,
+      },
+    },
+    needs: ['listen', 'mdm'],
+    fresh: () => ({ ...service('gateway'), caFile: '/run/meshsan-gateway/ca.pem' }),
+    check: checkGatewayConfig,
+  },
+  scli: {
+    file: 'scli',
+    flags: { mdm: MDM },
+    needs: ['mdm'],
+    fresh: () => byRoot('scli'),
+    check: checkScliConfig,
+  },
+} as const satisfies Readonly<Record<string, Role>>;
+
+export type RoleName = keyof typeof ROLES;
+
+export function isRoleName(name: string): name is RoleName {
+  return Object.hasOwn(ROLES, name);
+}
+
+/** The configuration of drv_cfg that belongs to a client's. */
+export function drvCfgOf(sdc: Json): Json {
+  const { mdm, guid, controlSocket } = sdc;
+  const config = { name: 'drv_cfg', mdm, guid, controlSocket };
+  checkDrvCfgConfig('drv_cfg.json', config);
+  return config;
+}

@@ -1,0 +1,116 @@
+// What makes a system of its own: the secret that its parts share, the first administrator's password, the authority of its
+// gateways. It owns these files, root's alone; it must never replace one that is there.
+
+import { randomBytes } from 'node:crypto';
+import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+import { ConfigError } from '../runtime/config-file.js';
+import { makePrivateDirectory, writePrivate } from '../runtime/durable-files.js';
+import { hashPassword, newPassword, passwordFault } from '../runtime/passwords.js';
+import { readPrivateFile, readSecretFile } from '../runtime/secret-file.js';
+import { makeAuthority } from '../runtime/tls-certificates.js';
+import { TLS_FILES } from '../runtime/tls-store.js';
+
+const ADMIN_NAME = 'admin';
+const PUBLIC_MODE = 0o644;
+
+/** Names of the files below the configuration directory. */
+export const SYSTEM_FILES = {
+  secret: 'secret',
+  password: 'admin-password',
+  authority: TLS_FILES.authority,
+  authorityKey: TLS_FILES.authorityKey,
+} as const;
+
+/** The first administrator, as the MDM takes it at its first start. */
+export interface InitialAdmin {
+  readonly name: string;
+  readonly saltHex: string;
+  readonly hashHex: string;
+}
+
+/**
+ * Makes what is missing.
+ * @param directory - of configurations; made, and readable by others, whose own files it holds too
+ * @returns names of the files that it made
+ */
+export async function makeSystem(directory: string, name: string): Promise<string[]> {
+  mkdirSync(directory, { recursive: true, mode: 0o755 });
+  const made: string[] = [];
+  const ensure = (file: string, content: () => string): void => {
+    if (existsSync(join(directory, file))) return;
+    writePrivate(join(directory, file), content());
+    made.push(file);
+  };
+  ensure(SYSTEM_FILES.secret, () => `${randomBytes(32).toString('hex')}\n`);
+  ensure(SYSTEM_FILES.password, () => `${newPassword()}\n`);
+  const { authority, authorityKey } = SYSTEM_FILES;
+  const present = [authority, authorityKey].filter((file) => existsSync(join(directory, file)));
+  if (present.length === 1)
+    throw new ConfigError(
+      `${join(directory, present[0] ?? '')} is there without the other of ${authority} and ${authorityKey}; bring both or none`,
+    );
+  if (present.length === 0) {
+    const { certificate, key } = await makeAuthority(`${name} gateway CA`, Date.now());
+    writePrivate(join(directory, authorityKey), key);
+    writePrivate(join(directory, authority), certificate, PUBLIC_MODE);
+    made.push(authority, authorityKey);
+  }
+  return made;
+}
+
+/** @throws PrivateFileError with the file and what would be right, when the secret is missing or none */
+export function requireSecret(directory: string): void {
+  readSecretFile(join(directory, SYSTEM_FILES.secret));
+}
+
+/** @throws ConfigError, PrivateFileError when there is no password that may be used */
+export async function initialAdmin(directory: string): Promise<InitialAdmin> {
+  const file = join(directory, SYSTEM_FILES.password);
+  const password = readPrivateFile(file).trim();
+  const fault = passwordFault(password);
+  if (fault !== null) throw new ConfigError(`${file} holds no usable password: ${fault}`);
+  const { salt, hash } = await hashPassword(password);
+  return {
+    name: ADMIN_NAME,
+    saltHex: Buffer.from(salt).toString('hex'),
+    hashHex: Buffer.from(hash).toString('hex'),
+  };
+}
+
+function textOf(path: string): string | null {
+  return existsSync(path) ? readFileSync(path, 'utf8') : null;
+}
+
+/**
+ * Gives a gateway the authority of the system, if the directory holds one. A certificate of another authority is thrown
+ * away: the gateway makes a new one at its next start.
+ * @param stateDir - of the gateway
+ * @returns whether anything changed
+ */
+export function handOverAuthority(directory: string, stateDir: string): boolean {
+  const certificate = textOf(join(directory, SYSTEM_FILES.authority));
+  const keyFile = join(directory, SYSTEM_FILES.authorityKey);
+  if (certificate === null || !existsSync(keyFile)) return false;
+  const key = readPrivateFile(keyFile);
+  const target = join(stateDir, 'tls');
+  const files = [
+    { path: join(target, TLS_FILES.authority), content: certificate, mode: PUBLIC_MODE },
+    { path: join(target, TLS_FILES.authorityKey), content: key, mode: 0o600 },
+  ];
+  if (files.every(({ path, content }) => textOf(path) === content)) return false;
+  // The folder above is everybody's; the state itself is private.
+  mkdirSync(dirname(stateDir), { recursive: true, mode: 0o755 });
+  makePrivateDirectory(target);
+  for (const name of [TLS_FILES.server, TLS_FILES.serverKey])
+    rmSync(join(target, name), { force: true });
+  // Where the service has run already, its files belong to its user; before, the first start gives them away.
+  const { uid, gid } = statSync(stateDir);
+  for (const { path, content, mode } of files) {
+    writePrivate(path, content, mode);
+    chownSync(path, uid, gid);
+  }
+  chownSync(target, uid, gid);
+  return true;
+}
