@@ -43,6 +43,8 @@ export class Drains {
   private readonly waiting = new Set<Waiting>();
   /** Commit that last took a right away, by pool; a new master assumes its first one. */
   private readonly revoked = new Map<number, number>();
+  /** Commit that last changed a volume, by pool. */
+  private readonly changed = new Map<number, number>();
   private firstSequence = 0;
   /** Commit that last took a device out of its last in-sync set, by device. */
   private readonly outSince = new Map<number, number>();
@@ -62,7 +64,12 @@ export class Drains {
     return this.revoked.get(poolKey) ?? this.firstSequence;
   }
 
-  /** Notes what a commit took away. */
+  /** Commit of which all devices of a pool must have heard before the sizes of its volumes are true everywhere. */
+  changedSequence(poolKey: number): number {
+    return this.changed.get(poolKey) ?? this.firstSequence;
+  }
+
+  /** Notes what a commit took away or changed. */
   published(touches: readonly Touch[]): void {
     const { state, sequence } = this.engine;
     for (const touch of touches) {
@@ -70,6 +77,8 @@ export class Drains {
         const poolKey = state.volumes.get(touch.key)?.poolKey;
         if (poolKey !== undefined) this.revoked.set(poolKey, sequence);
       }
+      if (touch.kind === 'volume' && touch.before !== null)
+        this.changed.set(touch.before.poolKey, sequence);
       if (touch.kind === 'comb' && touch.before !== null)
         for (const { deviceKey } of touch.before.members) this.outSince.set(deviceKey, sequence);
     }

@@ -17,6 +17,11 @@ export class DeviceLink {
   id: LinkId = -1;
   state: 'down' | 'connecting' | 'up' = 'down';
   readonly inFlight = new OpList();
+  /**
+   * Changes that were in flight on an earlier connection of this link. Their frames may still lie at the other end, until a
+   * connection of a newer epoch makes it drop them: before, they must not be sent on another link to it (C10).
+   */
+  readonly fenced = new OpList();
   /** Last epoch used: the next connection gets the next one. */
   epoch = 0;
   failures = 0;
@@ -46,6 +51,11 @@ export class DeviceLinks {
   constructor(key: number, count: number) {
     this.key = key;
     this.links = Array.from({ length: count }, (_, number) => new DeviceLink(this, number));
+  }
+
+  /** Whether operations wait for a link. */
+  get isWanted(): boolean {
+    return this.waiting.length > 0 || this.links.some(({ fenced }) => fenced.length > 0);
   }
 
   /** The link that is up and has the fewest operations in flight, or null when none has room. */
@@ -88,7 +98,7 @@ export class DeviceLinks {
 
   /** When a link that is down may be dialled, where operations wait for one; else Infinity. */
   nextDialUs(): Micros {
-    if (this.waiting.length === 0) return Infinity;
+    if (!this.isWanted) return Infinity;
     let next = Infinity;
     for (const link of this.links) if (link.state === 'down') next = Math.min(next, link.retryAtUs);
     return next;

@@ -33,6 +33,7 @@ const MARKS = {
   behind: mark('sdc: a write waited for an overlapping one'),
   resent: mark('sdc: an operation was sent again with its id'),
   moved: mark('sdc: an operation moved to a new primary'),
+  fenced: mark('sdc: a write waited for its own link to come back'),
   learned: mark('sdc: a refusal carried a newer entry'),
   late: mark('sdc: ignored an answer to an earlier sending'),
   noRoom: mark('sdc: a request found no room'),
@@ -367,6 +368,7 @@ export class IoEngine {
     if (link === undefined) return;
     link.state = 'up';
     link.failures = 0;
+    for (let op = link.fenced.shift(); op !== null; op = link.fenced.shift()) this.place(nowUs, op);
     this.sendWaiting(nowUs, link.device);
   }
 
@@ -388,8 +390,23 @@ export class IoEngine {
     if (wasUp) this.log.event('debug', 'sdc.link-down', { device: link.device.key, reason });
     // The outcome of what was in flight is unknown: it is sent again with the same ids (C10).
     for (let op = link.inFlight.shift(); op !== null; op = link.inFlight.shift())
-      this.again(nowUs, op);
+      if (op.isChange() && link.device.links.length > 1) this.fence(nowUs, op, link);
+      else this.again(nowUs, op);
     this.table.dial(nowUs, link.device);
+  }
+
+  /** With several links to one device: the retry goes out after the other end has dropped what the lost one carried. */
+  private fence(nowUs: Micros, op: Op, link: DeviceLink): void {
+    const primary = op.volume?.pool.primaryKeys[op.comb];
+    if (primary !== link.device.key) {
+      // Elsewhere the generation tells old frames from new ones.
+      this.again(nowUs, op);
+      return;
+    }
+    MARKS.fenced.hits++;
+    op.link = null;
+    op.state = OP_STATE.waiting;
+    link.fenced.push(op);
   }
 
   /** Always takes the frame. */

@@ -43,7 +43,7 @@ export class LinkTable {
 
   /** Dials the links of a device for which operations wait. */
   dial(nowUs: Micros, device: DeviceLinks): void {
-    if (!this.started || device.waiting.length === 0) return;
+    if (!this.started || !device.isWanted) return;
     device.dial(nowUs, this.links, this.map.devices.get(device.key), (link) => {
       this.byId.set(link.id, link);
     });

@@ -213,7 +213,7 @@ class SectorSearch {
     if (record === null) return null;
     if (what === 'begin') return this.begin(record);
     if (what === 'flush') {
-      this.flushed(record.startUs);
+      this.flushed(record);
       return null;
     }
     if (what === 'fence') {
@@ -274,7 +274,7 @@ class SectorSearch {
     for (const config of this.configs) {
       config.pending &= ~bit;
       config.found &= ~bit;
-      if (record.fua) this.cutLog(config, record.endUs);
+      if (record.fua) this.cutLog(config, (write) => write === record);
     }
     return null;
   }
@@ -334,38 +334,65 @@ class SectorSearch {
     if (!into.has(key)) into.set(key, { ...config });
   }
 
-  /** What was acknowledged before `beforeUs` cannot be lost any more. */
-  private cutLog(config: Config, beforeUs: number): void {
+  /** The newest of the writes that are safe, and with it whatever it replaced, cannot be lost any more. */
+  private cutLog(config: Config, isSafe: (write: OpRecord) => boolean): void {
     let keep = 0;
     config.log.forEach(({ by }, index) => {
       const record = this.records.find((candidate) => candidate.index === by);
-      if (record !== undefined && record.endUs <= beforeUs) keep = index;
+      if (record !== undefined && isSafe(record)) keep = index;
     });
     (config as { log: Config['log'] }).log = config.log.slice(keep);
   }
 
-  private flushed(startUs: number): void {
-    for (const config of this.configs) this.cutLog(config, startUs);
+  /** A flush makes safe what the same client was told about before it asked (C11). */
+  private flushed({ client, startUs }: OpRecord): void {
+    for (const config of this.configs)
+      this.cutLog(config, (write) => write.client === client && write.endUs <= startUs);
+  }
+
+  /** All ways in which writes that run now may have taken effect so far, in any order. */
+  private unfold(): Iterable<Config> {
+    const ways = new Map<string, Config>();
+    const toDo = [...this.configs];
+    for (let config = toDo.pop(); config !== undefined; config = toDo.pop()) {
+      const key = keyOf(config, true);
+      if (ways.has(key)) continue;
+      ways.set(key, config);
+      if (ways.size > CONFIGS_MAX) {
+        this.gaveUp = true;
+        return [];
+      }
+      for (let slot = 0; slot < SLOTS; slot++) {
+        const write = this.slots[slot] ?? null;
+        if (write === null || (config.pending & (1 << slot)) === 0) continue;
+        toDo.push(this.applied(config, write, slot));
+      }
+    }
+    return ways.values();
   }
 
   /** Every configuration may fall back to any value since the last flush. */
   private lose(): void {
     const next = new Map<string, Config>();
-    for (const config of this.configs) {
+    for (const config of this.unfold()) {
       for (let index = 0; index < config.log.length; index++) {
         const log = config.log.slice(0, index + 1);
         const value = log[index]?.value ?? 0;
-        this.note({ ...config, value, log }, next);
-        // A running write that had taken effect may have been lost, and take effect again.
-        const lost = config.log.slice(index + 1);
-        let { pending } = config;
-        this.slots.forEach((record, slot) => {
-          if (record !== null && lost.some(({ by }) => by === record.index)) pending |= 1 << slot;
-        });
         let { found } = config;
         this.slots.forEach((record, slot) => {
           if (record?.kind === 'read' && this.valueOf(record) === value) found |= 1 << slot;
         });
+        // A running write that had taken effect may have been lost: its answer is on its way, unless it came from media,
+        // or it takes effect again.
+        const lost = config.log.slice(index + 1);
+        let surely = config.pending;
+        let { pending } = config;
+        this.slots.forEach((record, slot) => {
+          if (record === null || !lost.some(({ by }) => by === record.index)) return;
+          pending |= 1 << slot;
+          if (record.fua) surely |= 1 << slot;
+        });
+        this.note({ ...config, value, log, pending: surely, found }, next);
         this.note({ ...config, value, log, pending, found }, next);
       }
     }

@@ -21,6 +21,8 @@ export interface Seen {
 export type Wait =
   /** Every device of the pool has applied the commit, or cannot act on anything older any more (C13). */
   | { readonly kind: 'drain'; readonly poolKey: number; readonly sdcKey: number }
+  /** As `drain`, for the last commit that changed a volume of the pool: the command itself changed nothing. */
+  | { readonly kind: 'changed'; readonly poolKey: number }
   /** The devices are formatted and up, or all of the addition is taken back. */
   | { readonly kind: 'devices'; readonly sdsKey: number; readonly deviceKeys: readonly number[] };
 

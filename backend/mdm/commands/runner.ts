@@ -153,10 +153,12 @@ export class CommandRunner {
       });
       return;
     }
+    const { poolKey } = wait;
+    const isDrain = wait.kind === 'drain';
     this.drains.add(nowUs, {
-      sequence: this.engine.sequence,
-      poolKey: wait.poolKey,
-      sdcKey: wait.sdcKey,
+      sequence: isDrain ? this.engine.sequence : this.drains.changedSequence(poolKey),
+      poolKey,
+      sdcKey: isDrain ? wait.sdcKey : 0,
       ended: (at, isThrough) => {
         if (isThrough) next(at);
         else this.pending(link, tag);

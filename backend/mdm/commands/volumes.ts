@@ -92,8 +92,13 @@ export const VOLUME_COMMANDS: Handlers<
     const volume = found(state.volumes.get(key), 'VOLUME_NOT_FOUND');
     if (sizeSectors < volume.sizeSectors) refuse('VOLUME_SHRINK');
     checkSize(sizeSectors);
-    context.waitFor({ kind: 'drain', poolKey: volume.poolKey, sdcKey: 0 });
-    if (sizeSectors === volume.sizeSectors) return NOTHING;
+    const { poolKey } = volume;
+    if (sizeSectors === volume.sizeSectors) {
+      // An earlier request may have been answered as pending.
+      context.waitFor({ kind: 'changed', poolKey });
+      return NOTHING;
+    }
+    context.waitFor({ kind: 'drain', poolKey, sdcKey: 0 });
     const thick = volume.provisioning === 'thick';
     checkCapacity(context, poolOf(state, volume), sizeSectors - volume.sizeSectors, thick);
     state.volumes.put(key, { ...volume, sizeSectors, epoch: volume.epoch + 1 });

@@ -158,6 +158,25 @@ test('what a device has applied counts although its link breaks, but not for its
   t.deepEqual(cluster.outcome('RESIZE_VOLUME', next), {});
 });
 
+test('a resize to the size that a volume has waits for nothing but its last change', (t) => {
+  const setup = mapped();
+  const { cluster, volumeKey: key, a, b } = setup;
+  const sizeSectors = 2 * SECTORS_PER_GIB;
+  const first = cluster.begin('RESIZE_VOLUME', { key, sizeSectors });
+  const { sequence } = cluster.store;
+  cluster.beat(a, sequence);
+  const again = cluster.begin('RESIZE_VOLUME', { key, sizeSectors });
+  t.is(cluster.outcome('RESIZE_VOLUME', again), null, 'the first is not through yet');
+  cluster.beat(b, sequence);
+  t.deepEqual(cluster.outcome('RESIZE_VOLUME', first), {});
+  t.deepEqual(cluster.outcome('RESIZE_VOLUME', again), {});
+  // A commit of which the devices of the pool hear nothing.
+  cluster.command('ADD_PROTECTION_DOMAIN', { name: 'other' });
+  t.true(cluster.store.sequence > sequence);
+  const third = cluster.begin('RESIZE_VOLUME', { key, sizeSectors });
+  t.deepEqual(cluster.outcome('RESIZE_VOLUME', third), {});
+});
+
 test('mapping waits for a connected client for a while only', (t) => {
   const setup = mapped();
   const { cluster, a, b, sdcLink } = setup;

@@ -242,6 +242,38 @@ test('a link says who the client is and raises its epoch at each connection', (t
   );
 });
 
+test('a write of a lost link is asked again only when that link is back, though another is up (C10)', (t) => {
+  const { cluster, front, submit } = bench({ linksPerDevice: 2 });
+  const primary = cluster.primaryOf(cluster.combOf(5, 0));
+  submit(1, IO.read, 0, new Uint8Array(64));
+  cluster.until(() => front.done.size === 1);
+  cluster.run(100_000);
+  t.deepEqual(primary.peers.map(({ link, linkEpoch }) => `${link}.${linkEpoch}`).sort(), [
+    '0.1',
+    '1.1',
+  ]);
+  const seen: (readonly [number, boolean])[] = [];
+  primary.rule = (_code, view, at) => {
+    const isBack = primary.peers.some(({ linkEpoch }) => linkEpoch === 2);
+    seen.push([head.getFlags(view, at), isBack]);
+    return seen.length === 1 ? 'silent' : 'serve';
+  };
+  submit(2, IO.write, 0, new Uint8Array(64).fill(1));
+  cluster.until(() => seen.length === 1);
+  // Of links that are equally free the operation took number 0.
+  const ends = cluster.network
+    .upEnds()
+    .filter(({ process }) => process.name === `data${primary.key}`);
+  const end = ends[primary.peers.findIndex(({ link }) => link === 0)];
+  if (end !== undefined) cluster.network.close(end);
+  cluster.until(() => front.done.size === 2);
+  t.is(front.done.get(2), ERRNO.ok);
+  t.deepEqual(seen, [
+    [0, false],
+    [4, true],
+  ]);
+});
+
 test('with a bound on time a request ends with EIO, and its write still keeps later ones back', (t) => {
   const { cluster, front, submit } = bench({ ioTimeoutUs: 5_000_000 });
   const rules = cluster.data.map((data) => data.rule);

@@ -139,12 +139,53 @@ test('a flush covers only what was acknowledged before it was asked', (t) => {
   t.is(checkHistory(history, VOLATILE), null);
 });
 
+test('a flush covers the writes of its own client, whichever its process, and what they replaced', (t) => {
+  for (const [client, right] of [
+    [1, false],
+    [2, true],
+  ] as const) {
+    const { history, op } = story();
+    op('write', 0, 5);
+    op('flush', 6, 12, { sectors: 0, client });
+    history.losses.push({ atUs: 20 });
+    op('read', 30, 31, { seen: [0] });
+    t.is(checkHistory(history, VOLATILE) === null, right);
+  }
+});
+
 test('a write with FUA survives without a flush', (t) => {
   const { history, op } = story();
   op('write', 0, 9, { fua: true });
   history.losses.push({ atUs: 20 });
   op('read', 30, 31, { seen: [0] });
   t.not(checkHistory(history, VOLATILE), null);
+});
+
+test('a write that runs while volatile content is lost may be lost, and a read may see that', (t) => {
+  for (const [fua, right] of [
+    [false, true],
+    [true, false],
+  ] as const) {
+    const { history, op } = story();
+    op('write', 0, 5, { fua: true });
+    op('write', 10, 30, { fua });
+    op('read', 12, 14, { seen: [2] });
+    history.losses.push({ atUs: 20 });
+    op('read', 19, 31, { seen: [1] });
+    op('read', 40, 41, { seen: [1] });
+    t.is(checkHistory(history, VOLATILE) === null, right, fua ? 'FUA' : 'not flushed');
+  }
+});
+
+test('a running write that a read saw may be lost before either is answered', (t) => {
+  const { history, op } = story();
+  op('write', 0, 5, { fua: true });
+  op('write', 10, 40);
+  op('read', 12, 35, { seen: [2] });
+  history.losses.push({ atUs: 20 });
+  op('read', 50, 51, { seen: [1] });
+  t.is(checkHistory(history, VOLATILE), null);
+  t.not(checkHistory(history, STRICT), null);
 });
 
 test('a write that nobody saw explains what others saw by coming right before another', (t) => {
