@@ -81,8 +81,8 @@ const GROUPS: readonly Group[] = [
   {
     name: 'clients',
     folders: ['compat'],
-    // The clients live in virtual environments, which Debian's python3 alone cannot make.
-    programs: { [`${PYTHON_MODULE}ensurepip`]: 'python3-venv' },
+    // The clients live in virtual environments, which Debian's python3 alone cannot make; one of them is compiled.
+    programs: { [`${PYTHON_MODULE}ensurepip`]: 'python3-venv', go: 'golang-go' },
     root: false,
     concurrency: 1,
   },

@@ -5,6 +5,7 @@ import { CONFIGURATION_ROUTES } from './endpoints/configuration.js';
 import { GENERIC_ROUTES } from './endpoints/generic.js';
 import { HOST_ROUTES } from './endpoints/hosts.js';
 import { STATISTICS_ROUTES } from './endpoints/statistics.js';
+import { UNSUPPORTED_ROUTES } from './endpoints/unsupported.js';
 import { VOLUME_ROUTES } from './endpoints/volumes.js';
 import { EMPTY_TYPES, TYPES } from './object-types.js';
 import type { Route } from './route.js';
@@ -15,6 +16,7 @@ export const ROUTES: readonly Route[] = [
   ...CONFIGURATION_ROUTES,
   ...HOST_ROUTES,
   ...STATISTICS_ROUTES,
+  ...UNSUPPORTED_ROUTES,
   ...GENERIC_ROUTES,
 ];
 

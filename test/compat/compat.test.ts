@@ -1,4 +1,4 @@
-// The compatibility judges as tests: foreign, unmodified clients against a cluster of processes..
+// The compatibility judges as tests: foreign, unmodified clients against a cluster of processes.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';

@@ -1,19 +1,12 @@
-// Runs the compatibility judges: foreign clients of ScaleIO, from where Python packages are published, unmodified and
-// pinned, each in a virtual environment of its own that is kept between runs. A judge prints one JSON line per check.
+// Runs the compatibility judges: foreign clients of ScaleIO, unmodified and pinned. A judge prints one JSON line per check.
 // It must never hand a password to a process in an argument: judges read cluster.json and the password file themselves.
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { homedir } from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
-import { EXIT, RunError } from '../openstack/progress.js';
-import { REPOSITORY } from '../openstack/meshsan.js';
+import { readCluster } from '../openstack/meshsan.js';
+import { RunError } from '../openstack/progress.js';
+import { HERE, goJudge, pythonClient } from './clients.js';
 
-/** Debian's own interpreter: what the clients run on in a Debian 12 cloud. */
-const PYTHON = '/usr/bin/python3';
-const HERE = path.join(REPOSITORY, 'test', 'compat');
-
-export interface Judge {
+interface PythonJudge {
   readonly name: string;
   readonly about: string;
   /** File in requirements/, which is also the identity of the virtual environment. */
@@ -23,6 +16,14 @@ export interface Judge {
   readonly given?: string;
 }
 
+interface GoJudge {
+  readonly name: string;
+  readonly about: string;
+  readonly go: true;
+}
+
+export type Judge = PythonJudge | GoJudge;
+
 export const JUDGES: readonly Judge[] = [
   {
     name: 'pyscaleio',
@@ -30,6 +31,17 @@ export const JUDGES: readonly Judge[] = [
     requirements: 'pyscaleio.txt',
     script: 'pyscaleio_judge.py',
     given: 'py39',
+  },
+  {
+    name: 'pypowerflex',
+    about: "the Python client below Ansible's PowerFlex collection",
+    requirements: 'pypowerflex.txt',
+    script: 'pypowerflex_judge.py',
+  },
+  {
+    name: 'goscaleio',
+    about: "the Go client below Kubernetes' CSI driver and Terraform's provider",
+    go: true,
   },
   {
     name: 'cinder',
@@ -64,15 +76,9 @@ export async function runJudge(
   clusterDir: string,
   say: (text: string) => void,
 ): Promise<Verdict> {
-  const python = await environment(judge.requirements, say);
-  const scripts = path.join(HERE, 'python');
-  const run = await execa(python, [path.join(scripts, judge.script), clusterDir], {
-    env: {
-      PYTHONPATH: judge.given === undefined ? '' : path.join(scripts, judge.given),
-      PYTHONDONTWRITEBYTECODE: '1',
-      NO_PROXY: '*',
-      no_proxy: '*',
-    },
+  const { program, words, env } = await commandOf(judge, clusterDir, say);
+  const run = await execa(program, [...words, clusterDir], {
+    env: { NO_PROXY: '*', no_proxy: '*', ...env },
     stdin: 'ignore',
     timeout: 300_000,
     reject: false,
@@ -88,52 +94,28 @@ export async function runJudge(
   return { judge: judge.name, checks };
 }
 
-/** The interpreter of the virtual environment for a requirements file: made once per content of that file. */
-async function environment(requirements: string, say: (text: string) => void): Promise<string> {
-  const file = path.join(HERE, 'requirements', requirements);
-  const cache = path.join(
-    process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'),
-    'meshsan',
-    'compat',
-  );
-  const { stdout: version } = await execa(PYTHON, ['--version']);
-  const digest = createHash('sha256')
-    .update(version)
-    .update(readFileSync(file))
-    .digest('hex')
-    .slice(0, 16);
-  const home = path.join(cache, `${path.basename(requirements, '.txt')}-${digest}`);
-  const python = path.join('bin', 'python');
-  if (existsSync(path.join(home, python))) return path.join(home, python);
-  mkdirSync(cache, { recursive: true });
-  // Built beside and moved into place, so that a build that was interrupted or runs twice is never taken for whole.
-  const building = mkdtempSync(path.join(cache, 'building-'));
-  say(`installing ${requirements} into ${home}`);
-  try {
-    await mustRun(PYTHON, ['-m', 'venv', building], 'needs the package python3-venv');
-    const pip = [
-      '-m',
-      'pip',
-      'install',
-      '--quiet',
-      '--no-deps',
-      '--disable-pip-version-check',
-      '-r',
-      file,
-    ];
-    await mustRun(path.join(building, python), pip, 'needs the network the first time');
-    if (!existsSync(home)) renameSync(building, home);
-  } finally {
-    rmSync(building, { recursive: true, force: true });
-  }
-  return path.join(home, python);
+interface Command {
+  readonly program: string;
+  readonly words: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
 }
 
-async function mustRun(program: string, words: readonly string[], hint: string): Promise<void> {
-  const run = await execa(program, words, { stdin: 'ignore', reject: false });
-  if (run.exitCode !== 0)
-    throw new RunError(
-      `${program} ${words.join(' ')} failed (${hint}):\n${run.stderr.split('\n').slice(-10).join('\n')}`,
-      EXIT.unfit,
-    );
+/** How a judge is run, once its client is there. */
+async function commandOf(
+  judge: Judge,
+  clusterDir: string,
+  say: (text: string) => void,
+): Promise<Command> {
+  if ('go' in judge) {
+    // The client knows no CA file of its own: it trusts what the system trusts, which is this file here.
+    const env = { SSL_CERT_FILE: readCluster(clusterDir).caFile };
+    return { program: await goJudge(say), words: [], env };
+  }
+  const scripts = path.join(HERE, 'python');
+  const env = {
+    PYTHONPATH: judge.given === undefined ? '' : path.join(scripts, judge.given),
+    PYTHONDONTWRITEBYTECODE: '1',
+  };
+  const program = await pythonClient(judge.requirements, say);
+  return { program, words: [path.join(scripts, judge.script)], env };
 }

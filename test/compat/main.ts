@@ -17,7 +17,7 @@ ${JUDGES.map((judge) => `  ${judge.name.padEnd(11)}${judge.about}`).join('\n')}
   --json           prints the result as one JSON document on standard output, progress on standard error
   --help           prints this
 
-The clients are installed once, into virtual environments below ~/.cache/meshsan/compat.
+The clients are installed once, below ~/.cache/meshsan/compat.
 Exit codes: 0 every check passed, 1 one failed, 2 wrong flags, 3 this machine cannot do it.`;
 
 interface Options {

@@ -32,13 +32,17 @@ function properties(
   const values = row.values(reader, facts, key);
   const names = chosen ?? [...row.defaults.keys()];
   return Object.fromEntries(
-    names.map((name) => {
-      const fallback = row.defaults.get(name);
-      if (fallback === undefined)
-        throw ApiError.invalid(`there is no property "${name}" in the statistics of this type`);
-      return [name, values[name] ?? fallback];
-    }),
+    names.map((name) => [name, values[name] ?? row.defaults.get(name) ?? 0]),
   );
+}
+
+/** Refuses names that the type does not have, also when no object is selected. */
+function checkNames(type: string, row: StatisticsRow, chosen: readonly string[] = []): void {
+  const unknown = chosen.filter((name) => !row.defaults.has(name));
+  if (unknown.length > 0)
+    throw ApiError.invalid(
+      `there is no property "${unknown.join('", "')}" in the statistics of ${type}`,
+    );
 }
 
 /** Statistics by id of the objects that a body selects with `ids` or `allIds`. */
@@ -58,6 +62,7 @@ function selected(
   const keys = selectsAll(body) ? known : (ids ?? []).map((id) => reader.keyOf(id));
   const present = new Set(known);
   const chosen = textsOf(body, 'properties');
+  checkNames(type, row, chosen);
   return Object.fromEntries(
     keys.map((key) => {
       if (!present.has(key)) throw ApiError.named(typeRow(type).notFound);
