@@ -57,7 +57,7 @@ export class NbdExports implements NbdShell {
     const source = {
       open: () => front.open(volume.key),
       close: (session: unknown) => {
-        front.close(session as NbdSession);
+        front.close(loop.nowUs, session as NbdSession);
       },
     };
     const server = new UnixServer(socket, source, loop, (error) => {

@@ -71,4 +71,9 @@ export interface BlockBack {
     at: number,
     token: Token,
   ): boolean;
+  /**
+   * Nobody awaits these I/Os any more, because whoever asked is gone. What was not begun never happens. `ioDone` is said of
+   * each all the same, soon or, for a write whose outcome is unknown, when it is known.
+   */
+  abandon(nowUs: Micros, isGone: (token: Token) => boolean): void;
 }

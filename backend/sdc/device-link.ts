@@ -6,6 +6,7 @@ import { MICROS_PER_MS } from '../core/units.js';
 import type { MapDevice } from '../protocol/generated/types.js';
 
 import { OpList } from './op.js';
+import { SpaceWaiters } from './space-waiters.js';
 
 const RETRY_MS_MIN = 20;
 const RETRY_MS_MAX = 1000;
@@ -47,6 +48,8 @@ export class DeviceLinks {
   readonly links: readonly DeviceLink[];
   /** Operations for which no link is up or has room. */
   readonly waiting = new OpList();
+  /** Operations that it refused for want of space. */
+  readonly space = new SpaceWaiters();
 
   constructor(key: number, count: number) {
     this.key = key;

@@ -33,6 +33,10 @@ export class LinkTable {
     return device;
   }
 
+  all(): Iterable<DeviceLinks> {
+    return this.devices.values();
+  }
+
   find(id: LinkId): DeviceLink | undefined {
     return this.byId.get(id);
   }

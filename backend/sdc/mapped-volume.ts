@@ -5,6 +5,7 @@ import type { MapVolume, Mapping } from '../protocol/generated/types.js';
 import type { PoolMap } from '../cluster-map/pool-map.js';
 
 import type { BlockVolume } from './block-front.js';
+import { CutQueue } from './cut-queue.js';
 
 /** Totals since the start of this process. */
 export interface VolumeCounters {
@@ -29,10 +30,12 @@ export class MappedVolume {
   mapped = true;
   /** What the front end was told last. */
   told: BlockVolume | null = null;
-  /** Operations in all states. */
+  /** Operations in all states, and those of them that write. */
   ops = 0;
-  /** Requests that were not answered. */
-  requests = 0;
+  writeOps = 0;
+  /** Requests that have something left to cut. Reads never stand behind writes that wait for space. */
+  readonly writesToCut = new CutQueue();
+  readonly othersToCut = new CutQueue();
   /** Combs that owe a flush: one bit each. */
   private owed = new Uint32Array(0);
   owedCount = 0;

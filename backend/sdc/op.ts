@@ -20,6 +20,8 @@ export const OP_STATE = {
   sent: 3,
   /** Waits for its time to be tried again. */
   delayed: 4,
+  /** The pool was full: waits for space. */
+  parked: 5,
 } as const;
 export type OpState = (typeof OP_STATE)[keyof typeof OP_STATE];
 
@@ -40,10 +42,12 @@ export class Request {
   pieces = 0;
   errno: Errno = ERRNO.ok;
   startedUs: Micros = 0;
-  /** In the list of requests that have something left to cut. */
-  cutting = false;
   /** The front end was answered, or will be at the end of the batch. */
   answered = false;
+  /** Nobody awaits the answer any more: what is not begun need not be done. */
+  abandoned = false;
+  /** The queue in which it waits to be cut. */
+  queue: { remove(request: Request): void } | null = null;
   nextToCut: Request | null = null;
   /** Neighbours in the list of open requests, oldest first. */
   older: Request | null = null;
@@ -76,8 +80,10 @@ export class Op {
   deviceKey = 0;
   /** The link that it was last sent on: only its identity matters here. */
   link: object | null = null;
-  /** It may have reached a primary. */
+  /** It may have reached a primary, and none has said since that it was not applied. */
   everSent = false;
+  /** It waited for space: its end says whether there is some. */
+  probes = false;
   attempts = 0;
   retryAtUs: Micros = 0;
   startedUs: Micros = 0;
@@ -142,23 +148,35 @@ export class OpList {
   }
 }
 
-/** A fixed number of operations. */
+/** Slots that half a tag can name. */
+const SLOTS_MAX = 0x10000;
+
+/** Operations, made when first needed and kept. How many may be in use is the taker's to decide. */
 export class OpPool {
-  readonly all: readonly Op[];
-  private readonly free: Op[];
+  private readonly made: Op[] = [];
+  private readonly free: Op[] = [];
 
-  constructor(size: number) {
-    assert(size >= 1 && size <= 0x10000, 'a slot fits into half a tag');
-    this.all = Array.from({ length: size }, (_, slot) => new Op(slot));
-    this.free = [...this.all].reverse();
+  /** All that were ever used. */
+  get all(): readonly Op[] {
+    return this.made;
   }
 
-  get freeCount(): number {
-    return this.free.length;
+  get usedCount(): number {
+    return this.made.length - this.free.length;
   }
 
+  get hasRoom(): boolean {
+    return this.usedCount < SLOTS_MAX;
+  }
+
+  /** An operation to fill, or null when a tag could not name another one. */
   take(): Op | null {
-    return this.free.pop() ?? null;
+    const kept = this.free.pop();
+    if (kept !== undefined) return kept;
+    if (this.made.length === SLOTS_MAX) return null;
+    const op = new Op(this.made.length);
+    this.made.push(op);
+    return op;
   }
 
   give(op: Op): void {
@@ -171,6 +189,7 @@ export class OpPool {
     op.bytes = EMPTY;
     op.link = null;
     op.everSent = false;
+    op.probes = false;
     op.attempts = 0;
     op.combs.length = 0;
     this.free.push(op);
@@ -178,27 +197,35 @@ export class OpPool {
 
   /** The operation that a tag names, or null when it was freed or sent again since. */
   find(tag: number): Op | null {
-    const op = this.all[tag & 0xffff];
+    const op = this.made[tag & 0xffff];
     return op?.state === OP_STATE.sent && op.tag === tag ? op : null;
   }
 }
 
-/** A fixed number of requests. */
+/** Requests, made when first needed and kept, up to a number. */
 export class RequestPool {
-  readonly size: number;
-  private readonly free: Request[];
+  private readonly sizeMax: number;
+  private readonly free: Request[] = [];
+  private made = 0;
 
-  constructor(size: number) {
-    this.size = size;
-    this.free = Array.from({ length: size }, () => new Request());
+  constructor(sizeMax: number) {
+    this.sizeMax = sizeMax;
   }
 
-  get freeCount(): number {
-    return this.free.length;
+  get usedCount(): number {
+    return this.made - this.free.length;
+  }
+
+  get hasRoom(): boolean {
+    return this.usedCount < this.sizeMax;
   }
 
   take(): Request | null {
-    return this.free.pop() ?? null;
+    const kept = this.free.pop();
+    if (kept !== undefined) return kept;
+    if (this.made === this.sizeMax) return null;
+    this.made += 1;
+    return new Request();
   }
 
   give(request: Request): void {
@@ -208,6 +235,7 @@ export class RequestPool {
     request.pieces = 0;
     request.errno = ERRNO.ok;
     request.answered = false;
+    request.abandoned = false;
     this.free.push(request);
   }
 }

@@ -1,5 +1,5 @@
-// Requests of front ends from `submit` to `ioDone`: oldest first for the bound on time, in turn for cutting, answered at
-// the end of the batch. It owns these lists; it must never know operations.
+// Requests of front ends from `submit` to `ioDone`: oldest first for the bound on time, answered at the end of the batch.
+// It owns these lists; it must never know operations.
 
 import { assert } from '../core/assert.js';
 import type { Micros } from '../core/ports.js';
@@ -14,20 +14,18 @@ export class RequestBook {
   private readonly front: BlockFront;
   private oldest: Request | null = null;
   private newest: Request | null = null;
-  private cutHead: Request | null = null;
-  private cutTail: Request | null = null;
   private doneHead: Request | null = null;
   private doneTail: Request | null = null;
   private refused = false;
 
-  constructor(size: number, front: BlockFront) {
-    this.pool = new RequestPool(size);
+  constructor(sizeMax: number, front: BlockFront) {
+    this.pool = new RequestPool(sizeMax);
     this.front = front;
   }
 
   /** Requests that the front end awaits. */
   get openCount(): number {
-    return this.pool.size - this.pool.freeCount;
+    return this.pool.usedCount;
   }
 
   /** A request to fill, in the list of open ones; null: no room, `roomAgain` will be said. */
@@ -51,48 +49,10 @@ export class RequestBook {
     return this.oldest;
   }
 
-  /** Puts a request behind those that have something left to cut. */
-  queueCut(request: Request): void {
-    assert(!request.cutting, 'a request is queued for cutting once');
-    request.cutting = true;
-    request.nextToCut = null;
-    if (this.cutTail === null) this.cutHead = request;
-    else this.cutTail.nextToCut = request;
-    this.cutTail = request;
-  }
-
-  /** Whose turn it is to be cut; it stays in front. */
-  nextToCut(): Request | null {
-    return this.cutHead;
-  }
-
-  /** Takes the front request out of the queue for cutting. */
-  dropCut(): void {
-    const request = this.cutHead;
-    if (request === null) return;
-    request.cutting = false;
-    this.cutHead = request.nextToCut;
-    request.nextToCut = null;
-    if (this.cutHead === null) this.cutTail = null;
-  }
-
-  private unqueue(request: Request): void {
-    if (!request.cutting) return;
-    let before: Request | null = null;
-    for (let at = this.cutHead; at !== null && at !== request; at = at.nextToCut) before = at;
-    if (before === null) this.dropCut();
-    else {
-      before.nextToCut = request.nextToCut;
-      if (this.cutTail === request) this.cutTail = before;
-      request.cutting = false;
-      request.nextToCut = null;
-    }
-  }
-
   /** Decides the answer; the front end hears of it at the end of the batch. */
   answer(nowUs: Micros, request: Request, errno: Errno): void {
     assert(!request.answered, 'a request is answered once');
-    this.unqueue(request);
+    request.queue?.remove(request);
     if (request.older === null) this.oldest = request.newer;
     else request.older.newer = request.newer;
     if (request.newer === null) this.newest = request.older;
@@ -118,14 +78,10 @@ export class RequestBook {
       this.pool.give(request);
       this.front.ioDone(nowUs, token, errno);
     }
-    if (this.refused && this.pool.freeCount > 0) {
+    if (this.refused && this.pool.hasRoom) {
       this.refused = false;
       this.front.roomAgain(nowUs);
     }
-  }
-
-  get hasAnswers(): boolean {
-    return this.doneHead !== null;
   }
 }
 

@@ -113,6 +113,10 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
     return this.engine.submit(nowUs, volume, kind, offsetBytes, lengthBytes, fua, bytes, at, token);
   }
 
+  abandon(nowUs: Micros, isGone: (token: Token) => boolean): void {
+    this.engine.abandon(nowUs, isGone);
+  }
+
   linkUp(nowUs: Micros, link: LinkId, peer: Peer): void {
     if (this.session.owns(link)) this.session.linkUp(nowUs, link, peer);
     else this.engine.linkUp(nowUs, link);
@@ -131,12 +135,10 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
     at: number,
     bodyBytes: number,
   ): boolean {
-    if (this.engine.owns(link)) {
-      this.progress += 1;
-      this.engine.frame(nowUs, link, bytes, view, at, bodyBytes);
-      return true;
-    }
-    return this.session.frame(nowUs, link, bytes, view, at);
+    if (!this.engine.frame(nowUs, link, bytes, view, at, bodyBytes))
+      return this.session.frame(nowUs, link, bytes, view, at);
+    this.progress += 1;
+    return true;
   }
 
   tick(nowUs: Micros): void {

@@ -14,6 +14,8 @@ export const VERDICT = {
   reroute: 'reroute',
   /** Try again after a pause; the answerer may be behind the map that we know. */
   later: 'later',
+  /** Nothing was applied for want of space: wait for some. */
+  park: 'park',
   /** The answerer says that we are not allowed; true if our map does not say otherwise. */
   doubt: 'doubt',
   fail: 'fail',
@@ -33,7 +35,7 @@ export function judge(status: number, waitsForSpace: boolean): Verdict {
     case ERR.READ_ONLY:
       return VERDICT.doubt;
     case ERR.NO_SPACE:
-      return waitsForSpace ? VERDICT.later : VERDICT.fail;
+      return waitsForSpace ? VERDICT.park : VERDICT.fail;
     default:
   }
   switch (ERROR_BY_CODE.get(status)?.class) {

@@ -181,9 +181,9 @@ export class WritePath {
     return ROOM.ok;
   }
 
+  /** Whether a write to a full pool waits or ends is the client's to decide, by the policy of the pool. */
   private statusOf(room: number): number {
-    const isFull = room === ROOM.full && this.shared.pool?.pool.fullPolicy === 'error';
-    return isFull ? ERR.NO_SPACE : ERR.BUSY;
+    return room === ROOM.full ? ERR.NO_SPACE : ERR.BUSY;
   }
 
   /** Copies the payload of a change that cannot be applied at once; false: there is no buffer. */

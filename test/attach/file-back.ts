@@ -59,6 +59,10 @@ export class FileBack implements BlockBack {
     return true;
   }
 
+  abandon(): void {
+    // Everything ends soon here.
+  }
+
   #zero(offsetBytes: number, lengthBytes: number): void {
     for (let done = 0; done < lengthBytes; done += ZEROES.length)
       writeSync(

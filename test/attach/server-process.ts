@@ -37,7 +37,7 @@ const server = new UnixServer(
   {
     open: () => front.open(volume.key),
     close: (session: unknown) => {
-      front.close(session as NbdSession);
+      front.close(loop.nowUs, session as NbdSession);
     },
   },
   loop,

@@ -61,6 +61,10 @@ export class MemoryBack implements BlockBack {
     return true;
   }
 
+  abandon(): void {
+    // Everything ends soon here.
+  }
+
   #run(): void {
     this.#scheduled = false;
     this.#loop.begin();

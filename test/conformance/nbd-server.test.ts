@@ -49,7 +49,7 @@ const server = new UnixServer(
     close: (closed) => {
       const session = sessions.get(closed);
       sessions.delete(closed);
-      if (session !== undefined) front.close(session);
+      if (session !== undefined) front.close(loop.nowUs, session);
     },
   },
   loop,

@@ -10,7 +10,7 @@ const GIB_MIB = 1024;
 
 let cluster: LocalCluster;
 test.before(async () => {
-  cluster = await LocalCluster.start('--sds', '2', '--device-size', '1G');
+  cluster = await LocalCluster.start('--sds', '2', '--device-size', '2G');
 });
 test.after.always(async () => {
   await cluster.remove();
@@ -42,12 +42,12 @@ test.serial(
     t.regex(await qemuIo(uri, 'write -P 0x31 0 16M', 'flush'), /wrote 16777216/);
     let written = 16;
     let said = '';
-    while (written < 2 * GIB_MIB && !said.includes('failed')) {
-      said = await qemuIo(uri, `write -P 0x32 ${written}M 32M`);
-      written += 32;
+    while (written < 4 * GIB_MIB && !said.includes('failed')) {
+      said = await qemuIo(uri, `write -P 0x32 ${written}M 64M`);
+      written += 64;
     }
     t.regex(said, /write failed: No space left on device/);
-    t.true(written > 256 && written < GIB_MIB, `${written} MiB fit`);
+    t.true(written > 512 && written < 2 * GIB_MIB, `${written} MiB fit`);
 
     const read = await qemuIo(uri, 'read -P 0x31 0 16M', 'read -P 0x32 16M 64M', 'read -P 0 4G 1M');
     t.notRegex(read, /failed|error/i);
@@ -61,7 +61,8 @@ test.serial(
     // Removing it makes its room free again, for another one.
     await cluster.unmapVolume(id);
     await cluster.removeVolume(id);
-    const second = await cluster.volumeUri('second');
+    const secondId = await cluster.addVolume('second');
+    const second = `nbd+unix:///?socket=${await cluster.mapVolume(secondId)}`;
     await until('the room of the removed volume is back', async () =>
       (await qemuIo(second, 'write -P 0x41 0 256M')).includes('wrote') ? true : null,
     );
@@ -69,6 +70,52 @@ test.serial(
       await qemuIo(second, 'flush', 'read -P 0x41 0 256M', 'read -P 0 256M 64M'),
       /failed/,
     );
+    await cluster.allInSync();
+    await cluster.unmapVolume(secondId);
+    await cluster.removeVolume(secondId);
+  },
+);
+
+/** fio that writes on a volume; it is the caller's to wait for or to kill. */
+function writer(uri: string, ...flags: string[]) {
+  const args = ['--name=w', '--ioengine=nbd', `--uri=${uri}`, '--rw=write', '--bs=256k'];
+  return execa('fio', [...args, '--iodepth=128', ...flags], {
+    ...{ reject: false, stdin: 'ignore', timeout: 120_000, killSignal: 'SIGKILL' },
+  });
+}
+
+test.serial(
+  'writes wait for room by policy; reads, discards and deletes go on, also when waiting writers are killed',
+  async (t) => {
+    await setFullPolicy('error');
+    const uri = await cluster.volumeUri('waiting');
+    const id = await cluster.addVolume('ballast');
+    const ballast = `nbd+unix:///?socket=${await cluster.mapVolume(id)}`;
+    t.regex(await qemuIo(ballast, 'write -P 0x51 0 16M', 'flush'), /wrote/);
+    t.not((await writer(ballast, '--offset=16m', '--size=4g')).exitCode, 0, 'it is full now');
+    await setFullPolicy('wait');
+
+    const goesOn = async (): Promise<string> =>
+      qemuIo(ballast, 'read -P 0x51 0 4M', 'write -P 0x52 4M 1M', 'read -P 0x52 4M 1M', 'flush');
+    for (let round = 0; round < 10; round++) {
+      const killed = writer(uri, '--size=1g');
+      await until('a reader is served beside the writer', async () =>
+        (await qemuIo(uri, 'read 4G 1M')).includes('read 1048576') ? true : null,
+      );
+      t.notRegex(await goesOn(), /failed|error/i);
+      t.is(killed.exitCode, null, 'it waits');
+      killed.kill('SIGKILL');
+      await killed;
+    }
+
+    const waiting = writer(uri, '--offset=2g', '--size=64m', '--verify=crc32c', '--do_verify=1');
+    t.notRegex(await goesOn(), /failed|error/i);
+    t.regex(await qemuIo(ballast, 'discard 0 1M', 'read -P 0 0 1M'), /discard[^]*read/);
+    t.is(waiting.exitCode, null, 'it waits');
+    await cluster.unmapVolume(id);
+    await cluster.removeVolume(id);
+    const { exitCode, stdout } = await waiting;
+    t.is(exitCode, 0, stdout);
     await cluster.allInSync();
   },
 );

@@ -2,6 +2,7 @@
 
 import type {
   Durability,
+  FullPolicy,
   ProtectionDomain,
   SetStoragePoolParams,
   StoragePool,
@@ -27,6 +28,7 @@ import type { Command, Option, Outcome, Run } from '../option.js';
 import { UsageError } from '../parser.js';
 
 const DURABILITIES: readonly Durability[] = ['media', 'device', 'memory'];
+const FULL_POLICIES: readonly FullPolicy[] = ['wait', 'error'];
 const MEDIA = ['HDD', 'SSD', 'Transitional'];
 const SPARE_PERCENT = 10;
 const NEW_NAME: Option = {
@@ -54,6 +56,7 @@ export function poolLines(
     `\tSpare policy: ${pool.sparePercent}% out of total`,
     `\tChecksum mode: ${pool.checksums ? 'enabled' : 'disabled'}`,
     `\tDurability mode: ${pool.durability}`,
+    `\tWrites that find it full ${pool.fullPolicy === 'wait' ? 'wait for space' : 'end with an error'}`,
     pool.rmcache ? '\tUses RAM Read Cache' : "\tDoesn't use RAM Read Cache",
     "\tRAM Read Cache write handling mode is 'cached'",
     "\tDoesn't use Flash Read Cache",
@@ -289,6 +292,12 @@ const POOL_COMMANDS: readonly Command[] = [
     'change when a write is acknowledged',
     [{ name: 'durability', value: 'MODE', about: DURABILITIES.join(', '), required: true }],
     (run) => ({ durability: wordFrom(run, 'durability', DURABILITIES, 'media') }),
+  ),
+  setPool(
+    'set_full_policy',
+    'choose whether writes that find the pool full wait for space or end with an error',
+    [{ name: 'full_policy', value: 'POLICY', about: FULL_POLICIES.join(', '), required: true }],
+    (run) => ({ fullPolicy: wordFrom(run, 'full_policy', FULL_POLICIES, 'wait') }),
   ),
 ];
 

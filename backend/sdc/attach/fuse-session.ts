@@ -1,7 +1,6 @@
 // A file system of one file, the volume: answers the kernel's FUSE requests, turns reads and writes into requests of the
 // volume. It owns the replies; it must never hold content that was acknowledged, and it believes no length.
 
-import { assert } from '../../core/assert.js';
 import { IO } from '../block-front.js';
 import type { Slots } from '../nbd/slots.js';
 import {
@@ -50,6 +49,8 @@ interface Ranged {
 }
 
 export class FuseSession implements RequestOwner {
+  writeSlots = 0;
+  otherSlots = 0;
   sizeBytes: number;
   readonly #readOnly: boolean;
   readonly #volume: VolumeClient;
@@ -210,7 +211,7 @@ export class FuseSession implements RequestOwner {
       this.#answer(view, errno, 0);
       return true;
     }
-    const slot = this.#slots.take(this, PAYLOAD_AT + length);
+    const slot = this.#slots.take(this, PAYLOAD_AT + length, writes);
     if (slot === null) return false;
     slot.command = writes ? IO.write : IO.read;
     slot.cookieLow = view.getUint32(IN.unique, true);
@@ -231,7 +232,7 @@ export class FuseSession implements RequestOwner {
   }
 
   #flush(view: DataView): boolean {
-    const slot = this.#slots.take(this, 0);
+    const slot = this.#slots.take(this, 0, false);
     if (slot === null) return false;
     slot.command = IO.flush;
     slot.cookieLow = view.getUint32(IN.unique, true);
@@ -264,23 +265,27 @@ export class FuseSession implements RequestOwner {
       offsetBytes: offset,
       leftBytes: left,
     };
-    return this.#nextRange(ranged);
+    return this.#startRange(ranged);
   }
 
-  /** Sends the next piece of a range; false: no room. */
-  #nextRange(ranged: Ranged): boolean {
-    const slot = this.#slots.take(this, 0);
+  /** Sends the first piece of a range; false: no room. */
+  #startRange(ranged: Ranged): boolean {
+    const slot = this.#slots.take(this, 0, false);
     if (slot === null) return false;
     slot.command = ranged.kind;
     slot.cookieLow = ranged.uniqueLow;
     slot.cookieHigh = ranged.uniqueHigh;
+    this.#submitRange(slot, ranged);
+    return true;
+  }
+
+  #submitRange(slot: Request, ranged: Ranged): void {
     slot.offsetBytes = ranged.offsetBytes;
     slot.lengthBytes = Math.min(ranged.leftBytes, RANGE_BYTES_MAX);
     ranged.offsetBytes += slot.lengthBytes;
     ranged.leftBytes -= slot.lengthBytes;
     if (ranged.leftBytes > 0) this.#ranged.push(ranged);
     this.#volume.submit(slot);
-    return true;
   }
 
   done(slot: Request, errno: number): void {
@@ -293,14 +298,14 @@ export class FuseSession implements RequestOwner {
       return;
     }
     const kind = slot.command;
-    this.#slots.give(slot);
     if (kind === IO.discard || kind === IO.zero) {
       const ranged = this.#takeRanged(cookieHigh, cookieLow);
       if (ranged !== null && errno === 0) {
-        assert(this.#nextRange(ranged), 'the slot that was just given back is free');
+        this.#submitRange(slot, ranged);
         return;
       }
     }
+    this.#slots.give(slot);
     this.#begin();
     if (kind === IO.write) this.#view.setUint32(OUT.body, lengthBytes, true);
     this.#answerTo(cookieHigh, cookieLow, errno, kind === IO.write ? OUT.write : 0);

@@ -5,11 +5,11 @@
 
 import { ERRNO, IO } from '../block-front.js';
 import { NBD_ERROR } from '../nbd/constants.js';
-import type { Slot } from '../nbd/slots.js';
+import type { Slot, SlotOwner } from '../nbd/slots.js';
 import { NbdLink } from './nbd-link.js';
 
 /** Whoever waits for a request. */
-export interface RequestOwner {
+export interface RequestOwner extends SlotOwner {
   /** @param errno - in numbers of Linux, 0: well */
   done(slot: Request, errno: number): void;
 }

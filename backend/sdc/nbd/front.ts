@@ -22,7 +22,8 @@ export interface NbdShell {
 }
 
 const SLOTS_MAX = 4096;
-const BUFFER_BYTES_MAX = 64 * 1048576;
+/** What one connection at the depth of 128 of a kernel's block device may send, of 1 MiB each. */
+const BUFFER_BYTES_MAX = 192 * 1048576;
 
 /** Request of a session that the machine had no room for yet. */
 interface Waiting {
@@ -56,7 +57,7 @@ export class NbdFront implements BlockFront {
       find: (name) => this.#find(volumeKey, name),
       names: () => this.#names(volumeKey),
       requestBytesMax: LIMIT.nbdRequestBytesMax,
-      takeSlot: (session, bufferBytes) => this.#takeSlot(session, bufferBytes),
+      takeSlot: (session, bufferBytes, isWrite) => this.#takeSlot(session, bufferBytes, isWrite),
       giveSlot: (slot) => {
         this.#giveSlot(slot);
       },
@@ -69,10 +70,19 @@ export class NbdFront implements BlockFront {
     return session;
   }
 
-  /** The connection has ended. */
-  close(session: NbdSession): void {
+  /** The connection has ended: what it asked for and nobody has begun is not done any more. */
+  close(nowUs: Micros, session: NbdSession): void {
     session.abandon();
     this.#sessions.delete(session);
+    const own = (slot: Slot<NbdSession>): boolean => slot.owner === session;
+    const unsubmitted = this.#waiting.filter(({ slot }) => own(slot));
+    if (unsubmitted.length > 0) {
+      const kept = this.#waiting.filter(({ slot }) => !own(slot));
+      this.#waiting.splice(0, this.#waiting.length, ...kept);
+      for (const { slot } of unsubmitted) this.#giveSlot(slot);
+    }
+    if (session.writeSlots + session.otherSlots > 0)
+      this.#back?.abandon(nowUs, (token) => own(this.#slots.byToken(token)));
   }
 
   /** The default export of a socket has the empty name; its own name works too. */
@@ -86,8 +96,8 @@ export class NbdFront implements BlockFront {
     return volume === undefined ? [] : [volume.name];
   }
 
-  #takeSlot(session: NbdSession, bufferBytes: number): Slot<NbdSession> | null {
-    const slot = this.#waiting.length > 0 ? null : this.#slots.take(session, bufferBytes);
+  #takeSlot(session: NbdSession, bufferBytes: number, isWrite: boolean): Slot<NbdSession> | null {
+    const slot = this.#waiting.length > 0 ? null : this.#slots.take(session, bufferBytes, isWrite);
     if (slot === null) this.#someBlocked = true;
     return slot;
   }

@@ -18,14 +18,14 @@ import {
 import { Negotiation } from './negotiation.js';
 import type { ExportFinder } from './negotiation.js';
 import { Output } from './output.js';
-import type { Slot } from './slots.js';
+import type { Slot, SlotOwner } from './slots.js';
 
 /** What a connection needs of the front end that it belongs to. */
 export interface SessionHost {
   readonly find: ExportFinder;
   readonly names: () => Iterable<string>;
   readonly requestBytesMax: number;
-  takeSlot(session: NbdSession, bufferBytes: number): Slot<NbdSession> | null;
+  takeSlot(session: NbdSession, bufferBytes: number, isWrite: boolean): Slot<NbdSession> | null;
   giveSlot(slot: Slot<NbdSession>): void;
   submit(
     nowUs: Micros,
@@ -39,7 +39,9 @@ export interface SessionHost {
 /** A client that does not read its replies is not read from, beyond so many bytes. */
 const OUTPUT_BYTES_MAX = 4 * 1048576;
 
-export class NbdSession {
+export class NbdSession implements SlotOwner {
+  writeSlots = 0;
+  otherSlots = 0;
   readonly out = new Output();
   /** Bytes that the socket has not taken yet, kept by the shell. */
   unsentBytes = 0;
@@ -148,7 +150,8 @@ export class NbdSession {
       this.#headerHave = 0;
       return true;
     }
-    const slot = this.#host.takeSlot(this, carriesData(command) ? lengthBytes : 0);
+    const bufferBytes = carriesData(command) ? lengthBytes : 0;
+    const slot = this.#host.takeSlot(this, bufferBytes, command === COMMAND.write);
     if (slot === null) return false;
     slot.command = command;
     slot.flags = view.getUint16(4);

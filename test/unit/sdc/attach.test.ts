@@ -50,6 +50,10 @@ class Server implements BlockBack {
     return [VOLUME];
   }
 
+  abandon(): void {
+    // Everything ends soon here.
+  }
+
   submit(
     _nowUs: number,
     _key: number,
@@ -91,6 +95,8 @@ class Server implements BlockBack {
 
 /** Checks every answer against a disk that does what was asked in the order of the answers. */
 class Consumer implements RequestOwner {
+  writeSlots = 0;
+  otherSlots = 0;
   readonly slots = new Slots<RequestOwner>(64, 64 * 1048576, PAYLOAD_AT);
   readonly expected = new Uint8Array(VOLUME.sizeBytes);
   readonly client: VolumeClient;
@@ -105,7 +111,7 @@ class Consumer implements RequestOwner {
 
   submit(kind: IoKind, first: number, count: number): boolean {
     const lengthBytes = kind === IO.flush ? 0 : count * SECTOR;
-    const slot = this.slots.take(this, PAYLOAD_AT + lengthBytes);
+    const slot = this.slots.take(this, PAYLOAD_AT + lengthBytes, kind === IO.write);
     if (slot === null) return false;
     slot.command = kind;
     slot.offsetBytes = kind === IO.flush ? 0 : first * SECTOR;

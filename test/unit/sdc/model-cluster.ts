@@ -16,6 +16,7 @@ import * as head from '../../../backend/protocol/generated/frame-head.js';
 import type {
   CombEntry,
   Durability,
+  FullPolicy,
   MapVolume,
   Mapping,
 } from '../../../backend/protocol/generated/types.js';
@@ -97,7 +98,7 @@ class ModelMdm implements Machine {
             key: POOL,
             combCountLog2: LOG2,
             durability: cluster.durability,
-            fullPolicy: 'wait',
+            fullPolicy: cluster.fullPolicy,
             active: true,
           },
         ],
@@ -289,6 +290,7 @@ export class ModelCluster {
   entries: CombEntry[];
   mappings: Mapping[] = [];
   durability: Durability = 'media';
+  fullPolicy: FullPolicy = 'wait';
   private readonly memories = new Map<number, Uint8Array>();
 
   constructor(seed: number) {

@@ -52,6 +52,7 @@ interface Bench {
   readonly cluster: ModelCluster;
   readonly front: Front;
   readonly sdc: Sdc;
+  readonly input: (act: (nowUs: number) => void) => void;
   readonly submit: (
     token: number,
     kind: (typeof IO)[keyof typeof IO],
@@ -80,6 +81,9 @@ function bench(more: Partial<ClientOptions> = {}, change?: (cluster: ModelCluste
     cluster,
     front,
     sdc,
+    input(act) {
+      process?.input(act);
+    },
     submit(token, kind, firstSector, bytes, fua = false) {
       let taken = false;
       process?.input((nowUs) => {
@@ -370,4 +374,91 @@ test('content that does not verify is read again, and is EIO in the end, never w
   t.true(
     cluster.logged.some(({ name, level }) => level === 'error' && name === 'sdc.read-unverified'),
   );
+});
+
+/** Refuses every write for want of space until told otherwise; returns how often it was asked. */
+function fill(cluster: ModelCluster): { full: boolean; asked: number } {
+  const state = { full: true, asked: 0 };
+  for (const data of cluster.data)
+    data.rule = (code) => {
+      if (code !== MSG.WRITE) return 'serve';
+      state.asked += 1;
+      return state.full ? ERR.NO_SPACE : 'serve';
+    };
+  return state;
+}
+
+test('writes wait at a full pool, everything else goes on, and they go on by themselves', (t) => {
+  const { cluster, front, submit } = bench({ opsMax: 16, requestsMax: 200 });
+  const state = fill(cluster);
+  // More than all operations together.
+  for (let token = 1; token <= 60; token++)
+    t.true(submit(token, IO.write, 8 * (token % 60), new Uint8Array(64).fill(token)));
+  cluster.run(1_000_000);
+  for (let token = 101; token <= 120; token++)
+    t.true(submit(token, IO.read, 8 * (token - 60), new Uint8Array(64)));
+  t.true(submit(121, IO.discard, 62 * 8, new Uint8Array(64)));
+  t.true(submit(122, IO.flush, 0, new Uint8Array(0)));
+  cluster.until(() => front.done.size === 22, 1_000_000);
+  t.true([...front.done].every(([token, errno]) => token > 100 && errno === ERRNO.ok));
+
+  const before = state.asked;
+  cluster.run(10_000_000);
+  t.true(state.asked - before < 1000, `asked ${state.asked - before} times in 10 s`);
+  state.full = false;
+  cluster.until(() => front.done.size === 82);
+  t.true([...front.done.values()].every((errno) => errno === ERRNO.ok));
+  for (let token = 1; token < 60; token++) t.is(cluster.memoryOf(5)[64 * token], token);
+});
+
+test('a full pool whose policy is not to wait says ENOSPC; so do writes that waited when it changes', (t) => {
+  const { cluster, front, submit } = bench();
+  fill(cluster);
+  t.true(submit(1, IO.write, 0, new Uint8Array(64)));
+  cluster.run(3_000_000);
+  t.is(front.done.size, 0);
+  cluster.fullPolicy = 'error';
+  cluster.mdm.pushAll();
+  cluster.until(() => front.done.get(1) === ERRNO.ENOSPC, 2_000_000);
+  t.true(submit(2, IO.write, 0, new Uint8Array(64)));
+  cluster.until(() => front.done.get(2) === ERRNO.ENOSPC, 2_000_000);
+});
+
+test('the bound on time ends a write that waits for space with ENOSPC, and it never happens later', (t) => {
+  const { cluster, front, submit } = bench({ ioTimeoutUs: 2_000_000 });
+  const state = fill(cluster);
+  t.true(submit(1, IO.write, 0, new Uint8Array(64).fill(7)));
+  cluster.until(() => front.done.get(1) === ERRNO.ENOSPC, 3_000_000);
+  state.full = false;
+  cluster.run(3_000_000);
+  t.is(cluster.memoryOf(5)[0], 0);
+});
+
+test('writes of a client that is gone give way, unless they may have been applied', (t) => {
+  const { cluster, front, submit, sdc, input } = bench();
+  const state = fill(cluster);
+  for (let token = 1; token <= 8; token++)
+    t.true(submit(token, IO.write, 8 * (token & 3), new Uint8Array(64).fill(token)));
+  cluster.run(1_000_000);
+  for (const data of cluster.data) data.rule = () => 'silent';
+  t.true(submit(9, IO.write, 40, new Uint8Array(64).fill(9)));
+  t.true(submit(10, IO.read, 400, new Uint8Array(64)));
+  cluster.run(1_000);
+  input((nowUs) => {
+    sdc.abandon(nowUs, (token) => token <= 10);
+  });
+  cluster.run(1_000);
+  t.deepEqual(
+    [...front.done.keys()].sort((one, other) => one - other),
+    [1, 2, 3, 4, 5, 6, 7, 8, 10],
+  );
+  state.full = false;
+  for (const data of cluster.data) data.rule = () => 'serve';
+  for (const end of cluster.network.upEnds())
+    if (end.process.name.startsWith('data')) cluster.network.close(end);
+  cluster.until(() => front.done.get(9) === ERRNO.ok);
+  cluster.run(2_000_000);
+  t.is(sdc.openCount, 0);
+  t.is(cluster.memoryOf(5)[0], 0, 'what was dropped never happens');
+  t.is(cluster.memoryOf(5)[40 * 8], 9);
 });

@@ -1,0 +1,224 @@
+// Cuts requests into operations, each within one chunk, while operations may be taken. It owns the operations, their ids
+// and the order of those that overlap (C10), and who may take how many: writes leave some to everybody else, and each
+// volume always gets a few. It must never send anything.
+
+import { assert } from '../core/assert.js';
+import { mark } from '../core/marks.js';
+import type { Micros } from '../core/ports.js';
+
+import type { Errno } from './block-front.js';
+import { ERRNO, IO } from './block-front.js';
+import type { MappedVolume } from './mapped-volume.js';
+import type { Op, Request } from './op.js';
+import { OP_STATE, OpPool } from './op.js';
+import type { ClientOptions } from './options.js';
+import { RangeTable } from './range-table.js';
+
+const MARKS = {
+  behind: mark('sdc: a write waited for an overlapping one'),
+  guaranteed: mark('sdc: a volume took an operation that it always gets'),
+};
+
+/** Of eight operations, so many may be writes: what waits for space must not keep reads and discards waiting. */
+const WRITES_OF_EIGHT = 6;
+/** Operations that a volume gets for writes, and for everything else, whatever others have taken. */
+const GUARANTEED = 4;
+/** Pieces of one request in flight: a long discard must not keep others waiting. */
+const PIECES_MAX = 64;
+const TWO_32 = 0x100000000;
+
+export class Cutter {
+  readonly ops = new OpPool();
+  readonly ranges = new RangeTable();
+  private readonly options: ClientOptions;
+  private readonly place: (nowUs: Micros, op: Op) => void;
+  private readonly chunkBytes: number;
+  private readonly writesMax: number;
+  private writes = 0;
+  private flushes = 0;
+  private nextOpId = 1;
+  /** Volumes that have requests to cut. */
+  private readonly queued: MappedVolume[] = [];
+  /** Changes that were numbered since the owner asked last. */
+  changes = 0;
+
+  /** @param place - sends an operation on its way */
+  constructor(options: ClientOptions, place: (nowUs: Micros, op: Op) => void) {
+    this.options = options;
+    this.place = place;
+    this.chunkBytes = options.geometry.chunkBlocks * options.geometry.blockBytes;
+    this.writesMax = Math.max(1, Math.floor((options.opsMax * WRITES_OF_EIGHT) / 8));
+  }
+
+  /** Why a request cannot be done at all, or ok. */
+  objection(request: Request): Errno {
+    const { volume, kind, offsetBytes, lengthBytes } = request;
+    if (volume === null) return ERRNO.ESHUTDOWN;
+    if (kind === IO.flush) return ERRNO.ok;
+    const { sectorBytes } = this.options.geometry;
+    const wrong =
+      offsetBytes < 0 ||
+      lengthBytes < 0 ||
+      offsetBytes % sectorBytes !== 0 ||
+      lengthBytes % sectorBytes !== 0 ||
+      offsetBytes + lengthBytes > volume.sizeBytes;
+    if (wrong) return ERRNO.EINVAL;
+    if (kind !== IO.read && volume.mapping.access === 'readOnly') return ERRNO.EPERM;
+    return ERRNO.ok;
+  }
+
+  /** Lets a request be cut when its turn comes. */
+  queue(request: Request): void {
+    const { volume } = request;
+    assert(volume !== null, 'a request to cut belongs to a volume');
+    if (volume.writesToCut.first === null && volume.othersToCut.first === null)
+      this.queued.push(volume);
+    (request.kind === IO.write ? volume.writesToCut : volume.othersToCut).push(request);
+  }
+
+  /** Cuts requests of all volumes, each in turn, while operations may be taken. */
+  cut(nowUs: Micros): void {
+    if (this.queued.length === 0) return;
+    let kept = 0;
+    for (const volume of this.queued) {
+      this.cutVolume(nowUs, volume);
+      if (volume.writesToCut.first !== null || volume.othersToCut.first !== null)
+        this.queued[kept++] = volume;
+    }
+    this.queued.length = kept;
+    // Whoever was first this time is last the next.
+    const first = kept > 1 ? this.queued.shift() : undefined;
+    if (first !== undefined) this.queued.push(first);
+  }
+
+  private cutVolume(nowUs: Micros, volume: MappedVolume): void {
+    for (const queue of [volume.othersToCut, volume.writesToCut])
+      for (let request = queue.first; request !== null; request = queue.first) {
+        while (
+          request.cutBytes < request.lengthBytes &&
+          request.pieces < PIECES_MAX &&
+          this.mayTake(volume, request)
+        )
+          this.startPiece(nowUs, request, volume);
+        if (request.cutBytes < request.lengthBytes && request.pieces < PIECES_MAX) break;
+        queue.shift();
+      }
+  }
+
+  private mayTake(volume: MappedVolume, request: Request): boolean {
+    const used = this.ops.usedCount - this.flushes;
+    const isWrite = request.kind === IO.write;
+    if (used < this.options.opsMax && (!isWrite || this.writes < this.writesMax)) return true;
+    if ((isWrite ? volume.writeOps : volume.ops - volume.writeOps) >= GUARANTEED) return false;
+    MARKS.guaranteed.hits++;
+    return this.ops.hasRoom;
+  }
+
+  private startPiece(nowUs: Micros, request: Request, volume: MappedVolume): void {
+    const { sectorBytes, blockBytes } = this.options.geometry;
+    const op = this.ops.take();
+    assert(op !== null, 'there is an operation for the piece');
+    const offset = request.offsetBytes + request.cutBytes;
+    const chunkIndex = Math.floor(offset / this.chunkBytes);
+    const inChunk = offset - chunkIndex * this.chunkBytes;
+    let length = Math.min(request.lengthBytes - request.cutBytes, this.chunkBytes - inChunk);
+    // Pieces end at block boundaries, so that no block is written twice for one request.
+    if (request.kind === IO.read || request.kind === IO.write)
+      length = Math.min(length, this.options.ioBytesMax - (inChunk % blockBytes));
+    op.request = request;
+    op.volume = volume;
+    op.kind = request.kind;
+    op.fua = request.fua;
+    op.bytes = request.bytes;
+    op.at = request.at + request.cutBytes;
+    op.vtreeKey = volume.volume.vtreeKey;
+    op.chunkIndex = chunkIndex;
+    op.firstSector = inChunk / sectorBytes;
+    op.sectors = length / sectorBytes;
+    op.startedUs = nowUs;
+    op.state = OP_STATE.behind;
+    volume.ops += 1;
+    if (op.kind === IO.write) {
+      volume.writeOps += 1;
+      this.writes += 1;
+    }
+    request.cutBytes += length;
+    request.pieces += 1;
+    if (!op.isChange()) {
+      op.opLow = 0;
+      op.opHigh = 0;
+      this.place(nowUs, op);
+      return;
+    }
+    const id = this.nextOpId++;
+    op.opLow = id % TWO_32;
+    op.opHigh = Math.floor(id / TWO_32);
+    this.changes += 1;
+    if (this.ranges.add(op)) this.place(nowUs, op);
+    else MARKS.behind.hits++;
+  }
+
+  /** An operation for a flush, not placed; null: none is free. Flushes are few, so they always may. */
+  takeFlush(volume: MappedVolume): Op | null {
+    const op = this.ops.take();
+    if (op === null) return null;
+    op.volume = volume;
+    op.kind = IO.flush;
+    op.fua = false;
+    op.vtreeKey = 0;
+    op.chunkIndex = 0;
+    op.firstSector = 0;
+    op.sectors = 0;
+    op.opLow = 0;
+    op.opHigh = 0;
+    op.state = OP_STATE.behind;
+    volume.ops += 1;
+    this.flushes += 1;
+    return op;
+  }
+
+  /** Gives an operation back. It is in no list of any kind. */
+  release(op: Op): void {
+    const { volume } = op;
+    assert(volume !== null, 'an operation in use belongs to a volume');
+    volume.ops -= 1;
+    if (op.kind === IO.flush) this.flushes -= 1;
+    if (op.kind === IO.write) {
+      volume.writeOps -= 1;
+      this.writes -= 1;
+    }
+    this.ops.give(op);
+  }
+
+  /** A change has ended: what stood behind it may go. */
+  passOn(nowUs: Micros, op: Op): void {
+    const { bucket } = op;
+    this.ranges.remove(op);
+    for (
+      let behind = this.ranges.nextBehind(op, bucket, null);
+      behind !== null;
+      behind = this.ranges.nextBehind(op, bucket, behind)
+    )
+      if (behind.state === OP_STATE.behind && this.ranges.mayGo(behind)) this.place(nowUs, behind);
+  }
+
+  /** The id below which no change awaits its outcome. */
+  lowestOpenId(): number {
+    let lowest = this.nextOpId;
+    for (const op of this.ops.all)
+      if (op.state !== OP_STATE.free && op.isChange())
+        lowest = Math.min(lowest, op.opHigh * TWO_32 + op.opLow);
+    return lowest;
+  }
+
+  /** The id that the next change gets. */
+  get nextId(): number {
+    return this.nextOpId;
+  }
+
+  /** The volume is gone: nothing of it is cut any more. */
+  forget(volume: MappedVolume): void {
+    const at = this.queued.indexOf(volume);
+    if (at >= 0) this.queued.splice(at, 1);
+  }
+}

@@ -1,0 +1,237 @@
+// Where operations go: to the primary of their comb, over a link with room; otherwise they wait, for a link, for time or
+// for space. It owns the links to data processes and everything that waits; it upholds C1 (by the newest entry that is
+// known) and C10 (what was in flight on a lost link is sent again with its id). It must never end an operation.
+
+import type { ClusterMap } from '../cluster-map/cluster-map.js';
+import { assert } from '../core/assert.js';
+import { mark } from '../core/marks.js';
+import type { LinkId, Links, Log, Micros } from '../core/ports.js';
+
+import { IO } from './block-front.js';
+import { DataFrames } from './data-frames.js';
+import type { DeviceLink, DeviceLinks } from './device-link.js';
+import { LinkTable } from './link-table.js';
+import type { MappedVolume } from './mapped-volume.js';
+import type { Op } from './op.js';
+import { OP_STATE } from './op.js';
+import type { ClientOptions } from './options.js';
+import { RetryQueue } from './retry-queue.js';
+
+const MARKS = {
+  resent: mark('sdc: an operation was sent again with its id'),
+  fenced: mark('sdc: a write waited for its own link to come back'),
+  moved: mark('sdc: an operation moved to a new primary'),
+  parked: mark('sdc: a write waits for space'),
+};
+
+export class Placer {
+  readonly frames: DataFrames;
+  private readonly options: ClientOptions;
+  private readonly links: Links;
+  private readonly log: Log;
+  private readonly table: LinkTable;
+  private readonly retries = new RetryQueue();
+  /** Conservative: no device is to be asked for space before. */
+  private nextSpaceUs: Micros = Infinity;
+  private readonly replan: (nowUs: Micros, op: Op) => void;
+  private readonly tryAgain = (nowUs: Micros, op: Op): void => {
+    this.again(nowUs, op);
+  };
+
+  /** @param replan - a flush, in no list, is to be divided anew among the primaries of its combs */
+  constructor(
+    options: ClientOptions,
+    links: Links,
+    log: Log,
+    map: ClusterMap,
+    replan: (nowUs: Micros, op: Op) => void,
+  ) {
+    this.options = options;
+    this.links = links;
+    this.log = log;
+    this.replan = replan;
+    this.table = new LinkTable(links, options.linksPerDevice, map);
+    this.frames = new DataFrames(links, options.geometry);
+  }
+
+  /** Links may be opened from now on. */
+  start(nowUs: Micros): void {
+    this.table.started = true;
+    this.table.dialAll(nowUs);
+  }
+
+  /** Sends an operation to its primary, or lets it wait for a link. It is in no list. */
+  place(nowUs: Micros, op: Op): void {
+    const { volume } = op;
+    assert(volume !== null && op.list === null, 'an operation to place belongs to a volume');
+    const { pool } = volume;
+    if (op.kind !== IO.flush) op.comb = pool.combOf(op.vtreeKey, op.chunkIndex);
+    const deviceKey = pool.primaryKeys[op.comb] ?? 0;
+    if (deviceKey === 0) {
+      this.retries.add(nowUs, op);
+      return;
+    }
+    op.deviceKey = deviceKey;
+    const device = this.table.device(deviceKey);
+    const link = device.choose(this.options.inFlightPerLinkMax);
+    if (link === null) {
+      op.state = OP_STATE.waiting;
+      device.waiting.push(op);
+      this.table.dial(nowUs, device);
+    } else this.sendOn(op, volume, link);
+  }
+
+  private sendOn(op: Op, volume: MappedVolume, link: DeviceLink): void {
+    op.state = OP_STATE.sent;
+    op.sendings += 1;
+    op.link = link;
+    link.inFlight.push(op);
+    if (op.everSent) MARKS.resent.hits++;
+    this.frames.send(op, volume, link);
+    op.everSent = true;
+  }
+
+  /** Tries again by the newest map. The operation is in no list. */
+  again(nowUs: Micros, op: Op): void {
+    op.link = null;
+    if (op.kind === IO.flush) this.replan(nowUs, op);
+    else this.place(nowUs, op);
+  }
+
+  /** Tries again after a pause. */
+  later(nowUs: Micros, op: Op): void {
+    this.unlist(op);
+    this.retries.add(nowUs, op);
+  }
+
+  /** Tries again when there is space. The refusal says that the write was not applied. */
+  park(nowUs: Micros, op: Op): void {
+    MARKS.parked.hits++;
+    this.unlist(op);
+    op.everSent = false;
+    const { space } = this.table.device(op.deviceKey);
+    space.add(nowUs, op);
+    this.nextSpaceUs = Math.min(this.nextSpaceUs, space.nextUs);
+  }
+
+  /** A write that had waited for space is done. */
+  foundSpace(nowUs: Micros, op: Op): void {
+    const { space } = this.table.device(op.deviceKey);
+    space.succeeded(nowUs);
+    this.nextSpaceUs = Math.min(this.nextSpaceUs, space.nextUs);
+  }
+
+  /** Takes an operation out of whatever list it is in. */
+  unlist(op: Op): void {
+    op.list?.remove(op);
+    op.link = null;
+  }
+
+  // Links.
+
+  find(id: LinkId): DeviceLink | undefined {
+    return this.table.find(id);
+  }
+
+  linkUp(nowUs: Micros, id: LinkId): void {
+    const link = this.table.find(id);
+    if (link === undefined) return;
+    link.state = 'up';
+    link.failures = 0;
+    for (let op = link.fenced.shift(); op !== null; op = link.fenced.shift()) this.place(nowUs, op);
+    this.sendWaiting(nowUs, link.device);
+  }
+
+  /** Room on a link of the device: what waits for it goes. */
+  sendWaiting(nowUs: Micros, device: DeviceLinks): void {
+    while (device.waiting.length > 0) {
+      if (device.choose(this.options.inFlightPerLinkMax) === null) return;
+      const op = device.waiting.shift();
+      assert(op !== null, 'a list of some length has a first');
+      this.place(nowUs, op);
+    }
+  }
+
+  linkDown(nowUs: Micros, id: LinkId, reason: string): void {
+    const link = this.table.find(id);
+    if (link === undefined) return;
+    this.table.forget(id);
+    const wasUp = link.state === 'up';
+    link.down(nowUs);
+    if (wasUp) this.log.event('debug', 'sdc.link-down', { device: link.device.key, reason });
+    // The outcome of what was in flight is unknown: it is sent again with the same ids (C10).
+    for (let op = link.inFlight.shift(); op !== null; op = link.inFlight.shift())
+      if (op.isChange() && link.device.links.length > 1) this.fence(nowUs, op, link);
+      else this.again(nowUs, op);
+    this.table.dial(nowUs, link.device);
+  }
+
+  /** With several links to one device: the retry goes out after the other end has dropped what the lost one carried. */
+  private fence(nowUs: Micros, op: Op, link: DeviceLink): void {
+    const primary = op.volume?.pool.primaryKeys[op.comb];
+    if (primary !== link.device.key) {
+      // Elsewhere the generation tells old frames from new ones.
+      this.again(nowUs, op);
+      return;
+    }
+    MARKS.fenced.hits++;
+    op.link = null;
+    op.state = OP_STATE.waiting;
+    link.fenced.push(op);
+  }
+
+  /** The other end sent what it must not: the link is closed and what was in flight asked again. */
+  distrust(nowUs: Micros, link: DeviceLink, reason: string): void {
+    this.log.event('warn', 'sdc.link-distrusted', { device: link.device.key, reason });
+    const { id } = link;
+    this.links.close(id);
+    this.linkDown(nowUs, id, reason);
+  }
+
+  /** The map changed: what waits for or was sent to a device that is not the primary any more moves on. */
+  mapChanged(nowUs: Micros, map: ClusterMap, ops: readonly Op[]): void {
+    this.table.map = map;
+    for (const op of ops) {
+      const { volume, state } = op;
+      if (state === OP_STATE.free || state === OP_STATE.behind || volume === null) continue;
+      const { pool } = volume;
+      // A pool whose policy is not to wait any more says so to those that did.
+      const waits = state === OP_STATE.delayed || (state === OP_STATE.parked && !waitsForSpace(op));
+      if (!waits && pool.primaryKeys[op.comb] === op.deviceKey) continue;
+      if (state === OP_STATE.sent) MARKS.moved.hits++;
+      this.unlist(op);
+      this.again(nowUs, op);
+    }
+    this.table.dialAll(nowUs);
+  }
+
+  // Time.
+
+  tick(nowUs: Micros): void {
+    this.retries.due(nowUs, this.tryAgain);
+    if (nowUs >= this.nextSpaceUs) this.askForSpace(nowUs);
+    if (nowUs >= this.table.nextDialUs) this.table.dialAll(nowUs);
+  }
+
+  private askForSpace(nowUs: Micros): void {
+    this.nextSpaceUs = Infinity;
+    for (const { space } of this.table.all()) {
+      space.due(nowUs, this.tryAgain);
+      this.nextSpaceUs = Math.min(this.nextSpaceUs, space.nextUs);
+    }
+  }
+
+  nextDeadlineUs(): Micros {
+    return Math.min(this.retries.nextUs, this.nextSpaceUs, this.table.nextDialUs);
+  }
+
+  /** Tells all data processes below which id nothing is awaited any more. */
+  sendSettled(opLow: number, opHigh: number): void {
+    for (const link of this.table.up()) this.frames.sendSettled(link, opLow, opHigh);
+  }
+}
+
+/** Whether a write to its full pool waits, by the policy of the pool. */
+export function waitsForSpace(op: Op): boolean {
+  return op.volume?.pool.pool.fullPolicy === 'wait';
+}
