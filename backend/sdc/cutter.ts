@@ -8,6 +8,7 @@ import type { Micros } from '../core/ports.js';
 
 import type { Errno } from './block-front.js';
 import { ERRNO, IO } from './block-front.js';
+import { CutQueue } from './cut-queue.js';
 import type { MappedVolume } from './mapped-volume.js';
 import type { Op, Request } from './op.js';
 import { OP_STATE, OpPool } from './op.js';
@@ -27,6 +28,21 @@ const GUARANTEED = 4;
 const PIECES_MAX = 64;
 const TWO_32 = 0x100000000;
 
+/** Requests of a volume that have something left to cut. Reads never stand behind writes that wait for space. */
+class Queues {
+  readonly volume: MappedVolume;
+  readonly writes = new CutQueue();
+  readonly others = new CutQueue();
+
+  constructor(volume: MappedVolume) {
+    this.volume = volume;
+  }
+
+  get isEmpty(): boolean {
+    return this.writes.first === null && this.others.first === null;
+  }
+}
+
 export class Cutter {
   readonly ops = new OpPool();
   readonly ranges = new RangeTable();
@@ -37,8 +53,9 @@ export class Cutter {
   private writes = 0;
   private flushes = 0;
   private nextOpId = 1;
-  /** Volumes that have requests to cut. */
-  private readonly queued: MappedVolume[] = [];
+  private readonly queues = new Map<MappedVolume, Queues>();
+  /** Those that are not empty. */
+  private readonly queued: Queues[] = [];
   /** Changes that were numbered since the owner asked last. */
   changes = 0;
 
@@ -71,19 +88,23 @@ export class Cutter {
   queue(request: Request): void {
     const { volume } = request;
     assert(volume !== null, 'a request to cut belongs to a volume');
-    if (volume.writesToCut.first === null && volume.othersToCut.first === null)
-      this.queued.push(volume);
-    (request.kind === IO.write ? volume.writesToCut : volume.othersToCut).push(request);
+    let queues = this.queues.get(volume);
+    if (queues === undefined) {
+      queues = new Queues(volume);
+      this.queues.set(volume, queues);
+    }
+    if (queues.isEmpty) this.queued.push(queues);
+    (request.kind === IO.write ? queues.writes : queues.others).push(request);
   }
 
   /** Cuts requests of all volumes, each in turn, while operations may be taken. */
   cut(nowUs: Micros): void {
     if (this.queued.length === 0) return;
     let kept = 0;
-    for (const volume of this.queued) {
-      this.cutVolume(nowUs, volume);
-      if (volume.writesToCut.first !== null || volume.othersToCut.first !== null)
-        this.queued[kept++] = volume;
+    for (const queues of this.queued) {
+      this.cutQueue(nowUs, queues.volume, queues.others);
+      this.cutQueue(nowUs, queues.volume, queues.writes);
+      if (!queues.isEmpty) this.queued[kept++] = queues;
     }
     this.queued.length = kept;
     // Whoever was first this time is last the next.
@@ -91,18 +112,17 @@ export class Cutter {
     if (first !== undefined) this.queued.push(first);
   }
 
-  private cutVolume(nowUs: Micros, volume: MappedVolume): void {
-    for (const queue of [volume.othersToCut, volume.writesToCut])
-      for (let request = queue.first; request !== null; request = queue.first) {
-        while (
-          request.cutBytes < request.lengthBytes &&
-          request.pieces < PIECES_MAX &&
-          this.mayTake(volume, request)
-        )
-          this.startPiece(nowUs, request, volume);
-        if (request.cutBytes < request.lengthBytes && request.pieces < PIECES_MAX) break;
-        queue.shift();
-      }
+  private cutQueue(nowUs: Micros, volume: MappedVolume, queue: CutQueue): void {
+    for (let request = queue.first; request !== null; request = queue.first) {
+      while (
+        request.cutBytes < request.lengthBytes &&
+        request.pieces < PIECES_MAX &&
+        this.mayTake(volume, request)
+      )
+        this.startPiece(nowUs, request, volume);
+      if (request.cutBytes < request.lengthBytes && request.pieces < PIECES_MAX) return;
+      queue.shift();
+    }
   }
 
   private mayTake(volume: MappedVolume, request: Request): boolean {
@@ -218,7 +238,8 @@ export class Cutter {
 
   /** The volume is gone: nothing of it is cut any more. */
   forget(volume: MappedVolume): void {
-    const at = this.queued.indexOf(volume);
+    this.queues.delete(volume);
+    const at = this.queued.findIndex((queues) => queues.volume === volume);
     if (at >= 0) this.queued.splice(at, 1);
   }
 }

@@ -5,7 +5,6 @@ import type { MapVolume, Mapping } from '../protocol/generated/types.js';
 import type { PoolMap } from '../cluster-map/pool-map.js';
 
 import type { BlockVolume } from './block-front.js';
-import { CutQueue } from './cut-queue.js';
 
 /** Totals since the start of this process. */
 export interface VolumeCounters {
@@ -33,9 +32,6 @@ export class MappedVolume {
   /** Operations in all states, and those of them that write. */
   ops = 0;
   writeOps = 0;
-  /** Requests that have something left to cut. Reads never stand behind writes that wait for space. */
-  readonly writesToCut = new CutQueue();
-  readonly othersToCut = new CutQueue();
   /** Combs that owe a flush: one bit each. */
   private owed = new Uint32Array(0);
   owedCount = 0;
