@@ -2,14 +2,38 @@
 // services to report in. (A call of the `openstack` command costs over a second; a request here a few milliseconds.)
 import axios, { type AxiosInstance } from 'axios';
 import { RunError, until } from './progress.js';
-import { BACKEND, CINDER_HOST, keystoneUrl, REGION, SERVICE_USERS } from './config.js';
-import { secret, type CloudState } from './state.js';
+import { CINDER_HOST } from './config.js';
+import { keystoneUrl, REGION } from './config-parts.js';
+import { secret, type CloudState, type Ports, type Scope, type ServiceUser } from './state.js';
 
-const CATALOGUE = [
-  { name: 'cinderv3', type: 'volumev3', port: 'cinder', path: '/v3/%(project_id)s' },
-  { name: 'cinder', type: 'block-storage', port: 'cinder', path: '/v3/%(project_id)s' },
-  { name: 'glance', type: 'image', port: 'glance', path: '' },
-] as const;
+interface CatalogueRow {
+  readonly name: string;
+  readonly type: string;
+  readonly port: keyof Ports;
+  readonly path: string;
+}
+
+const CATALOGUE: Readonly<Record<Scope, readonly CatalogueRow[]>> = {
+  core: [
+    { name: 'cinderv3', type: 'volumev3', port: 'cinder', path: '/v3/%(project_id)s' },
+    { name: 'cinder', type: 'block-storage', port: 'cinder', path: '/v3/%(project_id)s' },
+    { name: 'glance', type: 'image', port: 'glance', path: '' },
+  ],
+  full: [
+    { name: 'nova', type: 'compute', port: 'nova', path: '/v2.1' },
+    { name: 'placement', type: 'placement', port: 'placement', path: '' },
+    { name: 'neutron', type: 'network', port: 'neutron', path: '' },
+  ],
+};
+const USERS: Readonly<Record<Scope, readonly ServiceUser[]>> = {
+  core: ['cinder', 'glance'],
+  full: ['nova', 'placement', 'neutron'],
+};
+
+/** What a scope has in a table: a full cloud has the core too. */
+function within<T>(scope: Scope, table: Readonly<Record<Scope, readonly T[]>>): readonly T[] {
+  return scope === 'core' ? table.core : [...table.core, ...table.full];
+}
 
 interface Named {
   readonly id: string;
@@ -20,10 +44,21 @@ interface Named {
 export class CloudApi {
   private readonly keystone: AxiosInstance;
   private readonly cinder: AxiosInstance;
+  private readonly token: string;
 
-  private constructor(keystone: AxiosInstance, cinder: AxiosInstance) {
+  private constructor(keystone: AxiosInstance, cinder: AxiosInstance, token: string) {
     this.keystone = keystone;
     this.cinder = cinder;
+    this.token = token;
+  }
+
+  /** A client of another service of the cloud, as the same administrator. */
+  client(baseURL: string, headers: Readonly<Record<string, string>> = {}): AxiosInstance {
+    const timeout = 60000;
+    return axios.create({
+      ...{ baseURL, proxy: false, timeout },
+      headers: { 'X-Auth-Token': this.token, ...headers },
+    });
   }
 
   /** Logs in; waits while Keystone is still loading its application. */
@@ -57,7 +92,7 @@ export class CloudApi {
       timeout: 60000,
       headers: { 'X-Auth-Token': token, 'OpenStack-API-Version': 'volume 3.65' },
     });
-    return new CloudApi(keystone, cinder);
+    return new CloudApi(keystone, cinder, token);
   }
 
   /** Role, project and users of the services, and the catalogue; what is there already is left. */
@@ -68,13 +103,13 @@ export class CloudApi {
       await this.ensure('roles', 'role', 'admin', {}),
       await this.ensure('roles', 'role', 'service', {}),
     ];
-    for (const name of SERVICE_USERS) {
+    for (const name of within(state.scope, USERS)) {
       const password = secret(state, name);
       const user = await this.ensure('users', 'user', name, { ...inDefault, password });
       for (const role of roles)
         await this.keystone.put(`projects/${project.id}/users/${user.id}/roles/${role.id}`);
     }
-    for (const { name, type, port, path } of CATALOGUE) {
+    for (const { name, type, port, path } of within(state.scope, CATALOGUE)) {
       const url = `http://${state.address}:${state.ports[port]}${path}`;
       const service = await this.ensure('services', 'service', name, { type });
       const { data } = await this.keystone.get<{ endpoints: { interface: string }[] }>(
@@ -112,38 +147,44 @@ export class CloudApi {
   }
 
   /** Waits until cinder-scheduler and cinder-volume report in and the scheduler knows the backend's pool. */
-  async cinderReady(boundSeconds: number, hint: string): Promise<Pool> {
+  async cinderReady(
+    backends: readonly string[],
+    boundSeconds: number,
+    hint: string,
+  ): Promise<Pool[]> {
     interface Report {
       services: { binary: string; host: string; state: string }[];
     }
     await until(`cinder-scheduler and cinder-volume are up (${hint})`, boundSeconds, async () => {
       const { data } = await this.cinder.get<Report>('os-services');
       const up = data.services.filter((service) => service.state === 'up');
-      const down = ['cinder-scheduler', 'cinder-volume'].filter(
-        (binary) =>
-          !up.some(
-            ({ binary: is, host }) =>
-              is === binary &&
-              host === (binary === 'cinder-volume' ? `${CINDER_HOST}@${BACKEND}` : CINDER_HOST),
-          ),
-      );
+      const wanted = [
+        { binary: 'cinder-scheduler', host: CINDER_HOST },
+        ...backends.map((name) => ({ binary: 'cinder-volume', host: `${CINDER_HOST}@${name}` })),
+      ];
+      const down = wanted
+        .filter((one) => !up.some(({ binary, host }) => binary === one.binary && host === one.host))
+        .map(({ binary, host }) => `${binary} (${host})`);
       return down.length === 0 ? { done: true } : { not: `${down.join(' and ')} not up` };
     });
-    return until(`cinder-scheduler knows the pool (${hint})`, boundSeconds, async () => {
+    return until(`cinder-scheduler knows the pools (${hint})`, boundSeconds, async () => {
       const { data } = await this.cinder.get<{ pools: Pool[] }>('scheduler-stats/get_pools', {
         params: { detail: true },
       });
-      const pool = data.pools.find(({ name }) => name.startsWith(`${CINDER_HOST}@${BACKEND}#`));
-      return pool === undefined ? { not: 'no pool' } : { done: pool };
+      const pools = backends.map((backend) =>
+        data.pools.find(({ name }) => name.startsWith(`${CINDER_HOST}@${backend}#`)),
+      );
+      const known = pools.filter((pool) => pool !== undefined);
+      return known.length === backends.length ? { done: known } : { not: 'a pool is missing' };
     });
   }
 
   /** Makes the volume type of the backend, once. */
-  async ensureVolumeType(): Promise<void> {
+  async ensureVolumeType(backend: string): Promise<void> {
     const { data } = await this.cinder.get<{ volume_types: Named[] }>('types');
-    if (data.volume_types.some(({ name }) => name === BACKEND)) return;
+    if (data.volume_types.some(({ name }) => name === backend)) return;
     await this.cinder.post('types', {
-      volume_type: { name: BACKEND, extra_specs: { volume_backend_name: BACKEND } },
+      volume_type: { name: backend, extra_specs: { volume_backend_name: backend } },
     });
   }
 
@@ -158,7 +199,7 @@ export class CloudApi {
   /** Waits until the volume has that status; an error status of Cinder's ends the wait. */
   async volumeStatus(
     id: string,
-    wanted: 'available' | 'gone',
+    wanted: 'available' | 'in-use' | 'gone',
     boundSeconds: number,
   ): Promise<void> {
     await until(`volume ${id} is ${wanted}`, boundSeconds, async () => {

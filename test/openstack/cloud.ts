@@ -1,12 +1,23 @@
 // Brings a cloud up, takes it down, and removes every trace of it: the order of things, and what is announced before.
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { CloudApi, type Pool } from './apis.js';
+import { POWERFLEX } from './backends.js';
+import { ComputeApi } from './compute-api.js';
 import { writeBackend, writeConfiguration } from './config.js';
-import { createDatabases, createServerData, once, setUpSchemas } from './databases.js';
+import {
+  createDatabases,
+  createServerData,
+  discoverHosts,
+  once,
+  setUpSchemas,
+} from './databases.js';
+import { computeHosts, endGuests, prepareHosts } from './hosts.js';
+import { CONNECTOR_CONF, restoreMachine, writeConnectorConf } from './machine.js';
 import { readCluster, startCluster, stopCluster, type MeshsanCluster } from './meshsan.js';
-import { installPackages, missingPackages, PACKAGES } from './packages.js';
+import { installPackages, missingPackages, packagesOf } from './packages.js';
 import { RunError, type Progress } from './progress.js';
+import { caFileOf } from './services-compute.js';
 import { refuseTakenPorts, serviceLog, startStage, stopServices } from './services.js';
 import { createState, DEFAULT_STATE, readLedger, stateExists, type CloudState } from './state.js';
 
@@ -26,7 +37,7 @@ export async function announce(
 ): Promise<void> {
   // A cluster that cannot be read is told before anything is changed.
   if (clusterDir !== undefined) readCluster(clusterDir);
-  const missing = await missingPackages();
+  const missing = await missingPackages(state.scope);
   const cluster =
     clusterDir === undefined
       ? `a MeshSAN cluster of its own in ${state.cluster} (npm start -- --dir ${state.cluster} --detach)`
@@ -39,19 +50,35 @@ export async function announce(
     [
       'This command will',
       missing.length === 0
-        ? `  install   nothing: all ${PACKAGES.length} packages it needs are there`
+        ? `  install   nothing: all ${packagesOf(state.scope).length} packages it needs are there`
         : `  install   from Debian's archive, with what they depend on (300 to 450 packages, on a fresh machine):\n` +
           `            ${missing.join(' ')}\n` +
           '            (apt-get update first; their system-wide services are neither started nor enabled;\n' +
           '            while it installs, /usr/sbin/policy-rc.d is made if there is none)',
       `  write     only below ${state.root}: configuration, databases, logs, random passwords in files of mode 0600`,
       `            (and ${state.root}.lock while it runs)`,
-      `  start     mariadb, epmd, memcached, rabbitmq, keystone, glance-api, cinder-api, -scheduler, -volume on`,
-      `            ${state.address} (epmd on 127.0.0.1:${state.ports.epmd}), and use ${cluster}`,
+      ...(state.scope === 'full' ? outsideOf() : []),
+      `  start     mariadb, epmd, memcached, rabbitmq, keystone, glance-api, cinder-api, -scheduler, -volume`,
+      ...(state.scope === 'full'
+        ? [
+            '            placement, neutron-server, nova-api, -conductor, -scheduler, -compute, libvirtd, virtlogd',
+          ]
+        : []),
+      `            on ${state.address} (epmd on 127.0.0.1:${state.ports.epmd}), and use ${cluster}`,
       `  undo      ${undo}; packages stay`,
       '',
     ].join('\n'),
   );
+}
+
+/** What a cloud with instances changes elsewhere. */
+function outsideOf(): string[] {
+  return [
+    `  change    ${CONNECTOR_CONF}, where os-brick looks for the gateway's password, mode 0600`,
+    '            (what is there is saved, and put back by --purge)',
+    '  make      /dev/scini, /dev/scinia ... and /dev/disk/by-id/emc-vol-...: gone when the cluster stops.',
+    "            libvirt's directories below /etc, /var and /run are covered by own ones, in namespaces only",
+  ];
 }
 
 /** Installs, configures and starts; what is there already is left as it is. */
@@ -65,7 +92,7 @@ export async function bringUp(
   await progress.step('packages are installed', () => installPackages(state, progress));
   const meshsan = progress.step('MeshSAN answers', () =>
     clusterDir === undefined
-      ? startCluster(state.cluster, path.join(state.log, 'meshsan.log'))
+      ? startCluster(state.cluster, path.join(state.log, 'meshsan.log'), flagsOf(state))
       : Promise.resolve(readCluster(clusterDir)),
   );
   const [cluster] = await allSettledOrFirstError([
@@ -73,14 +100,26 @@ export async function bringUp(
     bringUpIdentity(state, progress),
   ] as const);
   writeBackend(state, cluster);
+  if (state.scope === 'full') {
+    if (!existsSync('/dev/scini'))
+      throw new RunError(
+        `the client of the cluster in ${cluster.dir} does not answer on /dev/scini; start that cluster with --attach --scini`,
+      );
+    copyFileSync(cluster.caFile, caFileOf(state));
+    writeConnectorConf(state, cluster, POWERFLEX.name);
+    prepareHosts(state);
+  }
   const { api, pool } = await progress.step('cinder-api, -scheduler, -volume are up', async () => {
     await startStage(state, 'cloud');
     const session = await CloudApi.login(state);
     const hint = `log: ${serviceLog(state, 'cinder-volume')}`;
-    const found = await session.cinderReady(240, hint);
-    await session.ensureVolumeType();
+    const [found] = await session.cinderReady([POWERFLEX.name], 240, hint);
+    if (found === undefined) throw new RunError('cinder knows no pool');
+    await session.ensureVolumeType(POWERFLEX.name);
     return { api: session, pool: found };
   });
+  if (state.scope === 'full')
+    await progress.step('nova, placement, neutron, libvirt are up', () => bringUpNova(state, api));
   return { state, cluster, api, pool };
 }
 
@@ -102,6 +141,21 @@ async function bringUpIdentity(state: CloudState, progress: Progress): Promise<v
   });
 }
 
+/** Nova's services, and its compute hosts in their cell. */
+async function bringUpNova(state: CloudState, api: CloudApi): Promise<void> {
+  await startStage(state, 'compute');
+  const compute = new ComputeApi(state, api);
+  const hosts = computeHosts(state).map(({ name }) => name);
+  await compute.servicesUp(hosts, 240);
+  await discoverHosts(state);
+  await compute.hypervisorsUp(hosts, 120);
+}
+
+/** Of the cluster that a cloud starts for itself: with instances its client serves this machine. */
+function flagsOf(state: CloudState): string[] {
+  return state.scope === 'full' ? ['--attach', '--scini'] : [];
+}
+
 /** Waits for both, so that nothing goes on in the background after an error; then throws the first error, if any. */
 async function allSettledOrFirstError<A, B>(
   work: readonly [Promise<A>, Promise<B>],
@@ -116,7 +170,10 @@ export async function takeDown(state: CloudState, progress: Progress): Promise<v
     progress.say(`nothing to stop: there is no cloud in ${state.root}`);
     return;
   }
-  await progress.step('OpenStack is stopped', () => stopServices(state));
+  await progress.step('OpenStack is stopped', async () => {
+    await endGuests(state);
+    await stopServices(state);
+  });
   if (existsSync(state.cluster))
     await progress.step('MeshSAN is stopped', () =>
       stopCluster(state.cluster, path.join(state.log, 'meshsan.log')),
@@ -131,7 +188,7 @@ export async function purge(state: CloudState, progress: Progress): Promise<void
   }
   await takeDown(state, progress);
   const ledger = readLedger(state);
-  for (const file of ledger.created) rmSync(file, { force: true });
+  restoreMachine(state);
   refuseMounts(state.root);
   rmSync(state.root, { recursive: true, force: true });
   progress.say(`removed ${state.root}`);

@@ -1,80 +1,30 @@
 // Writes the configuration files of every service into the state directory; nothing under /etc is touched (packaged
 // defaults such as api-paste.ini are read from there). Files that hold a password are 0600 and belong to the user of
 // their service. A later service adds one function here and one row to the table in services.ts.
-import { chownSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { execa } from 'execa';
-import { secret, writePrivate, type CloudState, type SecretName } from './state.js';
+import {
+  brokerUrl,
+  chown,
+  common,
+  credentials,
+  databaseUrl,
+  directory,
+  ini,
+  keystoneUrl,
+  owner,
+  privateFile,
+  REGION,
+  tokenCheck,
+  type Sections,
+} from './config-parts.js';
+import { POWERFLEX } from './backends.js';
+import { writeComputeConfiguration } from './config-compute.js';
 import type { MeshsanCluster } from './meshsan.js';
+import { secret, writePrivate, type CloudState } from './state.js';
 
-export const REGION = 'RegionOne';
-/** Services with a database and a database user of their own. */
-export const DATABASES = ['keystone', 'cinder', 'glance'] as const;
-type DatabaseName = (typeof DATABASES)[number];
-/** Services that prove to Keystone who they are. */
-export const SERVICE_USERS = ['cinder', 'glance'] as const;
-type ServiceUser = (typeof SERVICE_USERS)[number];
-/** The Cinder backend, its volume type and its `volume_backend_name`. */
-export const BACKEND = 'meshsan';
 /** cinder-volume's host name in its database and in `host@backend#pool`. */
 export const CINDER_HOST = 'controller';
-const POWERFLEX_DRIVER = 'cinder.volume.drivers.dell_emc.powerflex.driver.PowerFlexDriver';
-
-export function keystoneUrl(state: CloudState): string {
-  return `http://${state.address}:${state.ports.keystone}/v3`;
-}
-
-function databaseUrl(state: CloudState, name: DatabaseName): string {
-  const password = secret(state, `database-${name}` satisfies SecretName);
-  return `mysql+pymysql://${name}:${password}@localhost/${name}?unix_socket=${state.databaseSocket}&charset=utf8`;
-}
-
-type Sections = Record<string, Record<string, string | number | boolean>>;
-
-function ini(sections: Sections): string {
-  return Object.entries(sections)
-    .map(([name, options]) => {
-      // A dollar sign refers to another option, unless it is doubled.
-      const lines = Object.entries(options).map(
-        ([key, value]) => `${key} = ${String(value).replaceAll('$', '$$$$')}`,
-      );
-      return [`[${name}]`, ...lines, ''].join('\n');
-    })
-    .join('\n');
-}
-
-/** How a service proves to Keystone who it is. */
-function credentials(state: CloudState, user: ServiceUser): Record<string, string> {
-  return {
-    auth_url: keystoneUrl(state),
-    auth_type: 'password',
-    username: user,
-    password: secret(state, user),
-    project_name: 'service',
-    user_domain_name: 'Default',
-    project_domain_name: 'Default',
-    region_name: REGION,
-  };
-}
-
-/** How a service checks the tokens that it is given. */
-function tokenCheck(state: CloudState, user: ServiceUser): Record<string, string | boolean> {
-  return {
-    ...credentials(state, user),
-    www_authenticate_uri: keystoneUrl(state),
-    service_token_roles: 'service',
-    service_token_roles_required: true,
-  };
-}
-
-function common(state: CloudState): Sections {
-  return {
-    oslo_concurrency: { lock_path: path.join(state.root, 'lock') },
-    oslo_messaging_notifications: { driver: 'noop' },
-    oslo_messaging_rabbit: { heartbeat_in_pthread: false },
-    oslo_policy: { enforce_scope: false },
-  };
-}
 
 function keystoneSections(state: CloudState): Sections {
   return {
@@ -115,7 +65,6 @@ function glanceSections(state: CloudState): Sections {
 function cinderSections(state: CloudState): Sections {
   const config = path.join(state.etc, 'cinder', 'cinder.conf');
   const helper = { helper_command: `privsep-helper --config-file ${config}` };
-  const rabbitmq = `openstack:${secret(state, 'rabbitmq')}@${state.address}:${state.ports.rabbitmq}`;
   return {
     DEFAULT: {
       my_ip: state.address,
@@ -125,12 +74,12 @@ function cinderSections(state: CloudState): Sections {
       osapi_volume_workers: 1,
       auth_strategy: 'keystone',
       glance_api_servers: `http://${state.address}:${state.ports.glance}`,
-      transport_url: `rabbit://${rabbitmq}/`,
+      transport_url: brokerUrl(state),
       api_paste_config: '/etc/cinder/api-paste.ini',
       rootwrap_config: '/etc/cinder/rootwrap.conf',
       state_path: path.join(state.root, 'cinder'),
-      enabled_backends: BACKEND,
-      default_volume_type: BACKEND,
+      enabled_backends: POWERFLEX.name,
+      default_volume_type: POWERFLEX.name,
       report_interval: 2,
       quota_volumes: 1000,
       quota_gigabytes: 100000,
@@ -141,6 +90,16 @@ function cinderSections(state: CloudState): Sections {
     privsep_osbrick: helper,
     cinder_sys_admin: helper,
     service_user: { ...credentials(state, 'cinder'), send_service_user_token: true },
+    // Nova is told when a volume that it uses has grown.
+    ...(state.scope === 'full'
+      ? {
+          nova: {
+            ...credentials(state, 'cinder'),
+            interface: 'public',
+            token_auth_url: keystoneUrl(state),
+          },
+        }
+      : {}),
     keystone_authtoken: tokenCheck(state, 'cinder'),
     ...common(state),
   };
@@ -149,9 +108,9 @@ function cinderSections(state: CloudState): Sections {
 /** Cinder's own PowerFlex driver, pointed at MeshSAN's gateway with its certificate verified. */
 function backendSections(cluster: MeshsanCluster): Sections {
   return {
-    [BACKEND]: {
-      volume_driver: POWERFLEX_DRIVER,
-      volume_backend_name: BACKEND,
+    [POWERFLEX.name]: {
+      volume_driver: POWERFLEX.driver,
+      volume_backend_name: POWERFLEX.name,
       san_ip: cluster.gatewayHost,
       san_login: cluster.username,
       san_password: cluster.password,
@@ -174,33 +133,6 @@ function rabbitmqConf(state: CloudState): string {
     'log.console.level = warning',
     '',
   ].join('\n');
-}
-
-interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
-
-async function owner(user: string): Promise<Owner> {
-  const id = async (flag: string): Promise<number> =>
-    Number((await execa('id', [flag, user])).stdout);
-  return { uid: await id('-u'), gid: await id('-g') };
-}
-
-/** A directory that only its service (and root) can enter. */
-function directory(at: string, who?: Owner): string {
-  mkdirSync(at, { recursive: true, mode: 0o700 });
-  chown(at, who);
-  return at;
-}
-
-function privateFile(at: string, content: string, who?: Owner): void {
-  writePrivate(at, content);
-  chown(at, who);
-}
-
-function chown(at: string, who?: Owner): void {
-  if (who !== undefined) chownSync(at, who.uid, who.gid);
 }
 
 /** Writes the configuration files and directories of all services; what is there already is written again the same. */
@@ -231,13 +163,14 @@ export async function writeConfiguration(state: CloudState): Promise<void> {
   const cinderEtc = directory(path.join(state.etc, 'cinder'));
   directory(path.join(cinderEtc, 'conf.d'));
   privateFile(path.join(cinderEtc, 'cinder.conf'), ini(cinderSections(state)));
+  if (state.scope === 'full') writeComputeConfiguration(state);
   writePrivate(state.openrc, openrc(state));
 }
 
 /** Writes the backend section of cinder-volume: which MeshSAN cluster it puts volumes on. */
 export function writeBackend(state: CloudState, cluster: MeshsanCluster): void {
   privateFile(
-    path.join(state.etc, 'cinder', 'conf.d', `${BACKEND}.conf`),
+    path.join(state.etc, 'cinder', 'conf.d', `${POWERFLEX.name}.conf`),
     ini(backendSections(cluster)),
   );
 }
@@ -269,5 +202,6 @@ export function clientEnvironment(state: CloudState): Record<string, string> {
     OS_REGION_NAME: REGION,
     // Debian's client fails at later microversions (it sends `force` with a snapshot).
     OS_VOLUME_API_VERSION: '3.65',
+    OS_COMPUTE_API_VERSION: '2.90',
   };
 }

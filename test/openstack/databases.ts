@@ -5,9 +5,11 @@ import path from 'node:path';
 import { execa } from 'execa';
 import { SERVICE_PATH, tail } from './processes.js';
 import { RunError } from './progress.js';
-import { DATABASES, keystoneUrl, REGION } from './config.js';
-import { secret, type CloudState } from './state.js';
+import { keystoneUrl, REGION } from './config-parts.js';
+import { secret, type CloudState, type DatabaseName } from './state.js';
 
+const CORE: readonly DatabaseName[] = ['keystone', 'cinder', 'glance'];
+const COMPUTE: readonly DatabaseName[] = ['placement', 'nova', 'nova_api', 'nova_cell0', 'neutron'];
 const ENVIRONMENT = { PATH: SERVICE_PATH, LC_ALL: 'C.UTF-8' };
 
 /** Makes the server's data directory, once. Root logs in through the socket, nobody else without a password. */
@@ -30,11 +32,16 @@ export async function createServerData(state: CloudState): Promise<void> {
 
 /** Makes each service's database and user. */
 export async function createDatabases(state: CloudState): Promise<void> {
-  const statements = DATABASES.flatMap((name) => [
-    `create database if not exists ${name};`,
-    `create or replace user ${name}@localhost identified by '${secret(state, `database-${name}`)}';`,
-    `grant all on ${name}.* to ${name}@localhost;`,
-  ]);
+  const names = state.scope === 'core' ? CORE : [...CORE, ...COMPUTE];
+  const statements = names.flatMap((name) => {
+    // Nova reaches its cell 0 as the owner of its main database.
+    const user = name === 'nova_cell0' ? 'nova' : name;
+    return [
+      `create database if not exists ${name};`,
+      `create user if not exists ${user}@localhost identified by '${secret(state, `database-${user}`)}';`,
+      `grant all on ${name}.* to ${user}@localhost;`,
+    ];
+  });
   const run = await execa('mariadb', ['--no-defaults', '-uroot', '-S', state.databaseSocket], {
     input: statements.join('\n'),
     env: ENVIRONMENT,
@@ -45,29 +52,49 @@ export async function createDatabases(state: CloudState): Promise<void> {
 
 /** Schemas, Keystone's keys and its administrator; each part once, remembered by a marker file. */
 export async function setUpSchemas(state: CloudState): Promise<void> {
-  await Promise.all([
-    once(state, 'keystone-schema', () => setUpKeystone(state)),
-    once(state, 'cinder-schema', () =>
+  const file = (...words: string[]): string[] => ['--config-file', path.join(state.etc, ...words)];
+  const glance = ['setpriv', '--reuid=glance', '--regid=glance', '--init-groups', 'glance-manage'];
+  const parts: Record<string, () => Promise<void>> = {
+    keystone: () => setUpKeystone(state),
+    cinder: () =>
       tool(state, 'cinder-schema', [
-        'cinder-manage',
-        '--config-file',
-        path.join(state.etc, 'cinder', 'cinder.conf'),
-        'db',
-        'sync',
+        ...['cinder-manage', ...file('cinder', 'cinder.conf'), 'db', 'sync'],
       ]),
-    ),
-    once(state, 'glance-schema', () =>
-      tool(state, 'glance-schema', [
-        ...['setpriv', '--reuid=glance', '--regid=glance', '--init-groups'],
-        ...[
-          'glance-manage',
-          '--config-file',
-          path.join(state.etc, 'glance', 'glance-api.conf'),
-          'db_sync',
-        ],
-      ]),
-    ),
-  ]);
+    glance: () =>
+      tool(state, 'glance-schema', [...glance, ...file('glance', 'glance-api.conf'), 'db_sync']),
+  };
+  if (state.scope === 'full')
+    Object.assign(parts, {
+      nova: () => setUpNova(state, ['nova-manage', ...file('nova', 'nova.conf')]),
+      placement: () =>
+        tool(state, 'placement-schema', [
+          ...['placement-manage', ...file('placement', 'placement.conf'), 'db', 'sync'],
+        ]),
+      neutron: () =>
+        tool(state, 'neutron-schema', [
+          ...['neutron-db-manage', ...file('neutron', 'neutron.conf')],
+          ...[...file('neutron', 'ml2.ini'), 'upgrade', 'heads'],
+        ]),
+    });
+  await Promise.all(
+    Object.entries(parts).map(([name, work]) => once(state, `${name}-schema`, work)),
+  );
+}
+
+async function setUpNova(state: CloudState, manage: readonly string[]): Promise<void> {
+  const step = (...words: string[]) => tool(state, 'nova-schema', [...manage, ...words]);
+  await step('api_db', 'sync');
+  // Without an address it is nova_cell0 beside the main database; so no password is an argument.
+  await step('cell_v2', 'map_cell0');
+  await step('db', 'sync');
+  await once(state, 'nova-cell1', () => step('cell_v2', 'create_cell', '--name', 'cell1'));
+}
+
+/** Compute services that reported in for the first time become hosts of their cell. */
+export async function discoverHosts(state: CloudState): Promise<void> {
+  const config = path.join(state.etc, 'nova', 'nova.conf');
+  const words = ['--config-file', config, 'cell_v2', 'discover_hosts'];
+  await tool(state, 'nova-discover', ['nova-manage', ...words]);
 }
 
 async function setUpKeystone(state: CloudState): Promise<void> {

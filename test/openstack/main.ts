@@ -1,10 +1,11 @@
 // `npm run openstack`: reads the flags, holds the lock, runs one verb, prints the result, sets the exit code.
 import { announce, bringUp, purge, takeDown, type Cloud } from './cloud.js';
-import { cinderDriver, requireDebian12AsRoot } from './packages.js';
+import { openstackCode, requireDebian12AsRoot } from './packages.js';
 import { HELP, parseOptions, type Options } from './options.js';
 import { clearInterruption, EXIT, interrupt, Progress, RunError } from './progress.js';
 import { prove } from './proof.js';
-import { BACKEND } from './config.js';
+import { proveInstances } from './proof-instances.js';
+import { POWERFLEX } from './backends.js';
 import { serviceProcesses } from './services.js';
 import { describeState, lockState, stateExists, type CloudState } from './state.js';
 
@@ -13,22 +14,24 @@ type Result = Record<string, unknown>;
 async function up(state: CloudState, options: Options, progress: Progress): Promise<Result> {
   await announce(state, options.cluster, true, progress);
   const cloud = await bringUp(state, options.cluster, progress);
-  const proved = await prove({ ...cloud, progress });
-  const driver = await cinderDriver();
+  const proved = await proveInstances({ ...cloud, progress }, [POWERFLEX]);
+  const { versions } = await openstackCode(state.scope);
   progress.print(
     [
       '',
-      `OpenStack is ready: ${proved.length} steps proved with ${driver.package} ${driver.version}, volumes on MeshSAN ` +
-        `system ${cloud.cluster.systemId}.`,
-      `To use it:`,
+      `OpenStack is ready: ${proved.length} steps proved in ${progress.elapsedSeconds()} s, volumes on MeshSAN system ` +
+        `${cloud.cluster.systemId}, with ${Object.entries(versions).flat().join(' ')}.`,
+      'To use it:',
       '',
       `  source ${state.openrc}`,
-      `  openstack volume create --type ${BACKEND} --size 8 first`,
+      `  openstack volume create --type ${POWERFLEX.name} --size 8 first`,
       '  openstack volume list',
       '  openstack volume delete first',
+      '  openstack server create --flavor meshsan-guest --image meshsan-guest --boot-from-volume 8 --nic none guest',
+      '  openstack console log show guest',
     ].join('\n'),
   );
-  return { ...describeCloud(cloud), proved, driver, openrc: state.openrc };
+  return { ...describeCloud(cloud), proved, versions, openrc: state.openrc };
 }
 
 /** The short proof: leaves nothing running and nothing behind, except the packages; after a failure the logs stay. */
@@ -42,7 +45,7 @@ async function core(state: CloudState, options: Options, progress: Progress): Pr
     result = {
       ...describeCloud(cloud),
       proved: await prove({ ...cloud, progress }),
-      driver: await cinderDriver(),
+      ...(await openstackCode(state.scope)),
     };
   } catch (error) {
     clearInterruption();
@@ -72,7 +75,7 @@ function describeCloud({ state, cluster, pool }: Cloud): Result {
 
 async function perform(options: Options, progress: Progress): Promise<Result> {
   requireDebian12AsRoot();
-  const state = describeState(options.state);
+  const state = describeState(options.state, options.verb === 'core' ? 'core' : 'full');
   const unlock = lockState(state);
   try {
     switch (options.verb) {

@@ -56,11 +56,39 @@ export function readCluster(dir: string): MeshsanCluster {
   };
 }
 
-/** Starts a cluster in `dir`, or finds it running there. Its output goes to `log`. */
-export async function startCluster(dir: string, log: string): Promise<MeshsanCluster> {
+/** A process of the cluster as cluster.json shows it. */
+interface ClusterProcess {
+  readonly name: string;
+  readonly role: string;
+  readonly pid: number;
+}
+
+/** The processes of one kind that run now. */
+export function processesOf(cluster: MeshsanCluster, role: string): ClusterProcess[] {
+  const file = path.join(cluster.dir, 'cluster.json');
+  const { processes } = JSON.parse(readFileSync(file, 'utf8')) as { processes: ClusterProcess[] };
+  return processes.filter((one) => one.role === role);
+}
+
+/** Kills a process of the cluster with SIGKILL and waits until another has taken its place. */
+export async function killAndWait(cluster: MeshsanCluster, victim: ClusterProcess): Promise<void> {
+  process.kill(victim.pid, 'SIGKILL');
+  await until(`${victim.name} runs again`, 60, () => {
+    const rows = processesOf(cluster, victim.role);
+    const found = rows.some(({ name, pid }) => name === victim.name && pid !== victim.pid);
+    return Promise.resolve(found ? { done: true } : { not: 'not yet' });
+  });
+}
+
+/** Starts a cluster in `dir`, or finds it running there. Its output goes to `log`. @param flags - of npm start */
+export async function startCluster(
+  dir: string,
+  log: string,
+  flags: readonly string[] = [],
+): Promise<MeshsanCluster> {
   if (existsSync(path.join(dir, 'cluster.json')) && (await answers(readCluster(dir))))
     return readCluster(dir);
-  await npm(['start', '--', '--dir', dir, '--detach'], log);
+  await npm(['start', '--', '--dir', dir, '--detach', ...flags], log);
   return readCluster(dir);
 }
 
@@ -96,6 +124,8 @@ export interface MeshsanVolume {
   readonly id: string;
   readonly name: string;
   readonly sizeInKb: number;
+  /** null: not mapped. */
+  readonly mappedSdcInfo: readonly { readonly sdcId: string }[] | null;
 }
 
 /** A session with the gateway: logs in with the cluster's own user and verifies the gateway's certificate. */

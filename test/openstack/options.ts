@@ -17,16 +17,17 @@ export interface Options {
 
 export const HELP = `npm run openstack -- [FLAGS]
 
-Brings up a real OpenStack block storage service (Keystone, cinder-api, cinder-scheduler, cinder-volume, and the
-Glance, MariaDB, RabbitMQ and memcached they need) from Debian 12's packages on loopback addresses, with Cinder's own
-unmodified PowerFlex driver pointed at a MeshSAN gateway, and proves create, list, show, extend and delete with the
-openstack command. Without a flag it leaves the cloud running. Run it as root on Debian 12.
+Brings up a real OpenStack (Keystone, Glance, Placement, Cinder, Nova with libvirt and QEMU, neutron-server, and the
+MariaDB, RabbitMQ and memcached they need) from Debian 12's packages on loopback addresses, with Cinder's own
+unmodified PowerFlex driver and os-brick pointed at a MeshSAN gateway, and proves the life of volumes with real
+instances by the openstack command. Without a flag it leaves the cloud running. Run it as root on Debian 12.
 
-  --core           the short proof: a cloud of its own, brought up, proved, stopped and removed again
+  --core           the short proof: Keystone and Cinder only, brought up, proved, stopped and removed again
   --down           stops the cloud and the cluster that was started with it; its data stays
   --purge          --down, then removes the state and restores every file that was changed outside of it
                    (packages stay; it says how to remove those that were installed)
-  --cluster DIR    use the running cluster described by DIR/cluster.json instead of starting one
+  --cluster DIR    use the running cluster described by DIR/cluster.json instead of starting one (for instances it
+                   must have been started with --attach --scini)
   --state DIR      where the cloud lives (default ${DEFAULT_STATE}, with --core ${CORE_STATE})
   --json           prints the result as one JSON document on standard output, progress on standard error
   --help           prints this

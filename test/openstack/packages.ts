@@ -4,10 +4,10 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { execa } from 'execa';
 import { EXIT, RunError, type Progress } from './progress.js';
-import { updateLedger, type CloudState } from './state.js';
+import { updateLedger, type CloudState, type Scope } from './state.js';
 
-/** What the cloud of this command consists of; apt adds what these depend on, and no recommended packages. */
-export const PACKAGES = [
+/** What the short proof consists of; apt adds what these depend on, and no recommended packages. */
+const CORE_PACKAGES = [
   'mariadb-server',
   'mariadb-client',
   'rabbitmq-server',
@@ -24,6 +24,34 @@ export const PACKAGES = [
   'uwsgi-core',
   'uwsgi-plugin-python3',
 ] as const;
+
+/** What instances need beside it, and what the guest of the proofs is made of. */
+const COMPUTE_PACKAGES = [
+  'placement-api',
+  'neutron-server',
+  'nova-api',
+  'nova-conductor',
+  'nova-scheduler',
+  'nova-compute',
+  'libvirt-daemon-system',
+  'libvirt-daemon-driver-qemu',
+  'libvirt-clients',
+  'qemu-system-x86',
+  'qemu-block-extra',
+  'qemu-utils',
+  'linux-image-cloud-amd64',
+  'busybox-static',
+  'cpio',
+  'syslinux',
+  'syslinux-common',
+  'mtools',
+  'dosfstools',
+] as const;
+
+/** The packages that a cloud needs. */
+export function packagesOf(scope: Scope): readonly string[] {
+  return scope === 'core' ? CORE_PACKAGES : [...CORE_PACKAGES, ...COMPUTE_PACKAGES];
+}
 
 /** While this file says so, no package starts its service. */
 const POLICY = '/usr/sbin/policy-rc.d';
@@ -47,10 +75,10 @@ export function requireDebian12AsRoot(): void {
     );
 }
 
-/** Those of PACKAGES that are not installed. */
-export async function missingPackages(): Promise<string[]> {
+/** Those of them that are not installed. */
+export async function missingPackages(scope: Scope): Promise<string[]> {
   const installed = await installedPackages();
-  return PACKAGES.filter((name) => !installed.has(name));
+  return packagesOf(scope).filter((name) => !installed.has(name));
 }
 
 async function installedPackages(): Promise<Set<string>> {
@@ -65,7 +93,7 @@ async function installedPackages(): Promise<Set<string>> {
 
 /** Installs what is missing. No service is started by it and none will start at the next boot. */
 export async function installPackages(state: CloudState, progress: Progress): Promise<void> {
-  const missing = await missingPackages();
+  const missing = await missingPackages(state.scope);
   if (missing.length === 0) return;
   await apt(state, ['update']);
   const plan = await execa(
@@ -143,17 +171,22 @@ async function apt(state: CloudState, words: string[]): Promise<void> {
     );
 }
 
-/** What proves that the driver is Debian's own: no file of python3-cinder differs from the package. */
-export async function cinderDriver(): Promise<{
-  package: string;
-  version: string;
-  modified: string[];
-}> {
-  const name = 'python3-cinder';
-  const { stdout: version } = await execa('dpkg-query', ['-W', '-f', '${Version}', name]);
-  const verified = await execa('dpkg', ['--verify', name], { reject: false });
-  const modified = verified.stdout
-    .split('\n')
-    .filter((line) => line.includes('/dell_emc/powerflex/'));
-  return { package: name, version, modified };
+/** Whose code must be Debian's own for the proof to say anything. */
+const PROVED_WITH: Readonly<Record<Scope, readonly string[]>> = {
+  core: ['python3-cinder'],
+  full: ['python3-cinder', 'python3-os-brick', 'python3-nova'],
+};
+
+/** What proves that OpenStack's code is Debian's own: versions, and the files that differ from the packages. */
+export async function openstackCode(
+  scope: Scope,
+): Promise<{ versions: Record<string, string>; modified: string[] }> {
+  const names = PROVED_WITH[scope];
+  const { stdout } = await execa('dpkg-query', ['-W', '-f', '${Package} ${Version}\n', ...names]);
+  const versions = Object.fromEntries(
+    stdout.split('\n').map((line) => line.split(' ') as [string, string]),
+  );
+  const verified = await execa('dpkg', ['--verify', ...names], { reject: false });
+  const modified = verified.stdout.split('\n').filter((line) => line.endsWith('.py'));
+  return { versions, modified };
 }

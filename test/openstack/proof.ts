@@ -2,8 +2,8 @@
 // MeshSAN itself is asked, beside Cinder, whether the volume exists with the right size, or is gone.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { execa } from 'execa';
-import { BACKEND, clientEnvironment } from './config.js';
+import { POWERFLEX } from './backends.js';
+import { openstack, run, textOf } from './command.js';
 import type { CloudApi } from './apis.js';
 import {
   connectGateway,
@@ -13,8 +13,8 @@ import {
   type Gateway,
   type MeshsanCluster,
 } from './meshsan.js';
-import { SERVICE_PATH, tail } from './processes.js';
-import { cinderDriver } from './packages.js';
+import { tail } from './processes.js';
+import { openstackCode } from './packages.js';
 import { RunError, until, type Progress } from './progress.js';
 import { serviceLog } from './services.js';
 import type { CloudState } from './state.js';
@@ -30,26 +30,46 @@ export interface ProofContext {
   readonly progress: Progress;
 }
 
-/** Runs the whole proof; returns the names of the steps that held. The first that does not hold ends it. */
-export async function prove(context: ProofContext): Promise<string[]> {
-  const { state, cluster, progress } = context;
-  const gateway = await connectGateway(cluster);
+/** Proves one step, and remembers that it held. */
+export type Hold = <T>(name: string, work: () => Promise<T>) => Promise<T>;
+
+/** Steps that held so far; the first that does not is an error with the ends of the logs that tell why. */
+export function ledgerOf(
+  { state, progress }: ProofContext,
+  logs: readonly string[] = ['cinder-volume'],
+): { readonly held: string[]; readonly hold: Hold } {
   const held: string[] = [];
-  const hold = async (name: string, work: () => Promise<void>): Promise<void> => {
+  const hold: Hold = async (name, work) => {
     try {
-      await progress.step(name, work);
+      const result = await progress.step(name, work);
+      held.push(name);
+      return result;
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      throw new RunError(
-        `NOT PROVED: ${name}: ${why}\n  end of cinder-volume's log:\n${tail(serviceLog(state, 'cinder-volume'), 12)}`,
+      const ends = logs.map(
+        (log) => `\n  end of ${log}'s log:\n${tail(serviceLog(state, log), 12)}`,
       );
+      throw new RunError(`NOT PROVED: ${name}: ${why}${ends.join('')}`);
     }
-    held.push(name);
   };
-  await hold('the PowerFlex driver is unmodified (dpkg --verify python3-cinder)', async () => {
-    const driver = await cinderDriver();
-    assert.deepEqual(driver.modified, [], 'files of the driver differ from the package');
+  return { held, hold };
+}
+
+/** OpenStack's own code is that of Debian's packages. */
+export async function proveUnmodified({ state }: ProofContext, hold: Hold): Promise<void> {
+  const what = state.scope === 'core' ? 'cinder is' : 'cinder, os-brick and nova are';
+  await hold(`${what} unmodified (dpkg --verify)`, async () => {
+    const { modified } = await openstackCode(state.scope);
+    assert.deepEqual(modified, [], 'files differ from the packages');
   });
+}
+
+/** Runs the short proof; returns the names of the steps that held. The first that does not hold ends it. */
+export async function prove(context: ProofContext): Promise<string[]> {
+  const { state, cluster } = context;
+  const gateway = await connectGateway(cluster);
+  const { held, hold } = ledgerOf(context);
+  await proveUnmodified(context, hold);
   const name = `proof-${randomBytes(4).toString('hex')}`;
   let id = '';
   try {
@@ -58,7 +78,7 @@ export async function prove(context: ProofContext): Promise<string[]> {
         'volume',
         'create',
         '--type',
-        BACKEND,
+        POWERFLEX.name,
         '--size',
         '1',
         name,
@@ -87,7 +107,7 @@ export async function prove(context: ProofContext): Promise<string[]> {
 async function holdReadersAndExtend(
   { state, cluster, api }: ProofContext,
   gateway: Gateway,
-  hold: (name: string, work: () => Promise<void>) => Promise<void>,
+  hold: Hold,
   id: string,
   name: string,
 ): Promise<void> {
@@ -101,7 +121,7 @@ async function holdReadersAndExtend(
         list.some((row: Record<string, unknown>) => row['ID'] === id && row['Name'] === name),
       'the volume is not in the list',
     );
-    assert.equal(textOf(shown, 'type'), BACKEND);
+    assert.equal(textOf(shown, 'type'), POWERFLEX.name);
     assert.equal((shown as Record<string, unknown>)['size'], CREATED_GIB);
   });
   await hold('scli --query_all_volumes shows it too', async () => {
@@ -115,29 +135,4 @@ async function holdReadersAndExtend(
     await api.volumeStatus(id, 'available', 120);
     await volumeOfSize(gateway, nameOnMeshsan(id), EXTENDED_GIB);
   });
-}
-
-/** Runs the `openstack` command as the administrator. */
-async function run(state: CloudState, words: readonly string[]): Promise<string> {
-  const result = await execa('openstack', words, {
-    extendEnv: false,
-    env: { PATH: SERVICE_PATH, LC_ALL: 'C.UTF-8', HOME: state.root, ...clientEnvironment(state) },
-    stdin: 'ignore',
-    reject: false,
-    timeout: 120000,
-  });
-  if (result.exitCode !== 0)
-    throw new RunError(`openstack ${words.join(' ')}: ${result.stderr || result.stdout}`);
-  return result.stdout;
-}
-
-async function openstack(state: CloudState, words: readonly string[]): Promise<unknown> {
-  return JSON.parse(await run(state, [...words, '-f', 'json']));
-}
-
-function textOf(answer: unknown, field: string): string {
-  const value = (answer as Record<string, unknown>)[field];
-  if (typeof value !== 'string')
-    throw new RunError(`openstack: field ${field} of its answer is no text`);
-  return value;
 }

@@ -21,21 +21,25 @@ import { EXIT, RunError } from './progress.js';
 export const DEFAULT_STATE = '/var/lib/meshsan-openstack';
 export const CORE_STATE = '/var/lib/meshsan-openstack-core';
 
-const FORMAT = 1;
+const FORMAT = 2;
+/** Services with a database and a database user of their own. */
+export type DatabaseName =
+  'keystone' | 'cinder' | 'glance' | 'placement' | 'nova' | 'nova_api' | 'nova_cell0' | 'neutron';
+/** Services that prove to Keystone who they are. */
+export type ServiceUser = 'cinder' | 'glance' | 'placement' | 'nova' | 'neutron';
 export type SecretName =
-  | 'admin'
-  | 'cinder'
-  | 'glance'
-  | 'database-keystone'
-  | 'database-cinder'
-  | 'database-glance'
-  | 'rabbitmq'
-  | 'erlang-cookie';
+  'admin' | ServiceUser | `database-${DatabaseName}` | 'rabbitmq' | 'erlang-cookie';
+
+/** `core`: block storage and what it stands on; `full`: instances too. */
+export type Scope = 'core' | 'full';
 
 export interface Ports {
   readonly keystone: number;
   readonly cinder: number;
   readonly glance: number;
+  readonly placement: number;
+  readonly nova: number;
+  readonly neutron: number;
   readonly rabbitmq: number;
   readonly rabbitmqPeers: number;
   readonly epmd: number;
@@ -43,8 +47,10 @@ export interface Ports {
 
 /** What this program changed outside the state directory. */
 export interface Ledger {
-  /** Files made by us: removed again. */
+  /** Files and directories made by us: removed again, directories only if they are empty. */
   created: string[];
+  /** Files of others that we changed: put back from the copy. */
+  saved: { path: string; copy: string }[];
   /** Packages that we asked apt for. */
   packages: string[];
   /** Start-up units that came with those packages and were disabled. */
@@ -52,6 +58,7 @@ export interface Ledger {
 }
 
 export interface CloudState {
+  readonly scope: Scope;
   readonly root: string;
   readonly etc: string;
   readonly run: string;
@@ -66,11 +73,12 @@ export interface CloudState {
 }
 
 /** Paths, address and ports of the cloud in `root`; touches nothing. */
-export function describeState(root: string): CloudState {
+export function describeState(root: string, scope: Scope): CloudState {
   const digest = createHash('sha256').update(root).digest();
   const octet = (index: number): number => 1 + (digest.readUInt8(index) % 254);
   const run = path.join(root, 'run');
   return {
+    scope,
     root,
     etc: path.join(root, 'etc'),
     run,
@@ -86,6 +94,9 @@ export function describeState(root: string): CloudState {
       keystone: 5000,
       cinder: 8776,
       glance: 9292,
+      placement: 8778,
+      nova: 8774,
+      neutron: 9696,
       rabbitmq: 5672,
       rabbitmqPeers: 30000 + (digest.readUInt16BE(5) % 2000),
       epmd: 20000 + (digest.readUInt16BE(3) % 10000),
@@ -151,7 +162,7 @@ export function secret(state: CloudState, name: SecretName): string {
 
 export function readLedger(state: CloudState): Ledger {
   const file = path.join(state.root, 'changes.json');
-  const empty: Ledger = { created: [], packages: [], disabledUnits: [] };
+  const empty: Ledger = { created: [], saved: [], packages: [], disabledUnits: [] };
   return existsSync(file)
     ? { ...empty, ...(JSON.parse(readFileSync(file, 'utf8')) as Partial<Ledger>) }
     : empty;

@@ -57,8 +57,8 @@ for (const flags of [
   });
 
 test('secrets: random, kept, and readable by their owner only', (t) => {
-  const state = describeState(path.join(root, 'secrets'));
-  const other = describeState(path.join(root, 'other'));
+  const state = describeState(path.join(root, 'secrets'), 'core');
+  const other = describeState(path.join(root, 'other'), 'core');
   createState(state);
   createState(other);
   const admin = secret(state, 'admin');
@@ -75,7 +75,7 @@ test('a state directory that holds something else is refused and left alone', (t
   writeFileSync(path.join(foreign, 'precious'), 'x');
   t.throws(
     () => {
-      createState(describeState(foreign));
+      createState(describeState(foreign, 'core'));
     },
     { message: /is not the state of a cloud/ },
   );
@@ -87,7 +87,7 @@ test('a state directory that the services cannot reach is refused', (t) => {
   mkdirSync(closed, { mode: 0o700 });
   t.throws(
     () => {
-      createState(describeState(path.join(closed, 'state')));
+      createState(describeState(path.join(closed, 'state'), 'core'));
     },
     { message: /cannot enter/ },
   );
@@ -95,15 +95,17 @@ test('a state directory that the services cannot reach is refused', (t) => {
 });
 
 test('the ledger remembers what was changed', (t) => {
-  const state = describeState(path.join(root, 'ledger'));
+  const state = describeState(path.join(root, 'ledger'), 'core');
   createState(state);
   updateLedger(state, (ledger) => ledger.created.push('/a'));
   updateLedger(state, (ledger) => ledger.packages.push('b'));
-  t.deepEqual(readLedger(state), { created: ['/a'], packages: ['b'], disabledUnits: [] });
+  t.deepEqual(readLedger(state), {
+    ...{ created: ['/a'], saved: [], packages: ['b'], disabledUnits: [] },
+  });
 });
 
 test('the lock: held once, taken over from a holder that is gone', (t) => {
-  const state = describeState(path.join(root, 'lock'));
+  const state = describeState(path.join(root, 'lock'), 'core');
   const unlock = lockState(state);
   t.throws(() => lockState(state), { message: /in use by process/ });
   unlock();

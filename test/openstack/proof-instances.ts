@@ -1,0 +1,378 @@
+// The proof with instances: a volume of each backend is a guest's root disk and its data disk through its whole life, and
+// every byte that the guest wrote is asked for again. What the guest says on its console is the witness inside, MeshSAN's
+// own REST interface the one outside.
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { readdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { execa } from 'execa';
+import type { Backend } from './backends.js';
+import { openstack, run, textOf } from './command.js';
+import { ComputeApi } from './compute-api.js';
+import { buildGuest, writeScriptImage } from './guest-image.js';
+import { CONTROLLER } from './hosts.js';
+import { connectGateway, killAndWait, processesOf, volumeOfSize, type Gateway } from './meshsan.js';
+import { SERVICE_PATH } from './processes.js';
+import { ledgerOf, proveUnmodified, type Hold, type ProofContext } from './proof.js';
+import { RunError, until } from './progress.js';
+import { computeServiceName } from './services-compute.js';
+import { restartService } from './services.js';
+
+const GUEST_IMAGE = 'meshsan-guest';
+const FLAVOUR = 'meshsan-guest';
+/** Long enough to kill a process in the middle. */
+const STREAM_SECONDS = 40;
+/** What the guest does each time that it sees the data disk. */
+const SCRIPT = ['write', 'read', `stream${STREAM_SECONDS}`, 'read'];
+const SECTORS_PER_GIB = 2 ** 21;
+const LINE_SECONDS = 240;
+const BY_ID = '/dev/disk/by-id';
+
+/** What the proof has made so far, to be taken away whatever happens. */
+interface Made {
+  server: string;
+  readonly volumes: string[];
+  readonly images: string[];
+}
+
+class InstanceProof {
+  private readonly context: ProofContext;
+  private readonly backend: Backend;
+  private readonly compute: ComputeApi;
+  private readonly gateway: Gateway;
+  private readonly hold: Hold;
+  private readonly prefix = `proof-${randomBytes(4).toString('hex')}`;
+  private readonly made: Made = { server: '', volumes: [], images: [] };
+  /** MD5 of what the guest wrote. */
+  private written = '';
+
+  constructor(
+    context: ProofContext,
+    backend: Backend,
+    compute: ComputeApi,
+    gateway: Gateway,
+    hold: Hold,
+  ) {
+    this.context = context;
+    this.backend = backend;
+    this.compute = compute;
+    this.gateway = gateway;
+    this.hold = hold;
+  }
+
+  async run(): Promise<void> {
+    try {
+      await this.volumes();
+      const root = await this.volumeFromImage('root', GUEST_IMAGE);
+      const data = await this.dataVolume();
+      await this.boot(root);
+      await this.attachAndWrite(data);
+      await this.detachFirst(data);
+      await this.volumeToImage(data);
+      await this.step('attach again: the same bytes', () => this.readsTheSame(data));
+      await this.extendAttached(data);
+      await this.hardRebootAndFailures();
+      await this.restartComputeAndDetach(data);
+      await this.deleteAll(root, data);
+    } finally {
+      await this.cleanUp();
+    }
+  }
+
+  private step<T>(name: string, work: () => Promise<T>): Promise<T> {
+    return this.hold(`${this.backend.name}: ${name}`, work);
+  }
+
+  private cli(...words: string[]): Promise<unknown> {
+    return openstack(this.context.state, words);
+  }
+
+  private quiet(...words: string[]): Promise<string> {
+    return run(this.context.state, words);
+  }
+
+  private rounded(gib: number): number {
+    return Math.ceil(gib / this.backend.grainGib) * this.backend.grainGib;
+  }
+
+  private async createVolume(name: string, ...words: string[]): Promise<string> {
+    const full = `${this.prefix}-${name}`;
+    const made = await this.cli(
+      ...['volume', 'create', '--type', this.backend.name, '--size', '1', ...words, full],
+    );
+    const id = textOf(made, 'id');
+    this.made.volumes.push(id);
+    await this.context.api.volumeStatus(id, 'available', 300);
+    return id;
+  }
+
+  private async volumes(): Promise<void> {
+    const { backend, gateway } = this;
+    const before = this.rounded(1);
+    const after = before * 2;
+    const id = await this.step(`create: ${before} GiB are on MeshSAN`, async () => {
+      const made = await this.createVolume('plain');
+      await volumeOfSize(gateway, backend.nameOf(made), before);
+      return made;
+    });
+    await this.step('show', async () => {
+      const shown = (await this.cli('volume', 'show', id)) as Record<string, unknown>;
+      assert.equal(shown['type'], backend.name);
+      assert.equal(shown['size'], before);
+    });
+    await this.step(`extend: ${after} GiB are on MeshSAN`, async () => {
+      await this.quiet('volume', 'set', '--size', String(after), id);
+      await this.context.api.volumeStatus(id, 'available', 120);
+      await volumeOfSize(gateway, backend.nameOf(id), after);
+    });
+    await this.step('delete', () => this.deleteVolume(id));
+  }
+
+  private async volumeFromImage(name: string, image: string): Promise<string> {
+    return this.step(`volume from image (${name})`, () =>
+      this.createVolume(name, '--image', image),
+    );
+  }
+
+  private async dataVolume(): Promise<string> {
+    const { state } = this.context;
+    const file = path.join(state.root, 'guest', `${this.prefix}.raw`);
+    const image = `${this.prefix}-script`;
+    writeScriptImage(file, SCRIPT);
+    try {
+      const made = await this.cli(
+        ...['image', 'create', '--disk-format', 'raw', '--container-format', 'bare'],
+        ...['--file', file, image],
+      );
+      this.made.images.push(textOf(made, 'id'));
+    } finally {
+      rmSync(file, { force: true });
+    }
+    return this.volumeFromImage('data', image);
+  }
+
+  private async boot(root: string): Promise<void> {
+    await this.step('an instance boots from a volume', async () => {
+      const made = await this.cli(
+        ...['server', 'create', '--flavor', FLAVOUR, '--volume', root, '--nic', 'none'],
+        this.prefix,
+      );
+      this.made.server = textOf(made, 'id');
+      await this.compute.serverStatus(this.made.server, 'ACTIVE', 300);
+      await this.line(/^MESHSAN-GUEST-BOOTED/);
+    });
+  }
+
+  private line(pattern: RegExp, after = 0): Promise<RegExpExecArray> {
+    return this.compute.line(this.made.server, pattern, LINE_SECONDS, after);
+  }
+
+  private async attach(volume: string, pattern: RegExp): Promise<RegExpExecArray> {
+    const before = await this.compute.count(this.made.server, pattern);
+    await this.quiet('server', 'add', 'volume', this.made.server, volume);
+    await this.context.api.volumeStatus(volume, 'in-use', 120);
+    const serial = new RegExp(`^MESHSAN-DISK vdb .*serial=${volume.slice(0, 20)}`);
+    await this.line(serial);
+    return this.line(pattern, before);
+  }
+
+  private async detach(volume: string): Promise<void> {
+    const gone = /^MESHSAN-GONE vdb/;
+    const before = await this.compute.count(this.made.server, gone);
+    await this.quiet('server', 'remove', 'volume', this.made.server, volume);
+    await this.context.api.volumeStatus(volume, 'available', 120);
+    await this.line(gone, before);
+  }
+
+  private async attachAndWrite(data: string): Promise<void> {
+    await this.step('attach to the running instance, write in the guest', async () => {
+      const [, wrote, read] = await this.attach(
+        data,
+        /^MESHSAN-WROTE vdb wrote=([0-9a-f]+) read=([0-9a-f]+)/,
+      );
+      assert.equal(read, wrote, 'the guest read something else than it wrote');
+      this.written = wrote ?? '';
+    });
+  }
+
+  private async detachFirst(data: string): Promise<void> {
+    await this.step('detach: the guest sees it go, MeshSAN has no mapping', async () => {
+      await this.detach(data);
+      const name = this.backend.nameOf(data);
+      await until(`volume ${name} is not mapped`, 30, async () => {
+        const mapped = (await this.gateway.volume(name))?.mappedSdcInfo ?? [];
+        return mapped.length === 0 ? { done: true } : { not: `${mapped.length} mappings` };
+      });
+    });
+  }
+
+  private async readsTheSame(data: string): Promise<void> {
+    const [, read] = await this.attach(data, /^MESHSAN-READ vdb read=([0-9a-f]+)/);
+    assert.equal(read, this.written, 'the guest read something else than it had written');
+  }
+
+  private async extendAttached(data: string): Promise<void> {
+    const size = this.rounded(1) * 2;
+    await this.step(`extend while attached: the guest sees ${size} GiB`, async () => {
+      await this.quiet('volume', 'set', '--size', String(size), data);
+      await this.context.api.volumeStatus(data, 'in-use', 120);
+      await this.line(new RegExp(`^MESHSAN-RESIZED vdb sectors=${size * SECTORS_PER_GIB}$`));
+    });
+  }
+
+  private async hardRebootAndFailures(): Promise<void> {
+    const { cluster } = this.context;
+    const server = this.made.server;
+    await this.step('hard reboot: the guest comes back with its disks and writes', async () => {
+      await this.quiet('server', 'reboot', '--hard', server);
+      await this.compute.serverStatus(server, 'ACTIVE', 300);
+      await this.line(/^MESHSAN-STREAM vdb at=/);
+    });
+    await this.step(
+      'an SDS data process and the SDC killed -9: the guest sees nothing',
+      async () => {
+        for (const role of ['sds-data', 'sdc']) {
+          const [victim] = processesOf(cluster, role);
+          if (victim === undefined) throw new RunError(`no ${role} process runs`);
+          await killAndWait(cluster, victim);
+        }
+        assert.equal(
+          await this.compute.count(server, /^MESHSAN-STREAMED/),
+          0,
+          'the guest was done writing before the processes were killed',
+        );
+        const [, count, errors, slowest, wrote, read] = await this.line(
+          /^MESHSAN-STREAMED vdb count=(\d+) errors=(\d+) slowest=(\S+) wrote=([0-9a-f]+) read=([0-9a-f]+)/,
+        );
+        assert.equal(errors, '0', `${errors} of ${count} writes failed`);
+        assert.equal(read, wrote, 'what the guest wrote is not what it read');
+        this.context.progress.say(`  the guest wrote ${count} blocks, the slowest took ${slowest}`);
+      },
+    );
+  }
+
+  private async restartComputeAndDetach(data: string): Promise<void> {
+    const { state } = this.context;
+    await this.step('nova-compute restarted: detach, attach again, the same bytes', async () => {
+      await restartService(state, computeServiceName(CONTROLLER));
+      await this.compute.servicesUp([CONTROLLER], 120);
+      await this.detach(data);
+      await this.readsTheSame(data);
+      await this.detach(data);
+    });
+  }
+
+  private async volumeToImage(data: string): Promise<void> {
+    const { state } = this.context;
+    await this.step('volume to image: the bytes of the guest are in it', async () => {
+      const name = `${this.prefix}-back`;
+      await this.quiet('image', 'create', '--volume', data, '--disk-format', 'qcow2', name);
+      const id = await until(`image ${name} is known`, 30, async () => {
+        const found = await this.compute.imageId(name);
+        return found === undefined ? { not: 'no such image' } : { done: found };
+      });
+      this.made.images.push(id);
+      await this.compute.imageActive(id, 300);
+      await this.context.api.volumeStatus(data, 'available', 120);
+      const file = path.join(state.root, 'guest', `${name}.qcow2`);
+      try {
+        await this.quiet('image', 'save', '--file', file, id);
+        assert.equal(await md5Of(file), this.written, 'the image holds something else');
+      } finally {
+        rmSync(file, { force: true });
+      }
+    });
+  }
+
+  private async deleteVolume(id: string): Promise<void> {
+    await this.quiet('volume', 'delete', id);
+    await this.context.api.volumeStatus(id, 'gone', 120);
+    const name = this.backend.nameOf(id);
+    await until('MeshSAN has the volume no more', 30, async () => {
+      const volume = await this.gateway.volume(name);
+      return volume === undefined ? { done: true } : { not: `volume ${volume.id} is there` };
+    });
+    this.made.volumes.splice(this.made.volumes.indexOf(id), 1);
+  }
+
+  private async deleteAll(root: string, data: string): Promise<void> {
+    await this.step('delete the instance and its volumes: nothing is left', async () => {
+      await this.quiet('server', 'delete', this.made.server);
+      await this.compute.serverStatus(this.made.server, 'gone', 120);
+      this.made.server = '';
+      await this.context.api.volumeStatus(root, 'available', 60);
+      const ids = await Promise.all(
+        [root, data].map((id) => this.gateway.volume(this.backend.nameOf(id))),
+      );
+      for (const id of [root, data]) await this.deleteVolume(id);
+      const left = readdirSync(BY_ID).filter((name) =>
+        ids.some((volume) => volume !== undefined && name.endsWith(volume.id)),
+      );
+      assert.deepEqual(left, [], 'block devices are left on this machine');
+    });
+  }
+
+  private async cleanUp(): Promise<void> {
+    const { server, volumes, images } = this.made;
+    const { api } = this.context;
+    if (server !== '') {
+      await this.compute.deleteServer(server);
+      await this.compute.serverStatus(server, 'gone', 60).catch((error: unknown) => {
+        this.context.progress.say(`  left behind: ${String(error)}`);
+      });
+    }
+    for (const id of volumes) await api.deleteVolume(id);
+    for (const id of images) await this.compute.deleteImage(id);
+  }
+}
+
+/** MD5 of the place that the guest writes to, in an image. */
+async function md5Of(image: string): Promise<string> {
+  const raw = `${image}.part`;
+  try {
+    await execa(
+      'qemu-img',
+      [
+        'dd',
+        '-f',
+        'qcow2',
+        '-O',
+        'raw',
+        'bs=65536',
+        'skip=16',
+        'count=32',
+        `if=${image}`,
+        `of=${raw}`,
+      ],
+      { extendEnv: false, env: { PATH: SERVICE_PATH }, stdin: 'ignore' },
+    );
+    const { stdout } = await execa('head', ['-c', '1048576', raw], { encoding: 'buffer' });
+    return createHash('md5').update(stdout).digest('hex');
+  } finally {
+    rmSync(raw, { force: true });
+  }
+}
+
+/** Proves the whole life of volumes of these backends with instances; returns the names of the steps that held. */
+export async function proveInstances(
+  context: ProofContext,
+  backends: readonly Backend[],
+): Promise<string[]> {
+  const { state, api, cluster } = context;
+  const compute = new ComputeApi(state, api);
+  const { held, hold } = ledgerOf(context, ['cinder-volume', computeServiceName(CONTROLLER)]);
+  await proveUnmodified(context, hold);
+  await hold('the guest of the proofs is an image', async () => {
+    const file = await buildGuest(path.join(state.root, 'guest'));
+    await compute.ensureFlavour(FLAVOUR);
+    if ((await compute.imageId(GUEST_IMAGE)) !== undefined) return;
+    await openstack(state, [
+      ...['image', 'create', '--disk-format', 'qcow2', '--container-format', 'bare', '--public'],
+      ...['--file', file, GUEST_IMAGE],
+    ]);
+  });
+  const gateway = await connectGateway(cluster);
+  for (const backend of backends)
+    await new InstanceProof(context, backend, compute, gateway, hold).run();
+  return held;
+}
