@@ -67,7 +67,10 @@ module.exports = {
     {
       name: 'product-imports-no-dev-dependency',
       severity: 'error',
-      from: { path: '^(backend|cinder-bridge|fuel-plugin|nova-hooks)/' },
+      from: {
+        path: '^(backend|cinder-bridge|fuel-plugin|nova-hooks)/',
+        pathNot: '^backend/tooling/',
+      },
       to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'] },
     },
   ],

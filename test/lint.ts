@@ -7,8 +7,13 @@ const ROOT = join(import.meta.dirname, '..', '..');
 const SOURCES = '{backend,cinder-bridge,fuel-plugin,nova-hooks,test}/**';
 const CHECKS: readonly (readonly [string, string, readonly string[]])[] = [
   ['types', 'tsc', ['-p', 'tsconfig.json']],
-  ['eslint', 'eslint', ['-c', '.eslint.config.mjs', '--no-warn-ignored', `${SOURCES}/*.ts`]],
-  ['prettier', 'prettier', ['--check', '--log-level', 'warn', `${SOURCES}/*.{ts,mjs}`]],
+  ['types of the dashboard', 'tsc', ['-p', 'backend/gateway/dashboard/page/tsconfig.json']],
+  ['eslint', 'eslint', ['-c', '.eslint.config.mjs', '--no-warn-ignored', `${SOURCES}/*.{ts,tsx}`]],
+  [
+    'prettier',
+    'prettier',
+    ['--check', '--log-level', 'warn', `${SOURCES}/*.{ts,tsx,mjs,css,html}`],
+  ],
   ['import rules', 'depcruise', ['--config', '.dependency-cruiser.cjs', 'backend', 'test']],
   ['dead code', 'knip', []],
 ];

@@ -79,6 +79,17 @@ const GROUPS: readonly Group[] = [
     concurrency: 1,
   },
   {
+    name: 'dashboard',
+    folders: ['dashboard'],
+    programs: {
+      fio: 'fio',
+      chromium: 'chromium',
+      [`${PYTHON_MODULE}prometheus_client`]: 'python3-prometheus-client',
+    },
+    root: false,
+    concurrency: 1,
+  },
+  {
     name: 'clients',
     folders: ['compat'],
     // The clients live in virtual environments, which Debian's python3 alone cannot make; one of them is compiled.

@@ -12,6 +12,8 @@ import type { Cluster } from '../runtime/cluster.js';
 
 import { ApiError, toApiError } from './api-error.js';
 import { BodyChecker, withoutNulls } from './body.js';
+import { dashboardFiles } from './dashboard/files.js';
+import { MetricsPage } from './metrics/page.js';
 import { Reader } from './reader.js';
 import { RouteTable, decodeOnce } from './route.js';
 import type { Body, Match } from './route.js';
@@ -78,6 +80,7 @@ class Gateway {
   private readonly sessions: Sessions;
   private readonly table = new RouteTable(ROUTES);
   private readonly checker = new BodyChecker();
+  private readonly metricsPage = new MetricsPage();
 
   constructor(options: GatewayOptions) {
     this.options = options;
@@ -101,9 +104,10 @@ class Gateway {
     this.checker.check(match.route.schema, body);
     const { cluster } = this.options;
     const reader = new Reader(cluster, system, interfaceVersion(request.headers.accept));
+    const nowMs = this.options.nowMs();
     send(
       response,
-      await match.route.handle({ params: match.params, body, cluster, reader, session }),
+      await match.route.handle({ params: match.params, body, cluster, reader, session, nowMs }),
     );
   }
 
@@ -131,6 +135,22 @@ class Gateway {
 
   version(response: Response): void {
     send(response, this.options.apiVersion);
+  }
+
+  /** What Prometheus reads. */
+  async metrics(request: Request, response: Response): Promise<void> {
+    const system = await this.system();
+    const place = request.socket.remoteAddress ?? '';
+    const { authorization } = request.headers;
+    await this.sessions.visit(authorization, place, idOf(system), this.options.nowMs);
+    const page = await this.metricsPage.render(new Reader(this.options.cluster, system));
+    response.status(200).type(page.contentType).send(page.text);
+  }
+
+  /** Whether requests can be answered here: asks the MDM, so that a balancer sends them to another gateway if not. */
+  async ready(response: Response): Promise<void> {
+    await this.system();
+    send(response, { status: 'ready' });
   }
 
   private async token(
@@ -172,6 +192,14 @@ const SPECIAL: ReadonlyMap<string, Special> = new Map<string, Special>([
     'GET /api/version',
     (gateway, _, response) => {
       gateway.version(response);
+    },
+  ],
+  ['GET /metrics', (gateway, request, response) => gateway.metrics(request, response)],
+  ['GET /health/ready', (gateway, _, response) => gateway.ready(response)],
+  [
+    'GET /health/live',
+    (_gateway, _request, response) => {
+      send(response, { status: 'live' });
     },
   ],
   ['POST /rest/auth/login', (gateway, request, response) => gateway.loginByBody(request, response)],
@@ -239,6 +267,10 @@ export function gatewayApp(options: GatewayOptions): Express {
         options.log.event('warn', 'gateway.slow', { method, path: path.slice(0, 256), tookMs });
     });
     next();
+  });
+  app.use('/dashboard', dashboardFiles());
+  app.get('/', (_request: Request, response: Response) => {
+    response.redirect(302, '/dashboard/');
   });
   app.use((request: Request, response: Response, next: NextFunction) => {
     gateway.answer(request, response).catch(next);

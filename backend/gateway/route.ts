@@ -20,6 +20,8 @@ export interface Call {
   readonly reader: Reader;
   /** Who asks. */
   readonly session: TokenClaims;
+  /** Wall clock at its arrival. */
+  readonly nowMs: number;
 }
 
 /** A row: what answers to one method and path pattern. The handler's value is the JSON answer, with status 200. */

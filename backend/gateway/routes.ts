@@ -2,6 +2,7 @@
 
 import { ATTACHMENT_ROUTES } from './endpoints/attachments.js';
 import { CONFIGURATION_ROUTES } from './endpoints/configuration.js';
+import { DASHBOARD_ROUTES } from './endpoints/dashboard.js';
 import { GENERIC_ROUTES } from './endpoints/generic.js';
 import { HOST_ROUTES } from './endpoints/hosts.js';
 import { STATISTICS_ROUTES } from './endpoints/statistics.js';
@@ -17,6 +18,7 @@ export const ROUTES: readonly Route[] = [
   ...HOST_ROUTES,
   ...STATISTICS_ROUTES,
   ...UNSUPPORTED_ROUTES,
+  ...DASHBOARD_ROUTES,
   ...GENERIC_ROUTES,
 ];
 
@@ -50,6 +52,12 @@ Made from the route table (\`backend/gateway/routes.ts\`); the test of the table
 * Names in \`getByName\` may be percent-encoded once or twice. GUIDs are read in any case, trimmed. The GUID of zeroes is
   what os-brick sees on a host whose kernel has no CUSE: it stands for the only approved SDC that declares it; where two
   do, the request is refused and both are named.
+* Creation of a volume rounds its size up to 8 GiB; a new size must be a multiple of 8 GiB and larger.
+* Names in \`getByName\` may be percent-encoded once or twice. GUIDs are read in any case, trimmed. The GUID of zeroes
+  stands for the only SDC where there is only one.
+* Without a token: \`GET /health/live\` (this process answers), \`GET /health/ready\` (200 when the MDM answers, otherwise
+  503). \`GET /metrics\` for Prometheus takes name and password of any user by HTTP Basic, or a token. \`GET /dashboard/\` is
+  the page for people.
 * A client that asks for \`version=2.0\` or older in \`Accept\` gets four fields per mapping in \`mappedSdcInfo\`.
 `;
 

@@ -97,6 +97,19 @@ export class Sessions {
     return claims;
   }
 
+  /** Like a session; but name and password themselves do as well, for programs that cannot log in first. */
+  async visit(
+    header: string | undefined,
+    place: string,
+    systemId: string,
+    clock: () => number,
+  ): Promise<void> {
+    const token = tokenOf(header);
+    if (token !== null && this.tokens.accept(token, systemId, clock()) !== null)
+      await this.session(header, systemId, clock());
+    else await this.login(basicCredentials(header), place, systemId, clock);
+  }
+
   logout(claims: TokenClaims, nowMs: number): void {
     this.tokens.end(claims, nowMs);
   }

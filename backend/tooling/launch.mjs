@@ -16,6 +16,7 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const NODE_MIN = [20, 19, 0];
+const PAGE = 'backend/gateway/dashboard/page';
 const PROGRAMS = {
   start: ['dist/backend/bin/cluster.js', 'start'],
   stop: ['dist/backend/bin/cluster.js', 'stop'],
@@ -64,7 +65,7 @@ function sources(folder) {
   for (const entry of readdirSync(join(ROOT, folder), { withFileTypes: true })) {
     const path = `${folder}/${entry.name}`;
     if (entry.isDirectory()) found.push(...sources(path));
-    else if (entry.name.endsWith('.ts')) found.push(path);
+    else if (/\.(ts|tsx|css|html)$/.test(entry.name)) found.push(path);
   }
   return found;
 }
@@ -104,7 +105,24 @@ function setUp(tolerant) {
   const compile = ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'];
   // Code may already use what the generator is about to make from the tables: the compiler complains, and compiles.
   if (tolerant) spawnSync(process.execPath, compile, { cwd: ROOT, stdio: 'ignore' });
-  else step('building', 'dist/.meshsan-stamp', inputs, process.execPath, compile);
+  else {
+    const page = sources(PAGE);
+    step(
+      'building',
+      'dist/.meshsan-stamp',
+      inputs.filter((path) => !page.includes(path)),
+      process.execPath,
+      compile,
+    );
+    const bundle = ['backend/tooling/page.mjs'];
+    step(
+      'bundling the dashboard',
+      'dist/.page-stamp',
+      [...bundle, 'package-lock.json', ...page],
+      process.execPath,
+      bundle,
+    );
+  }
 }
 
 const [name = '', ...rest] = process.argv.slice(2);

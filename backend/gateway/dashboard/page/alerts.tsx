@@ -1,0 +1,63 @@
+// Alerts, worst first. What an alert means is written by the gateway; here it is only shown.
+
+import type { JSX } from 'preact';
+
+import type { Fresh } from './polling.js';
+import { Badge } from './table.js';
+
+/** As `GET /api/types/Alert/instances` answers. */
+export interface Alert {
+  readonly id: string;
+  readonly severity: string;
+  readonly alertType: string;
+  readonly startTime?: string;
+  readonly affectedObject?: {
+    readonly type?: string;
+    readonly id?: string;
+    readonly objectId?: string;
+  } | null;
+  readonly alertValues?: Readonly<Record<string, string>> | null;
+}
+
+const ORDER = ['ALERT_HIGH', 'ALERT_MEDIUM', 'ALERT_LOW'];
+const KINDS: ReadonlyMap<string, 'bad' | 'warning'> = new Map([
+  ['ALERT_HIGH', 'bad'],
+  ['ALERT_MEDIUM', 'warning'],
+] as const);
+
+function rank({ severity }: Alert): number {
+  const place = ORDER.indexOf(severity);
+  return place < 0 ? ORDER.length : place;
+}
+
+function words(type: string): string {
+  const text = type.toLowerCase().replaceAll('_', ' ');
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+export function Alerts({ alerts }: { readonly alerts: Fresh<readonly Alert[]> }): JSX.Element {
+  const list = [...(alerts.value ?? [])].sort((a, b) => rank(a) - rank(b));
+  return (
+    <section class="panel alerts" aria-label="Alerts">
+      <h2>
+        Alerts <span class="figure">{list.length}</span>
+      </h2>
+      {alerts.failure !== null && <p class="failure">{alerts.failure}</p>}
+      {list.length === 0 && alerts.value !== null && <p class="empty">None</p>}
+      <ul>
+        {list.map((alert) => (
+          <li key={alert.id} data-alert={alert.alertType}>
+            <Badge kind={KINDS.get(alert.severity) ?? 'neutral'}>
+              {words(alert.severity.replace('ALERT_', ''))}
+            </Badge>{' '}
+            {words(alert.alertType)}
+            <span class="muted">
+              {' '}
+              {alert.affectedObject?.type ?? ''} {Object.values(alert.alertValues ?? {}).join(', ')}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}

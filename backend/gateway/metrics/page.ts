@@ -1,0 +1,183 @@
+// What `/metrics` answers. It owns how facts of the cluster become samples; names and labels are the table's. Nothing is
+// kept from one scrape to the next, so that every gateway answers the same.
+
+import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+
+import type { Counter as Totals, Usage } from '../../protocol/generated/types.js';
+import { readFacts, scopeOfPools } from '../../runtime/statistics/facts.js';
+import type { Facts } from '../../runtime/statistics/facts.js';
+import { capacityOf } from '../dashboard/overview.js';
+import type { Reader } from '../reader.js';
+
+import { METRICS } from './table.js';
+
+type Labels = Readonly<Record<string, string>>;
+type Sink = (name: string, labels: Labels, value: number) => void;
+
+const MICROS_PER_SECOND = 1_000_000;
+
+/** Metrics of one scrape, made from the table. */
+class Samples {
+  readonly registry = new Registry();
+  private readonly gauges = new Map<string, Gauge>();
+  private readonly counters = new Map<string, Counter>();
+
+  constructor() {
+    const registers = [this.registry];
+    for (const [name, { kind, help, labels }] of Object.entries(METRICS)) {
+      const settings = { name, help, labelNames: [...labels], registers };
+      if (kind === 'gauge') this.gauges.set(name, new Gauge(settings));
+      else this.counters.set(name, new Counter(settings));
+    }
+  }
+
+  readonly add: Sink = (name, labels, value) => {
+    const gauge = this.gauges.get(name);
+    if (gauge !== undefined) gauge.set(labels, value);
+    else this.counters.get(name)?.inc(labels, value);
+  };
+}
+
+function addTotals(add: Sink, of: 'volume' | 'device', labels: Labels, totals: Totals): void {
+  add(`meshsan_${of}_read_operations_total`, labels, totals.readOps);
+  add(`meshsan_${of}_read_bytes_total`, labels, totals.readBytes);
+  add(`meshsan_${of}_read_seconds_total`, labels, totals.readMicros / MICROS_PER_SECOND);
+  add(`meshsan_${of}_write_operations_total`, labels, totals.writeOps);
+  add(`meshsan_${of}_write_bytes_total`, labels, totals.writeBytes);
+  add(`meshsan_${of}_write_seconds_total`, labels, totals.writeMicros / MICROS_PER_SECOND);
+  add(`meshsan_${of}_trim_operations_total`, labels, totals.trimOps);
+  add(`meshsan_${of}_trim_bytes_total`, labels, totals.trimBytes);
+}
+
+async function addSystem(add: Sink, reader: Reader): Promise<void> {
+  const { system } = reader;
+  const mdm = await reader.clusterState();
+  const labels = { system_id: reader.id(system.key), system: system.name, version: mdm.version };
+  add('meshsan_info', labels, 1);
+  add('meshsan_mdm_mode', {}, mdm.mode);
+  add('meshsan_mdm_up_since_seconds', {}, mdm.upSinceMs / 1000);
+  const healthy = mdm.combs - mdm.degradedCombs;
+  add('meshsan_combs', { state: 'healthy' }, healthy);
+  add('meshsan_combs', { state: 'degraded' }, mdm.degradedCombs - mdm.unavailableCombs);
+  add('meshsan_combs', { state: 'unavailable' }, mdm.unavailableCombs);
+}
+
+function addPools(add: Sink, reader: Reader, facts: Facts): void {
+  for (const pool of facts.pools) {
+    const domain = facts.domains.find(({ key }) => key === pool.domainKey)?.name ?? '';
+    const capacity = capacityOf(facts, scopeOfPools(facts, [pool]));
+    const labels = { pool_id: reader.id(pool.key), pool: pool.name, protection_domain: domain };
+    const states = {
+      used: capacity.usedBytes,
+      spare: capacity.spareBytes,
+      unused: capacity.unusedBytes,
+      unreachable: capacity.unreachableBytes,
+    };
+    for (const [state, bytes] of Object.entries(states))
+      add('meshsan_pool_capacity_bytes', { ...labels, state }, bytes);
+  }
+}
+
+async function addServers(add: Sink, reader: Reader, facts: Facts): Promise<void> {
+  const statuses = await reader.statusByKey('sds');
+  for (const { key, name } of facts.sds) {
+    const isConnected = statuses.get(key)?.liveness === 'connected' ? 1 : 0;
+    add('meshsan_sds_connected', { sds_id: reader.id(key), sds: name }, isConnected);
+  }
+}
+
+function addDevices(add: Sink, reader: Reader, facts: Facts): void {
+  const pools = new Map(facts.pools.map(({ key, name }) => [key, name]));
+  const servers = new Map(facts.sds.map(({ key, name }) => [key, name]));
+  for (const device of facts.devices) {
+    const labels = {
+      device_id: reader.id(device.key),
+      device: device.name === '' ? device.path : device.name,
+      sds: servers.get(device.sdsKey) ?? '',
+      pool: pools.get(device.poolKey) ?? '',
+    };
+    const status = facts.deviceStatus.get(device.key);
+    add('meshsan_device_connected', labels, status?.liveness === 'connected' ? 1 : 0);
+    add('meshsan_device_capacity_bytes', labels, device.capacityBytes);
+    // Before its data process has reported nothing is known of its use: no sample rather than a zero.
+    if (status?.usage != null) addUsage(add, labels, status.usage);
+    for (const totals of status?.counters ?? [])
+      if (totals.key === device.key) addTotals(add, 'device', labels, totals);
+  }
+}
+
+function addUsage(add: Sink, labels: Labels, usage: Usage): void {
+  add('meshsan_device_used_bytes', labels, usage.usedBytes);
+  add('meshsan_device_degraded_combs', labels, usage.degradedCombs);
+  add('meshsan_device_resync_bytes', labels, usage.resyncBytesTotal);
+  add('meshsan_device_resync_done_bytes', labels, usage.resyncBytesDone);
+}
+
+async function addClients(add: Sink, reader: Reader, facts: Facts): Promise<void> {
+  const [sdcStatus, usage] = await Promise.all([
+    reader.statusByKey('sdc'),
+    reader.status('volume'),
+  ]);
+  const netBytes = new Map(usage.volumes.map((use) => [use.volumeKey, use.netBytes]));
+  const pools = new Map(facts.pools.map(({ key, name }) => [key, name]));
+  const volumes = new Map<number, Labels>();
+  for (const { key, name, poolKey, sizeSectors } of facts.volumes) {
+    const labels = { volume_id: reader.id(key), volume: name, pool: pools.get(poolKey) ?? '' };
+    volumes.set(key, labels);
+    add('meshsan_volume_size_bytes', labels, sizeSectors * 512);
+    add('meshsan_volume_used_bytes', labels, netBytes.get(key) ?? 0);
+    add('meshsan_volume_mappings', labels, facts.mappingsByVolume.get(key)?.length ?? 0);
+  }
+  for (const sdc of facts.sdcs) {
+    const name = sdc.name === '' ? sdc.guid : sdc.name;
+    const status = sdcStatus.get(sdc.key);
+    const isConnected = status?.liveness === 'connected' ? 1 : 0;
+    add('meshsan_sdc_connected', { sdc_id: reader.id(sdc.key), sdc: name }, isConnected);
+    for (const totals of status?.counters ?? []) {
+      const labels = volumes.get(totals.key);
+      // An SDC still reports volumes that were removed since it started.
+      if (labels !== undefined) addTotals(add, 'volume', { ...labels, sdc: name }, totals);
+    }
+  }
+}
+
+/** Renders the page; also holds the metrics of this process, which do live from scrape to scrape. */
+export class MetricsPage {
+  private readonly own = new Registry();
+
+  constructor() {
+    collectDefaultMetrics({ register: this.own, prefix: 'meshsan_gateway_' });
+  }
+
+  async render(reader: Reader): Promise<{ readonly contentType: string; readonly text: string }> {
+    const facts = await readFacts(reader);
+    const samples = new Samples();
+    await addSystem(samples.add, reader);
+    addPools(samples.add, reader, facts);
+    await addServers(samples.add, reader, facts);
+    addDevices(samples.add, reader, facts);
+    await addClients(samples.add, reader, facts);
+    const [cluster, own] = await Promise.all([samples.registry.metrics(), this.own.metrics()]);
+    return { contentType: samples.registry.contentType, text: `${cluster}\n${own}` };
+  }
+}
+
+/** The reference page of the metrics. */
+export function metricsDoc(): string {
+  const rows = Object.entries(METRICS).map(
+    ([name, { kind, help, labels }]) =>
+      `| \`${name}\` | ${kind} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} |`,
+  );
+  return [
+    '# Metrics',
+    '',
+    'Made from the table (`backend/gateway/metrics/table.ts`); a test compares. `GET /metrics` of any gateway, with name',
+    'and password of a user by HTTP Basic (a user of role Monitor is enough), or a token. Beside these stand the metrics of',
+    'the gateway process itself under `meshsan_gateway_`. Totals begin at zero when the process that counts them starts.',
+    '',
+    '| name | kind | labels | what |',
+    '| --- | --- | --- | --- |',
+    ...rows,
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,67 @@
+// THE table of metrics: names, kinds, labels and meaning. Names are kept once released; Prometheus' rules for names and
+// units hold (seconds, bytes, `_total` for what only grows).
+
+interface MetricRow {
+  readonly kind: 'gauge' | 'counter';
+  readonly help: string;
+  readonly labels: readonly string[];
+}
+
+const VOLUME = ['volume_id', 'volume', 'pool'] as const;
+const VOLUME_SDC = [...VOLUME, 'sdc'] as const;
+const DEVICE = ['device_id', 'device', 'sds', 'pool'] as const;
+const SDS = ['sds_id', 'sds'] as const;
+const SDC = ['sdc_id', 'sdc'] as const;
+
+const counted = (of: string, labels: readonly string[], who: string) =>
+  ({
+    [`meshsan_${of}_read_operations_total`]: row('counter', `Reads completed, ${who}`, labels),
+    [`meshsan_${of}_read_bytes_total`]: row('counter', `Bytes read, ${who}`, labels),
+    [`meshsan_${of}_read_seconds_total`]: row('counter', `Summed latency of reads, ${who}`, labels),
+    [`meshsan_${of}_write_operations_total`]: row('counter', `Writes completed, ${who}`, labels),
+    [`meshsan_${of}_write_bytes_total`]: row('counter', `Bytes written, ${who}`, labels),
+    [`meshsan_${of}_write_seconds_total`]: row(
+      'counter',
+      `Summed latency of writes, ${who}`,
+      labels,
+    ),
+    [`meshsan_${of}_trim_operations_total`]: row('counter', `Discards completed, ${who}`, labels),
+    [`meshsan_${of}_trim_bytes_total`]: row('counter', `Bytes discarded, ${who}`, labels),
+  }) as const;
+
+function row(kind: MetricRow['kind'], help: string, labels: readonly string[]): MetricRow {
+  return { kind, help, labels };
+}
+
+export const METRICS: Readonly<Record<string, MetricRow>> = {
+  meshsan_info: row('gauge', 'Always 1; the labels say what the system is', [
+    'system_id',
+    'system',
+    'version',
+  ]),
+  meshsan_mdm_mode: row('gauge', 'MDMs that the cluster is meant to have', []),
+  meshsan_mdm_up_since_seconds: row('gauge', 'Wall clock at the start of the master MDM', []),
+  meshsan_combs: row('gauge', 'Combs (units of placement), by state', ['state']),
+  meshsan_pool_capacity_bytes: row(
+    'gauge',
+    'Raw capacity, both copies counted; the states add up to all of it',
+    ['pool_id', 'pool', 'protection_domain', 'state'],
+  ),
+  meshsan_sds_connected: row('gauge', '1 while the SDS is connected to the MDM', SDS),
+  meshsan_device_connected: row('gauge', '1 while the data process of the device serves', DEVICE),
+  meshsan_device_capacity_bytes: row('gauge', 'Capacity for data', DEVICE),
+  meshsan_device_used_bytes: row('gauge', 'Allocated to volumes', DEVICE),
+  meshsan_device_degraded_combs: row(
+    'gauge',
+    'Combs whose primary is here and that lack a copy',
+    DEVICE,
+  ),
+  meshsan_device_resync_bytes: row('gauge', 'To be copied by the present resync', DEVICE),
+  meshsan_device_resync_done_bytes: row('gauge', 'Copied by the present resync', DEVICE),
+  ...counted('device', DEVICE, 'as the device served them since its process started'),
+  meshsan_sdc_connected: row('gauge', '1 while the SDC is connected to the MDM', SDC),
+  meshsan_volume_size_bytes: row('gauge', 'Size of the volume', VOLUME),
+  meshsan_volume_used_bytes: row('gauge', 'Allocated, one copy counted', VOLUME),
+  meshsan_volume_mappings: row('gauge', 'SDCs that the volume is mapped to', VOLUME),
+  ...counted('volume', VOLUME_SDC, 'as the SDC saw them since its process started'),
+};
