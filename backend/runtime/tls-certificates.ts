@@ -61,9 +61,54 @@ async function keyPem(key: webcrypto.CryptoKey): Promise<string> {
   return `${PemConverter.encode(der, 'PRIVATE KEY')}\n`;
 }
 
+/** A key pair on P-256 that was made elsewhere. */
+export interface RawKeyPair {
+  /** 32 bytes. */
+  readonly privateKey: Uint8Array;
+  /** Uncompressed: 4, x, y. */
+  readonly publicPoint: Uint8Array;
+}
+
+async function importKeys({
+  privateKey,
+  publicPoint,
+}: RawKeyPair): Promise<webcrypto.CryptoKeyPair> {
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url');
+  const point = {
+    kty: 'EC',
+    crv: 'P-256',
+    x: text(publicPoint.subarray(1, 33)),
+    y: text(publicPoint.subarray(33)),
+  };
+  const [publicKey, secretKey] = await Promise.all([
+    webcrypto.subtle.importKey('jwk', point, ALGORITHM, true, ['verify']),
+    webcrypto.subtle.importKey('jwk', { ...point, d: text(privateKey) }, ALGORITHM, true, ['sign']),
+  ]);
+  return { publicKey, privateKey: secretKey };
+}
+
+/**
+ * An authority with a given key. Certificates made at different times or places from the same key and name stand for
+ * each other: what one signed, the other verifies.
+ */
+export async function authorityFromKey(
+  commonName: string,
+  keys: RawKeyPair,
+  nowMs: number,
+): Promise<KeyedCertificate> {
+  return authorityOf(commonName, await importKeys(keys), nowMs);
+}
+
 /** A new authority that may sign server certificates. */
 export async function makeAuthority(commonName: string, nowMs: number): Promise<KeyedCertificate> {
-  const keys = await freshKeys();
+  return authorityOf(commonName, await freshKeys(), nowMs);
+}
+
+async function authorityOf(
+  commonName: string,
+  keys: webcrypto.CryptoKeyPair,
+  nowMs: number,
+): Promise<KeyedCertificate> {
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(),
     name: [{ O: ['MeshSAN'] }, { CN: [commonName] }],

@@ -1,0 +1,235 @@
+// The deployer's command line: which verbs and flags there are, what they print, and its exit codes. It must never decide
+// what is deployed.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { PrivateFileError, readPrivateFile } from '../runtime/secret-file.js';
+import { readFacts } from './environment/astute.js';
+import { readInventory } from './environment/inventory.js';
+import { EnvironmentError, managersOf } from './environment/model.js';
+import type { Environment, EnvironmentNode } from './environment/model.js';
+import { DeploymentStopped, deploy } from './orchestrate.js';
+import { managersText } from './plan/roles.js';
+import { TASK_IDS } from './plan/tasks.js';
+import { removalAnswer } from './removal.js';
+import { TaskRefused, planFromNothing, runTask } from './run-task.js';
+import type { TaskReport } from './run-task.js';
+import { StepError } from './shell/execute.js';
+
+export const EXIT = { done: 0, usage: 1, input: 2, refused: 3, failed: 4 } as const;
+
+export const HELP = `Usage: meshsan-deploy VERB [flags]
+
+Deploys MeshSAN on the nodes of an OpenStack environment: managers, servers, clients, gateways behind HAProxy, Cinder and
+Nova. Every run looks first and changes only what differs; a run that stopped is simply run again.
+
+  apply --inventory FILE [--state DIR] [--dry-run]   deploy all nodes over SSH (no Fuel needed)
+  plan  (--facts FILE | --inventory FILE)            show nodes, managers and, per task, what a new deployment does
+  task NAME (--facts FILE | --inventory FILE --key-file FILE --node NODE) [--dry-run]
+                                                     one task on this node: ${TASK_IDS.join(', ')}
+  may-remove NODE (--facts FILE | --inventory FILE --key-file FILE)
+                                                     whether a node may leave the environment now; asks the cluster
+
+  --facts FILE       facts of this node as Fuel writes them (/etc/astute.yaml)
+  --inventory FILE   nodes, SSH access and settings in YAML (backend/docs/deployment.md)
+  --state DIR        keeps the environment's key and the hosts' keys; default: FILE.state beside the inventory
+  --dry-run          look and say what would be done; change nothing
+  --json             one JSON object on standard output; progress goes to standard error
+  --help             this text
+
+Exit codes: 0 done, 1 wrong usage, 2 facts, inventory or settings refused, 3 refused by a check (nothing was changed),
+4 stopped: a step failed or a node could not be reached; what was done stays, and the next run goes on from there.
+`;
+
+class UsageError extends Error {}
+
+interface Flags {
+  readonly facts?: string | undefined;
+  readonly inventory?: string | undefined;
+  readonly state?: string | undefined;
+  readonly 'key-file'?: string | undefined;
+  readonly node?: string | undefined;
+  readonly 'dry-run'?: boolean | undefined;
+  readonly json?: boolean | undefined;
+  readonly help?: boolean | undefined;
+}
+
+function parse(args: readonly string[]): { flags: Flags; words: readonly string[] } {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        facts: { type: 'string' },
+        inventory: { type: 'string' },
+        state: { type: 'string' },
+        'key-file': { type: 'string' },
+        node: { type: 'string' },
+        'dry-run': { type: 'boolean' },
+        json: { type: 'boolean' },
+        help: { type: 'boolean' },
+      },
+    });
+    return { flags: values, words: positionals };
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new EnvironmentError(path, [(error as Error).message]);
+  }
+}
+
+/** /etc/hiera/nodes.yaml may know newer nodes than the facts; only beside the real facts. */
+function newerNodes(factsPath: string): string | null {
+  const path = join(dirname(resolve(factsPath)), 'hiera', 'nodes.yaml');
+  return existsSync(path) ? readText(path) : null;
+}
+
+interface Place {
+  readonly environment: Environment;
+  /** null: no node was named. */
+  readonly self: EnvironmentNode | null;
+  readonly notes: readonly string[];
+}
+
+function nodeNamed(environment: Environment, name: string): EnvironmentNode {
+  const found = environment.nodes.find((node) => node.name === name);
+  if (found === undefined)
+    throw new UsageError(
+      `${name} is not a node of the environment (${environment.nodes.map((node) => node.name).join(', ')})`,
+    );
+  return found;
+}
+
+function placeOf(flags: Flags): Place {
+  const { facts, inventory, node } = flags;
+  if ((facts === undefined) === (inventory === undefined))
+    throw new UsageError('name either --facts FILE or --inventory FILE');
+  if (facts !== undefined) return readFacts(facts, readText(facts), newerNodes(facts));
+  const path = inventory ?? '';
+  const keyFile = flags['key-file'];
+  const key = keyFile === undefined ? '' : readPrivateFile(keyFile).trim();
+  const read = readInventory(path, readText(path), key);
+  const self = node === undefined ? null : nodeNamed(read.environment, node);
+  return { environment: read.environment, self, notes: read.notes };
+}
+
+const say = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
+
+function print(flags: Flags, report: object, text: string): void {
+  process.stdout.write(flags.json === true ? `${JSON.stringify(report)}\n` : `${text}\n`);
+}
+
+async function task(name: string | undefined, flags: Flags): Promise<void> {
+  const id = TASK_IDS.find((known) => known === name);
+  if (id === undefined) throw new UsageError(`task must be one of ${TASK_IDS.join(', ')}`);
+  const { environment, self, notes } = placeOf(flags);
+  if (self === null) throw new UsageError('name the node with --node');
+  for (const note of notes) say(`${self.name}: ${note}`);
+  const dryRun = flags['dry-run'] === true;
+  const report = await runTask({ environment, self, task: id, dryRun, say });
+  print(flags, report, summary(report));
+}
+
+function summary({ task: id, node, dryRun, steps, changed }: TaskReport): string {
+  return dryRun
+    ? `${node} ${id}: would change ${steps.length}`
+    : `${node} ${id}: ${changed} changed`;
+}
+
+async function plan(flags: Flags): Promise<void> {
+  const { environment, self, notes } = placeOf(flags);
+  const nodes = self === null ? environment.nodes : [self];
+  const reports: TaskReport[] = [];
+  for (const id of TASK_IDS)
+    for (const node of nodes) reports.push(await planFromNothing(environment, node, id));
+  const text = [
+    ...environment.nodes.map(
+      (node) =>
+        `${node.name.padEnd(16)} ${node.managementAddress.padEnd(15)} ${node.storageAddress.padEnd(15)} ${node.roles.join(', ')}`,
+    ),
+    ...(environment.settings.existing === null ? [managersText(environment)] : []),
+    ...notes,
+    ...reports.flatMap(({ task: id, node, steps }) =>
+      steps.map((step) => `${id}: ${node}: ${step}`),
+    ),
+  ];
+  const managers = Object.fromEntries(managersOf(environment));
+  print(flags, { nodes: environment.nodes, managers, notes, tasks: reports }, text.join('\n'));
+}
+
+async function apply(flags: Flags): Promise<void> {
+  const { inventory } = flags;
+  if (inventory === undefined) throw new UsageError('apply needs --inventory FILE');
+  const inventoryPath = resolve(inventory);
+  const stateDir = resolve(flags.state ?? `${inventoryPath}.state`);
+  readText(inventoryPath);
+  const dryRun = flags['dry-run'] === true;
+  const report = await deploy({ inventoryPath, stateDir, dryRun, say });
+  const steps = report.tasks.reduce((sum, row) => sum + row.steps.length, 0);
+  print(flags, report, dryRun ? `would change at least ${steps}` : `${report.changed} changed`);
+}
+
+async function mayRemove(name: string | undefined, flags: Flags): Promise<void> {
+  if (name === undefined) throw new UsageError('may-remove needs the name of a node');
+  const { environment } = placeOf(flags);
+  const answer = await removalAnswer(environment, name);
+  print(flags, answer, answer.reasons.join('\n'));
+  if (!answer.removable) process.exitCode = EXIT.refused;
+}
+
+async function dispatch(args: readonly string[]): Promise<void> {
+  const { flags, words } = parse(args);
+  const [verb, name, ...rest] = words;
+  if (flags.help === true || verb === 'help') {
+    process.stdout.write(HELP);
+    return;
+  }
+  if (rest.length > 0) throw new UsageError(`unexpected "${rest.join(' ')}"`);
+  switch (verb) {
+    case 'apply':
+      return apply(flags);
+    case 'plan':
+      return plan(flags);
+    case 'task':
+      return task(name, flags);
+    case 'may-remove':
+      return mayRemove(name, flags);
+    default:
+      throw new UsageError(
+        verb === undefined ? 'a verb is missing; see --help' : `unknown verb "${verb}"; see --help`,
+      );
+  }
+}
+
+function exitCode(error: unknown): number | null {
+  if (error instanceof UsageError) return EXIT.usage;
+  if (error instanceof EnvironmentError || error instanceof PrivateFileError) return EXIT.input;
+  if (error instanceof TaskRefused) return EXIT.refused;
+  if (error instanceof DeploymentStopped || error instanceof StepError) return EXIT.failed;
+  return null;
+}
+
+/** Runs the command line; faults that people can heal are sentences, others show where they came from. */
+export async function main(args: readonly string[]): Promise<void> {
+  try {
+    await dispatch(args);
+  } catch (error) {
+    const code = exitCode(error);
+    if (code === null) {
+      say(`MeshSAN: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      process.exitCode = EXIT.failed;
+      return;
+    }
+    say(`MeshSAN: ${(error as Error).message}`);
+    process.exitCode = code;
+  }
+}

@@ -1,0 +1,182 @@
+// The plan of OpenStack's side of a node: Cinder's back-ends beside those that are there, what Nova needs to attach, and the
+// volume types. It must never replace `enabled_backends`, change a file of OpenStack's code, or put a password where a
+// user other than root and the service can read it.
+
+import { gatewayHostOf } from '../environment/model.js';
+import type { Environment, EnvironmentNode } from '../environment/model.js';
+import { OPENSTACK_USER } from './cluster.js';
+import { extendIniList, iniText, iniValue, setIni } from './ini.js';
+import { planned, refused } from './model.js';
+import type { Context, Plan, Questions, Step } from './model.js';
+import { editSteps, fileSteps } from './parts.js';
+import { authoritySteps } from './roles.js';
+
+export const CINDER_CONF = '/etc/cinder/cinder.conf';
+const CINDER_UNIT = 'cinder-volume.service';
+export const NOVA_CONF = '/etc/nova/nova.conf';
+const NOVA_UNIT = 'nova-compute.service';
+/** Readable for Cinder's user, and taken into the system's authorities: os-brick verifies against those. */
+const SYSTEM_AUTHORITY = '/usr/local/share/ca-certificates/meshsan.crt';
+const CONNECTOR_CONF = '/opt/emc/scaleio/openstack/connector.conf';
+const POWERFLEX_CLASS = 'cinder.volume.drivers.dell_emc.powerflex.driver.PowerFlexDriver';
+const SCAN_TRIES = 15;
+/** Same on every node, so that one cinder-volume takes over what another began. */
+const BACKEND_HOST = 'meshsan';
+
+type Options = readonly (readonly [key: string, value: string])[];
+type Driver = Environment['settings']['drivers'][number];
+
+/** Names of back-end, section and volume type. */
+export const BACKENDS: Readonly<Record<Driver, string>> = {
+  powerflex: 'powerflex',
+};
+
+const accountOf = ({ settings }: Environment): string => settings.existing?.user ?? OPENSTACK_USER;
+
+function poolList({ settings }: Environment): string {
+  return settings.pools.map(({ name }) => `${settings.protectionDomain}:${name}`).join(',');
+}
+
+function powerflexOptions({ environment, secrets }: Context): Options {
+  const { settings } = environment;
+  return [
+    ['volume_driver', POWERFLEX_CLASS],
+    ['volume_backend_name', BACKENDS.powerflex],
+    ['backend_host', BACKEND_HOST],
+    ['san_ip', gatewayHostOf(environment)],
+    ['powerflex_rest_server_port', String(settings.gatewayPort)],
+    ['san_login', accountOf(environment)],
+    ['san_password', iniText(secrets.openstackPassword)],
+    ['san_thin_provision', settings.provisioning === 'thin' ? 'True' : 'False'],
+    ['powerflex_storage_pools', poolList(environment)],
+    ['driver_ssl_cert_verify', 'True'],
+    ['driver_ssl_cert_path', SYSTEM_AUTHORITY],
+  ];
+}
+
+const optionsOf: Readonly<Record<Driver, (context: Context) => Options>> = {
+  powerflex: powerflexOptions,
+};
+
+/** cinder.conf with our back-ends beside those that are there. */
+export function cinderText(context: Context, present: string): string {
+  const { drivers, defaultVolumeType } = context.environment.settings;
+  let text = present;
+  for (const driver of drivers) {
+    const section = BACKENDS[driver];
+    for (const [key, value] of optionsOf[driver](context)) text = setIni(text, section, key, value);
+    text = extendIniList(text, 'DEFAULT', 'enabled_backends', section);
+  }
+  const [first] = drivers;
+  if (defaultVolumeType && first !== undefined)
+    text = setIni(text, 'DEFAULT', 'default_volume_type', BACKENDS[first]);
+  return text;
+}
+
+function connectorSteps({ environment, seen, secrets }: Context): Step[] {
+  if (!environment.settings.drivers.includes('powerflex')) return [];
+  const present = seen.files.get(CONNECTOR_CONF)?.text ?? '';
+  const section = BACKENDS.powerflex;
+  const text = setIni(present, section, 'san_password', secrets.openstackPassword);
+  return fileSteps(seen, "os-brick's password file", CONNECTOR_CONF, text, 0o600);
+}
+
+function trustSteps(context: Context): Step[] {
+  const steps = authoritySteps(context, SYSTEM_AUTHORITY);
+  if (steps.length === 0) return [];
+  return [
+    ...steps,
+    { kind: 'run', about: 'the system trusts the authority', argv: ['update-ca-certificates'] },
+  ];
+}
+
+export const cinderQuestions = (): Questions => ({
+  files: [CINDER_CONF, CONNECTOR_CONF, SYSTEM_AUTHORITY],
+  units: [CINDER_UNIT],
+});
+
+export function planCinder(context: Context): Plan {
+  const { environment, seen } = context;
+  const present = seen.files.get(CINDER_CONF) ?? null;
+  if (present === null)
+    return refused(`${CINDER_CONF} is missing: Cinder is not installed on this node`);
+  const before = iniValue(present.text, 'DEFAULT', 'default_volume_type');
+  const text = cinderText(context, present.text);
+  const steps = [...trustSteps(context), ...connectorSteps(context)];
+  const edit = editSteps(seen, `Cinder's back-ends: ${listed(environment)}`, CINDER_CONF, text);
+  const changed = edit.length + steps.length > 0;
+  const notes =
+    before !== null && before !== iniValue(text, 'DEFAULT', 'default_volume_type')
+      ? [`default_volume_type was ${before}`]
+      : [];
+  return planned([...steps, ...edit, ...restartSteps(context, CINDER_UNIT, changed)], notes);
+}
+
+function listed({ settings }: Environment): string {
+  return settings.drivers.map((driver) => BACKENDS[driver]).join(', ');
+}
+
+/** A service of OpenStack reads its files at its start; one that is not installed here has none to restart. */
+function restartSteps({ seen }: Context, unit: string, changed: boolean): Step[] {
+  const state = seen.units.get(unit);
+  if (!changed || state?.exists !== true) return [];
+  return [{ kind: 'unit', unit, action: 'restart', about: `restart ${unit}` }];
+}
+
+export const novaQuestions = (): Questions => ({
+  files: [NOVA_CONF, CONNECTOR_CONF, SYSTEM_AUTHORITY],
+  units: [NOVA_UNIT],
+});
+
+export function planNova(context: Context): Plan {
+  const { environment, seen } = context;
+  const present = seen.files.get(NOVA_CONF) ?? null;
+  if (present === null)
+    return refused(`${NOVA_CONF} is missing: Nova is not installed on this node`);
+  const powerflex = environment.settings.drivers.includes('powerflex');
+  const tries = Number(iniValue(present.text, 'libvirt', 'num_volume_scan_tries') ?? '0');
+  const text =
+    tries >= SCAN_TRIES
+      ? present.text
+      : setIni(present.text, 'libvirt', 'num_volume_scan_tries', String(SCAN_TRIES));
+  const steps = [
+    ...(powerflex ? trustSteps(context) : []),
+    ...connectorSteps(context),
+    ...editSteps(seen, 'Nova waits longer for a volume', NOVA_CONF, text),
+  ];
+  return planned([...steps, ...restartSteps(context, NOVA_UNIT, steps.length > 0)]);
+}
+
+export const typesQuestions = (): Questions => ({ volumeTypes: true });
+
+/** Volume types that lead to our back-ends. */
+export function planTypes({ environment, seen }: Context): Plan {
+  const types = seen.volumeTypes;
+  if (types === null)
+    return planned(
+      [],
+      ['volume types are not made: no credentials of OpenStack here (/root/openrc)'],
+    );
+  return planned(
+    environment.settings.drivers
+      .map((driver) => BACKENDS[driver])
+      .filter((name) => !types.includes(name))
+      .map((name) => ({
+        kind: 'run',
+        about: `volume type ${name}`,
+        argv: [
+          'openstack',
+          'volume',
+          'type',
+          'create',
+          '--public',
+          '--property',
+          `volume_backend_name=${name}`,
+          name,
+        ],
+      })),
+  );
+}
+
+export const isCinder = ({ roles }: EnvironmentNode): boolean => roles.includes('cinder');
+export const isCompute = ({ roles }: EnvironmentNode): boolean => roles.includes('compute');
