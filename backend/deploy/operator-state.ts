@@ -4,9 +4,9 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { makePrivateDirectory } from '../runtime/durable-files.js';
+import { makePrivateDirectory, writePrivate } from '../runtime/durable-files.js';
 import { readPrivateFile } from '../runtime/secret-file.js';
-import { writePrivate } from './local/layout.js';
+
 import { KnownHosts } from './shell/ssh.js';
 
 const KEY_BYTES = 32;

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { NodeSSH } from 'node-ssh';
-import { writePrivate } from '../local/layout.js';
+import { writePrivate } from '../../runtime/durable-files.js';
 import type { SshTarget } from '../environment/inventory.js';
 
 const CONNECT_MS = 20_000;
