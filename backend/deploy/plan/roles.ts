@@ -26,6 +26,8 @@ import {
   unitOf,
 } from './parts.js';
 
+/** Where devices that are files may be. */
+const SDS_STATE = '/var/lib/meshsan/sds';
 const MEMORY_BYTES_MIN = 1.5 * 2 ** 30;
 
 export const isClient = ({ roles }: EnvironmentNode): boolean =>
@@ -208,7 +210,7 @@ export function planSds(context: Context): Plan {
   const devices = planDevices(context, sds);
   if (devices.refusals.length > 0) return refused(...devices.refusals);
   const addresses = nodeAddresses(self);
-  const search = devicesOf(environment, self).map(({ path }) => path);
+  const search = [SDS_STATE, ...devicesOf(environment, self).map(({ path }) => path)];
   const service = roleSteps(seen, {
     role: 'sds',
     wanted: {

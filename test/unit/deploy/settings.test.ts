@@ -17,7 +17,7 @@ test('each setting that has a pattern accepts its default and refuses a tail tha
   for (const [name, row] of Object.entries(SETTINGS)) {
     if (!('pattern' in row)) continue;
     t.deepEqual(faultsOf({ [name]: row.value }), [], name);
-    t.is(faultsOf({ [name]: `${String(row.value)}\u0007;$(reboot)` }).length, 1, name);
+    t.is(faultsOf({ [name]: `${row.value}\u0007;$(reboot)` }).length, 1, name);
   }
 });
 
@@ -70,7 +70,7 @@ test('device paths by id, with hyphens, dots and colons, are accepted', (t) => {
 
 test('a password is never quoted', (t) => {
   for (const name of ['admin_password', 'system_secret', 'environment_key', 'gateway_password']) {
-    const [fault = ''] = faultsOf({ [name]: `s3cret${'\u0001'}` });
+    const [fault = ''] = faultsOf({ [name]: 's3cret\u0001' });
     t.regex(fault, new RegExp(name));
     t.notRegex(fault, /s3cret/);
   }
