@@ -29,6 +29,8 @@ const PROGRAMS = {
   bench: ['dist/test/bench/main.js'],
   openstack: ['dist/test/openstack/main.js'],
   compat: ['dist/test/compat/main.js'],
+  packages: ['dist/backend/bin/packages.js'],
+  'packages:test': ['dist/test/packages/main.js'],
 };
 
 function say(text) {

@@ -26,7 +26,10 @@ async function ask(
  * @param sdcStateDir - of the client process
  * @returns for each that stays a sentence that says why
  */
-export async function releaseDevices(paths: Paths, sdcStateDir: string): Promise<string[]> {
+export async function releaseDevices(
+  paths: Pick<Paths, 'sdcControl'>,
+  sdcStateDir: string,
+): Promise<string[]> {
   try {
     const reply = await ask(paths.sdcControl, { op: 'release' });
     if (reply !== null) return reply.ok ? (reply['kept'] as string[]) : [String(reply['error'])];

@@ -1,0 +1,144 @@
+// The Debian packages: what each holds, which service it has, on what it depends. It must never hold how they are built.
+
+/** A file of this folder's `files/`, or of the repository, that a package has beside its programs. */
+export interface Extra {
+  /** Path below the repository. */
+  readonly from: string;
+  /** Absolute path on the target. */
+  readonly to: string;
+  readonly executable?: boolean;
+}
+
+export interface Service {
+  /** Unit, less ".service"; its file is files/units/UNIT.service. */
+  readonly unit: string;
+  /** System user that is made for it; null: it runs as root. */
+  readonly user: string | null;
+}
+
+export interface PackageDefinition {
+  readonly name: string;
+  readonly summary: string;
+  /** Paragraphs of the description. */
+  readonly about: readonly string[];
+  /** Programs of backend/bin (and other compiled entry points below dist/), less ".js". */
+  readonly programs: readonly string[];
+  /** Commands on the target: path, and the program that it runs. */
+  readonly commands: Readonly<Record<string, string>>;
+  readonly service: Service | null;
+  readonly depends: readonly string[];
+  readonly recommends: readonly string[];
+  readonly extras: readonly Extra[];
+  /** Maintainer scripts of its own, below files/maintainer; others come from its service. */
+  readonly scripts: Readonly<Partial<Record<'postinst' | 'prerm' | 'postrm', string>>>;
+  /** What purging deletes, below files/maintainer; put into the postrm of a service. */
+  readonly purge: string | null;
+}
+
+export const RUNTIME = 'meshsan-runtime';
+/** Where code, libraries and Node lie on the target. */
+export const HOME = '/usr/lib/meshsan';
+export const FILES = 'backend/deploy/packages/files';
+
+const NOTHING = {
+  commands: {},
+  service: null,
+  recommends: [],
+  extras: [],
+  scripts: {},
+  purge: null,
+} as const;
+
+export const PACKAGES: readonly PackageDefinition[] = [
+  {
+    ...NOTHING,
+    name: RUNTIME,
+    summary: 'MeshSAN storage: runtime shared by all roles',
+    about: [
+      'MeshSAN pools the local disks of ordinary servers into mirrored, elastic block volumes for OpenStack.',
+      'This package holds Node, the libraries and the code that its roles share, and meshsan-setup, which writes the configuration of a node.',
+    ],
+    programs: ['backend/bin/setup'],
+    commands: { '/usr/sbin/meshsan-setup': 'backend/bin/setup' },
+    depends: ['python3:any'],
+    extras: [
+      {
+        from: `${FILES}/libexec/io-flusher`,
+        to: `${HOME}/libexec/io-flusher`,
+        executable: true,
+      },
+      { from: 'backend/docs/packages.md', to: '/usr/share/doc/meshsan-runtime/packages.md' },
+      {
+        from: 'backend/docs/configuration.md',
+        to: '/usr/share/doc/meshsan-runtime/configuration.md',
+      },
+    ],
+    scripts: { postrm: 'runtime.postrm' },
+  },
+  {
+    ...NOTHING,
+    name: 'meshsan-mdm',
+    summary: 'MeshSAN storage: metadata manager',
+    about: [
+      'The metadata manager keeps the configuration of a MeshSAN system and decides which server holds what. It is never in the path of I/O.',
+    ],
+    programs: ['backend/bin/mdm'],
+    service: { unit: 'meshsan-mdm', user: 'meshsan-mdm' },
+    depends: [],
+    recommends: ['meshsan-cli'],
+    purge: 'mdm.purge',
+  },
+  {
+    ...NOTHING,
+    name: 'meshsan-sds',
+    summary: 'MeshSAN storage: storage server',
+    about: [
+      'The storage server owns the disks of a node: it serves reads and writes of the volumes on them and keeps their second copies on other nodes.',
+    ],
+    programs: ['backend/bin/sds', 'backend/bin/sds-data'],
+    service: { unit: 'meshsan-sds', user: 'meshsan-sds' },
+    depends: [],
+    purge: 'sds.purge',
+  },
+  {
+    ...NOTHING,
+    name: 'meshsan-sdc',
+    summary: 'MeshSAN storage: client',
+    about: [
+      'The client offers the volumes that are mapped to a host as block devices and as NBD sockets, and routes their I/O to the storage servers.',
+    ],
+    programs: [
+      'backend/bin/sdc',
+      'backend/bin/sdc-holder',
+      'backend/bin/drv-cfg',
+      'backend/bin/sdc-release',
+    ],
+    commands: { '/usr/bin/drv_cfg': 'backend/bin/drv-cfg' },
+    service: { unit: 'meshsan-sdc', user: null },
+    depends: ['mount'],
+    scripts: { prerm: 'sdc.prerm' },
+    purge: 'sdc.purge',
+  },
+  {
+    ...NOTHING,
+    name: 'meshsan-gateway',
+    summary: 'MeshSAN storage: REST gateway and dashboard',
+    about: [
+      'The gateway speaks the REST interface of ScaleIO and PowerFlex over TLS, so that their clients (such as Cinder) work with MeshSAN unmodified.',
+    ],
+    programs: ['backend/bin/gateway'],
+    service: { unit: 'meshsan-gateway', user: 'meshsan-gateway' },
+    depends: [],
+    purge: 'gateway.purge',
+  },
+  {
+    ...NOTHING,
+    name: 'meshsan-cli',
+    summary: 'MeshSAN storage: command line of administrators',
+    about: ['scli manages a MeshSAN system with the commands and flags of ScaleIO.'],
+    programs: ['backend/bin/scli'],
+    commands: { '/usr/bin/scli': 'backend/bin/scli' },
+    depends: [],
+    scripts: { postrm: 'cli.postrm' },
+  },
+];

@@ -1,0 +1,147 @@
+// The parts of the package build that decide something: which file goes where, which glibc is needed, what dpkg is told.
+
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import test from 'ava';
+import {
+  closureOf,
+  divide,
+  importsOf,
+  librariesOf,
+} from '../../../backend/deploy/packages/closure.js';
+import { changelogText, controlText } from '../../../backend/deploy/packages/deb.js';
+import { PACKAGES } from '../../../backend/deploy/packages/definitions.js';
+import { glibcIn, higherVersion } from '../../../backend/deploy/packages/native.js';
+import { maintainerScripts } from '../../../backend/deploy/packages/stage.js';
+
+const ROOT = join(import.meta.dirname, '..', '..', '..', '..');
+const FILES = join(ROOT, 'backend', 'deploy', 'packages', 'files');
+const scratch = mkdtempSync(join(tmpdir(), 'meshsan-packages-'));
+test.after.always(() => {
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+function write(folder: string, files: Readonly<Record<string, string>>): string {
+  const home = join(scratch, folder);
+  for (const [name, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(home, name)), { recursive: true });
+    writeFileSync(join(home, name), content);
+  }
+  return home;
+}
+
+test('every form of import is seen, and nothing else', (t) => {
+  const source = [
+    "import { a } from './a.js';",
+    "import {\n  b,\n  c,\n} from '../b.js';",
+    "import './c.js';",
+    "export { d } from './d.js';",
+    "const e = await import('./e.js');",
+    "const text = 'a word from ./f.js';",
+    "import ajv from 'ajv';",
+  ].join('\n');
+  t.deepEqual(importsOf(source).sort(), ['../b.js', './a.js', './c.js', './d.js', './e.js', 'ajv']);
+});
+
+test('files that one package needs go there, all others to the shared one', (t) => {
+  const output = write('closure', {
+    'bin/one.js': "import '../one/own.js';\nimport 'node:fs';\nimport '@x/lib/inner';\n",
+    'bin/two.js': "import '../both.js';\n",
+    'bin/base.js': "import '../base.js';\n",
+    'one/own.js': "import '../both.js';\n",
+    'both.js': '',
+    'base.js': '',
+    'nobody.js': '',
+  });
+  const closures = { one: 'bin/one.js', two: 'bin/two.js', base: 'bin/base.js' };
+  const found = Object.entries(closures).map(
+    ([name, entry]) => [name, closureOf(output, [entry])] as const,
+  );
+  t.deepEqual([...(found[0]?.[1].libraries ?? [])], ['@x/lib']);
+  const divided = divide(new Map(found.map(([name, { files }]) => [name, files])), 'base');
+  t.deepEqual(Object.fromEntries(divided), {
+    one: ['bin/one.js', 'one/own.js'],
+    two: ['bin/two.js'],
+    base: ['base.js', 'bin/base.js', 'both.js'],
+  });
+});
+
+test('a file that is missing is an error, not a package that does not start', (t) => {
+  const output = write('missing', { 'bin/one.js': "import './gone.js';\n" });
+  t.throws(() => closureOf(output, ['bin/one.js']), { message: /gone\.js/ });
+});
+
+test('a library brings what it needs, as it is installed', (t) => {
+  const about = (dependencies: object) => JSON.stringify({ dependencies });
+  const modules = write('modules', {
+    'a/package.json': about({ b: '1', c: '1' }),
+    'a/node_modules/b/package.json': about({ d: '1' }),
+    'b/package.json': about({ e: '1' }),
+    'c/package.json': JSON.stringify({ optionalDependencies: { elsewhere: '1' } }),
+    'd/package.json': '{}',
+    'e/package.json': '{}',
+  });
+  t.deepEqual([...librariesOf(modules, ['a'])].sort(), ['a', 'c', 'd']);
+  t.throws(() => librariesOf(modules, ['z']), {
+    message: /z is imported, and is no dependency for production/,
+  });
+});
+
+test('the lowest glibc is the highest that a file names', (t) => {
+  t.is(glibcIn('Name: GLIBC_2.9  Name: GLIBC_2.28  Name: GLIBC_2.2.5 GLIBCXX_3.4.99'), '2.28');
+  t.is(glibcIn('Name: GLIBC_PRIVATE'), null);
+  t.is(higherVersion('2.9', '2.28'), '2.28');
+  t.is(higherVersion('2.3.4', '2.3'), '2.3.4');
+});
+
+test('the control file is what dpkg reads', (t) => {
+  const control = {
+    ...{ name: 'x', version: '1.2', summary: 'short', recommends: [] },
+    architecture: 'all',
+    about: ['one two', 'three '.repeat(30).trim()],
+    depends: ['a (= 1.2)', 'b'],
+  } as const;
+  const text = controlText(control, 7);
+  t.regex(text, /^Package: x\nSource: meshsan\nVersion: 1\.2\n/);
+  t.regex(text, /\nInstalled-Size: 7\nDepends: a \(= 1\.2\), b\nSection/);
+  t.regex(text, /\nDescription: short\n one two\n \.\n three /);
+  t.true(text.split('\n').every((line) => line.length <= 80));
+  t.regex(changelogText('1.2', 0), /Thu, 01 Jan 1970 00:00:00 \+0000\n$/);
+});
+
+test('maintainer scripts have no mark left, and stop at the first error', (t) => {
+  for (const definition of PACKAGES)
+    for (const [name, text] of Object.entries(maintainerScripts(ROOT, definition))) {
+      t.notRegex(text, /@[A-Z_]+@/, `${definition.name} ${name}`);
+      t.regex(text, /^#!\/bin\/sh\n(#.*\n)*set -e\n/, `${definition.name} ${name}`);
+    }
+});
+
+test('purging a storage server cannot touch a device', (t) => {
+  const sds = PACKAGES.find(({ name }) => name === 'meshsan-sds');
+  if (sds === undefined) return t.fail('no such package');
+  const { postrm = '' } = maintainerScripts(ROOT, sds);
+  t.notRegex(postrm, /rm -r[f]* \/var\/lib\/meshsan/);
+});
+
+test('every unit waits for its configuration, takes no rights that it does not need, and comes back', (t) => {
+  const units = readdirSync(join(FILES, 'units'));
+  const services = PACKAGES.flatMap(({ service }) => (service === null ? [] : [service]));
+  t.deepEqual(units.sort(), services.map(({ unit }) => `${unit}.service`).sort());
+  for (const { unit, user } of services) {
+    const text = readFileSync(join(FILES, 'units', `${unit}.service`), 'utf8');
+    const role = unit.replace(/^meshsan-/, '');
+    for (const line of [
+      `ConditionPathExists=/etc/meshsan/${role}.json`,
+      'NoNewPrivileges=yes',
+      'ProtectSystem=strict',
+      'ProtectHome=yes',
+      'Restart=always',
+      'RestartPreventExitStatus=2',
+      'StartLimitIntervalSec=0',
+    ])
+      t.true(text.split('\n').includes(line), `${unit}: ${line}`);
+    t.is(/^User=(.*)$/m.exec(text)?.[1] ?? null, user, unit);
+  }
+});
