@@ -75,6 +75,8 @@ export class DeviceStore implements Store, RecoveryHost {
   private roomWanted = false;
   private progress = false;
   private again = false;
+  /** Something happened since the parts last had their turn. */
+  private stirred = false;
   private lastChangeUs = 0;
   /** Changes of the owner since the last checkpoint began. */
   private changes = 0;
@@ -164,9 +166,9 @@ export class DeviceStore implements Store, RecoveryHost {
     const argB = queue.argB(token);
     queue.done(token);
     if (this.broken) return;
+    this.stirred = true;
     if (this.recovery !== null) {
       this.recovery.done(nowUs, kind, argA, argB, ok, token);
-      if (this.running !== null) this.advance(nowUs);
       return;
     }
     const { running } = this;
@@ -176,7 +178,6 @@ export class DeviceStore implements Store, RecoveryHost {
       return;
     }
     this.route(running, kind, argA, argB, ok);
-    this.advance(nowUs);
   }
 
   private route(running: Running, kind: number, argA: number, argB: number, ok: boolean): void {
@@ -224,6 +225,7 @@ export class DeviceStore implements Store, RecoveryHost {
 
   tick(nowUs: Micros): void {
     if (this.running === null) return;
+    this.stirred = true;
     if (nowUs >= this.retryAtUs) {
       this.retryAtUs = Infinity;
       this.retry = true;
@@ -239,7 +241,8 @@ export class DeviceStore implements Store, RecoveryHost {
     if (running === null) return Infinity;
     if (this.again || running.reader.hasReady) return 0;
     const idle = this.changes > 0 && !running.checkpoint.running;
-    return Math.min(this.retryAtUs, idle ? this.lastChangeUs + this.options.idleUs : Infinity);
+    const idleAtUs = idle ? this.lastChangeUs + this.options.idleUs : Infinity;
+    return Math.min(this.retryAtUs, idleAtUs, running.homing.dueUs);
   }
 
   /** Lets every part go on, and tells the host what came of it. */
@@ -247,8 +250,8 @@ export class DeviceStore implements Store, RecoveryHost {
     for (;;) {
       const { running } = this;
       if (running === null) return;
-      this.work(nowUs, running);
-      let told = false;
+      if (this.stirred) this.work(nowUs, running);
+      let told = this.stirred;
       if (this.progress) {
         this.progress = false;
         told = true;
@@ -262,12 +265,13 @@ export class DeviceStore implements Store, RecoveryHost {
 
   private work(nowUs: Micros, running: Running): void {
     const { parts, homing, checkpoint, reaper } = running;
-    const { log } = parts;
+    const { log, options } = parts;
+    this.stirred = false;
     if (!log.quiet) this.lastChangeUs = nowUs;
     if (!log.crowded) log.submitOrCollect();
     this.again = reaper.pump(this.reservedBlocks(parts));
     this.relieve(nowUs, running);
-    if (homing.pump()) this.again = true;
+    homing.pump(nowUs, this.closing || log.windowSegments * 4 > options.windowSegments * 3);
     if (checkpoint.pump()) this.trimmed(running);
     if (log.releaseBefore(homing.position)) this.madeRoom();
     const { units } = parts;
@@ -329,6 +333,7 @@ export class DeviceStore implements Store, RecoveryHost {
 
   private trimmed(running: Running): void {
     this.madeRoom();
+    this.stirred = true;
     const { log } = running.parts;
     this.trimmedLsn = log.lastLsn;
     this.trimmedPosition = log.headPosition;
@@ -348,6 +353,7 @@ export class DeviceStore implements Store, RecoveryHost {
     const { running } = this;
     if (running === null || this.closing) return;
     this.closing = true;
+    this.stirred = true;
     if (!running.checkpoint.running) this.beginCheckpoint(running, true);
     this.advance(nowUs);
   }
@@ -356,6 +362,18 @@ export class DeviceStore implements Store, RecoveryHost {
     const { running } = this;
     assert(running !== null, 'the store is open');
     return running;
+  }
+
+  /** As `need`, for what gives the parts something to do. */
+  private stir(): Running {
+    this.stirred = true;
+    return this.need();
+  }
+
+  /** As `stir`, for what the log has to keep. */
+  private change(): Running {
+    this.changes++;
+    return this.stir();
   }
 
   room(volumeKey: number, chunkIndex: number, firstBlock: number, blockCount: number): Room {
@@ -368,6 +386,7 @@ export class DeviceStore implements Store, RecoveryHost {
     if (space === ROOM.full) return space;
     if (space === ROOM.ok && this.logTakes(running, blockCount)) return ROOM.ok;
     this.roomWanted = true;
+    this.stirred = true;
     return ROOM.wait;
   }
 
@@ -439,13 +458,11 @@ export class DeviceStore implements Store, RecoveryHost {
   }
 
   write(context: WriteContext, bytes: Uint8Array, crcsAt: number, dataAt: number): number {
-    this.changes++;
-    return this.need().appender.write(context, bytes, crcsAt, dataAt);
+    return this.change().appender.write(context, bytes, crcsAt, dataAt);
   }
 
   zero(context: WriteContext, discard: boolean): number {
-    this.changes++;
-    return this.need().appender.zero(context, discard);
+    return this.change().appender.zero(context, discard);
   }
 
   read(
@@ -467,22 +484,20 @@ export class DeviceStore implements Store, RecoveryHost {
   }
 
   wantDurable(lsn: number): void {
-    this.need().parts.log.wantDurable(lsn);
+    this.stir().parts.log.wantDurable(lsn);
   }
 
   settle(lsn: number): void {
-    const { log } = this.need().parts;
+    const { log } = this.stir().parts;
     if (lsn > log.settledLsn) log.settledLsn = Math.min(lsn, log.lastLsn);
   }
 
   setVolatile(volatileMode: boolean): number {
-    this.changes++;
-    return this.need().appender.setVolatile(volatileMode);
+    return this.change().appender.setVolatile(volatileMode);
   }
 
   saveEntries(entries: readonly SavedEntry[]): number {
-    this.changes++;
-    return this.need().appender.saveEntries(entries);
+    return this.change().appender.saveEntries(entries);
   }
 
   entries(): Iterable<SavedEntry> {
@@ -513,14 +528,13 @@ export class DeviceStore implements Store, RecoveryHost {
   }
 
   restampUnsettled(comb: number, epoch: number, number: number): number {
-    const { parts, appender } = this.need();
+    const { parts, appender } = this.change();
     const { ring, log, directory } = parts;
     const rows = new Set<number>();
     for (const range of ring.unsettled(comb, log.settledLsn, log.lastLsn)) {
       const row = directory.find(range.volumeKey, range.chunkIndex);
       if (row >= 0) rows.add(row);
     }
-    this.changes++;
     return appender.restamp([...rows], comb, epoch, number);
   }
 
@@ -534,20 +548,18 @@ export class DeviceStore implements Store, RecoveryHost {
   }
 
   forgetOps(comb: number): number {
-    this.changes++;
-    return this.need().appender.forgetOps(comb);
+    return this.change().appender.forgetOps(comb);
   }
 
   noteOp(context: WriteContext): number {
-    this.changes++;
-    return this.need().appender.note(context, 0);
+    return this.change().appender.note(context, 0);
   }
 
   freeVolume(volumeKey: number): void {
     const { parts, appender } = this.need();
     if (parts.dying.has(volumeKey)) return;
     if (!parts.directory.volumeUnits().has(volumeKey)) return;
-    this.changes++;
+    this.change();
     parts.dying.add(volumeKey);
     appender.freeVolume(volumeKey);
   }

@@ -1,21 +1,30 @@
 // Copies data from the log to its home. It owns how far that has come; it must never touch a block whose newest version
 // is elsewhere, nor one whose record is not confirmed as durable: until then recovery may still need what lies at home.
 
+import type { Micros } from '../../core/ports.js';
+
 import { UNIT_NONE, UNIT_UNKNOWN } from './chunk-cache.js';
 import { IO } from './io.js';
 import { homeOffset } from './parts.js';
 import type { Parts } from './parts.js';
 
 const COPIES_IN_FLIGHT_MAX = 128;
-/** Work of one call, so that the process goes on answering. */
-const BLOCKS_PER_PUMP = 512;
+/** A turn, and what is copied in it: on a page cache every copy holds up the process, and with it all requests. */
+const TURN_US = 1000;
+const BLOCKS_PER_TURN = 32;
+/** When memory is about to run out. */
+const BLOCKS_PER_URGENT_TURN = 256;
 
 export class Homing {
   /** Everything before it was copied, or is on its way, or is superseded. */
   position = 0;
   inFlight = 0;
+  /** When the next turn begins, Infinity: there is nothing to do in it. */
+  dueUs: Micros = Infinity;
   private readonly parts: Parts;
   private target = 0;
+  private turnUs: Micros = -TURN_US;
+  private blocksLeft = 0;
 
   constructor(parts: Parts) {
     this.parts = parts;
@@ -46,20 +55,30 @@ export class Homing {
     return true;
   }
 
-  /** Starts copies as far as wanted and allowed. Returns whether it should be called again soon. */
-  pump(): boolean {
+  /**
+   * Starts copies as far as wanted and allowed, and as this turn permits.
+   *
+   * @param urgent - whoever appends will have to wait soon
+   */
+  pump(nowUs: Micros, urgent: boolean): void {
     const { log } = this.parts;
-    if (this.position >= this.target) return false;
+    this.dueUs = Infinity;
+    if (this.position >= this.target) return;
     if (log.confirmedPosition < this.target) log.wantConfirmed(this.target);
     const limit = Math.min(this.target, log.confirmedPosition);
-    let budget = BLOCKS_PER_PUMP;
-    while (this.position < limit && this.inFlight < COPIES_IN_FLIGHT_MAX) {
-      if (budget <= 0) return true;
-      const blocks = this.copyNext(limit);
-      if (blocks === 0) return false;
-      budget -= blocks;
+    if (nowUs >= this.turnUs + TURN_US) {
+      this.turnUs = nowUs;
+      this.blocksLeft = urgent ? BLOCKS_PER_URGENT_TURN : BLOCKS_PER_TURN;
     }
-    return false;
+    while (this.position < limit && this.inFlight < COPIES_IN_FLIGHT_MAX) {
+      if (this.blocksLeft <= 0) {
+        this.dueUs = this.turnUs + TURN_US;
+        return;
+      }
+      const blocks = this.copyNext(limit);
+      if (blocks === 0) return;
+      this.blocksLeft -= blocks;
+    }
   }
 
   /** Handles the block at the position and its neighbours. Returns how many, 0 when it must wait. */
