@@ -44,7 +44,7 @@ export interface DiskClient {
 /** Starts and ends a batch of inputs around completions that come from the thread pool. */
 export interface DiskLoop {
   begin(): void;
-  end(): void;
+  endWithOthers(): void;
 }
 
 const OPERATION = { write: 1, read: 2, flush: 3, writeDurable: 4 } as const;
@@ -263,7 +263,7 @@ export class FileDisk implements Disk, CompletionSource {
     if (operation.callerBytes !== null) this.standIns.push(operation.bytes);
     operation.callerBytes = null;
     this.idle.push(operation);
-    this.loop.end();
+    this.loop.endWithOthers();
     this.closeIfDone();
   }
 

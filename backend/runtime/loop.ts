@@ -36,6 +36,8 @@ export class Loop {
   private timer: NodeJS.Timeout | null = null;
   private armedUs = Infinity;
   private continuing = false;
+  /** The batch that runs ends when the events at hand are through. */
+  private ending = false;
   private stopped = false;
   private readonly onTimer = (): void => {
     this.timer = null;
@@ -45,6 +47,11 @@ export class Loop {
   };
   private readonly onContinue = (): void => {
     this.continuing = false;
+    this.begin();
+    this.end();
+  };
+  private readonly onEvents = (): void => {
+    if (!this.ending) return;
     this.begin();
     this.end();
   };
@@ -77,6 +84,18 @@ export class Loop {
     this.depth--;
   }
 
+  /**
+   * As `end`, but what other sockets and completions have at hand now joins the batch: one write to the log and to each
+   * socket for all of them.
+   */
+  endWithOthers(): void {
+    if (this.depth === 1 && !this.stopped && !this.ending) {
+      this.ending = true;
+      setImmediate(this.onEvents);
+    }
+    this.depth--;
+  }
+
   /** No input reaches the machine through this loop's timer any more. */
   stop(): void {
     this.stopped = true;
@@ -87,6 +106,7 @@ export class Loop {
 
   private finish(): void {
     const machine = this.machine;
+    this.ending = false;
     let rounds = 0;
     do {
       while (this.drainAll() && ++rounds < ROUNDS_MAX);

@@ -80,7 +80,7 @@ class Connection {
     this.#to = count;
     this.#loop.begin();
     const all = this.feed();
-    this.#loop.end();
+    this.#loop.endWithOthers();
     return all;
   }
 

@@ -193,7 +193,7 @@ export class Connection implements FrameSink, ByteSink {
     loop.begin();
     this.heardUs = loop.nowUs;
     const goOn = this.receiver.received(count);
-    loop.end();
+    loop.endWithOthers();
     return goOn && !this.receiver.paused;
   }
 
