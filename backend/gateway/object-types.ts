@@ -292,7 +292,6 @@ const ROWS: readonly TypeRow[] = [
 /** Types of the original that clients list and that have no members here. */
 export const EMPTY_TYPES: readonly string[] = [
   'AccelerationPool',
-  'Alert',
   'Host',
   'PeerMdm',
   'ReplicationConsistencyGroup',

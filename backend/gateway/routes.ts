@@ -1,6 +1,7 @@
 // THE route table of the gateway, put together from the topics. Literal paths stand before generic ones.
 
 import { ATTACHMENT_ROUTES } from './endpoints/attachments.js';
+import { ALERT_ROUTES } from './endpoints/alerts.js';
 import { CONFIGURATION_ROUTES } from './endpoints/configuration.js';
 import { DASHBOARD_ROUTES } from './endpoints/dashboard.js';
 import { GENERIC_ROUTES } from './endpoints/generic.js';
@@ -17,6 +18,7 @@ export const ROUTES: readonly Route[] = [
   ...CONFIGURATION_ROUTES,
   ...HOST_ROUTES,
   ...STATISTICS_ROUTES,
+  ...ALERT_ROUTES,
   ...UNSUPPORTED_ROUTES,
   ...DASHBOARD_ROUTES,
   ...GENERIC_ROUTES,

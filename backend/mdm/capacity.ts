@@ -68,28 +68,36 @@ export function promisedOf(state: State, pool: StoragePool, sectorBytes: number)
   };
 }
 
+/** What a pool may still promise, in bytes; less than zero where too much is promised already. */
+export interface Allowance {
+  readonly thinBytes: number;
+  readonly thickBytes: number;
+}
+
 /**
- * Judges whether a pool can promise more: thick volumes together with what thin ones hold never exceed the net capacity,
- * all volumes together never exceed the factor times it.
+ * Thick volumes together with what thin ones hold never exceed the net capacity, all volumes together never exceed the
+ * factor times it.
  *
- * @param moreBytes - of the new volume or of its growth
  * @param thinUsedBytes - what thin volumes of the pool hold now, one copy counted
- * @throws Refusal CAPACITY_EXCEEDED
  */
-export function checkPromise(
-  promised: Promised,
-  moreBytes: number,
-  thick: boolean,
+export function allowanceOf(
+  { netBytes, thickBytes, thinBytes }: Promised,
   thinUsedBytes: number,
   overProvisioningFactor: number,
-): void {
-  const { netBytes, thickBytes, thinBytes } = promised;
+): Allowance {
   const left = netBytes * overProvisioningFactor - thickBytes - thinBytes;
   const leftThick = netBytes - thickBytes - Math.min(thinUsedBytes, thinBytes);
-  const leftBytes = Math.max(0, thick ? Math.min(left, leftThick) : left);
+  return { thinBytes: left, thickBytes: Math.min(left, leftThick) };
+}
+
+/**
+ * Judges whether a pool can promise more.
+ *
+ * @param moreBytes - of the new volume or of its growth
+ * @throws Refusal CAPACITY_EXCEEDED
+ */
+export function checkPromise(moreBytes: number, leftBytes: number): void {
   if (moreBytes <= leftBytes) return;
-  refuse(
-    'CAPACITY_EXCEEDED',
-    `${formatSize(moreBytes)} requested, ${formatSize(Math.floor(leftBytes))} can still be allocated`,
-  );
+  const left = formatSize(Math.max(0, Math.floor(leftBytes)));
+  refuse('CAPACITY_EXCEEDED', `${formatSize(moreBytes)} requested, ${left} can still be allocated`);
 }

@@ -1,5 +1,7 @@
 // Totals that components report, and the rates that follow from them. It must never decide anything.
 
+import { inRange } from '../core/key-range.js';
+import type { KeyRange } from '../core/key-range.js';
 import type { Micros } from '../core/ports.js';
 import type { Counter } from '../protocol/generated/types.js';
 
@@ -36,6 +38,7 @@ export function addCounters(key: number, counters: readonly Counter[]): Counter 
 /** The latest totals of one component and those of the last five seconds before. */
 export class CounterHistory {
   private samples: Sample[] = [];
+  private known = new Map<number, Counter>();
 
   /** Latest totals, by object. */
   get latest(): readonly Counter[] {
@@ -45,9 +48,14 @@ export class CounterHistory {
   /** A new life of the component counts from zero. */
   clear(): void {
     this.samples = [];
+    this.known.clear();
   }
 
-  add(nowUs: Micros, counters: readonly Counter[]): void {
+  /** @param listed - objects of this range that have no counter here are gone */
+  add(nowUs: Micros, part: readonly Counter[], listed: KeyRange): void {
+    for (const key of this.known.keys()) if (inRange(key, listed)) this.known.delete(key);
+    for (const counter of part) this.known.set(counter.key, counter);
+    const counters = [...this.known.values()];
     const last = this.samples.at(-1);
     const before = this.samples.at(-2);
     // The newest sample is replaced until it is old enough to be kept.

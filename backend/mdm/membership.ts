@@ -1,10 +1,11 @@
 // Which devices are alive and what follows for the combs: promotion, leaving and returning members (C2, C6, C8, C14). It
 // owns every change of a comb entry of a pool that holds data; the decision about one comb is made in reconcile.ts.
 
+import { LAST_KEY } from '../core/key-range.js';
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
-import { ERR, LIMIT } from '../protocol/generated/constants.js';
+import { ERR } from '../protocol/generated/constants.js';
 import type {
   CombChangeBody,
   CombMember,
@@ -101,7 +102,7 @@ export class Membership {
     if (isNew || run.status !== 'alive') {
       this.setStatus(nowUs, run, 'alive');
       run.counters.clear();
-      run.volumeBytes.clear();
+      run.volumes.clear();
     }
     // What a life has applied stays applied; a new life admits nobody before it has applied everything.
     if (isNew) run.appliedSequence = 0;
@@ -138,10 +139,9 @@ export class Membership {
     }
     run.appliedSequence = Math.max(run.appliedSequence, body.appliedSequence);
     if (body.usage !== null) run.usage = body.usage;
-    run.counters.add(nowUs, body.counters);
-    // A list that is full may be one part of several.
-    if (body.volumes.length < LIMIT.countersMax) run.volumeBytes.clear();
-    for (const { volumeKey, usedBytes } of body.volumes) run.volumeBytes.set(volumeKey, usedBytes);
+    const listed = { after: body.listedAfter, through: body.listedThrough };
+    run.counters.add(nowUs, body.counters, listed);
+    run.volumes.take(listed, body.volumes, body.appliedSequence, listed.through === LAST_KEY);
   }
 
   linkDown(nowUs: Micros, run: DeviceRun): void {

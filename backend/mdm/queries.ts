@@ -4,8 +4,10 @@ import type { Micros } from '../core/ports.js';
 import { LIMIT } from '../protocol/generated/constants.js';
 import type {
   ClusterQueryReplyBody,
+  CombEntry,
   Counter,
   Liveness,
+  PoolStatus,
   QueryBody,
   QueryReplyBody,
   RuntimeStatus,
@@ -13,6 +15,7 @@ import type {
   StatusQueryReplyBody,
   VolumeStatus,
 } from '../protocol/generated/types.js';
+import { allowanceOf, promisedOf } from './capacity.js';
 import { addCounters } from './counters.js';
 import type { CounterHistory } from './counters.js';
 import type { Engine } from './engine.js';
@@ -42,6 +45,8 @@ const EMPTY: QueryReplyBody = {
   combPages: [],
   attachments: [],
 };
+
+const NO_STATUS: StatusQueryReplyBody = { more: false, statuses: [], volumes: [], pools: [] };
 
 interface Paged<T> {
   readonly items: T[];
@@ -114,25 +119,24 @@ export class Queries {
         );
       case 'volume':
         return this.volumes(nowUs, question);
+      case 'storagePool':
+        return this.pools(question);
       default:
-        return refuse('INVALID_PARAMETER', 'type must be sds, device, sdc or volume');
+        return refuse('INVALID_PARAMETER', 'type must be sds, device, sdc, volume or storagePool');
     }
   }
 
   cluster(): ClusterQueryReplyBody {
     const { term, sequence, options, state } = this.engine;
-    let combs = 0;
-    let degradedCombs = 0;
-    let unavailableCombs = 0;
-    for (const [, entries] of state.combs.pooled())
-      for (const { members, inSyncMask } of entries) {
-        combs++;
-        const inSync = members.filter((_, index) => ((inSyncMask >> index) & 1) === 1);
-        if (inSync.length < 2) degradedCombs++;
-        if (!inSync.some((member) => this.membership.isGood(member))) unavailableCombs++;
-      }
+    const sum = { combs: 0, degradedCombs: 0, unavailableCombs: 0 };
+    for (const [, entries] of state.combs.pooled()) {
+      const health = this.healthOf(entries);
+      sum.combs += health.combs;
+      sum.degradedCombs += health.degradedCombs;
+      sum.unavailableCombs += health.unavailableCombs;
+    }
     return {
-      ...{ term, sequence, combs, degradedCombs, unavailableCombs },
+      ...{ term, sequence, ...sum },
       mode: 1,
       name: options.name,
       addresses: options.addresses,
@@ -142,13 +146,48 @@ export class Queries {
     };
   }
 
-  /** Data that thin volumes of a pool hold, one copy counted. */
-  poolThinUsedBytes(poolKey: number): number {
+  private healthOf(
+    combs: readonly CombEntry[],
+  ): Pick<PoolStatus, 'combs' | 'degradedCombs' | 'unavailableCombs'> {
+    let degradedCombs = 0;
+    let unavailableCombs = 0;
+    for (const { members, inSyncMask } of combs) {
+      const inSync = members.filter((_, index) => ((inSyncMask >> index) & 1) === 1);
+      if (inSync.length < 2) degradedCombs++;
+      if (!inSync.some((member) => this.membership.isGood(member))) unavailableCombs++;
+    }
+    return { combs: combs.length, degradedCombs, unavailableCombs };
+  }
+
+  private pools(question: StatusQueryBody): StatusQueryReplyBody {
+    const { state, options } = this.engine;
+    const { items, more } = page(state.pools, question);
+    const raw = this.rawBytes();
+    const pools = items.map((pool): PoolStatus => {
+      const promised = promisedOf(state, pool, options.sectorBytes);
+      const used = this.poolThinUsedBytes(pool.key, raw);
+      const left = allowanceOf(promised, used, options.overProvisioningFactor);
+      return {
+        poolKey: pool.key,
+        ...this.healthOf(state.combs.ofPool(pool.key)),
+        netBytes: promised.netBytes,
+        thinLeftBytes: Math.max(0, Math.floor(left.thinBytes)),
+        thickLeftBytes: Math.max(0, Math.floor(left.thickBytes)),
+      };
+    });
+    return { ...NO_STATUS, more, pools };
+  }
+
+  /**
+   * Data that thin volumes of a pool hold, one copy counted.
+   *
+   * @param raw - what volumes hold on all devices together
+   */
+  poolThinUsedBytes(poolKey: number, raw = this.rawBytes()): number {
     const thin = this.engine.state.volumes.filter(
       (volume) => volume.poolKey === poolKey && volume.provisioning === 'thin',
     );
     if (thin.length === 0) return 0;
-    const raw = this.rawBytes();
     const sum = thin.reduce((total, { key }) => total + (raw.get(key) ?? 0), 0);
     return Math.round(sum / this.copiesOf(poolKey));
   }
@@ -191,10 +230,10 @@ export class Queries {
       const one = status(item);
       counters += one.counters.length + one.rates.length;
       if (statuses.length > 0 && counters > PAGE_COUNTERS_MAX)
-        return { more: true, statuses, volumes: [] };
+        return { ...NO_STATUS, more: true, statuses };
       statuses.push(one);
     }
-    return { more, statuses, volumes: [] };
+    return { ...NO_STATUS, more, statuses };
   }
 
   private component(
@@ -204,8 +243,8 @@ export class Queries {
   ): RuntimeStatus {
     const liveness: Liveness = run === undefined ? 'disconnected' : 'connected';
     const sinceMs = run?.sinceMs ?? this.runs.goneMs.get(key) ?? this.startedMs;
-    const counters = run?.counters.latest ?? [];
-    const rates = run?.counters.rates(nowUs) ?? [];
+    const counters = summed(key, run?.counters.latest ?? []);
+    const rates = summed(key, run?.counters.rates(nowUs) ?? []);
     return { key, liveness, version: run?.version ?? '', sinceMs, usage: null, counters, rates };
   }
 
@@ -218,8 +257,8 @@ export class Queries {
       version: run?.version ?? '',
       sinceMs: run?.sinceMs ?? this.startedMs,
       usage: run?.usage ?? null,
-      counters: run?.counters.latest ?? [],
-      rates: isAlive ? run.counters.rates(nowUs) : [],
+      counters: own(key, run?.counters.latest ?? []),
+      rates: isAlive ? own(key, run.counters.rates(nowUs)) : [],
     };
   }
 
@@ -244,7 +283,7 @@ export class Queries {
         rates: rates.has(key) ? [addCounters(key, rates.get(key) ?? [])] : [],
       });
     }
-    return { more, statuses, volumes };
+    return { more, statuses, volumes, pools: [] };
   }
 
   /** Counters by volume as clients saw them; of volumes that no client reports, as data processes did. */
@@ -265,8 +304,8 @@ export class Queries {
 
   private rawBytes(): ReadonlyMap<number, number> {
     const raw = new Map<number, number>();
-    for (const { volumeBytes } of this.runs.devices.values())
-      for (const [key, bytes] of volumeBytes) raw.set(key, (raw.get(key) ?? 0) + bytes);
+    for (const { volumes } of this.runs.devices.values())
+      for (const [key, bytes] of volumes.bytes) raw.set(key, (raw.get(key) ?? 0) + bytes);
     return raw;
   }
 
@@ -279,6 +318,16 @@ export class Queries {
       copies += members.filter((_, index) => ((inSyncMask >> index) & 1) === 1).length;
     return copies / combs.length;
   }
+}
+
+/** One counter of a component from those of what it serves; none where it reported none. */
+function summed(key: number, counters: readonly Counter[]): Counter[] {
+  return counters.length === 0 ? [] : [addCounters(key, counters)];
+}
+
+/** A device reports itself beside its volumes. */
+function own(key: number, counters: readonly Counter[]): Counter[] {
+  return counters.filter((counter) => counter.key === key);
 }
 
 function ascending(one: number, other: number): number {

@@ -135,6 +135,7 @@ export class Registrations {
   }
 
   heartbeat(nowUs: Micros, { link, registered }: Session, tag: number, body: HeartbeatBody): void {
+    const listed = { after: body.listedAfter, through: body.listedThrough };
     if (registered.kind === 'device') {
       const run = this.runs.devices.get(registered.deviceKey);
       if (run?.link === link) this.membership.heartbeat(nowUs, run, body);
@@ -142,11 +143,11 @@ export class Registrations {
       const run = this.runs.sdcs.get(registered.sdcKey);
       if (run?.link === link) {
         run.appliedSequence = Math.max(run.appliedSequence, body.appliedSequence);
-        run.counters.add(nowUs, body.counters);
+        run.counters.add(nowUs, body.counters, listed);
       }
     } else if (registered.kind === 'sds') {
       const run = this.runs.sds.get(registered.guid);
-      if (run?.link === link) run.counters.add(nowUs, body.counters);
+      if (run?.link === link) run.counters.add(nowUs, body.counters, listed);
     }
     this.sessions.send(link, MSG.HEARTBEAT_REPLY, tag, { term: this.engine.term });
   }

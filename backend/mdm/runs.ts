@@ -4,6 +4,7 @@
 import type { LinkId, Micros } from '../core/ports.js';
 import type { Address, Usage } from '../protocol/generated/types.js';
 import { CounterHistory } from './counters.js';
+import { VolumeReport } from './volume-report.js';
 
 export const NO_LINK: LinkId = -1;
 
@@ -32,7 +33,7 @@ export class DeviceRun {
   /** Not made a target before. */
   excludedUntilUs: Micros = 0;
   usage: Usage | null = null;
-  readonly volumeBytes = new Map<number, number>();
+  readonly volumes = new VolumeReport();
   readonly counters = new CounterHistory();
 
   constructor(key: number, status: DeviceRun['status'], nowUs: Micros, wallMs: number) {

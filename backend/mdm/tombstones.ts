@@ -48,7 +48,7 @@ export class Tombstones {
           .every(({ key }) => {
             const run = this.runs.devices.get(key);
             if (run?.status !== 'alive') return false;
-            return run.appliedSequence >= sequence && !run.volumeBytes.has(volumeKey);
+            return run.volumes.hasFreed(volumeKey, sequence);
           }),
       )
       .map(({ volumeKey }) => volumeKey);

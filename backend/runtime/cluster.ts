@@ -14,6 +14,7 @@ import type {
   ErrorDetail,
   FaultSet,
   Mapping,
+  PoolStatus,
   ProtectionDomain,
   RuntimeStatus,
   Sdc,
@@ -42,12 +43,13 @@ export interface Objects {
 }
 
 export type ObjectKind = keyof Objects;
-export type StatusKind = 'sds' | 'device' | 'sdc' | 'volume';
+export type StatusKind = 'sds' | 'device' | 'sdc' | 'volume' | 'storagePool';
 
-/** What has been seen of components, and how much volumes hold. */
+/** What has been seen of components, how much volumes hold, and how pools keep their data. */
 export interface StatusReport {
   readonly statuses: readonly RuntimeStatus[];
   readonly volumes: readonly VolumeStatus[];
+  readonly pools: readonly PoolStatus[];
 }
 
 export interface Cluster {

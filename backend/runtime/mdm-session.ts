@@ -21,6 +21,7 @@ import type {
   QueryReplyBody,
   RuntimeStatus,
   VolumeStatus,
+  PoolStatus,
 } from '../protocol/generated/types.js';
 import { ProtocolError } from '../protocol/wire.js';
 
@@ -148,6 +149,7 @@ export class MdmSession implements Cluster {
   async status(kind: StatusKind, keys: readonly number[] = []): Promise<StatusReport> {
     const statuses: RuntimeStatus[] = [];
     const volumes: VolumeStatus[] = [];
+    const pools: PoolStatus[] = [];
     for (const some of chunks(keys)) {
       let after = 0;
       for (let more = true; more;) {
@@ -155,12 +157,16 @@ export class MdmSession implements Cluster {
         const reply = await this.ask(MSG.STATUS_QUERY, question, MSG.STATUS_QUERY_REPLY);
         statuses.push(...reply.statuses);
         volumes.push(...reply.volumes);
-        const last = reply.statuses.at(-1)?.key ?? reply.volumes.at(-1)?.volumeKey;
+        pools.push(...reply.pools);
+        const last =
+          reply.statuses.at(-1)?.key ??
+          reply.volumes.at(-1)?.volumeKey ??
+          reply.pools.at(-1)?.poolKey;
         more = reply.more && last !== undefined;
         if (last !== undefined) after = last;
       }
     }
-    return { statuses, volumes };
+    return { statuses, volumes, pools };
   }
 
   clusterState(): Promise<ClusterQueryReplyBody> {

@@ -2,6 +2,7 @@
 // the volumes and the data path; each part owns its topic. It must never do I/O, nor know a transport of block devices.
 
 import type { ClusterMap } from '../cluster-map/cluster-map.js';
+import { RangeTurn, inRange } from '../core/key-range.js';
 import type { LinkId, Links, Log, Machine, Micros, Peer, Token } from '../core/ports.js';
 import { MdmClient } from '../mdm-client/mdm-client.js';
 import type { MdmClientHost, Registration } from '../mdm-client/mdm-client.js';
@@ -38,6 +39,7 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
   private readonly session: MdmClient;
   private readonly engine: IoEngine;
   private readonly mapped = new Map<number, MappedVolume>();
+  private readonly reportTurn = new RangeTurn();
   private readonly news: News[] = [];
   private sdcKey = 0;
   private run = 0;
@@ -191,6 +193,7 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
     this.sdcKey = sdcKey;
     this.ports.links.identify({ key: sdcKey, incarnation: run, run, systemId });
     this.ports.registered?.(sdcKey, run, systemId, approved);
+    this.reportTurn.restart();
     this.ports.log.event('info', 'sdc.registered', { sdcKey, run, approved });
     this.engine.start(nowUs);
     this.takeMap(nowUs, this.session.map);
@@ -205,15 +208,16 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
 
   heartbeat(): ControlBodies[typeof MSG.HEARTBEAT] {
     this.progress += 1;
-    const counters = [];
-    for (const volume of this.mapped.values()) {
-      if (counters.length === LIMIT.countersMax) break;
-      counters.push({ key: volume.key, ...volume.counters });
-    }
+    const range = this.reportTurn.next([...this.mapped.keys()], LIMIT.countersMax);
+    const counters = [...this.mapped.values()]
+      .filter(({ key }) => inRange(key, range))
+      .map((volume) => ({ key: volume.key, ...volume.counters }));
     return {
       progress: this.progress,
       appliedSequence: this.session.map.sequence,
       usage: null,
+      listedAfter: range.after,
+      listedThrough: range.through,
       counters,
       volumes: [],
     };

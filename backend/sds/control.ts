@@ -1,6 +1,7 @@
 // The control machine of a storage server: registers with the MDM, keeps one data process running for each device that the
 // MDM wants open, and reports what becomes of them. It must never touch a device, and never restart one that failed (C14).
 
+import { ALL_KEYS } from '../core/key-range.js';
 import { mark } from '../core/marks.js';
 import type { LinkId, Links, Log, Machine, Micros, Peer } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
@@ -166,6 +167,8 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
       progress: ++this.progress,
       appliedSequence: 0,
       usage: null,
+      listedAfter: ALL_KEYS.after,
+      listedThrough: ALL_KEYS.through,
       counters: [],
       volumes: [],
     };

@@ -2,6 +2,7 @@
 // the sequence that this device reports as applied; it must never report one while I/O of a revoked mapping is under way.
 
 import type { ClusterMap, MapUpdate } from '../cluster-map/cluster-map.js';
+import { RangeTurn, inRange } from '../core/key-range.js';
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
@@ -15,7 +16,6 @@ import type {
   Counter,
   ErrorDetail,
   Usage,
-  VolumeUsage,
 } from '../protocol/generated/types.js';
 import { errorText } from '../protocol/error-text.js';
 import type { Changes } from './changes.js';
@@ -54,6 +54,7 @@ export class MdmLink implements MdmClientHost {
   /** Newest view, and the newest that is applied and drained. */
   private wantedSequence = 0;
   private appliedSequence = 0;
+  private readonly reportTurn = new RangeTurn();
   private entriesLsn = 0;
   /** Raised by completed work and by idle turns (C14). */
   private progress = 0;
@@ -98,6 +99,7 @@ export class MdmLink implements MdmClientHost {
 
   registered(_nowUs: Micros, reply: ControlMessage | null): void {
     if (reply?.code !== MSG.REGISTER_DEVICE_REPLY) return;
+    this.reportTurn.restart();
     const { leaseMs, detectionMs, driftPercent } = reply.body;
     this.shared.timing = {
       leaseUs: leaseMs * MICROS_PER_MS,
@@ -115,12 +117,19 @@ export class MdmLink implements MdmClientHost {
 
   heartbeat(): ControlBodies[typeof MSG.HEARTBEAT] | null {
     this.noteProgress();
+    const held = [...this.shared.store.volumes()];
+    const busy = this.counters();
+    const keys = new Set([...held.map((one) => one.volumeKey), ...busy.map(({ key }) => key)]);
+    // One counter more is that of the device itself.
+    const range = this.reportTurn.next([...keys], LIMIT.countersMax - 1);
     return {
       progress: this.progress,
       appliedSequence: this.appliedSequence,
       usage: this.usage(),
-      counters: this.counters(),
-      volumes: this.volumeUsage(),
+      listedAfter: range.after,
+      listedThrough: range.through,
+      counters: [...busy.filter(({ key }) => inRange(key, range)), this.deviceCounter()],
+      volumes: held.filter(({ volumeKey }) => inRange(volumeKey, range)),
     };
   }
 
@@ -227,25 +236,17 @@ export class MdmLink implements MdmClientHost {
     };
   }
 
+  /** Of the volumes that anything was done with. */
   private counters(): readonly Counter[] {
     const list: Counter[] = [];
-    const device = new Totals();
-    for (const volume of this.shared.volumes.all()) {
-      const { totals } = volume;
-      if (totals.readOps + totals.writeOps + totals.trimOps === 0) continue;
-      device.add(totals);
-      if (list.length < LIMIT.countersMax - 1) list.push(totals.asCounter(volume.key));
-    }
-    list.push(device.asCounter(this.shared.deviceKey));
+    for (const { key, totals } of this.shared.volumes.all())
+      if (totals.readOps + totals.writeOps + totals.trimOps > 0) list.push(totals.asCounter(key));
     return list;
   }
 
-  private volumeUsage(): readonly VolumeUsage[] {
-    const list: VolumeUsage[] = [];
-    for (const usage of this.shared.store.volumes()) {
-      if (list.length === LIMIT.countersMax) break;
-      list.push(usage);
-    }
-    return list;
+  private deviceCounter(): Counter {
+    const device = new Totals();
+    for (const { totals } of this.shared.volumes.all()) device.add(totals);
+    return device.asCounter(this.shared.deviceKey);
   }
 }

@@ -1,6 +1,7 @@
 // The control process of a simulated server: registers, formats and opens devices as the MDM wants, reports. It owns
 // which data process should run; starting one is the server's business.
 
+import { ALL_KEYS } from '../core/key-range.js';
 import type { LinkId, Links, Log, Machine, Micros, Peer } from '../core/ports.js';
 import { MDM_CLIENT_DEFAULTS, MdmClient } from '../mdm-client/mdm-client.js';
 import type { MdmClientHost, Registration } from '../mdm-client/mdm-client.js';
@@ -90,7 +91,11 @@ export class StandInControl implements Machine, MdmClientHost {
 
   heartbeat(): ReturnType<MdmClientHost['heartbeat']> {
     this.progress += 1;
-    return { progress: this.progress, appliedSequence: 0, usage: null, counters: [], volumes: [] };
+    return {
+      ...{ progress: this.progress, appliedSequence: 0, usage: null },
+      ...{ listedAfter: ALL_KEYS.after, listedThrough: ALL_KEYS.through },
+      ...{ counters: [], volumes: [] },
+    };
   }
 
   mapChanged(): void {

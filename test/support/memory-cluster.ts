@@ -7,6 +7,7 @@ import type {
   CommandResults,
   RuntimeStatus,
   Usage,
+  PoolStatus,
   VolumeStatus,
 } from '../../backend/protocol/generated/types.js';
 import { ClusterError } from '../../backend/runtime/cluster.js';
@@ -50,6 +51,10 @@ export class MemoryCluster implements Cluster {
   };
   readonly usage = new Map<number, Usage>();
   readonly volumeUsage: VolumeStatus[] = [];
+  /** What is not as it should be, by key of the pool. */
+  readonly poolHealth = new Map<number, Partial<PoolStatus>>();
+  /** SDSs, SDCs and devices that the MDM does not see, by key. */
+  readonly disconnected = new Set<number>();
   readonly rates: RuntimeStatus['rates'][number][] = [];
   /** Commands as they came, newest last. */
   readonly asked: { readonly name: string; readonly actor: string; readonly params: unknown }[] =
@@ -82,17 +87,36 @@ export class MemoryCluster implements Cluster {
 
   async status(kind: StatusKind): Promise<StatusReport> {
     await this.turn();
-    if (kind === 'volume') return { statuses: [], volumes: this.volumeUsage };
+    if (kind === 'storagePool') return { statuses: [], volumes: [], pools: this.pools() };
+    const rated = ['sdc', 'volume'].includes(kind);
     const statuses = this.tables[kind].map(({ key }) => ({
       key,
-      liveness: 'connected' as const,
+      liveness: this.disconnected.has(key) ? ('disconnected' as const) : ('connected' as const),
       version: '0.1.0',
       sinceMs: 0,
       usage: this.usage.get(key) ?? null,
       counters: [],
-      rates: kind === 'sdc' ? this.rates : [],
+      rates: this.rates.filter((rate) => rated && (kind === 'sdc' || rate.key === key)),
     }));
-    return { statuses, volumes: [] };
+    return { statuses, volumes: kind === 'volume' ? this.volumeUsage : [], pools: [] };
+  }
+
+  /** Every pool is whole, holds what it was given, and may promise ten times of it. */
+  private pools(): PoolStatus[] {
+    return this.tables.storagePool.map(({ key }) => {
+      const netBytes = this.tables.device
+        .filter(({ poolKey }) => poolKey === key)
+        .reduce((sum, { capacityBytes }) => sum + capacityBytes / 2, 0);
+      const promised = this.tables.volume
+        .filter(({ poolKey }) => poolKey === key)
+        .reduce((sum, { sizeSectors }) => sum + sizeSectors * 512, 0);
+      return {
+        ...{ poolKey: key, combs: 1024, degradedCombs: 0, unavailableCombs: 0, netBytes },
+        thinLeftBytes: netBytes * 10 - promised,
+        thickLeftBytes: netBytes - promised,
+        ...this.poolHealth.get(key),
+      };
+    });
   }
 
   async clusterState(): Promise<ClusterQueryReplyBody> {

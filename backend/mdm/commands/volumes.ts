@@ -3,7 +3,7 @@
 
 import { LIMIT } from '../../protocol/generated/constants.js';
 import type { StoragePool, Volume } from '../../protocol/generated/types.js';
-import { checkPromise, promisedOf } from '../capacity.js';
+import { allowanceOf, checkPromise, promisedOf } from '../capacity.js';
 import { validName } from '../names.js';
 import { found, refuse, RefusalWhenDrained } from '../refusal.js';
 import type { State } from '../state.js';
@@ -32,13 +32,12 @@ function checkCapacity(
   thick: boolean,
 ): void {
   if (state.combs.ofPool(pool.key).length === 0) refuse('POOL_TOO_SMALL');
-  checkPromise(
+  const { thinBytes, thickBytes } = allowanceOf(
     promisedOf(state, pool, options.sectorBytes),
-    moreSectors * options.sectorBytes,
-    thick,
     seen.poolThinUsedBytes(pool.key),
     options.overProvisioningFactor,
   );
+  checkPromise(moreSectors * options.sectorBytes, thick ? thickBytes : thinBytes);
 }
 
 function poolOf(state: State, volume: Volume): StoragePool {

@@ -51,6 +51,7 @@ type Counter = T.Counter;
 type Usage = T.Usage;
 type VolumeUsage = T.VolumeUsage;
 type VolumeStatus = T.VolumeStatus;
+type PoolStatus = T.PoolStatus;
 type RuntimeStatus = T.RuntimeStatus;
 type DeviceSpec = T.DeviceSpec;
 type ErrorDetail = T.ErrorDetail;

@@ -2,7 +2,7 @@
 
 import type { Reader, Writer } from '../wire.js';
 import { DEVICE_TASK_CODES, DEVICE_TASK_WORDS, OBJECT_TYPE_CODES, OBJECT_TYPE_WORDS, ROLE_CODES, ROLE_WORDS } from './constants.js';
-import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeAttachment, encodeAttachment, decodeBlockRange, encodeBlockRange, decodeCombAt, encodeCombAt, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombEntry, encodeCombEntry, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeGeneration, encodeGeneration, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeOpId, encodeOpId, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeStatus, encodeVolumeStatus, decodeVolumeUsage, encodeVolumeUsage } from './struct-codecs.js';
+import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeAttachment, encodeAttachment, decodeBlockRange, encodeBlockRange, decodeCombAt, encodeCombAt, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombEntry, encodeCombEntry, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeGeneration, encodeGeneration, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeOpId, encodeOpId, decodePoolStatus, encodePoolStatus, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeStatus, encodeVolumeStatus, decodeVolumeUsage, encodeVolumeUsage } from './struct-codecs.js';
 import type * as T from './types.js';
 
 type Role = T.Role;
@@ -51,6 +51,7 @@ type Counter = T.Counter;
 type Usage = T.Usage;
 type VolumeUsage = T.VolumeUsage;
 type VolumeStatus = T.VolumeStatus;
+type PoolStatus = T.PoolStatus;
 type RuntimeStatus = T.RuntimeStatus;
 type DeviceSpec = T.DeviceSpec;
 type ErrorDetail = T.ErrorDetail;
@@ -308,6 +309,8 @@ export function encodeHeartbeatBody(w: Writer, v: T.HeartbeatBody, version: numb
     encodeUsage(w, v.usage, version);
     w.leave();
   }
+  w.u32('listedAfter', v.listedAfter, 0, 4294967295);
+  w.u32('listedThrough', v.listedThrough, 0, 4294967295);
   w.count('counters', v.counters, 512);
   w.enter('counters');
   v.counters.forEach((item0, index0) => {
@@ -337,6 +340,8 @@ export function decodeHeartbeatBody(r: Reader, version: number): T.HeartbeatBody
       usageField = null;
     }
   }
+  const listedAfterField = r.u32('listedAfter', 0, 4294967295);
+  const listedThroughField = r.u32('listedThrough', 0, 4294967295);
   let countersField: readonly Counter[];
   {
     const count0 = r.count('counters', 512, 68);
@@ -361,7 +366,7 @@ export function decodeHeartbeatBody(r: Reader, version: number): T.HeartbeatBody
     r.leave();
     volumesField = items0;
   }
-  return { progress: progressField, appliedSequence: appliedSequenceField, usage: usageField, counters: countersField, volumes: volumesField };
+  return { progress: progressField, appliedSequence: appliedSequenceField, usage: usageField, listedAfter: listedAfterField, listedThrough: listedThroughField, counters: countersField, volumes: volumesField };
 }
 
 export function encodeHeartbeatReplyBody(w: Writer, v: T.HeartbeatReplyBody, _version: number): void {
@@ -977,6 +982,13 @@ export function encodeStatusQueryReplyBody(w: Writer, v: T.StatusQueryReplyBody,
     encodeVolumeStatus(w, item0, version);
   });
   w.leave();
+  w.count('pools', v.pools, 1000);
+  w.enter('pools');
+  v.pools.forEach((item0, index0) => {
+    w.item(index0);
+    encodePoolStatus(w, item0, version);
+  });
+  w.leave();
 }
 
 export function decodeStatusQueryReplyBody(r: Reader, version: number): T.StatusQueryReplyBody {
@@ -1005,7 +1017,19 @@ export function decodeStatusQueryReplyBody(r: Reader, version: number): T.Status
     r.leave();
     volumesField = items0;
   }
-  return { more: moreField, statuses: statusesField, volumes: volumesField };
+  let poolsField: readonly PoolStatus[];
+  {
+    const count0 = r.count('pools', 1000, 40);
+    r.enter('pools');
+    const items0: PoolStatus[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodePoolStatus(r, version));
+    }
+    r.leave();
+    poolsField = items0;
+  }
+  return { more: moreField, statuses: statusesField, volumes: volumesField, pools: poolsField };
 }
 
 export function encodeClusterQueryBody(_w: Writer, _v: T.ClusterQueryBody, _version: number): void {

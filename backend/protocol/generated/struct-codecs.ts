@@ -50,6 +50,7 @@ type Counter = T.Counter;
 type Usage = T.Usage;
 type VolumeUsage = T.VolumeUsage;
 type VolumeStatus = T.VolumeStatus;
+type PoolStatus = T.PoolStatus;
 type RuntimeStatus = T.RuntimeStatus;
 type DeviceSpec = T.DeviceSpec;
 type ErrorDetail = T.ErrorDetail;
@@ -786,6 +787,27 @@ export function decodeVolumeStatus(r: Reader, _version: number): VolumeStatus {
   return { volumeKey: volumeKeyField, rawBytes: rawBytesField, netBytes: netBytesField };
 }
 
+export function encodePoolStatus(w: Writer, v: PoolStatus, _version: number): void {
+  w.u32('poolKey', v.poolKey, 0, 4294967295);
+  w.u32('combs', v.combs, 0, 4294967295);
+  w.u32('degradedCombs', v.degradedCombs, 0, 4294967295);
+  w.u32('unavailableCombs', v.unavailableCombs, 0, 4294967295);
+  w.u53('netBytes', v.netBytes, 0, 9007199254740991);
+  w.u53('thinLeftBytes', v.thinLeftBytes, 0, 9007199254740991);
+  w.u53('thickLeftBytes', v.thickLeftBytes, 0, 9007199254740991);
+}
+
+export function decodePoolStatus(r: Reader, _version: number): PoolStatus {
+  const poolKeyField = r.u32('poolKey', 0, 4294967295);
+  const combsField = r.u32('combs', 0, 4294967295);
+  const degradedCombsField = r.u32('degradedCombs', 0, 4294967295);
+  const unavailableCombsField = r.u32('unavailableCombs', 0, 4294967295);
+  const netBytesField = r.u53('netBytes', 0, 9007199254740991);
+  const thinLeftBytesField = r.u53('thinLeftBytes', 0, 9007199254740991);
+  const thickLeftBytesField = r.u53('thickLeftBytes', 0, 9007199254740991);
+  return { poolKey: poolKeyField, combs: combsField, degradedCombs: degradedCombsField, unavailableCombs: unavailableCombsField, netBytes: netBytesField, thinLeftBytes: thinLeftBytesField, thickLeftBytes: thickLeftBytesField };
+}
+
 export function encodeRuntimeStatus(w: Writer, v: RuntimeStatus, version: number): void {
   w.u32('key', v.key, 0, 4294967295);
   w.choice('liveness', v.liveness, LIVENESS_CODES);
@@ -921,6 +943,7 @@ export const STRUCT_CODECS: {
   Usage: { name: 'Usage', encode: encodeUsage, decode: decodeUsage },
   VolumeUsage: { name: 'VolumeUsage', encode: encodeVolumeUsage, decode: decodeVolumeUsage },
   VolumeStatus: { name: 'VolumeStatus', encode: encodeVolumeStatus, decode: decodeVolumeStatus },
+  PoolStatus: { name: 'PoolStatus', encode: encodePoolStatus, decode: decodePoolStatus },
   RuntimeStatus: { name: 'RuntimeStatus', encode: encodeRuntimeStatus, decode: decodeRuntimeStatus },
   DeviceSpec: { name: 'DeviceSpec', encode: encodeDeviceSpec, decode: decodeDeviceSpec },
   ErrorDetail: { name: 'ErrorDetail', encode: encodeErrorDetail, decode: decodeErrorDetail },

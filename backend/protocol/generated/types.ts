@@ -521,6 +521,24 @@ export interface VolumeStatus {
   readonly netBytes: number;
 }
 
+/** How the data of a storage pool is kept, and how much more it may promise. */
+export interface PoolStatus {
+  /** storage pool */
+  readonly poolKey: number;
+  /** all, 0: it has no placement yet */
+  readonly combs: number;
+  /** with fewer in-sync copies than wanted */
+  readonly degradedCombs: number;
+  /** of which no in-sync member is up */
+  readonly unavailableCombs: number;
+  /** data that fits, spare capacity taken away */
+  readonly netBytes: number;
+  /** that further thin volumes may have together */
+  readonly thinLeftBytes: number;
+  /** that further thick volumes may have together */
+  readonly thickLeftBytes: number;
+}
+
 /** What the MDM has seen of a component since it became master; never stored. */
 export interface RuntimeStatus {
   /** SDS, device or SDC */
@@ -594,6 +612,7 @@ export interface StructTypes {
   readonly Usage: Usage;
   readonly VolumeUsage: VolumeUsage;
   readonly VolumeStatus: VolumeStatus;
+  readonly PoolStatus: PoolStatus;
   readonly RuntimeStatus: RuntimeStatus;
   readonly DeviceSpec: DeviceSpec;
   readonly ErrorDetail: ErrorDetail;
@@ -755,7 +774,11 @@ export interface HeartbeatBody {
   readonly appliedSequence: number;
   /** of a device */
   readonly usage: Usage | null;
-  /** per device or volume */
+  /** the lists say everything about keys above this one */
+  readonly listedAfter: number;
+  /** and up to this one; longer lists come in parts, over and over */
+  readonly listedThrough: number;
+  /** per volume, and of the device itself whatever its key */
   readonly counters: readonly Counter[];
   /** allocated capacity, of a device */
   readonly volumes: readonly VolumeUsage[];
@@ -867,9 +890,9 @@ export interface QueryReplyBody {
   readonly attachments: readonly Attachment[];
 }
 
-/** What the MDM has seen of SDSs, devices, SDCs or volumes. */
+/** What the MDM has seen of SDSs, devices, SDCs, volumes or storage pools. */
 export interface StatusQueryBody {
-  /** sds, device, sdc or volume */
+  /** sds, device, sdc, volume or storagePool */
   readonly type: ObjectType;
   /** only these; empty: all */
   readonly keys: readonly number[];
@@ -884,6 +907,8 @@ export interface StatusQueryReplyBody {
   readonly statuses: readonly RuntimeStatus[];
   /** of a volume query: allocated on all devices together */
   readonly volumes: readonly VolumeStatus[];
+  /** of a pool query */
+  readonly pools: readonly PoolStatus[];
 }
 
 /** Who is master, how the MDM runs. */

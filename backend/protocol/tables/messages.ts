@@ -249,11 +249,13 @@ export const MESSAGES = {
       ),
       u53('appliedSequence', 'map sequence that is applied and whose revoked I/O is drained (C13)'),
       optional(struct('usage', 'Usage', 'of a device')),
+      u32('listedAfter', 'the lists say everything about keys above this one'),
+      u32('listedThrough', 'and up to this one; longer lists come in parts, over and over'),
       list(
         'counters',
         struct('counter', 'Counter', ''),
         LIMITS.countersMax.value,
-        'per device or volume',
+        'per volume, and of the device itself whatever its key',
       ),
       list(
         'volumes',
@@ -380,9 +382,9 @@ export const MESSAGES = {
   ),
   STATUS_QUERY: control(
     0x0303,
-    'What the MDM has seen of SDSs, devices, SDCs or volumes.',
+    'What the MDM has seen of SDSs, devices, SDCs, volumes or storage pools.',
     [
-      choice('type', 'objectType', 'sds, device, sdc or volume'),
+      choice('type', 'objectType', 'sds, device, sdc, volume or storagePool'),
       list('keys', u32('key', ''), LIMITS.queryItemsMax.value, 'only these; empty: all'),
       u32('after', 'continue behind this key; 0: from the start'),
     ],
@@ -397,6 +399,7 @@ export const MESSAGES = {
       LIMITS.queryItemsMax.value,
       'of a volume query: allocated on all devices together',
     ),
+    list('pools', struct('pool', 'PoolStatus', ''), LIMITS.queryItemsMax.value, 'of a pool query'),
   ]),
   CLUSTER_QUERY: control(0x0305, 'Who is master, how the MDM runs.', [], 'CLUSTER_QUERY_REPLY'),
   CLUSTER_QUERY_REPLY: control(0x0306, 'State of the MDM cluster and of the whole system.', [

@@ -392,6 +392,18 @@ export const STRUCTS = {
       u53('netBytes', 'allocated, one copy of each comb counted'),
     ],
   },
+  PoolStatus: {
+    about: 'How the data of a storage pool is kept, and how much more it may promise.',
+    fields: [
+      u32('poolKey', 'storage pool'),
+      u32('combs', 'all, 0: it has no placement yet'),
+      u32('degradedCombs', 'with fewer in-sync copies than wanted'),
+      u32('unavailableCombs', 'of which no in-sync member is up'),
+      u53('netBytes', 'data that fits, spare capacity taken away'),
+      u53('thinLeftBytes', 'that further thin volumes may have together'),
+      u53('thickLeftBytes', 'that further thick volumes may have together'),
+    ],
+  },
   RuntimeStatus: {
     about: 'What the MDM has seen of a component since it became master; never stored.',
     fields: [

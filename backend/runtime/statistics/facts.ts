@@ -6,6 +6,7 @@ import type {
   Device,
   FaultSet,
   Mapping,
+  PoolStatus,
   ProtectionDomain,
   RuntimeStatus,
   Sdc,
@@ -43,6 +44,7 @@ export interface Facts {
   readonly mappings: readonly Mapping[];
   /** Bytes allocated to a volume on all devices together. */
   readonly usedByVolume: ReadonlyMap<number, number>;
+  readonly poolStatus: ReadonlyMap<number, PoolStatus>;
   /** What clients do per second. */
   readonly ratesBySdc: Grouped<Rate>;
   readonly ratesByVolume: Grouped<Rate>;
@@ -72,10 +74,11 @@ export async function readFacts(reader: ClusterReader): Promise<Facts> {
     reader.all('volume'),
     reader.all('mapping'),
   ]);
-  const [deviceStatus, sdcStatus, volumeReport] = await Promise.all([
+  const [deviceStatus, sdcStatus, volumeReport, poolReport] = await Promise.all([
     reader.statusByKey('device'),
     reader.statusByKey('sdc'),
     reader.status('volume'),
+    reader.status('storagePool'),
   ]);
   return {
     domains,
@@ -89,10 +92,8 @@ export async function readFacts(reader: ClusterReader): Promise<Facts> {
     deviceStatus,
     usedByVolume: new Map(volumeReport.volumes.map((use) => [use.volumeKey, use.rawBytes])),
     ratesBySdc: new Map([...sdcStatus.values()].map(({ key, rates }) => [key, rates])),
-    ratesByVolume: grouped(
-      [...sdcStatus.values()].flatMap(({ rates }) => rates),
-      ({ key }) => key,
-    ),
+    ratesByVolume: new Map(volumeReport.statuses.map(({ key, rates }) => [key, rates])),
+    poolStatus: new Map(poolReport.pools.map((pool) => [pool.poolKey, pool])),
     mappingsBySdc: grouped(mappings, ({ sdcKey }) => sdcKey),
     mappingsByVolume: grouped(mappings, ({ volumeKey }) => volumeKey),
     volumesByTree: grouped(volumes, ({ vtreeKey }) => vtreeKey),

@@ -100,6 +100,46 @@ function volumeSums(facts: Facts, scope: Scope, usedKb: number): VolumeSums {
   };
 }
 
+/** Shares of the combs, 0 to 1. */
+interface Shares {
+  /** Have one copy only. */
+  readonly lacking: number;
+  /** Have no copy that can be reached. */
+  readonly lost: number;
+}
+
+function shares(facts: Facts, scope: Scope, disks: DeviceSums): Shares {
+  if (!scope.whole) {
+    const combs = scope.pools.reduce((sum, pool) => sum + 2 ** pool.combCountLog2, 0);
+    return { lacking: combs === 0 ? 0 : Math.min(1, disks.degradedCombs / combs), lost: 0 };
+  }
+  const sums = { combs: 0, degraded: 0, unavailable: 0 };
+  for (const { key } of scope.pools) {
+    const status = facts.poolStatus.get(key);
+    sums.combs += status?.combs ?? 0;
+    sums.degraded += status?.degradedCombs ?? 0;
+    sums.unavailable += status?.unavailableCombs ?? 0;
+  }
+  if (sums.combs === 0) return { lacking: 0, lost: 0 };
+  return {
+    lacking: Math.max(0, sums.degraded - sums.unavailable) / sums.combs,
+    lost: sums.unavailable / sums.combs,
+  };
+}
+
+/** Whole 8 GiB: what volumes are allocated in. */
+function grains(sizeKb: number): number {
+  return sizeKb - (sizeKb % KB_PER_GRAIN);
+}
+
+/** Up to which size thin volumes can still be added to the pools of a scope; the MDM refuses what is larger. */
+function allocationLimitKb(facts: Facts, { pools }: Scope): number {
+  return pools.reduce(
+    (sum, { key }) => sum + grains(kb(facts.poolStatus.get(key)?.thinLeftBytes ?? 0)),
+    0,
+  );
+}
+
 /** Capacity properties of a scope. */
 export function capacityValues(facts: Facts, scope: Scope): Values {
   const disks = deviceSums(facts, scope.devices);
@@ -110,10 +150,10 @@ export function capacityValues(facts: Facts, scope: Scope): Values {
     : disks.usedKb;
   const unused = Math.max(0, disks.maxKb - inUse - disks.unreachableKb);
   const free = Math.max(0, unused - spare);
-  const combs = scope.pools.reduce((sum, pool) => sum + 2 ** pool.combCountLog2, 0);
-  const lacking = combs === 0 ? 0 : Math.min(1, disks.degradedCombs / combs);
+  const { lacking, lost } = shares(facts, scope, disks);
   const degraded = Math.floor((inUse / COPIES) * lacking);
-  const intact = Math.max(0, inUse - degraded * COPIES);
+  const failed = Math.floor(inUse * lost);
+  const intact = Math.max(0, inUse - degraded * COPIES - failed);
   const net = (rawKb: number): number => Math.floor(rawKb / COPIES);
   const addresses = held.thickKb + held.thinAllocatedKb;
   return {
@@ -135,7 +175,8 @@ export function capacityValues(facts: Facts, scope: Scope): Values {
     netUnusedCapacityInKb: net(free),
     unreachableUnusedCapacityInKb: disks.unreachableKb,
     spareCapacityInKb: spare,
-    capacityAvailableForVolumeAllocationInKb: net(free) - (net(free) % KB_PER_GRAIN),
+    capacityAvailableForVolumeAllocationInKb: grains(net(free)),
+    volumeAllocationLimitInKb: allocationLimitKb(facts, scope),
     thickCapacityInUseInKb: held.thickKb,
     thinCapacityAllocatedInKb: held.thinAllocatedKb,
     thinCapacityAllocatedInKm: held.thinAllocatedKb,
@@ -152,6 +193,7 @@ export function capacityValues(facts: Facts, scope: Scope): Values {
     protectedCapacityInKb: intact,
     degradedHealthyCapacityInKb: degraded,
     degradedFailedCapacityInKb: degraded,
+    failedCapacityInKb: failed,
     movingCapacityInKb: disks.resyncKb,
     activeMovingCapacityInKb: disks.resyncKb,
     bckRebuildCapacityInKb: disks.resyncKb,
@@ -160,7 +202,8 @@ export function capacityValues(facts: Facts, scope: Scope): Values {
     inUseVacInKb: addresses,
     primaryVacInKb: net(addresses),
     secondaryVacInKb: net(addresses),
-    protectedVacInKb: Math.floor(addresses * (1 - lacking)),
+    protectedVacInKb: Math.floor(addresses * Math.max(0, 1 - lacking - lost)),
+    failedVacInKb: Math.floor(addresses * lost),
     degradedHealthyVacInKb: Math.floor(net(addresses) * lacking),
     degradedFailedVacInKb: Math.floor(net(addresses) * lacking),
   };

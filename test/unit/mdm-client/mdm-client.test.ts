@@ -1,5 +1,6 @@
 import test from 'ava';
 
+import { LAST_KEY } from '../../../backend/core/key-range.js';
 import type { LinkId, Links, LinkTarget, Peer } from '../../../backend/core/ports.js';
 import { MDM_CLIENT_DEFAULTS, MdmClient } from '../../../backend/mdm-client/mdm-client.js';
 import type { MdmClientHost, Registration } from '../../../backend/mdm-client/mdm-client.js';
@@ -96,7 +97,10 @@ class Bench implements Links, MdmClientHost {
   }
   heartbeat(): ControlBodies[typeof MSG.HEARTBEAT] {
     const { sequence } = this.client.map;
-    return { progress: 1, appliedSequence: sequence, usage: null, counters: [], volumes: [] };
+    return {
+      ...{ progress: 1, appliedSequence: sequence, usage: null, counters: [], volumes: [] },
+      ...{ listedAfter: 0, listedThrough: LAST_KEY },
+    };
   }
   mapChanged(): void {
     this.told.push(`map ${this.client.map.sequence}`);

@@ -1,5 +1,6 @@
 import test from 'ava';
 
+import { LAST_KEY } from '../../../backend/core/key-range.js';
 import { MSG } from '../../../backend/protocol/generated/constants.js';
 import { SECTORS_PER_GIB, standard } from './harness.js';
 import type { Cluster, TestDevice } from './harness.js';
@@ -31,6 +32,8 @@ function mapped(): Setup {
       progress: 1,
       appliedSequence: cluster.store.sequence,
       usage: null,
+      listedAfter: 0,
+      listedThrough: LAST_KEY,
       counters: [],
       volumes: [],
     },

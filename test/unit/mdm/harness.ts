@@ -1,6 +1,8 @@
 // An MDM with a store, links and components made of arrays: what it sends is decoded and kept, what it commits is kept and
 // reported when the test says so, and a new MDM can be started on what was committed.
 
+import { ALL_KEYS } from '../../../backend/core/key-range.js';
+import type { KeyRange } from '../../../backend/core/key-range.js';
 import type { Change, LinkId, Links, MetadataStore, Role } from '../../../backend/core/ports.js';
 import { Mdm } from '../../../backend/mdm/mdm.js';
 import { MDM_DEFAULTS } from '../../../backend/mdm/options.js';
@@ -414,10 +416,12 @@ export class Cluster {
     device: TestDevice,
     appliedSequence = 0,
     volumes: { volumeKey: number; usedBytes: number }[] = [],
+    listed: KeyRange = ALL_KEYS,
   ): void {
     device.progress++;
     this.send(device.link, MSG.HEARTBEAT, {
       ...{ progress: device.progress, appliedSequence, volumes },
+      ...{ listedAfter: listed.after, listedThrough: listed.through },
       usage: null,
       counters: [],
     });

@@ -1,9 +1,10 @@
 import test from 'ava';
 
+import { ALL_KEYS, LAST_KEY } from '../../../backend/core/key-range.js';
 import { MSG } from '../../../backend/protocol/generated/constants.js';
-import type { Counter } from '../../../backend/protocol/generated/types.js';
+import type { Counter, PoolStatus } from '../../../backend/protocol/generated/types.js';
 import { CounterHistory } from '../../../backend/mdm/counters.js';
-import { SECTORS_PER_GIB, standard } from './harness.js';
+import { GIB, SECTORS_PER_GIB, standard } from './harness.js';
 
 function counter(key: number, operations: number): Counter {
   return {
@@ -77,6 +78,7 @@ test('volumes report what they hold raw and net, and what clients did with them'
     const counters = [counter(key, operations)];
     cluster.send(link, MSG.HEARTBEAT, {
       ...{ progress: 1, appliedSequence: 0, usage: null, volumes: [], counters },
+      ...{ listedAfter: 0, listedThrough: LAST_KEY },
     });
   };
   beat(0);
@@ -123,12 +125,89 @@ test('rates are those of the last five seconds, and end when reports end', (t) =
   t.deepEqual(history.rates(0), []);
   for (let second = 0; second <= 20; second++)
     for (let quarter = 0; quarter < 4; quarter++)
-      history.add(second * 1_000_000 + quarter * 250_000, [
-        counter(1, second < 10 ? 0 : (second - 10) * 100),
-      ]);
+      history.add(
+        second * 1_000_000 + quarter * 250_000,
+        [counter(1, second < 10 ? 0 : (second - 10) * 100)],
+        ALL_KEYS,
+      );
   t.true(Math.abs((history.rates(20_750_000)[0]?.readOps ?? 0) - 100) <= 20);
   t.is(history.latest[0]?.readOps, 1000);
   t.is(history.rates(40_000_000)[0]?.readOps, 0);
   history.clear();
   t.deepEqual(history.latest, []);
+});
+
+test('counters that come in parts add up, and leave with their range', (t) => {
+  const history = new CounterHistory();
+  history.add(0, [counter(1, 10), counter(2, 20)], { after: 0, through: 2 });
+  history.add(250_000, [counter(9, 90)], { after: 2, through: LAST_KEY });
+  t.deepEqual(
+    history.latest.map(({ key }) => key),
+    [1, 2, 9],
+  );
+  history.add(500_000, [counter(2, 21)], { after: 0, through: 2 });
+  t.deepEqual(
+    history.latest.map(({ key, readOps }) => [key, readOps]),
+    [
+      [9, 90],
+      [2, 21],
+    ],
+  );
+});
+
+test('volumes that a device reports in parts all count', (t) => {
+  const { cluster, poolKey, devices } = standard();
+  const [device] = devices;
+  if (device === undefined) throw new Error('device');
+  const keys = [1, 2, 3].map(
+    (number) =>
+      cluster.command('ADD_VOLUME', {
+        ...{ poolKey, name: `v${number}`, sizeSectors: SECTORS_PER_GIB, provisioning: 'thin' },
+      }).key,
+  );
+  const [first = 0, second = 0, third = 0] = keys;
+  cluster.beat(device, 0, [{ volumeKey: first, usedBytes: 10 }], { after: 0, through: first });
+  cluster.beat(
+    device,
+    0,
+    [
+      { volumeKey: second, usedBytes: 20 },
+      { volumeKey: third, usedBytes: 30 },
+    ],
+    { after: first, through: LAST_KEY },
+  );
+  const held = (): number[] => cluster.status('volume').volumes.map(({ rawBytes }) => rawBytes);
+  t.deepEqual(held(), [10, 20, 30]);
+  cluster.beat(device, 0, [], { after: 0, through: first });
+  t.deepEqual(held(), [0, 20, 30]);
+});
+
+test('a pool says how its data is kept and what it may still promise', (t) => {
+  const { cluster, poolKey, devices } = standard();
+  const pool = (): PoolStatus | undefined => cluster.status('storagePool').pools[0];
+  const before = pool();
+  t.is(before?.poolKey, poolKey);
+  t.is(before?.combs, 16);
+  t.is(before?.degradedCombs, 0);
+  t.true((before?.netBytes ?? 0) > 0);
+  t.is(before?.thickLeftBytes, before?.netBytes);
+  const thick = {
+    poolKey,
+    name: 't',
+    sizeSectors: SECTORS_PER_GIB,
+    provisioning: 'thick',
+  } as const;
+  cluster.command('ADD_VOLUME', thick);
+  t.is(pool()?.thickLeftBytes, (before?.netBytes ?? 0) - GIB);
+  t.is(pool()?.thinLeftBytes, (before?.thinLeftBytes ?? 0) - GIB);
+  const left = Math.floor((pool()?.thinLeftBytes ?? 0) / 512 / 8) * 8;
+  const tooLarge = { poolKey, name: 'x', sizeSectors: left + 8, provisioning: 'thin' } as const;
+  t.is(cluster.refused('ADD_VOLUME', tooLarge).error, 'CAPACITY_EXCEEDED');
+  cluster.command('ADD_VOLUME', { ...tooLarge, sizeSectors: left });
+  cluster.close(devices[0]?.link ?? 0);
+  cluster.pass(2500, () => {
+    for (const device of devices.slice(1)) cluster.beat(device);
+  });
+  t.true((pool()?.degradedCombs ?? 0) > 0);
+  t.is(pool()?.unavailableCombs, 0);
 });

@@ -1,0 +1,193 @@
+// What is wrong with the cluster now, in the original's words. It owns the conditions and their weight; it keeps nothing:
+// every gateway finds the same alerts under the same ids, and an alert is over when its cause is.
+
+import { createHash } from 'node:crypto';
+
+import type { ClusterQueryReplyBody, StoragePool } from '../protocol/generated/types.js';
+import type { ClusterReader } from './cluster-reader.js';
+import { readFacts, scopeOfPools } from './statistics/facts.js';
+import type { Facts } from './statistics/facts.js';
+import { capacityValues } from './statistics/values.js';
+
+type AlertSeverity = 'low' | 'medium' | 'high';
+
+export interface Alert {
+  /** The same as long as the cause lasts, at every gateway. */
+  readonly uuid: string;
+  /** Such as `SDS_DISCONNECTED`. */
+  readonly type: string;
+  readonly severity: AlertSeverity;
+  /** Type and key of the object that it is about. */
+  readonly objectType: string;
+  readonly objectKey: number;
+  readonly values: Readonly<Record<string, string | number>>;
+  /** Wall clock of the cause as far as it is known, otherwise of the question. */
+  readonly sinceMs: number;
+}
+
+type Finding = Omit<Alert, 'uuid' | 'sinceMs'> & { readonly sinceMs: number | null };
+
+/** Fault units that a pool needs to keep two copies. */
+const FAULT_UNITS_MIN = 2;
+
+function uuidOf(systemId: string, { type, objectType, objectKey }: Finding): string {
+  const digest = createHash('sha256').update(`${systemId} ${type} ${objectType} ${objectKey}`);
+  const hex = digest.digest('hex');
+  // Version 8: made of what the maker chose.
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
+
+function ofSystem(reader: ClusterReader, state: ClusterQueryReplyBody): readonly Finding[] {
+  if (state.mode > 1) return [];
+  const about = { objectType: 'System', objectKey: reader.system.key, sinceMs: state.upSinceMs };
+  return [{ type: 'MDM_NOT_CLUSTERED', severity: 'low', values: { mdm: state.name }, ...about }];
+}
+
+async function ofServers(reader: ClusterReader, facts: Facts): Promise<readonly Finding[]> {
+  const statuses = await reader.statusByKey('sds');
+  return facts.sds.flatMap(({ key, name }): Finding[] => {
+    const status = statuses.get(key);
+    if (status?.liveness === 'connected') return [];
+    const about = { objectType: 'Sds', objectKey: key, sinceMs: status?.sinceMs ?? null };
+    return [{ type: 'SDS_DISCONNECTED', severity: 'high', values: { name }, ...about }];
+  });
+}
+
+/** A device that is gone with its SDS is not an alert of its own. */
+async function ofDevices(reader: ClusterReader, facts: Facts): Promise<readonly Finding[]> {
+  const servers = await reader.statusByKey('sds');
+  return facts.devices.flatMap(({ key, sdsKey, path, state, failure }): Finding[] => {
+    const status = facts.deviceStatus.get(key);
+    const about = { objectType: 'Device', objectKey: key, sinceMs: status?.sinceMs ?? null };
+    if (state === 'failed')
+      return [
+        { type: 'DEVICE_FAILED', severity: 'high', values: { path, reason: failure }, ...about },
+      ];
+    const expected = state === 'up' || state === 'down';
+    if (!expected || status?.liveness === 'connected') return [];
+    if (servers.get(sdsKey)?.liveness !== 'connected') return [];
+    return [{ type: 'DEVICE_DISCONNECTED', severity: 'high', values: { path }, ...about }];
+  });
+}
+
+async function ofClients(reader: ClusterReader, facts: Facts): Promise<readonly Finding[]> {
+  const statuses = await reader.statusByKey('sdc');
+  return facts.sdcs.flatMap(({ key, name, guid }): Finding[] => {
+    const status = statuses.get(key);
+    if (status?.liveness === 'connected') return [];
+    const volumes = facts.mappingsBySdc.get(key)?.length ?? 0;
+    const about = { objectType: 'Sdc', objectKey: key, sinceMs: status?.sinceMs ?? null };
+    const severity = volumes > 0 ? 'medium' : 'low';
+    return [{ type: 'SDC_DISCONNECTED', severity, values: { name, guid, volumes }, ...about }];
+  });
+}
+
+function ofDomains(facts: Facts): readonly Finding[] {
+  return facts.domains
+    .filter(({ active }) => !active)
+    .map(({ key, name }) => ({
+      type: 'PD_INACTIVE',
+      severity: 'medium',
+      objectType: 'ProtectionDomain',
+      objectKey: key,
+      values: { name },
+      sinceMs: null,
+    }));
+}
+
+function numberIn(values: ReturnType<typeof capacityValues>, name: string): number {
+  const value = values[name];
+  return typeof value === 'number' ? value : 0;
+}
+
+/** How full a pool is, against its own thresholds. */
+function fullness(reader: ClusterReader, facts: Facts, pool: StoragePool): readonly Named[] {
+  const capacity = capacityValues(facts, scopeOfPools(facts, [pool]));
+  const usableKb = numberIn(capacity, 'maxUserDataCapacityInKb');
+  if (usableKb <= 0) return [];
+  const percent = Math.floor((numberIn(capacity, 'capacityInUseInKb') / usableKb) * 100);
+  const critical = pool.capacityAlertCriticalPercent || reader.system.capacityAlertCriticalPercent;
+  const high = pool.capacityAlertHighPercent || reader.system.capacityAlertHighPercent;
+  const values = { percent, highPercent: high, criticalPercent: critical };
+  if (critical > 0 && percent >= critical)
+    return [['CAPACITY_UTILIZATION_ABOVE_CRITICAL_THRESHOLD', 'high', values]];
+  if (high > 0 && percent >= high)
+    return [['CAPACITY_UTILIZATION_ABOVE_HIGH_THRESHOLD', 'medium', values]];
+  return [];
+}
+
+type Named = readonly [type: string, severity: AlertSeverity, values: Alert['values']];
+
+/** How the data of a pool is kept. */
+function protection(facts: Facts, pool: StoragePool): readonly Named[] {
+  const found: Named[] = [];
+  const status = facts.poolStatus.get(pool.key);
+  const { combs = 0, degradedCombs = 0, unavailableCombs = 0 } = status ?? {};
+  if (unavailableCombs > 0)
+    found.push(['STORAGE_POOL_HAS_FAILED_CAPACITY', 'high', { combs, unavailableCombs }]);
+  if (degradedCombs > 0)
+    found.push(['STORAGE_POOL_HAS_DEGRADED_CAPACITY', 'medium', { combs, degradedCombs }]);
+  const capacity = capacityValues(facts, scopeOfPools(facts, [pool]));
+  const unreachableKb = numberIn(capacity, 'unreachableUnusedCapacityInKb');
+  if (unreachableKb > 0)
+    found.push(['STORAGE_POOL_HAS_UNREACHABLE_CAPACITY', 'medium', { unreachableKb }]);
+  const servers = new Map(facts.sds.map((sds) => [sds.key, sds]));
+  const devices = facts.devices.filter(
+    ({ poolKey, state }) => poolKey === pool.key && state !== 'failed',
+  );
+  const units = new Set(
+    devices.map(({ sdsKey }) => {
+      const faultSetKey = servers.get(sdsKey)?.faultSetKey ?? 0;
+      return faultSetKey === 0 ? sdsKey : faultSetKey;
+    }),
+  );
+  if (units.size < FAULT_UNITS_MIN && (combs > 0 || units.size > 0))
+    found.push(['NOT_ENOUGH_FAULT_UNITS_IN_SP', 'high', { faultUnits: units.size }]);
+  return found;
+}
+
+function ofPools(reader: ClusterReader, facts: Facts): readonly Finding[] {
+  return facts.pools.flatMap((pool) => {
+    const gone = facts.devices
+      .filter(({ poolKey }) => poolKey === pool.key)
+      .map(({ key }) => facts.deviceStatus.get(key))
+      .filter((status) => status !== undefined && status.liveness !== 'connected')
+      .map((status) => status?.sinceMs ?? 0);
+    const sinceMs = gone.length === 0 ? null : Math.min(...gone);
+    return [...protection(facts, pool), ...fullness(reader, facts, pool)].map(
+      ([type, severity, values]): Finding => ({
+        ...{ type, severity, objectType: 'StoragePool', objectKey: pool.key, sinceMs },
+        values: { name: pool.name, ...values },
+      }),
+    );
+  });
+}
+
+/**
+ * All alerts of this moment, the heaviest first.
+ *
+ * @param nowMs - wall clock
+ * @throws ClusterError when the MDM cannot be asked
+ */
+export async function currentAlerts(
+  reader: ClusterReader,
+  nowMs: number,
+): Promise<readonly Alert[]> {
+  const facts = await readFacts(reader);
+  const findings = [
+    ...ofSystem(reader, await reader.clusterState()),
+    ...ofDomains(facts),
+    ...(await ofServers(reader, facts)),
+    ...(await ofDevices(reader, facts)),
+    ...ofPools(reader, facts),
+    ...(await ofClients(reader, facts)),
+  ];
+  const weight = { high: 0, medium: 1, low: 2 };
+  return findings
+    .map((finding) => ({
+      ...finding,
+      uuid: uuidOf(reader.systemId, finding),
+      sinceMs: finding.sinceMs ?? nowMs,
+    }))
+    .sort((one, other) => weight[one.severity] - weight[other.severity]);
+}

@@ -1,0 +1,151 @@
+// Alerts: each cause raises its own, with the object it is about, and takes it away again.
+
+import test from 'ava';
+
+import { at } from '../support/gateway-harness.js';
+import type { GatewayHarness } from '../support/gateway-harness.js';
+import { startWithVolumes } from '../support/gateway-samples.js';
+
+interface Listed {
+  readonly id: string;
+  readonly alertType: string;
+  readonly severity: string;
+  readonly affectedObject: { readonly type: string; readonly id: string };
+  readonly alertValues: Readonly<Record<string, unknown>>;
+  readonly startTime: string;
+  readonly lastObserved: string;
+}
+
+const ALWAYS = 'MDM_NOT_CLUSTERED';
+
+async function alerts(gateway: GatewayHarness): Promise<readonly Listed[]> {
+  const { status, json } = await gateway.get('/api/types/Alert/instances/');
+  if (status !== 200) throw new Error(`status ${status}`);
+  return json as readonly Listed[];
+}
+
+const types = async (gateway: GatewayHarness): Promise<readonly string[]> =>
+  (await alerts(gateway)).map(({ alertType }) => alertType);
+
+async function idsOf(gateway: GatewayHarness, type: string): Promise<readonly string[]> {
+  const { json } = await gateway.get(`/api/types/${type}/instances`);
+  return (json as unknown[]).map((object) => String(at(object, 'id')));
+}
+
+test('a sound cluster with one MDM says only that, with the fields that tools read', async (t) => {
+  const gateway = await startWithVolumes();
+  t.teardown(() => gateway.stop());
+  const [only, ...others] = await alerts(gateway);
+  t.deepEqual(others, []);
+  t.is(only?.alertType, ALWAYS);
+  t.is(only?.severity, 'ALERT_LOW');
+  t.is(only?.affectedObject.type, 'com.emc.ecs.api.model.gen.System');
+  t.deepEqual([only?.affectedObject.id], await idsOf(gateway, 'System'));
+  t.regex(only?.id ?? '', /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+  for (const time of [only?.startTime, only?.lastObserved])
+    t.regex(time ?? '', /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  t.is((await alerts(gateway))[0]?.id, only?.id);
+});
+
+test('an SDS that is away is one alert, not one for each of its devices too', async (t) => {
+  const gateway = await startWithVolumes();
+  t.teardown(() => gateway.stop());
+  const { cluster } = gateway;
+  const [sds] = cluster.tables.sds;
+  if (sds === undefined) throw new Error('no SDS');
+  cluster.disconnected.add(sds.key);
+  for (const { key, sdsKey } of cluster.tables.device)
+    if (sdsKey === sds.key) cluster.disconnected.add(key);
+  const [first, ...others] = await alerts(gateway);
+  t.is(first?.alertType, 'SDS_DISCONNECTED');
+  t.is(first?.severity, 'ALERT_HIGH');
+  t.is(first?.affectedObject.id, (await idsOf(gateway, 'Sds'))[0]);
+  t.is(first?.alertValues['name'], sds.name);
+  t.deepEqual(
+    others.map(({ alertType }) => alertType),
+    [ALWAYS],
+  );
+  cluster.disconnected.clear();
+  t.deepEqual(await types(gateway), [ALWAYS]);
+});
+
+test('a device that failed says why; a device whose process is gone is told from it', async (t) => {
+  const gateway = await startWithVolumes();
+  t.teardown(() => gateway.stop());
+  const { cluster } = gateway;
+  const [failed, gone] = cluster.tables.device;
+  if (failed === undefined || gone === undefined) throw new Error('no devices');
+  cluster.tables.device[0] = { ...failed, state: 'failed', failure: 'write error EIO' };
+  cluster.disconnected.add(gone.key);
+  const found = await alerts(gateway);
+  const failure = found.find(({ alertType }) => alertType === 'DEVICE_FAILED');
+  t.is(failure?.alertValues['reason'], 'write error EIO');
+  t.is(failure?.affectedObject.id, (await idsOf(gateway, 'Device'))[0]);
+  const away = found.find(({ alertType }) => alertType === 'DEVICE_DISCONNECTED');
+  t.is(away?.affectedObject.id, (await idsOf(gateway, 'Device'))[1]);
+  t.true(found.some(({ alertType }) => alertType === 'STORAGE_POOL_HAS_UNREACHABLE_CAPACITY'));
+});
+
+test('combs without a second copy, and combs without any', async (t) => {
+  const gateway = await startWithVolumes();
+  t.teardown(() => gateway.stop());
+  const { cluster } = gateway;
+  const [pool] = cluster.tables.storagePool;
+  cluster.poolHealth.set(pool?.key ?? 0, { degradedCombs: 3, unavailableCombs: 0 });
+  const [degraded] = await alerts(gateway);
+  t.is(degraded?.alertType, 'STORAGE_POOL_HAS_DEGRADED_CAPACITY');
+  t.is(degraded?.alertValues['degradedCombs'], 3);
+  cluster.poolHealth.set(pool?.key ?? 0, { degradedCombs: 3, unavailableCombs: 2 });
+  t.deepEqual((await types(gateway)).slice(0, 2), [
+    'STORAGE_POOL_HAS_FAILED_CAPACITY',
+    'STORAGE_POOL_HAS_DEGRADED_CAPACITY',
+  ]);
+});
+
+test('a pool that fills crosses its two thresholds, and only the higher one is told', async (t) => {
+  const gateway = await startWithVolumes();
+  t.teardown(() => gateway.stop());
+  const [pool] = await idsOf(gateway, 'StoragePool');
+  const thresholds = (high: number, critical: number): Promise<unknown> =>
+    gateway.post(`/api/instances/StoragePool::${pool ?? ''}/action/setCapacityAlertThresholds`, {
+      capacityAlertHighThresholdPercent: String(high),
+      capacityAlertCriticalThresholdPercent: String(critical),
+    });
+  // 34 of 172.8 GiB are in use: 19 %.
+  await thresholds(15, 50);
+  t.deepEqual((await types(gateway)).slice(0, 1), ['CAPACITY_UTILIZATION_ABOVE_HIGH_THRESHOLD']);
+  await thresholds(15, 18);
+  t.deepEqual(await types(gateway), ['CAPACITY_UTILIZATION_ABOVE_CRITICAL_THRESHOLD', ALWAYS]);
+  await thresholds(80, 90);
+  t.deepEqual(await types(gateway), [ALWAYS]);
+});
+
+test('a client host that is away weighs more while it has volumes; a stopped domain is told', async (t) => {
+  const gateway = await startWithVolumes();
+  t.teardown(() => gateway.stop());
+  const { cluster } = gateway;
+  const [sdc] = cluster.tables.sdc;
+  cluster.disconnected.add(sdc?.key ?? 0);
+  const [away] = await alerts(gateway);
+  t.is(away?.alertType, 'SDC_DISCONNECTED');
+  t.is(away?.severity, 'ALERT_MEDIUM');
+  t.is(away?.alertValues['volumes'], 1);
+  cluster.tables.mapping.length = 0;
+  const later = await alerts(gateway);
+  t.is(later.find(({ alertType }) => alertType === 'SDC_DISCONNECTED')?.severity, 'ALERT_LOW');
+  const [domain] = await idsOf(gateway, 'ProtectionDomain');
+  await gateway.post(
+    `/api/instances/ProtectionDomain::${domain ?? ''}/action/inactivateProtectionDomain`,
+  );
+  t.true((await types(gateway)).includes('PD_INACTIVE'));
+});
+
+test('a pool on one server only has nowhere for second copies', async (t) => {
+  const gateway = await startWithVolumes();
+  t.teardown(() => gateway.stop());
+  const { cluster } = gateway;
+  const one = cluster.tables.device[0]?.sdsKey;
+  const left = cluster.tables.device.filter(({ sdsKey }) => sdsKey === one);
+  cluster.tables.device.splice(0, cluster.tables.device.length, ...left);
+  t.is((await types(gateway))[0], 'NOT_ENOUGH_FAULT_UNITS_IN_SP');
+});

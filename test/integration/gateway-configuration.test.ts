@@ -1,0 +1,116 @@
+// Everything that can be configured by REST, from pools to users.
+
+import test from 'ava';
+
+import { GatewayHarness, at } from '../support/gateway-harness.js';
+import { SDC_GUID } from '../support/memory-cluster.js';
+
+test('what this release does not carry out is refused by name, and changes nothing', async (t) => {
+  const own = await GatewayHarness.start();
+  t.teardown(() => own.stop());
+  const before = own.cluster.asked.length;
+  for (const path of [
+    '/api/instances/System/action/snapshotVolumes',
+    '/api/instances/System::11223344/action/snapshotVolumes',
+  ]) {
+    const answer = await own.post(path, { snapshotDefs: [] });
+    t.is(answer.status, 501, path);
+    t.is(at(answer.json, 'errorCode'), 288);
+    t.regex(String(at(answer.json, 'message')), /Snapshots are not supported/);
+  }
+  t.is(own.cluster.asked.length, before);
+});
+
+test('configuration by REST: pools, domains, fault sets, SDSs, devices, SDCs and users', async (t) => {
+  const own = await GatewayHarness.start();
+  t.teardown(() => own.stop());
+  const made = async (type: string, body: object): Promise<string> => {
+    const answer = await own.post(`/api/types/${type}/instances`, body);
+    t.is(answer.status, 200, answer.text);
+    return String(at(answer.json, 'id'));
+  };
+  const done = async (path: string, body: object): Promise<void> => {
+    const answer = await own.post(`/api/instances/${path}`, body);
+    t.is(answer.status, 200, answer.text);
+    t.deepEqual(answer.json, {});
+  };
+  const shown = async (type: string, id: string, name: string): Promise<unknown> =>
+    at((await own.get(`/api/instances/${type}::${id}`)).json, name);
+
+  const domain = await made('ProtectionDomain', { name: 'pd2' });
+  const pool = await made('StoragePool', {
+    protectionDomainId: domain,
+    name: 'p2',
+    checksumEnabled: 'TRUE',
+    rebuildEnabled: true,
+  });
+  t.is(await shown('StoragePool', pool, 'checksumEnabled'), true);
+  t.is(await shown('StoragePool', pool, 'zeroPaddingEnabled'), true);
+  await done(`StoragePool::${pool}/action/setSparePercentage`, { sparePercentage: '25' });
+  t.is(await shown('StoragePool', pool, 'sparePercentage'), 25);
+  await done(`StoragePool::${pool}/action/setStoragePoolName`, { name: 'renamed' });
+  t.is(await shown('StoragePool', pool, 'name'), 'renamed');
+  const faultSet = await made('FaultSet', { protectionDomainId: domain, name: 'rack1' });
+  const sds = await made('Sds', {
+    protectionDomainId: domain,
+    name: 'node9',
+    faultSetId: faultSet,
+    sdsIpList: [{ SdsIp: { ip: '10.0.0.9', role: 'all' } }, { ip: '10.0.1.9', role: 'sdcOnly' }],
+    deviceInfoList: [{ devicePath: '/dev/sdb', storagePoolId: pool }],
+  });
+  t.deepEqual(await shown('Sds', sds, 'ipList'), [
+    { ip: '10.0.0.9', role: 'all' },
+    { ip: '10.0.1.9', role: 'sdcOnly' },
+  ]);
+  const inSet = await own.get(`/api/instances/FaultSet::${faultSet}/relationships/Sds`);
+  t.is(at(inSet.json, 0, 'id'), sds);
+  const device = await made('Device', {
+    sdsId: sds,
+    storagePoolId: pool,
+    deviceCurrentPathname: '/dev/sdc',
+  });
+  await done(`Device::${device}/action/removeDevice`, {});
+  const sdc = String(at((await own.get('/api/types/Sdc/instances')).json, 0, 'id'));
+  await done(`Sdc::${sdc}/action/setSdcName`, { sdcName: 'host1' });
+  t.is(await shown('Sdc', sdc, 'name'), 'host1');
+  const system = String(at((await own.get('/api/types/System/instances')).json, 0, 'id'));
+  const approved = await own.post(`/api/instances/System::${system}/action/approveSdc`, {
+    sdcGuid: SDC_GUID,
+  });
+  t.is(at(approved.json, 'id'), sdc);
+  await done(`System::${system}/action/setRestrictedSdcMode`, { restrictedSdcMode: 'Guid' });
+  t.is(
+    at((await own.get('/api/types/System/instances')).json, 0, 'restrictedSdcModeEnabled'),
+    true,
+  );
+
+  const weak = await own.post('/api/types/User/instances', {
+    name: 'kim',
+    userRole: 'Monitor',
+    password: 'kim',
+  });
+  t.is(at(weak.json, 'errorCode'), 167);
+  const user = await made('User', { name: 'kim', userRole: 'Monitor', password: 'Long-enough-1' });
+  t.is(
+    (await own.send('GET', '/api/login', { auth: { username: 'kim', password: 'Long-enough-1' } }))
+      .status,
+    200,
+  );
+  await done(`User::${user}/action/removeUser`, {});
+  t.is(
+    (await own.send('GET', '/api/login', { auth: { username: 'kim', password: 'Long-enough-1' } }))
+      .status,
+    401,
+  );
+
+  const limits = await own.post('/api/instances/System/action/querySystemLimits');
+  const entry = (
+    at(limits.json, 'systemLimitEntryList') as { type: string; maxVal: string }[]
+  ).find(({ type }) => type === 'volumeSizeGb');
+  t.is(entry?.maxVal, '1048576');
+  t.is(
+    at((await own.post('/api/instances/System/queryMdmCluster')).json, 'clusterMode'),
+    'OneNode',
+  );
+  t.deepEqual(at((await own.get('/api/Configuration')).json, 'mdmAddresses'), ['127.0.0.1']);
+});
