@@ -59,6 +59,20 @@ module.exports = {
       to: { dependencyTypes: ['core', 'npm', 'npm-dev'] },
     },
     {
+      name: 'bridge-uses-foundations-only',
+      comment: 'The bridge speaks REST: of the backend it may use what every process uses.',
+      severity: 'error',
+      from: { path: '^cinder-bridge/' },
+      to: { path: '^backend/(?!core/|runtime/)' },
+    },
+    {
+      name: 'nobody-imports-the-bridge',
+      comment: 'It is a program of its own; who starts it knows its place only.',
+      severity: 'error',
+      from: { path: '^(backend|fuel-plugin|nova-hooks)/' },
+      to: { path: '^cinder-bridge/' },
+    },
+    {
       name: 'product-imports-no-test',
       severity: 'error',
       from: { path: '^(backend|cinder-bridge|fuel-plugin|nova-hooks)/' },

@@ -41,6 +41,7 @@ export interface Bootstrapped {
 
 interface Wish {
   readonly demo: boolean;
+  readonly cinderBridge: boolean;
   readonly say: (text: string) => void;
   /** Ends the waiting when the cluster is to stop before it is ready. */
   readonly cancelled: AbortSignal;
@@ -51,7 +52,7 @@ export async function bootstrap(
   paths: Paths,
   layout: Layout,
   supervisor: Supervisor,
-  { demo, say, cancelled }: Wish,
+  { demo, cinderBridge, say, cancelled }: Wish,
 ): Promise<Bootstrapped> {
   supervisor.start('mdm');
   const cluster = new MdmSession({
@@ -79,6 +80,11 @@ export async function bootstrap(
     say('the SDC is registered');
     await eventually(cancelled, 'the gateway', () => gatewayAnswers(paths, layout));
     say('the gateway answers');
+    if (cinderBridge) {
+      supervisor.start('cinder-bridge');
+      await eventually(cancelled, 'the Cinder bridge', () => bridgeAnswers(paths));
+      say('the Cinder bridge answers');
+    }
     const [system] = await cluster.query('system');
     if (system === undefined) throw new Error('the MDM knows no system');
     const demoKey = demo ? await ensureDemo(cluster, poolKey, sdcKey) : null;
@@ -189,6 +195,12 @@ async function gatewayAnswers(paths: Paths, layout: Layout): Promise<void> {
   const url = `https://${gatewayAddress(layout)}:${layout.gatewayPort}/api/version`;
   await axios.get(url, { httpsAgent: agent, timeout: 5000, proxy: false });
   agent.destroy();
+}
+
+async function bridgeAnswers(paths: Paths): Promise<void> {
+  const socket = { socketPath: paths.bridgeSocket, timeout: 15_000, proxy: false } as const;
+  const { data } = await axios.get<{ status: string }>('http://bridge/v1/health', socket);
+  if (data.status !== 'up') throw new Error(`it says that it is ${data.status}`);
 }
 
 async function ensureDemo(cluster: Cluster, poolKey: number, sdcKey: number): Promise<number> {

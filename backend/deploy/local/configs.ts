@@ -1,6 +1,7 @@
 // The configuration file of each process of a local cluster (keys: backend/docs/configuration.md), and the wrappers in
 // DIR/bin. Written anew at every start, so that they follow the directory and the release. It must never start anything.
 
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +15,9 @@ const MDM_PORT = 6611;
 const SDS_PORT = 7072;
 const SDS_DATA_PORT_FIRST = 7073;
 const BIN = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'bin');
+
+/** The bridge is a program beside the backend, known by its place only. */
+const BRIDGE = join('..', '..', 'cinder-bridge', 'bin', 'cinder-bridge.js');
 
 export type ProcessRole = 'mdm' | 'sds' | 'sds-data' | 'sdc' | 'gateway' | 'cinder-bridge';
 
@@ -29,7 +33,7 @@ export interface ProcessPlan {
 }
 
 /** The processes of a cluster in the order in which they start. */
-export function planOf(paths: Paths, layout: Layout): ProcessPlan[] {
+export function planOf(paths: Paths, layout: Layout, cinderBridge: boolean): ProcessPlan[] {
   const plan = (
     name: string,
     role: ProcessRole,
@@ -52,6 +56,7 @@ export function planOf(paths: Paths, layout: Layout): ProcessPlan[] {
     ),
     plan('sdc', 'sdc', 'sdc.js', sdcAddress(layout), 0),
     plan('gateway', 'gateway', 'gateway.js', gatewayAddress(layout), layout.gatewayPort),
+    ...(cinderBridge ? [plan('cinder-bridge', 'cinder-bridge', BRIDGE, '', 0)] : []),
   ];
 }
 
@@ -71,6 +76,10 @@ export async function writeConfigs(
   client: ClientWishes,
 ): Promise<void> {
   for (const plan of plans) {
+    if (plan.role === 'cinder-bridge') {
+      writePrivate(plan.configFile, JSON.stringify(bridgeConfig(paths, layout), null, 2));
+      continue;
+    }
     mkdirSync(plan.stateDir, { recursive: true, mode: 0o700 });
     const config = {
       ...common(paths, layout, plan),
@@ -124,6 +133,22 @@ async function further(
     case 'cinder-bridge':
       return {};
   }
+}
+
+/** Every host is this machine, which has one client. */
+function bridgeConfig(paths: Paths, layout: Layout): Record<string, unknown> {
+  if (!existsSync(paths.bridgeToken))
+    writePrivate(paths.bridgeToken, `${randomBytes(32).toString('hex')}\n`);
+  return {
+    name: 'cinder-bridge',
+    gateways: [`https://${gatewayAddress(layout)}:${layout.gatewayPort}`],
+    caFile: paths.caFile,
+    username: ADMIN_NAME,
+    passwordFile: paths.password,
+    tokenFile: paths.bridgeToken,
+    listen: { socket: paths.bridgeSocket },
+    defaultSdcGuid: layout.sdcGuid,
+  };
 }
 
 /** The hash is made once: the file is read at the MDM's first start only, but should not change under its feet. */

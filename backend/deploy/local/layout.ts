@@ -54,6 +54,9 @@ export interface Paths {
   readonly nbd: string;
   /** Control socket of the client process. */
   readonly sdcControl: string;
+  readonly bridgeSocket: string;
+  /** What Cinder's driver and the bridge prove themselves with. */
+  readonly bridgeToken: string;
 }
 
 export function pathsOf(dir: string): Paths {
@@ -70,6 +73,8 @@ export function pathsOf(dir: string): Paths {
     run: join(dir, 'run'),
     nbd: join(dir, 'nbd'),
     sdcControl: join(dir, 'run', 'sdc.sock'),
+    bridgeSocket: join(dir, 'run', 'cinder-bridge.sock'),
+    bridgeToken: join(dir, 'cinder-bridge-token'),
   };
 }
 

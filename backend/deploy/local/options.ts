@@ -14,6 +14,8 @@ export interface StartOptions {
   readonly demo: boolean;
   /** Mapped volumes become block devices of this host. */
   readonly attach: boolean;
+  /** The service that Cinder's driver talks to runs too. */
+  readonly cinderBridge: boolean;
   /** The client answers on /dev/scini, where programs of the original ask. */
   readonly scini: boolean;
 }
@@ -45,6 +47,7 @@ A second start on the same directory goes on with all data.
   --demo               make and map an 8 GiB volume named demo
   --attach             make every mapped volume a block device, /dev/scinia and so on; needs root
   --scini              answer on /dev/scini too, where os-brick's own ScaleIO connector asks; needs root, one per host
+  --cinder-bridge      run the service that MeshSAN's Cinder driver talks to (cinder-bridge/README.md)
   --help               this text
 `,
   stop: `Usage: npm run stop -- [--dir DIR] [--json]
@@ -99,6 +102,7 @@ export function parseStart(args: readonly string[]): StartOptions | null {
     detach: { type: 'boolean' },
     demo: { type: 'boolean' },
     attach: { type: 'boolean' },
+    'cinder-bridge': { type: 'boolean' },
     scini: { type: 'boolean' },
     help: { type: 'boolean' },
   });
@@ -115,6 +119,7 @@ export function parseStart(args: readonly string[]): StartOptions | null {
     detach: values['detach'] === true,
     demo: values['demo'] === true,
     attach: values['attach'] === true,
+    cinderBridge: values['cinder-bridge'] === true,
     scini: values['scini'] === true,
   };
 }

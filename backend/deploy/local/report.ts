@@ -5,6 +5,7 @@ import type { Bootstrapped } from './bootstrap.js';
 import type { ProcessPlan } from './configs.js';
 import { ADMIN_NAME, DOMAIN_NAME, POOL_NAME, mdmAddress } from './layout.js';
 import type { Layout, Paths } from './layout.js';
+import type { StartOptions } from './options.js';
 
 function table(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length));
@@ -17,7 +18,7 @@ export function readyText(
   layout: Layout,
   gateway: ProcessPlan,
   state: Bootstrapped,
-  attach: boolean,
+  { attach, cinderBridge }: Pick<StartOptions, 'attach' | 'cinderBridge'>,
 ): string {
   const scli = join(paths.bin, 'scli');
   const socket = join(paths.nbd, `${state.demoVolumeId ?? '<volume id>'}.sock`);
@@ -34,6 +35,12 @@ export function readyText(
     ['NBD sockets', paths.nbd],
     ...(attach
       ? ([['block devices', `/dev/disk/by-id/emc-vol-${state.systemId}-<volume id>`]] as const)
+      : []),
+    ...(cinderBridge
+      ? ([
+          ['Cinder bridge', paths.bridgeSocket],
+          ['its token file', paths.bridgeToken],
+        ] as const)
       : []),
     ['logs', paths.log],
   ]);

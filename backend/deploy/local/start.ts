@@ -36,6 +36,8 @@ export interface ClusterFile {
   readonly storagePool: string;
   readonly sdcGuid: string;
   readonly nbdDir: string;
+  /** Null where the bridge does not run. */
+  readonly cinderBridge: { readonly socket: string; readonly tokenFile: string } | null;
   readonly processes: readonly ProcessRow[];
 }
 
@@ -57,6 +59,7 @@ export function recordedProcesses(paths: Paths): readonly ProcessRow[] {
 /** Stops what a killed keeper left behind, clients first. @returns how many processes that were */
 export async function stopRecorded(paths: Paths): Promise<number> {
   const left = recordedProcesses(paths).filter(isRunning);
+  await stopAll(left.filter((row) => row.role === 'cinder-bridge'));
   await stopAll(left.filter((row) => row.role === 'gateway' || row.role === 'sdc'));
   await stopAll(left.filter((row) => row.role === 'sds' || row.role === 'sds-data'));
   await stopAll(left);
@@ -94,7 +97,13 @@ function progress(): (text: string) => void {
   };
 }
 
-function clusterFile(paths: Paths, layout: Layout, gateway: ProcessPlan, systemId: string) {
+function clusterFile(
+  paths: Paths,
+  layout: Layout,
+  gateway: ProcessPlan,
+  systemId: string,
+  cinderBridge: boolean,
+): Omit<ClusterFile, 'processes'> {
   return {
     gateway: `https://${gateway.address}:${layout.gatewayPort}`,
     caFile: paths.caFile,
@@ -105,6 +114,9 @@ function clusterFile(paths: Paths, layout: Layout, gateway: ProcessPlan, systemI
     storagePool: POOL_NAME,
     sdcGuid: layout.sdcGuid,
     nbdDir: paths.nbd,
+    cinderBridge: cinderBridge
+      ? { socket: paths.bridgeSocket, tokenFile: paths.bridgeToken }
+      : null,
   };
 }
 
@@ -137,7 +149,7 @@ async function prepare(options: StartOptions, say: (text: string) => void): Prom
     throw new UsageError(
       `the cluster in ${paths.dir} runs already (pid ${before.pid}); see npm run status`,
     );
-  const plans = planOf(paths, layout);
+  const plans = planOf(paths, layout, options.cinderBridge);
   const left = await stopRecorded(paths);
   if (left > 0) say(`stopped ${left} processes that a start which was killed had left`);
   await refuseBusyAddresses(plans);
@@ -166,7 +178,14 @@ export async function startCluster(options: StartOptions): Promise<number> {
     if (systemId !== '')
       writePrivate(
         paths.cluster,
-        JSON.stringify({ ...clusterFile(paths, layout, gateway, systemId), processes }, null, 2),
+        JSON.stringify(
+          {
+            ...clusterFile(paths, layout, gateway, systemId, options.cinderBridge),
+            processes,
+          },
+          null,
+          2,
+        ),
       );
   };
   const supervisor = new Supervisor(paths, plans, rowsChanged, ask);
@@ -178,7 +197,7 @@ export async function startCluster(options: StartOptions): Promise<number> {
   });
   const cancel = new AbortController();
   const starting = bootstrap(paths, layout, supervisor, {
-    ...{ demo: options.demo, say },
+    ...{ demo: options.demo, cinderBridge: options.cinderBridge, say },
     cancelled: cancel.signal,
   });
   const first = await Promise.race([
@@ -197,9 +216,7 @@ export async function startCluster(options: StartOptions): Promise<number> {
   else {
     systemId = first.systemId;
     supervisor.reportAgain();
-    process.stdout.write(
-      `${READY_LINE}\n${readyText(paths, layout, gateway, first, options.attach)}\n`,
-    );
+    process.stdout.write(`${READY_LINE}\n${readyText(paths, layout, gateway, first, options)}\n`);
     failure = await asked;
   }
   if (failure !== null) process.stderr.write(`MeshSAN: ${failure}\n`);

@@ -156,7 +156,7 @@ export class Supervisor {
     this.#stopping = true;
     clearInterval(this.#refresh);
     for (const timer of this.#restarts) clearTimeout(timer);
-    for (const roles of [['gateway', 'sdc'], ['sds'], ['mdm']] as const)
+    for (const roles of [['cinder-bridge'], ['gateway', 'sdc'], ['sds'], ['mdm']] as const)
       await stopAll(
         this.#kept
           .filter((kept) => (roles as readonly string[]).includes(kept.plan.role))

@@ -25,7 +25,8 @@ export const ATTACHMENT_COMMANDS: Handlers<'HOLD_MAPPING' | 'RELEASE_MAPPING'> =
     if (own !== undefined) {
       if (own.sdcKey !== sdcKey)
         refuse('INVALID_PARAMETER', `holder ${holder} relies on a mapping to another SDC`);
-      waitFor({ kind: 'drain', poolKey, sdcKey });
+      // Mapping it changed the volume: devices may not have heard of that yet.
+      waitFor({ kind: 'changed', poolKey });
       return { generation: own.generation, shared: here.length > 1 };
     }
     // Two rows may be added below.
@@ -45,7 +46,7 @@ export const ATTACHMENT_COMMANDS: Handlers<'HOLD_MAPPING' | 'RELEASE_MAPPING'> =
       MAPPING_COMMANDS.MAP_VOLUME(context, { volumeKey, sdcKey, allowMultiple: true, access })
         .generation;
     note(holder, generation);
-    if (mapping !== undefined) waitFor({ kind: 'drain', poolKey, sdcKey });
+    if (mapping !== undefined) waitFor({ kind: 'changed', poolKey });
     return { generation, shared: mapping !== undefined };
   },
 

@@ -1,0 +1,3 @@
+"""Cinder volume driver for MeshSAN."""
+
+__version__ = '0.1.0'
