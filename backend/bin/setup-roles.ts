@@ -90,6 +90,7 @@ export const ROLES = {
       mdm: MDM,
       guid: { key: 'guid', about: 'identity of this host; made if there is none' },
       attach: { key: 'attach', about: 'which mapped volumes become block devices: none or all' },
+      scini: { key: 'scini', about: '/dev/scini for the original: none, auto, cuse or fuse' },
     },
     needs: ['address', 'mdm'],
     fresh: () => ({

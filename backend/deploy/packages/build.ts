@@ -66,10 +66,13 @@ function shares(root: string, modules: string): Map<string, Share> {
   const output = join(root, 'dist');
   const files = new Map<string, ReadonlySet<string>>();
   const libraries = new Map<string, ReadonlySet<string>>();
-  for (const { name, programs } of PACKAGES) {
+  for (const { name, programs, assets } of PACKAGES) {
     const entries = programs.map((program) => `${program}.js`);
     const closure = closureOf(output, entries);
-    files.set(name, closure.files);
+    const read = assets.flatMap((folder) =>
+      filesBelow(join(output, folder)).map((file) => join(folder, file)),
+    );
+    files.set(name, new Set([...closure.files, ...read]));
     libraries.set(name, librariesOf(modules, closure.libraries));
   }
   const ownFiles = divide(files, RUNTIME);

@@ -23,6 +23,8 @@ export interface PackageDefinition {
   readonly about: readonly string[];
   /** Programs of backend/bin (and other compiled entry points below dist/), less ".js". */
   readonly programs: readonly string[];
+  /** Folders below dist/ that its programs read at run time. */
+  readonly assets: readonly string[];
   /** Commands on the target: path, and the program that it runs. */
   readonly commands: Readonly<Record<string, string>>;
   readonly service: Service | null;
@@ -41,6 +43,7 @@ export const HOME = '/usr/lib/meshsan';
 export const FILES = 'backend/deploy/packages/files';
 
 const NOTHING = {
+  assets: [],
   commands: {},
   service: null,
   recommends: [],
@@ -127,6 +130,7 @@ export const PACKAGES: readonly PackageDefinition[] = [
       'The gateway speaks the REST interface of ScaleIO and PowerFlex over TLS, so that their clients (such as Cinder) work with MeshSAN unmodified.',
     ],
     programs: ['backend/bin/gateway'],
+    assets: ['backend/gateway/dashboard/page'],
     service: { unit: 'meshsan-gateway', user: 'meshsan-gateway' },
     depends: [],
     purge: 'gateway.purge',
@@ -134,10 +138,15 @@ export const PACKAGES: readonly PackageDefinition[] = [
   {
     ...NOTHING,
     name: 'meshsan-cli',
-    summary: 'MeshSAN storage: command line of administrators',
-    about: ['scli manages a MeshSAN system with the commands and flags of ScaleIO.'],
-    programs: ['backend/bin/scli'],
-    commands: { '/usr/bin/scli': 'backend/bin/scli' },
+    summary: 'MeshSAN storage: command line of administrators, deployer',
+    about: [
+      'scli manages a MeshSAN system with the commands and flags of ScaleIO. meshsan-deploy deploys a system on the nodes of an OpenStack environment.',
+    ],
+    programs: ['backend/bin/scli', 'backend/bin/deploy'],
+    commands: {
+      '/usr/bin/scli': 'backend/bin/scli',
+      '/usr/sbin/meshsan-deploy': 'backend/bin/deploy',
+    },
     depends: [],
     scripts: { postrm: 'cli.postrm' },
   },

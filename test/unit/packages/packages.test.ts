@@ -135,8 +135,8 @@ test('every unit waits for its configuration, takes no rights that it does not n
     for (const line of [
       `ConditionPathExists=/etc/meshsan/${role}.json`,
       'NoNewPrivileges=yes',
-      'ProtectSystem=strict',
-      'ProtectHome=yes',
+      // The client's mounts are for others to see.
+      ...(role === 'sdc' ? [] : ['ProtectSystem=strict', 'ProtectHome=yes']),
       'Restart=always',
       'RestartPreventExitStatus=2',
       'StartLimitIntervalSec=0',
