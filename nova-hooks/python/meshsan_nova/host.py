@@ -1,0 +1,89 @@
+"""This host's SDC as the connectors see it: waits while it restarts, tells what it serves."""
+import time
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from meshsan_nova import privileged
+from meshsan_nova import sdc
+
+LOG = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.25
+
+
+def patience():
+    """Seconds for which something that is expected of the SDC is waited for."""
+    return cfg.CONF[privileged.GROUP].sdc_timeout
+
+
+def ask(request):
+    """Asks the SDC once, with root's rights.
+
+    :raises sdc.SdcRefusal: with its reason
+    :raises sdc.SdcUnreachable: when nobody answers
+    """
+    outcome, content = privileged.ask(request)
+    if outcome == 'refused':
+        raise sdc.SdcRefusal(content)
+    if outcome == 'unreachable':
+        raise sdc.SdcUnreachable(content)
+    return content
+
+
+def ask_patiently(request):
+    """Asks the SDC; one that is being restarted is waited for.
+
+    :raises sdc.SdcRefusal: with its reason
+    :raises sdc.SdcUnreachable: when nobody answered for as long as the patience lasts
+    """
+    deadline = time.monotonic() + patience()
+    while True:
+        try:
+            return ask(request)
+        except sdc.SdcUnreachable as error:
+            if time.monotonic() > deadline:
+                raise
+            LOG.debug('The SDC of this host does not answer: %s', error)
+        time.sleep(_POLL_SECONDS)
+
+
+def volume(volume_id):
+    """What the SDC says of a mapped volume after it has heard of all mappings; None: it is not mapped to this host."""
+    answer = ask_patiently({'op': 'rescan'})
+    for one in answer['volumes']:
+        if one['id'] == volume_id:
+            return one
+    return None
+
+
+def guid():
+    """GUID of the SDC of this host, lower case.
+
+    :raises sdc.SdcUnreachable: when nobody answers
+    """
+    return ask({'op': 'status'})['guid'].lower()
+
+
+def attach(volume_id):
+    """Makes a volume a block device of this host, as soon as it is mapped to it; returns the facts of the device.
+
+    :raises sdc.SdcRefusal: when it is not mapped in time, or the device cannot be made
+    :raises sdc.SdcUnreachable: when nobody answers
+    """
+    deadline = time.monotonic() + patience()
+    while volume(volume_id) is None:
+        if time.monotonic() > deadline:
+            raise sdc.SdcRefusal(f'volume {volume_id} is not mapped to this host')
+        time.sleep(_POLL_SECONDS)
+    return ask_patiently({'op': 'attach', 'volume': volume_id})['device']
+
+
+def detach(volume_id, force):
+    """Takes the block device of a volume away; one that is not there is fine.
+
+    :param force: also if somebody has it open
+    :raises sdc.SdcRefusal: when it is in use, with by what name
+    :raises sdc.SdcUnreachable: when nobody answers
+    """
+    ask_patiently({'op': 'detach', 'volume': volume_id, 'force': bool(force)})
