@@ -138,16 +138,22 @@ export const PACKAGES: readonly PackageDefinition[] = [
   {
     ...NOTHING,
     name: 'meshsan-cli',
-    summary: 'MeshSAN storage: command line of administrators, deployer',
-    about: [
-      'scli manages a MeshSAN system with the commands and flags of ScaleIO. meshsan-deploy deploys a system on the nodes of an OpenStack environment.',
-    ],
-    programs: ['backend/bin/scli', 'backend/bin/deploy'],
-    commands: {
-      '/usr/bin/scli': 'backend/bin/scli',
-      '/usr/sbin/meshsan-deploy': 'backend/bin/deploy',
-    },
+    summary: 'MeshSAN storage: command line of administrators',
+    about: ['scli manages a MeshSAN system with the commands and flags of ScaleIO.'],
+    programs: ['backend/bin/scli'],
+    commands: { '/usr/bin/scli': 'backend/bin/scli' },
     depends: [],
     scripts: { postrm: 'cli.postrm' },
+  },
+  {
+    ...NOTHING,
+    name: 'meshsan-deploy',
+    summary: 'MeshSAN storage: deployer',
+    about: [
+      'meshsan-deploy brings MeshSAN to the nodes of an OpenStack environment, from the facts that Fuel writes or from an inventory, and changes only what differs.',
+    ],
+    programs: ['backend/bin/deploy'],
+    commands: { '/usr/sbin/meshsan-deploy': 'backend/bin/deploy' },
+    depends: [],
   },
 ];
