@@ -33,6 +33,8 @@ class Queues {
   readonly volume: MappedVolume;
   readonly writes = new CutQueue();
   readonly others = new CutQueue();
+  /** In the list of those that may have something to cut. */
+  listed = false;
 
   constructor(volume: MappedVolume) {
     this.volume = volume;
@@ -54,7 +56,7 @@ export class Cutter {
   private flushes = 0;
   private nextOpId = 1;
   private readonly queues = new Map<MappedVolume, Queues>();
-  /** Those that are not empty. */
+  /** Those that may have something to cut. */
   private readonly queued: Queues[] = [];
   /** Changes that were numbered since the owner asked last. */
   changes = 0;
@@ -93,7 +95,8 @@ export class Cutter {
       queues = new Queues(volume);
       this.queues.set(volume, queues);
     }
-    if (queues.isEmpty) this.queued.push(queues);
+    if (!queues.listed) this.queued.push(queues);
+    queues.listed = true;
     (request.kind === IO.write ? queues.writes : queues.others).push(request);
   }
 
@@ -104,7 +107,8 @@ export class Cutter {
     for (const queues of this.queued) {
       this.cutQueue(nowUs, queues.volume, queues.others);
       this.cutQueue(nowUs, queues.volume, queues.writes);
-      if (!queues.isEmpty) this.queued[kept++] = queues;
+      queues.listed = !queues.isEmpty;
+      if (queues.listed) this.queued[kept++] = queues;
     }
     this.queued.length = kept;
     // Whoever was first this time is last the next.
