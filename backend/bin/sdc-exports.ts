@@ -4,7 +4,7 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Log } from '../core/ports.js';
-import { UnixServer } from '../runtime/unix-server.js';
+import { FlushList, UnixServer } from '../runtime/unix-server.js';
 import type { Loop } from '../runtime/loop.js';
 import type { BlockVolume } from '../sdc/block-front.js';
 import { NbdFront } from '../sdc/nbd/front.js';
@@ -27,6 +27,7 @@ export class NbdExports implements NbdShell {
   readonly front = new NbdFront(this);
   readonly #options: ExportOptions;
   readonly #servers = new Map<number, UnixServer>();
+  readonly #flushes = new FlushList();
   readonly #volumes = new Map<number, BlockVolume>();
   #wake = false;
 
@@ -60,9 +61,10 @@ export class NbdExports implements NbdShell {
         front.close(loop.nowUs, session as NbdSession);
       },
     };
-    const server = new UnixServer(socket, source, loop, (error) => {
+    const failed = (error: Error): void => {
       log.event('error', 'sdc.export-failed', { socket, reason: error.message });
-    });
+    };
+    const server = new UnixServer(socket, source, loop, failed, this.#flushes);
     this.#servers.set(volume.key, server);
     this.#volumes.set(volume.key, volume);
     log.event('info', 'sdc.export-added', { socket, sizeBytes: volume.sizeBytes });
@@ -77,7 +79,7 @@ export class NbdExports implements NbdShell {
   exportRemoved(volumeKey: number): void {
     const server = this.#servers.get(volumeKey);
     // Clients shall hear the answers to what they asked before the end of their connection.
-    server?.flushAll();
+    this.#flushes.flush();
     server?.close();
     this.#servers.delete(volumeKey);
     this.#volumes.delete(volumeKey);
@@ -100,6 +102,6 @@ export class NbdExports implements NbdShell {
       this.#wake = false;
       for (const server of this.#servers.values()) server.resumeAll();
     }
-    for (const server of this.#servers.values()) server.flushAll();
+    this.#flushes.flush();
   }
 }

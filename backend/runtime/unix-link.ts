@@ -17,7 +17,7 @@ export interface ByteClient {
   readonly out: {
     readonly length: number;
     take(): Uint8Array;
-    giveBack(content: Uint8Array): void;
+    giveBack(): void;
   };
 }
 
@@ -43,7 +43,7 @@ export class UnixLink {
     const content = this.#inFlight;
     if (content === null || (this.#socket?.writableLength ?? 0) > 0) return;
     this.#inFlight = null;
-    this.#client?.out.giveBack(content);
+    this.#client?.out.giveBack();
     this.flush();
   };
 
@@ -128,7 +128,7 @@ export class UnixLink {
     socket.write(content, this.#onWritten);
     if (socket.writableLength > 0) return;
     this.#inFlight = null;
-    out.giveBack(content);
+    out.giveBack();
   }
 
   /** Ends the conversation for good, without a word. */

@@ -21,7 +21,10 @@ export interface ByteSession {
   readonly out: {
     readonly length: number;
     take(): Uint8Array;
-    giveBack(content: Uint8Array): void;
+    /** What was taken last is written. */
+    giveBack(): void;
+    /** Set by this server: there is something to write. */
+    onDirty: () => void;
   };
   /** Kept up to date by this server: what the socket has not taken yet. */
   unsentBytes: number;
@@ -33,10 +36,36 @@ export interface SessionSource {
   close(session: ByteSession): void;
 }
 
-class Connection {
+/** Connections that have something to write at the end of the batch, of one server or several. */
+export class FlushList {
+  readonly #list: Flushable[] = [];
+
+  add(connection: Flushable): void {
+    if (connection.listed) return;
+    connection.listed = true;
+    this.#list.push(connection);
+  }
+
+  /** One write to each. */
+  flush(): void {
+    for (let next = this.#list.pop(); next !== undefined; next = this.#list.pop()) {
+      next.listed = false;
+      next.flush();
+    }
+  }
+}
+
+interface Flushable {
+  listed: boolean;
+  flush(): void;
+}
+
+class Connection implements Flushable {
   readonly session: ByteSession;
+  listed = false;
   readonly #socket: Socket;
   readonly #loop: Loop;
+  readonly #list: FlushList;
   readonly #buffer = new Uint8Array(RECEIVE_BYTES);
   /** Received bytes that the session has not taken: from, to. */
   #from = 0;
@@ -47,7 +76,8 @@ class Connection {
     if (content === null || this.#socket.writableLength > 0) return;
     this.#inFlight = null;
     this.session.unsentBytes = 0;
-    this.session.out.giveBack(content);
+    this.session.out.giveBack();
+    this.#list.add(this);
     this.#goOn();
   };
   /** Replies have left: a client that reads again is read from again. */
@@ -57,9 +87,19 @@ class Connection {
     this.#loop.end();
   };
 
-  constructor(accepted: Socket, session: ByteSession, loop: Loop, onEnd: () => void) {
+  constructor(
+    accepted: Socket,
+    session: ByteSession,
+    loop: Loop,
+    list: FlushList,
+    onEnd: () => void,
+  ) {
     this.session = session;
     this.#loop = loop;
+    this.#list = list;
+    session.out.onDirty = () => {
+      list.add(this);
+    };
     this.#socket = adoptSocket(accepted, {
       nextBuffer: () => this.#buffer,
       received: (count) => this.#received(count),
@@ -88,6 +128,8 @@ class Connection {
   feed(): boolean {
     const { session } = this;
     this.#from += session.receive(this.#loop.nowUs, this.#buffer, this.#from, this.#to);
+    // It may have ended without a reply.
+    if (session.closed) this.#list.add(this);
     return this.#from === this.#to && !session.blocked;
   }
 
@@ -104,7 +146,7 @@ class Connection {
       const content = out.take();
       this.#socket.write(content, this.#onWritten);
       if (this.#socket.writableLength === 0) {
-        out.giveBack(content);
+        out.giveBack();
         if (this.session.blocked) setImmediate(this.#goOn);
       } else {
         this.#inFlight = content;
@@ -123,15 +165,24 @@ export class UnixServer {
   readonly #server: Server;
   readonly #path: string;
   readonly #loop: Loop;
+  readonly #list: FlushList;
   readonly #connections = new Set<Connection>();
 
   /**
    * @param path - where the socket is made, mode 0600; a leftover of an earlier process is replaced
    * @param onFailure - the socket cannot be listened on
+   * @param list - flushed by the caller at the end of every batch
    */
-  constructor(path: string, source: SessionSource, loop: Loop, onFailure: (error: Error) => void) {
+  constructor(
+    path: string,
+    source: SessionSource,
+    loop: Loop,
+    onFailure: (error: Error) => void,
+    list: FlushList,
+  ) {
     this.#path = path;
     this.#loop = loop;
+    this.#list = list;
     this.#server = createServer({ pauseOnConnect: true }, (socket) => {
       this.#accept(socket, source);
     });
@@ -145,7 +196,7 @@ export class UnixServer {
 
   #accept(socket: Socket, source: SessionSource): void {
     const session = source.open();
-    const connection = new Connection(socket, session, this.#loop, () => {
+    const connection = new Connection(socket, session, this.#loop, this.#list, () => {
       this.#connections.delete(connection);
       this.#loop.begin();
       source.close(session);
@@ -157,10 +208,6 @@ export class UnixServer {
   /** Connections that were blocked are offered their bytes again. */
   resumeAll(): void {
     for (const connection of this.#connections) connection.resume();
-  }
-
-  flushAll(): void {
-    for (const connection of this.#connections) connection.flush();
   }
 
   /** Ends all connections and removes the socket. */

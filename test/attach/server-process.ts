@@ -2,7 +2,7 @@
 // Use: server-process.js SOCKET FILE SIZE_BYTES [ro]; the signal USR2 asks for the counts of requests.
 
 import { Loop } from '../../backend/runtime/loop.js';
-import { UnixServer } from '../../backend/runtime/unix-server.js';
+import { FlushList, UnixServer } from '../../backend/runtime/unix-server.js';
 import { NbdFront } from '../../backend/sdc/nbd/front.js';
 import type { NbdSession } from '../../backend/sdc/nbd/session.js';
 import { FileBack } from './file-back.js';
@@ -32,6 +32,7 @@ process.on('SIGUSR2', () => {
 });
 front.attach(back);
 front.volumeAdded(0, volume);
+const flushes = new FlushList();
 const server = new UnixServer(
   socket,
   {
@@ -44,12 +45,13 @@ const server = new UnixServer(
   (error) => {
     throw error;
   },
+  flushes,
 );
 loop.addFlush(() => {
   if (wake) {
     wake = false;
     server.resumeAll();
   }
-  server.flushAll();
+  flushes.flush();
 });
 loop.attach({ tick: () => undefined, nextDeadlineUs: () => Infinity });

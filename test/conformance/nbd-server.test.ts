@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
 import { Loop } from '../../backend/runtime/loop.js';
-import { UnixServer } from '../../backend/runtime/unix-server.js';
+import { FlushList, UnixServer } from '../../backend/runtime/unix-server.js';
 import { NbdFront } from '../../backend/sdc/nbd/front.js';
 import type { NbdSession } from '../../backend/sdc/nbd/session.js';
 import { MemoryBack } from './memory-back.js';
@@ -38,6 +38,7 @@ const back = new MemoryBack(volume, front, loop);
 front.attach(back);
 front.volumeAdded(0, volume);
 const sessions = new Map<unknown, NbdSession>();
+const flushes = new FlushList();
 const server = new UnixServer(
   socket,
   {
@@ -56,13 +57,14 @@ const server = new UnixServer(
   (error) => {
     throw error;
   },
+  flushes,
 );
 loop.addFlush(() => {
   if (wake) {
     wake = false;
     server.resumeAll();
   }
-  server.flushAll();
+  flushes.flush();
 });
 loop.attach({ tick: () => undefined, nextDeadlineUs: () => Infinity });
 

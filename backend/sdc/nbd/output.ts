@@ -4,20 +4,32 @@
 const START_BYTES = 65536;
 /** Memory beyond this is not kept for the next batch. */
 const SPARE_BYTES_MAX = 8 * 1048576;
-const NOTHING = new Uint8Array(0);
+
+/** A piece of memory with the view on it, made once. */
+class Memory {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+
+  constructor(lengthBytes: number) {
+    this.bytes = new Uint8Array(lengthBytes);
+    this.view = new DataView(this.bytes.buffer);
+  }
+}
+
+const NOTHING = new Memory(0);
 
 /** A growing buffer that is emptied whole. */
 export class Output {
-  bytes: Uint8Array;
-  view: DataView;
+  bytes = NOTHING.bytes;
+  view = NOTHING.view;
   length = 0;
+  /** Told when there is something to write again. */
+  onDirty: () => void = () => undefined;
+  #memory = NOTHING;
   /** Memory that came back while other memory was being filled. */
-  #spare: Uint8Array = NOTHING;
-
-  constructor() {
-    this.bytes = new Uint8Array(0);
-    this.view = new DataView(this.bytes.buffer);
-  }
+  #spare = NOTHING;
+  /** What the shell writes now. */
+  #taken = NOTHING;
 
   /** Room for so many bytes at the end; returns where. The caller fills all of it. */
   reserve(lengthBytes: number): number {
@@ -25,19 +37,25 @@ export class Output {
     const need = at + lengthBytes;
     if (need > this.bytes.length) this.#grow(need);
     this.length = need;
+    if (at === 0) this.onDirty();
     return at;
   }
 
   #grow(needBytes: number): void {
     const spare = this.#spare;
-    const reuse = spare.length >= needBytes;
+    const reuse = spare.bytes.length >= needBytes;
     const grown = reuse
       ? spare
-      : new Uint8Array(Math.max(START_BYTES, this.bytes.length * 2, needBytes));
+      : new Memory(Math.max(START_BYTES, this.bytes.length * 2, needBytes));
     if (reuse) this.#spare = NOTHING;
-    grown.set(this.bytes.subarray(0, this.length));
-    this.bytes = grown;
-    this.view = new DataView(grown.buffer);
+    if (this.length > 0) grown.bytes.set(this.bytes.subarray(0, this.length));
+    this.#use(grown);
+  }
+
+  #use(memory: Memory): void {
+    this.#memory = memory;
+    this.bytes = memory.bytes;
+    this.view = memory.view;
   }
 
   u16(at: number, value: number): void {
@@ -60,22 +78,21 @@ export class Output {
     this.bytes.set(bytes.subarray(from, from + lengthBytes), at);
   }
 
-  /** Gives the content away; the shell calls `giveBack` when the socket has taken it. */
+  /** Gives the content away; the shell calls `giveBack` when the socket has taken it, before it takes more. */
   take(): Uint8Array {
     const content = this.bytes.subarray(0, this.length);
-    this.bytes = new Uint8Array(0);
-    this.view = new DataView(this.bytes.buffer);
+    this.#taken = this.#memory;
+    this.#use(NOTHING);
     this.length = 0;
     return content;
   }
 
-  /** Returns memory that `take` gave away, for the next batch. */
-  giveBack(content: Uint8Array): void {
-    const { buffer } = content;
-    if (this.bytes.length === 0) {
-      this.bytes = new Uint8Array(buffer);
-      this.view = new DataView(buffer);
-    } else if (buffer.byteLength > this.#spare.length && buffer.byteLength <= SPARE_BYTES_MAX)
-      this.#spare = new Uint8Array(buffer);
+  /** The memory that `take` gave away is free for the next batch. */
+  giveBack(): void {
+    const taken = this.#taken;
+    this.#taken = NOTHING;
+    if (this.bytes.length === 0) this.#use(taken);
+    else if (taken.bytes.length > this.#spare.bytes.length && taken.bytes.length <= SPARE_BYTES_MAX)
+      this.#spare = taken;
   }
 }
