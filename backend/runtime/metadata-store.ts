@@ -3,13 +3,14 @@
 // must never understand a key or a value of the MDM.
 
 import { createHmac } from 'node:crypto';
-import { closeSync, existsSync, openSync, readSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { open } from 'lmdb';
 import type { RootDatabase } from 'lmdb';
 
 import { makePrivateDirectory, syncDirectory, syncFile } from './durable-files.js';
+import { checkLmdbFile } from './lmdb-check.js';
 import type { CompletionSource, Loop } from './loop.js';
 import type { Change, CommitOutcome, Log, MetadataStore, Micros, Token } from '../core/ports.js';
 
@@ -96,7 +97,7 @@ export class LmdbStore implements MetadataStore, CompletionSource {
     try {
       makePrivateDirectory(directory);
       if (!existsSync(path)) await makeDatabase(directory, path);
-      checkForeign(path);
+      checkLmdbFile(path);
       return new LmdbStore(path, openDatabase(path), secret, log);
     } catch (error) {
       if (error instanceof StoreError) throw error;
@@ -192,29 +193,6 @@ export class LmdbStore implements MetadataStore, CompletionSource {
       if (key[0] !== HEAD_KEY[0])
         entries.push({ key: Uint8Array.from(key), value: Uint8Array.from(value) });
     return entries;
-  }
-}
-
-/** LMDB's own mark, in the first page and in the second of 4 KiB. */
-const LMDB_MAGIC = 0xbeefc0de;
-const LMDB_MAGIC_AT = 24;
-const LMDB_HEAD_BYTES = 8192;
-
-/**
- * LMDB crashes the process on a file that it did not write, so that is looked at first.
- *
- * @throws Error with the reason
- */
-function checkForeign(path: string): void {
-  const file = openSync(path, 'r');
-  try {
-    const head = Buffer.alloc(LMDB_HEAD_BYTES);
-    const length = readSync(file, head, 0, LMDB_HEAD_BYTES, 0);
-    if (length < LMDB_HEAD_BYTES) throw new Error('it is cut short');
-    if (head.readUInt32LE(LMDB_MAGIC_AT) !== LMDB_MAGIC)
-      throw new Error('it is not a metadata store');
-  } finally {
-    closeSync(file);
   }
 }
 

@@ -12,7 +12,7 @@ import {
   readdirSync,
   realpathSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { makePrivateDirectory, writePrivate } from '../../runtime/durable-files.js';
 import { newPassword } from '../../runtime/passwords.js';
 import { DEFAULTS, UsageError } from './options.js';
@@ -96,18 +96,31 @@ function makeDirectory(dir: string): string[] {
   }
 }
 
+/** What the real path of a directory is, or will be when it has been made. */
+function futurePath(dir: string): string {
+  if (existsSync(dir)) return realpathSync(dir);
+  const parent = dirname(dir);
+  return parent === dir ? dir : join(futurePath(parent), basename(dir));
+}
+
+/** @throws UsageError when the sockets in it could not be opened */
+function checkLength(paths: Paths): void {
+  const socketBytes = Buffer.byteLength(join(paths.nbd, '0123456789abcdef.sock'));
+  const tooMany = socketBytes - SOCKET_PATH_BYTES_MAX;
+  if (tooMany <= 0) return;
+  throw new UsageError(
+    `--dir is too long by ${tooMany} bytes: a socket in it would have a path of ${socketBytes} bytes, the system allows ${SOCKET_PATH_BYTES_MAX}`,
+  );
+}
+
 /**
  * Opens the directory of a cluster, or makes it. A changed gateway port is written down by the caller, once it is free.
  * @throws UsageError when the directory holds something else, or flags contradict what it was made with.
  */
 export function openLayout(options: StartOptions): { paths: Paths; layout: Layout; made: boolean } {
+  checkLength(pathsOf(futurePath(options.dir)));
   const existing = makeDirectory(options.dir);
   const paths = pathsOf(realpathSync(options.dir));
-  const socketBytes = Buffer.byteLength(join(paths.nbd, '0123456789abcdef.sock'));
-  if (socketBytes > SOCKET_PATH_BYTES_MAX)
-    throw new UsageError(
-      `--dir is too long: a socket in it would have a path of ${socketBytes} bytes, the system allows ${SOCKET_PATH_BYTES_MAX}`,
-    );
   if (existsSync(paths.layout)) {
     const kept = readLayout(paths);
     refuseContradiction('--sds', options.sdsCount, kept.sdsCount);

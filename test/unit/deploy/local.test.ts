@@ -1,7 +1,16 @@
 // The local cluster's flags, its directory, and how it knows processes: what an operator relies on before anything runs.
 
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -90,9 +99,17 @@ test('a directory of another layout version is refused', (t) => {
   t.true(error.message.includes('layout 99'));
 });
 
-test('a directory whose sockets would have too long a path is refused', (t) => {
-  const error = t.throws(() => openLayout(startOf('--dir', join(scratch, 'x'.repeat(100)))));
-  t.true(error instanceof UsageError && error.message.includes('too long'));
+test('a directory whose sockets would have too long a path is refused before it is made', (t) => {
+  const link = join(scratch, 'short');
+  const long = join(scratch, 'y'.repeat(60));
+  mkdirSync(long);
+  symlinkSync(long, link);
+  for (const dir of [join(scratch, 'x'.repeat(100)), join(link, 'z'.repeat(30), 'new')]) {
+    const error = t.throws(() => openLayout(startOf('--dir', dir)), { instanceOf: UsageError });
+    t.regex(error.message, /--dir is too long by \d+ bytes/);
+    t.false(existsSync(dir));
+  }
+  t.deepEqual(readdirSync(long), []);
 });
 
 test('a process is known by pid and start time', async (t) => {
