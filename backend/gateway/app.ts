@@ -143,7 +143,8 @@ class Gateway {
     const place = request.socket.remoteAddress ?? '';
     const { authorization } = request.headers;
     await this.sessions.visit(authorization, place, idOf(system), this.options.nowMs);
-    const page = await this.metricsPage.render(new Reader(this.options.cluster, system));
+    const reader = new Reader(this.options.cluster, system);
+    const page = await this.metricsPage.render(reader, this.options.nowMs());
     response.status(200).type(page.contentType).send(page.text);
   }
 

@@ -96,6 +96,7 @@ test.serial('a device that stops is seen, and the resync after it', async (t) =>
   try {
     await browser.shows('[aria-label=Health] .state', /one copy/);
     await browser.shows('[data-health=devices]', /2 of 3 connected/);
+    await browser.shows('[data-alert=DEVICE_DISCONNECTED]', /Device/);
     t.is((await load('--rw=randwrite', '--number_ios=2000', '--rate_iops=2000')).exitCode, 0);
     await browser.picture('degraded');
   } finally {

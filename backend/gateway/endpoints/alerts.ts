@@ -29,8 +29,7 @@ function alertView(reader: Reader, alert: Alert, nowMs: number): Json {
   };
 }
 
-async function listAlerts({ reader }: Call): Promise<readonly Json[]> {
-  const nowMs = Date.now();
+async function listAlerts({ reader, nowMs }: Call): Promise<readonly Json[]> {
   return (await currentAlerts(reader, nowMs)).map((alert) => alertView(reader, alert, nowMs));
 }
 

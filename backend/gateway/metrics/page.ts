@@ -4,6 +4,7 @@
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 
 import type { Counter as Totals, Usage } from '../../protocol/generated/types.js';
+import { currentAlerts } from '../../runtime/alerts.js';
 import { readFacts, scopeOfPools } from '../../runtime/statistics/facts.js';
 import type { Facts } from '../../runtime/statistics/facts.js';
 import { capacityOf } from '../dashboard/overview.js';
@@ -38,7 +39,12 @@ class Samples {
   };
 }
 
-function addTotals(add: Sink, of: 'volume' | 'device', labels: Labels, totals: Totals): void {
+function addTotals(
+  add: Sink,
+  of: 'volume' | 'device' | 'sdc',
+  labels: Labels,
+  totals: Totals,
+): void {
   add(`meshsan_${of}_read_operations_total`, labels, totals.readOps);
   add(`meshsan_${of}_read_bytes_total`, labels, totals.readBytes);
   add(`meshsan_${of}_read_seconds_total`, labels, totals.readMicros / MICROS_PER_SECOND);
@@ -60,6 +66,13 @@ async function addSystem(add: Sink, reader: Reader): Promise<void> {
   add('meshsan_combs', { state: 'healthy' }, healthy);
   add('meshsan_combs', { state: 'degraded' }, mdm.degradedCombs - mdm.unavailableCombs);
   add('meshsan_combs', { state: 'unavailable' }, mdm.unavailableCombs);
+}
+
+async function addAlerts(add: Sink, reader: Reader, nowMs: number): Promise<void> {
+  for (const { type, severity, objectType, objectKey } of await currentAlerts(reader, nowMs)) {
+    const labels = { object_type: objectType, object_id: reader.id(objectKey) };
+    add('meshsan_alert', { alert: type, severity, ...labels }, 1);
+  }
 }
 
 function addPools(add: Sink, reader: Reader, facts: Facts): void {
@@ -113,31 +126,27 @@ function addUsage(add: Sink, labels: Labels, usage: Usage): void {
   add('meshsan_device_resync_done_bytes', labels, usage.resyncBytesDone);
 }
 
-async function addClients(add: Sink, reader: Reader, facts: Facts): Promise<void> {
-  const [sdcStatus, usage] = await Promise.all([
-    reader.statusByKey('sdc'),
-    reader.status('volume'),
-  ]);
-  const netBytes = new Map(usage.volumes.map((use) => [use.volumeKey, use.netBytes]));
+async function addVolumes(add: Sink, reader: Reader, facts: Facts): Promise<void> {
+  const { statuses, volumes } = await reader.status('volume');
+  const netBytes = new Map(volumes.map((use) => [use.volumeKey, use.netBytes]));
+  const totals = new Map(statuses.map(({ key, counters }) => [key, counters]));
   const pools = new Map(facts.pools.map(({ key, name }) => [key, name]));
-  const volumes = new Map<number, Labels>();
   for (const { key, name, poolKey, sizeSectors } of facts.volumes) {
     const labels = { volume_id: reader.id(key), volume: name, pool: pools.get(poolKey) ?? '' };
-    volumes.set(key, labels);
     add('meshsan_volume_size_bytes', labels, sizeSectors * 512);
     add('meshsan_volume_used_bytes', labels, netBytes.get(key) ?? 0);
     add('meshsan_volume_mappings', labels, facts.mappingsByVolume.get(key)?.length ?? 0);
+    for (const counter of totals.get(key) ?? []) addTotals(add, 'volume', labels, counter);
   }
+}
+
+async function addClients(add: Sink, reader: Reader, facts: Facts): Promise<void> {
+  const statuses = await reader.statusByKey('sdc');
   for (const sdc of facts.sdcs) {
-    const name = sdc.name === '' ? sdc.guid : sdc.name;
-    const status = sdcStatus.get(sdc.key);
-    const isConnected = status?.liveness === 'connected' ? 1 : 0;
-    add('meshsan_sdc_connected', { sdc_id: reader.id(sdc.key), sdc: name }, isConnected);
-    for (const totals of status?.counters ?? []) {
-      const labels = volumes.get(totals.key);
-      // An SDC still reports volumes that were removed since it started.
-      if (labels !== undefined) addTotals(add, 'volume', { ...labels, sdc: name }, totals);
-    }
+    const status = statuses.get(sdc.key);
+    const labels = { sdc_id: reader.id(sdc.key), sdc: sdc.name === '' ? sdc.guid : sdc.name };
+    add('meshsan_sdc_connected', labels, status?.liveness === 'connected' ? 1 : 0);
+    for (const counter of status?.counters ?? []) addTotals(add, 'sdc', labels, counter);
   }
 }
 
@@ -149,13 +158,18 @@ export class MetricsPage {
     collectDefaultMetrics({ register: this.own, prefix: 'meshsan_gateway_' });
   }
 
-  async render(reader: Reader): Promise<{ readonly contentType: string; readonly text: string }> {
+  async render(
+    reader: Reader,
+    nowMs: number,
+  ): Promise<{ readonly contentType: string; readonly text: string }> {
     const facts = await readFacts(reader);
     const samples = new Samples();
     await addSystem(samples.add, reader);
+    await addAlerts(samples.add, reader, nowMs);
     addPools(samples.add, reader, facts);
     await addServers(samples.add, reader, facts);
     addDevices(samples.add, reader, facts);
+    await addVolumes(samples.add, reader, facts);
     await addClients(samples.add, reader, facts);
     const [cluster, own] = await Promise.all([samples.registry.metrics(), this.own.metrics()]);
     return { contentType: samples.registry.contentType, text: `${cluster}\n${own}` };

@@ -8,7 +8,6 @@ interface MetricRow {
 }
 
 const VOLUME = ['volume_id', 'volume', 'pool'] as const;
-const VOLUME_SDC = [...VOLUME, 'sdc'] as const;
 const DEVICE = ['device_id', 'device', 'sds', 'pool'] as const;
 const SDS = ['sds_id', 'sds'] as const;
 const SDC = ['sdc_id', 'sdc'] as const;
@@ -42,6 +41,12 @@ export const METRICS: Readonly<Record<string, MetricRow>> = {
   meshsan_mdm_mode: row('gauge', 'MDMs that the cluster is meant to have', []),
   meshsan_mdm_up_since_seconds: row('gauge', 'Wall clock at the start of the master MDM', []),
   meshsan_combs: row('gauge', 'Combs (units of placement), by state', ['state']),
+  meshsan_alert: row('gauge', '1 for every alert that is on now', [
+    'alert',
+    'severity',
+    'object_type',
+    'object_id',
+  ]),
   meshsan_pool_capacity_bytes: row(
     'gauge',
     'Raw capacity, both copies counted; the states add up to all of it',
@@ -63,5 +68,6 @@ export const METRICS: Readonly<Record<string, MetricRow>> = {
   meshsan_volume_size_bytes: row('gauge', 'Size of the volume', VOLUME),
   meshsan_volume_used_bytes: row('gauge', 'Allocated, one copy counted', VOLUME),
   meshsan_volume_mappings: row('gauge', 'SDCs that the volume is mapped to', VOLUME),
-  ...counted('volume', VOLUME_SDC, 'as the SDC saw them since its process started'),
+  ...counted('volume', VOLUME, 'as all SDCs together saw them since their processes started'),
+  ...counted('sdc', SDC, 'of all volumes, as the SDC saw them since its process started'),
 };

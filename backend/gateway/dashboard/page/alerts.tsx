@@ -2,6 +2,7 @@
 
 import type { JSX } from 'preact';
 
+import { since } from './format.js';
 import type { Fresh } from './polling.js';
 import { Badge } from './table.js';
 
@@ -10,13 +11,9 @@ export interface Alert {
   readonly id: string;
   readonly severity: string;
   readonly alertType: string;
-  readonly startTime?: string;
-  readonly affectedObject?: {
-    readonly type?: string;
-    readonly id?: string;
-    readonly objectId?: string;
-  } | null;
-  readonly alertValues?: Readonly<Record<string, string>> | null;
+  readonly startTime: string;
+  readonly affectedObject: { readonly type: string; readonly id: string };
+  readonly alertValues: Readonly<Record<string, string | number>>;
 }
 
 const ORDER = ['ALERT_HIGH', 'ALERT_MEDIUM', 'ALERT_LOW'];
@@ -33,6 +30,14 @@ function rank({ severity }: Alert): number {
 function words(type: string): string {
   const text = type.toLowerCase().replaceAll('_', ' ');
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Type of the object without the package in front of it, and what is known of it. */
+function about({ affectedObject: { type, id }, alertValues }: Alert): string {
+  const values = Object.entries(alertValues).map(([name, value]) =>
+    name === 'name' ? String(value) : `${words(name)} ${value}`,
+  );
+  return [type.replace(/^.*\./, ''), values.length === 0 ? id : values.join(', ')].join(' ');
 }
 
 export function Alerts({ alerts }: { readonly alerts: Fresh<readonly Alert[]> }): JSX.Element {
@@ -53,7 +58,7 @@ export function Alerts({ alerts }: { readonly alerts: Fresh<readonly Alert[]> })
             {words(alert.alertType)}
             <span class="muted">
               {' '}
-              {alert.affectedObject?.type ?? ''} {Object.values(alert.alertValues ?? {}).join(', ')}
+              {about(alert)}, {since(Date.parse(alert.startTime), Date.now())}
             </span>
           </li>
         ))}
