@@ -2,7 +2,7 @@
 
 import type { JSX } from 'preact';
 
-import { since } from './format.js';
+import { bytes, since } from './format.js';
 import type { Fresh } from './polling.js';
 import { Badge } from './table.js';
 
@@ -32,11 +32,18 @@ function words(type: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** A value with its name in words, such as `degraded combs 171`; kilobytes in a unit that fits. */
+function valueOf(name: string, value: string | number): string {
+  if (name === 'name') return String(value);
+  const spaced = name.replaceAll(/([a-z])([A-Z])/g, '$1 $2').toLowerCase();
+  return spaced.endsWith(' kb')
+    ? `${spaced.slice(0, -3)} ${bytes(Number(value) * 1024)}`
+    : `${spaced} ${value}`;
+}
+
 /** Type of the object without the package in front of it, and what is known of it. */
 function about({ affectedObject: { type, id }, alertValues }: Alert): string {
-  const values = Object.entries(alertValues).map(([name, value]) =>
-    name === 'name' ? String(value) : `${words(name)} ${value}`,
-  );
+  const values = Object.entries(alertValues).map(([name, value]) => valueOf(name, value));
   return [type.replace(/^.*\./, ''), values.length === 0 ? id : values.join(', ')].join(' ');
 }
 
