@@ -367,6 +367,8 @@ export class Appender {
   replaceLost(entry: number): void {
     const { cache, layout, log, units, directory } = this.parts;
     const base = entry * cache.chunkBlocks;
+    // Where discarded units lay is lost with the descriptor: they cannot be freed.
+    cache.emptied[entry] = 0;
     let wanted = 0;
     for (let block = 0; block < cache.chunkBlocks; block++) {
       const unit = Math.floor(block / layout.geometry.unitBlocks);

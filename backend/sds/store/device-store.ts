@@ -16,6 +16,7 @@ import type { Layout } from './layout.js';
 import type { Loader } from './loader.js';
 import { PageWriter } from './page-writer.js';
 import { homeOffset, touchedUnits } from './parts.js';
+import type { ChunkCache } from './chunk-cache.js';
 import type { Parts } from './parts.js';
 import type { StoreOptions } from './store-options.js';
 import { Reader } from './reader.js';
@@ -46,6 +47,11 @@ function notesBlocks(layout: Layout, records: number): number {
   return Math.ceil(records / perHeader) * layout.headerBlocks;
 }
 
+/** Reads need entries too; so writes leave some that can be had. */
+function isCrowded(cache: ChunkCache): boolean {
+  return cache.dirtyCount * 4 > cache.capacity * 3 || !cache.hasRoom();
+}
+
 /** Everything that exists once the device is open. */
 interface Running {
   readonly parts: Parts;
@@ -73,6 +79,8 @@ export class DeviceStore implements Store, RecoveryHost {
   private closing = false;
   /** Somebody was told to wait for room. */
   private roomWanted = false;
+  /** For lack of an entry in the cache. */
+  private cacheWanted = false;
   private progress = false;
   private again = false;
   /** Something happened since the parts last had their turn. */
@@ -276,6 +284,10 @@ export class DeviceStore implements Store, RecoveryHost {
     if (log.releaseBefore(homing.position)) this.madeRoom();
     const { units } = parts;
     if (units.blockedCount > 0 && units.confirm(log.confirmedLsn, this.unitBusy)) this.madeRoom();
+    if (this.cacheWanted && !isCrowded(parts.cache)) {
+      this.cacheWanted = false;
+      this.madeRoom();
+    }
     log.pumpConfirm();
     if (!log.crowded) log.submitOrCollect();
     log.pumpFlush();
@@ -401,9 +413,10 @@ export class DeviceStore implements Store, RecoveryHost {
     const row = directory.find(volumeKey, chunkIndex);
     if (row < 0 && directory.freeRows === 0) return ROOM.full;
     const entry = row < 0 ? -1 : directory.cacheEntryOf(row);
-    // Reads need entries too; so writes leave some that can be had.
-    if (entry < 0 && (cache.dirtyCount * 4 > cache.capacity * 3 || !cache.hasRoom()))
+    if (entry < 0 && isCrowded(cache)) {
+      this.cacheWanted = true;
       return ROOM.wait;
+    }
     const needed = bitCount(this.missingUnits(running, row, entry, firstBlock, blockCount));
     if (needed <= units.freeCount) return ROOM.ok;
     if (needed > units.freeCount + units.blockedCount) return ROOM.full;
@@ -450,6 +463,23 @@ export class DeviceStore implements Store, RecoveryHost {
     if (log.freeBlocks() < blocks + reserved) return false;
     if (records * 2 > ring.capacity) return false;
     return log.windowSegments < options.windowSegments;
+  }
+
+  roomForNotes(count: number): boolean {
+    const { parts } = this.need();
+    const { layout, log, ring } = parts;
+    const records = log.lastLsn + 1 - ring.tailLsn + count;
+    const blocks =
+      notesBlocks(layout, count) +
+      notesBlocks(layout, records) +
+      layout.segmentBlocks +
+      this.reservedBlocks(parts);
+    const fits = !log.crowded && log.freeBlocks() >= blocks && records * 2 <= ring.capacity;
+    if (!fits) {
+      this.roomWanted = true;
+      this.stirred = true;
+    }
+    return fits;
   }
 
   freeBlocks(): number {

@@ -205,6 +205,8 @@ export interface Store {
    * overwritten by another copy's content. Returns the LSN of a record that says so.
    */
   forgetOps(comb: number): number;
+  /** May so many operations be noted right now? false: after a `storeProgress`, perhaps. */
+  roomForNotes(count: number): boolean;
   /** Notes an operation that another copy applied; `blockCount` of the context is not used. Returns the LSN. */
   noteOp(context: WriteContext): number;
 
