@@ -12,6 +12,8 @@ export class Client {
   readonly version: number;
   /** A frame of this link was not taken. */
   stalled = false;
+  /** Since when the frame in front has not been taken; Infinity: it is news. */
+  stalledSinceUs: Micros = Infinity;
 
   constructor(link: LinkId, peer: Peer) {
     this.link = link;

@@ -255,10 +255,13 @@ export class Copier {
     const peer = task.member?.peer;
     if (peer === undefined) return false;
     if (task.handle !== 0) return true;
-    const outstanding = tagDistance(peer.out.ring.last, peer.out.writtenTag);
+    const { out } = peer;
+    // A member that is full may have these blocks already: it is asked when nothing else is on its way to it. A copy must
+    // not keep its lock for as long as there is no room.
+    const hasRoom = out.creditLeft() >= blocks || out.blocks === out.blocksAcked;
     return (
-      outstanding < OUTSTANDING_MAX &&
-      peer.out.creditLeft() >= blocks &&
+      hasRoom &&
+      tagDistance(out.ring.last, out.writtenTag) < OUTSTANDING_MAX &&
       this.shared.links.pendingBytes(peer.link) < PENDING_BYTES_MAX
     );
   }

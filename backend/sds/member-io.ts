@@ -115,6 +115,14 @@ export class MemberIo {
     return this.apply(peer, comb, tag, isWrite, bytes, view, at);
   }
 
+  /** Whether so many operations may be noted; if not, the link waits for room. */
+  mayNote(peer: PeerDevice, count: number): boolean {
+    if (count === 0 || this.shared.store.roomForNotes(count)) return true;
+    MARKS.stalled.hits++;
+    peer.stalled = true;
+    return false;
+  }
+
   /** PEER_FLUSH and other numbered frames: they hold with what was appended so far. */
   note(peer: PeerDevice, tag: number, media: boolean): Taken {
     if (tag !== tagAfter(peer.in.ring.last)) return TAKEN.broken;
@@ -247,7 +255,7 @@ export class MemberIo {
       }
       if (room === ROOM.full) {
         MARKS.full.hits++;
-        return this.refuse(peer, tag, ERR.NO_SPACE, -1);
+        return this.refuse(peer, tag, ERR.NO_SPACE, comb.index);
       }
     }
     context.comb = comb.index;

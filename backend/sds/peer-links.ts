@@ -301,9 +301,12 @@ export class PeerLinks {
       case MSG.PEER_JOINED:
         peering.joined(nowUs, peer, tag, decodeBody(code, body, peer.version));
         return TAKEN.yes;
-      case MSG.PEER_OPS:
-        peering.opsTold(peer, decodeBody(code, body, peer.version));
+      case MSG.PEER_OPS: {
+        const told = decodeBody(code, body, peer.version);
+        if (!memberIo.mayNote(peer, told.ops.length)) return TAKEN.later;
+        peering.opsTold(peer, told);
         return memberIo.note(peer, tag, false);
+      }
       case MSG.PEER_ACTIVE: {
         const taken = memberIo.note(peer, tag, true);
         peering.activeTold(peer, tag, decodeBody(code, body, peer.version));
@@ -326,6 +329,16 @@ export class PeerLinks {
     return TAKEN.yes;
   }
 
+  /** A target without room is not waited for: only its resync ends. False: it is one that counts (C12). */
+  private sparedTarget(peer: PeerDevice, entryBytes: Uint8Array): boolean {
+    if (entryBytes.length === 0) return false;
+    const comb = this.shared.comb(decodeStruct('CombEntry', entryBytes).index);
+    const member = comb?.memberOf(peer);
+    if (comb?.part !== PART.primary || member === undefined || member.required) return false;
+    this.topics.resync.noRoom(comb, member);
+    return true;
+  }
+
   /** A member did not take a change. With a newer entry this device may not be primary any more; else it is asked again. */
   private refused(
     nowUs: Micros,
@@ -336,7 +349,7 @@ export class PeerLinks {
   ): Taken {
     if (status === ERR.NO_SPACE) {
       MARKS.noRoom.hits++;
-      this.drop(nowUs, peer, 'has no room');
+      if (!this.sparedTarget(peer, entryBytes)) this.drop(nowUs, peer, 'has no room');
       return TAKEN.yes;
     }
     MARKS.refused.hits++;

@@ -29,6 +29,8 @@ const MARKS = {
 type Joined = ControlBodies[typeof MSG.PEER_JOINED];
 
 const U32_MAX = 0xffffffff;
+/** Operations told in one frame: the member notes all of them at once, and may have to find room first. */
+const OPS_PER_FRAME = 64;
 /** Tag of an operation that a peer's present link has not seen. */
 const NOT_SENT = 0;
 
@@ -269,7 +271,7 @@ export class Peering implements PeeringPart {
     for (const { run, opLow, opHigh } of this.shared.store.knownOps(comb.index))
       if (this.shared.clients.mayRetry(this.shared.nowUs, run, opLow, opHigh))
         ops.push({ run, opLow, opHigh });
-    pages(ops, LIMIT.combOpsMax).forEach((page, index) => {
+    pages(ops, OPS_PER_FRAME).forEach((page, index) => {
       const body = { comb: at(comb), first: index === 0, ops: page };
       this.shared.parts.forward.control(member.peer, MSG.PEER_OPS, body, false);
     });

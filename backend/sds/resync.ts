@@ -21,11 +21,13 @@ const MARKS = {
   drained: mark('sds.resync: everything lies on media at the target'),
   targetGone: mark('sds.resync: the target went away'),
   corrupt: mark('sds.resync: a block of the source does not verify'),
+  noRoom: mark('sds.resync: the target has no room'),
   resent: mark('sds.resync: an operation was sent again'),
 };
 
 /** Pause after a copy that could not be made. */
 const RETRY_US = 30_000 * MICROS_PER_MS;
+const RETRY_FULL_US = 5_000 * MICROS_PER_MS;
 
 interface Job {
   readonly comb: Comb;
@@ -225,10 +227,24 @@ export class Resync implements ResyncPart {
       comb: comb.index,
       target: member.peer.key,
     });
-    if (!member.target) return;
+    if (member.target) this.stop(comb, member, RETRY_US);
+  }
+
+  /** The target is full: it stays out for a while, and begins anew. */
+  noRoom(comb: Comb, member: Member): void {
+    if (member.catchUp === CATCH_UP.stuck) return;
+    MARKS.noRoom.hits++;
+    this.shared.log.event('warn', 'sds.resync-no-room', {
+      comb: comb.index,
+      target: member.peer.key,
+    });
+    this.stop(comb, member, RETRY_FULL_US);
+  }
+
+  private stop(comb: Comb, member: Member, pauseUs: Micros): void {
     member.catchUp = CATCH_UP.stuck;
     member.session++;
-    member.retryAtUs = this.shared.nowUs + RETRY_US;
+    member.retryAtUs = this.shared.nowUs + pauseUs;
     this.stuck.push({ comb, member });
   }
 }

@@ -76,6 +76,20 @@ export class Serve implements ServePart {
     at: number,
     bodyBytes: number,
   ): boolean {
+    const taken = this.take(nowUs, client, bytes, view, at, bodyBytes);
+    if (taken) client.stalledSinceUs = Infinity;
+    else if (client.stalledSinceUs === Infinity) client.stalledSinceUs = nowUs;
+    return taken;
+  }
+
+  private take(
+    nowUs: Micros,
+    client: Client,
+    bytes: Uint8Array,
+    view: DataView,
+    at: number,
+    bodyBytes: number,
+  ): boolean {
     const code = getCode(view, at);
     switch (code) {
       case MSG.READ:

@@ -23,6 +23,11 @@ import type { Shared } from './shared.js';
 import { ROOM } from './store/store.js';
 import type { WriteContext } from './store/store.js';
 
+/**
+ * A frame that finds no room keeps its link waiting no longer than this: what makes room, such as the notice of settled
+ * operations, may stand behind it. Then the client is told to ask again.
+ */
+const STALL_US_MAX = 500_000;
 /** Beside ROOM: a member may have room, which it has to grant first. */
 const NO_CREDIT_YET = -1;
 
@@ -32,6 +37,7 @@ const MARKS = {
   known: mark('sds.serve: a retry was done before'),
   full: mark('sds.serve: no space'),
   noCredit: mark('sds.serve: a member has no room'),
+  stalledLong: mark('sds.serve: a change that found no room for long was sent back'),
   badPayload: mark('sds.serve: a payload did not match its checksums'),
 };
 
@@ -86,8 +92,10 @@ export class WritePath {
       this.intake.extent.firstBlock,
       isZero ? 0 : this.intake.extent.blockCount,
     );
-    if (room === ROOM.wait) return this.owner.stall(client);
-    if (room === ROOM.full || room === NO_CREDIT_YET) {
+    if (room === ROOM.wait && nowUs - client.stalledSinceUs < STALL_US_MAX)
+      return this.owner.stall(client);
+    if (room !== ROOM.ok) {
+      if (room === ROOM.wait) MARKS.stalledLong.hits++;
       this.owner.refuse(client, code, view, at, this.statusOf(room));
       return true;
     }
