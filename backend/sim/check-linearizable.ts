@@ -19,6 +19,8 @@ interface Options {
   readonly sectorsPerBlock: number;
   /** Acknowledged writes need a flush to survive a loss. */
   readonly isVolatile: boolean;
+  /** A disk lied: what was flushed may be lost, too. */
+  readonly flushesLie?: boolean;
 }
 
 /** Why the history cannot be explained, or null when it can. */
@@ -82,14 +84,15 @@ function checkBlock(
         if (record.seen[sector - record.firstSector] !== tag) uniform = false;
     }
   }
-  const losses = options.isVolatile ? history.losses.map(({ atUs }) => atUs) : [];
+  const { isVolatile, flushesLie = false } = options;
+  const losses = isVolatile ? history.losses.map(({ atUs }) => atUs) : [];
   // When every operation treats all sectors of the block alike, one of them stands for all.
   const last = uniform ? first + 1 : first + sectorsPerBlock;
   for (let sector = first; sector < last; sector++) {
     const here = records.filter(
       (record) => record.firstSector <= sector && record.firstSector + record.sectors > sector,
     );
-    const fault = new SectorSearch(sector, here, flushes, losses).run();
+    const fault = new SectorSearch(sector, here, flushes, losses, flushesLie).run();
     if (fault !== null) return `volume ${volume} block ${block} sector ${sector}: ${fault}`;
   }
   return null;
@@ -143,6 +146,7 @@ class SectorSearch {
   private readonly records: readonly OpRecord[];
   private readonly flushes: readonly OpRecord[];
   private readonly losses: readonly number[];
+  private readonly flushesLie: boolean;
   private configs: Config[] = [{ value: 0, pending: 0, found: 0, log: [{ value: 0, by: -1 }] }];
   private readonly slots: (OpRecord | null)[] = new Array<OpRecord | null>(SLOTS).fill(null);
   /** Tags that some read saw: an open write that nobody saw need not be considered. */
@@ -158,11 +162,13 @@ class SectorSearch {
     records: readonly OpRecord[],
     flushes: readonly OpRecord[],
     losses: readonly number[],
+    flushesLie: boolean,
   ) {
     this.sector = sector;
     this.records = records;
     this.flushes = flushes;
     this.losses = losses;
+    this.flushesLie = flushesLie;
   }
 
   run(): string | null {
@@ -336,6 +342,7 @@ class SectorSearch {
 
   /** The newest of the writes that are safe, and with it whatever it replaced, cannot be lost any more. */
   private cutLog(config: Config, isSafe: (write: OpRecord) => boolean): void {
+    if (this.flushesLie) return;
     let keep = 0;
     config.log.forEach(({ by }, index) => {
       const record = this.records.find((candidate) => candidate.index === by);
@@ -390,7 +397,7 @@ class SectorSearch {
         this.slots.forEach((record, slot) => {
           if (record === null || !lost.some(({ by }) => by === record.index)) return;
           pending |= 1 << slot;
-          if (record.fua) surely |= 1 << slot;
+          if (record.fua && !this.flushesLie) surely |= 1 << slot;
         });
         this.note({ ...config, value, log, pending: surely, found }, next);
         this.note({ ...config, value, log, pending, found }, next);

@@ -112,7 +112,7 @@ export class ClientNode implements EventTarget {
         linksPerDevice,
         inFlightPerLinkMax: 16,
         opsMax: 24,
-        requestsMax: Math.max(2, this.swarm.workload.depth - 1),
+        requestsMax: this.requestsMax(),
         ioTimeoutUs: ioTimeoutS === 0 ? Infinity : ioTimeoutS * 1_000_000,
       },
     );
@@ -124,6 +124,12 @@ export class ClientNode implements EventTarget {
     process.input((nowUs) => {
       sdc.start(nowUs);
     });
+  }
+
+  /** Less than the workload asks for, so that requests find no room; where writes may wait for space, enough to read. */
+  private requestsMax(): number {
+    const { capacityBlocks, workload } = this.swarm;
+    return capacityBlocks > 0 ? workload.depth + 2 : Math.max(2, workload.depth - 1);
   }
 
   kill(resets = true): void {

@@ -3,6 +3,7 @@
 
 import { ERR } from '../protocol/generated/constants.js';
 import type { CommandName } from '../protocol/control.js';
+import type { Micros } from '../core/ports.js';
 import type { CommandParams, CommandResults } from '../protocol/generated/types.js';
 
 import { Admin } from './admin.js';
@@ -13,16 +14,24 @@ import { SimLog } from './log.js';
 import { MDM_PORT, MdmNode } from './mdm-node.js';
 import { SimNetwork } from './network.js';
 import { SimProcess } from './process.js';
-import { DEVICE_PATH, ServerNode } from './server-node.js';
-import { CONTROL_PORT } from './server-node.js';
+import { DEVICE_PATH } from './device-processes.js';
+import { CONTROL_PORT, ServerNode } from './server-node.js';
 import type { Simulation } from './simulation.js';
 import type { Swarm } from './swarm.js';
 
 const RETRY_US = 100_000;
 const UNMAPPED_US_MAX = 600_000;
+/** Settings of a pool that stay as they are. */
+const KEEP_ALL = {
+  ...{ durability: null, fullPolicy: null, zeroPadding: null, checksums: null, rmcache: null },
+  ...{ sparePercent: null, capacityAlertHighPercent: null, capacityAlertCriticalPercent: null },
+  ...{ mediaType: null, loneReturn: null },
+} as const;
 
 export interface SimVolume {
   readonly key: number;
+  /** Who has it: a number of the order in which volumes were made. */
+  readonly index: number;
   chunks: number;
 }
 
@@ -70,16 +79,10 @@ export class SimCluster {
     for (let number = 1; number <= swarm.servers; number++) {
       const host = this.host(`10.0.1.${number}`);
       this.servers.push(
-        new ServerNode(
-          sim,
-          this.network,
-          this.log,
-          host,
-          this.nextNode,
-          number,
-          mdmHost.address,
-          swarm.realDevice,
-        ),
+        new ServerNode(sim, this.network, this.log, host, this.nextNode, number, mdmHost.address, {
+          real: swarm.realDevice,
+          capacityBlocks: swarm.capacityBlocks,
+        }),
       );
       this.nextNode += 2;
     }
@@ -135,6 +138,9 @@ export class SimCluster {
       },
       (nowUs) => {
         this.addPool(nowUs);
+      },
+      (nowUs) => {
+        this.setFullPolicy(nowUs);
       },
       ...this.servers.map((server) => (nowUs: number) => {
         this.addSds(nowUs, server);
@@ -207,6 +213,16 @@ export class SimCluster {
     );
   }
 
+  private setFullPolicy(nowUs: Micros): void {
+    const { fullPolicy } = this.swarm;
+    this.insist(
+      nowUs,
+      'SET_STORAGE_POOL',
+      { ...KEEP_ALL, key: this.poolKey, fullPolicy },
+      () => undefined,
+    );
+  }
+
   private addSds(nowUs: number, server: ServerNode): void {
     this.insist(
       nowUs,
@@ -234,7 +250,7 @@ export class SimCluster {
         provisioning: 'thin',
       },
       ({ key }) => {
-        this.volumes.push({ key, chunks });
+        this.volumes.push({ key, index, chunks });
         this.steps.unshift(
           ...this.owners(index).map((client) => (atUs: number) => {
             this.map(atUs, key, client);
@@ -259,7 +275,7 @@ export class SimCluster {
   /** Whether the operator has nothing left to do and every client has its volumes. */
   isSettled(): boolean {
     if (this.changes > 0 || this.admin.pending > 0) return false;
-    return this.volumes.every(({ key }, index) =>
+    return this.volumes.every(({ key, index }) =>
       this.owners(index).every(({ load }) => load?.has(key) === true),
     );
   }
@@ -322,6 +338,35 @@ export class SimCluster {
         },
       );
     });
+  }
+
+  /** Takes a volume away from everybody and removes it: nothing of it may be served afterwards (C13). */
+  remove(volume: SimVolume): void {
+    const { volumes, history, sim } = this;
+    volumes.splice(volumes.indexOf(volume), 1);
+    const drop = (nowUs: Micros): void => {
+      this.admin.ask(nowUs, 'REMOVE_VOLUME', { key: volume.key }, (status) => {
+        if (status !== 0 && status !== ERR.VOLUME_NOT_FOUND) this.soon(RETRY_US, drop);
+        else this.changes -= 1;
+      });
+    };
+    const unmap = (nowUs: Micros): void => {
+      const params = { volumeKey: volume.key, sdcKeys: [], generation: 0 };
+      this.admin.ask(nowUs, 'UNMAP_VOLUME', params, (status) => {
+        if (status !== 0 && status !== ERR.VOLUME_NOT_MAPPED) {
+          this.soon(RETRY_US, unmap);
+          return;
+        }
+        for (const { number } of this.clients) {
+          history.fence(volume.key, number, Infinity, sim.nowUs);
+          const toUs = Number.MAX_SAFE_INTEGER;
+          history.windows.push({ volume: volume.key, client: number, fromUs: sim.nowUs, toUs });
+        }
+        this.soon(1, drop);
+      });
+    };
+    this.changes += 1;
+    this.soon(0, unmap);
   }
 
   /** Grows a volume; asked once. */

@@ -46,6 +46,8 @@ export class History {
   readonly ops: OpRecord[] = [];
   readonly losses: LossRecord[] = [];
   readonly windows: UnmappedWindow[] = [];
+  /** A disk that lied about flushes lost its power: what it was sure of may be lost. */
+  lied = false;
   private nextTag = 1;
 
   begin(

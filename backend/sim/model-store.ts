@@ -534,6 +534,10 @@ export class ModelStore implements Store, EventTarget {
     return this.append((lsn) => ({ kind: 'forget', lsn, comb }));
   }
 
+  roomForNotes(): boolean {
+    return true;
+  }
+
   noteOp(context: WriteContext): number {
     const { comb, run, opLow, opHigh } = context;
     return this.append((lsn) => ({ kind: 'note', lsn, comb, run, opLow, opHigh }));

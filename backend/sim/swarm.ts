@@ -3,7 +3,7 @@
 // Each scenario switches most kinds of trouble off: faults that always come together hide each other's effects.
 
 import { Prng } from '../core/prng.js';
-import type { Durability } from '../protocol/generated/types.js';
+import type { Durability, FullPolicy } from '../protocol/generated/types.js';
 
 import type { NetworkOptions } from './network.js';
 import type { WorkloadOptions } from './workload.js';
@@ -11,12 +11,14 @@ import type { WorkloadOptions } from './workload.js';
 /** Kinds of trouble, with the weight of each in this scenario; 0: it never happens. */
 export interface TroubleWeights {
   crashData: number;
+  crashControl: number;
   crashServer: number;
   powerServer: number;
   powerAll: number;
   crashMdm: number;
   crashClient: number;
   pauseData: number;
+  pauseControl: number;
   pauseMdm: number;
   pauseClient: number;
   cutServers: number;
@@ -29,8 +31,13 @@ export interface TroubleWeights {
   slowDisk: number;
   failDisk: number;
   rot: number;
+  lostWrite: number;
+  misdirectedWrite: number;
+  tornWrite: number;
+  lyingFlush: number;
   unmap: number;
   resize: number;
+  removeVolume: number;
 }
 
 export type TroubleKind = keyof TroubleWeights;
@@ -51,6 +58,10 @@ export interface Swarm {
   readonly workload: WorkloadOptions;
   /** Servers have the real device format on disks with bytes, not its model. */
   readonly realDevice: boolean;
+  /** Room for data on each device, about; 0: plenty. */
+  readonly capacityBlocks: number;
+  /** What a write gets when the pool is full. */
+  readonly fullPolicy: FullPolicy;
   readonly linksPerDevice: number;
   /** Seconds; 0: requests wait for ever. */
   readonly ioTimeoutS: number;
@@ -67,12 +78,14 @@ export interface Swarm {
 
 const KINDS: readonly TroubleKind[] = [
   'crashData',
+  'crashControl',
   'crashServer',
   'powerServer',
   'powerAll',
   'crashMdm',
   'crashClient',
   'pauseData',
+  'pauseControl',
   'pauseMdm',
   'pauseClient',
   'cutServers',
@@ -85,9 +98,17 @@ const KINDS: readonly TroubleKind[] = [
   'slowDisk',
   'failDisk',
   'rot',
+  'lostWrite',
+  'misdirectedWrite',
+  'tornWrite',
+  'lyingFlush',
   'unmap',
   'resize',
+  'removeVolume',
 ];
+
+/** Of twelve scenarios, how many run the real device format: as many as the rate of a plain run permits. */
+const REAL_OF_12 = 6;
 
 /** Every kind of trouble with weight 0. */
 export function noTrouble(): TroubleWeights {
@@ -106,18 +127,42 @@ function drawTrouble(prng: Prng): TroubleWeights {
 /** @param safetyUs - the requests of a client spread over this time: more scenarios find more than more requests */
 function drawWorkload(prng: Prng, clients: number, safetyUs: number): WorkloadOptions {
   const depth = prng.pick([1, 2, 4, 8]);
-  const requests = Math.ceil(prng.pick([60, 150, 150, 400]) / clients);
+  // Few scenarios are long and hot: what needs a rare meeting of two requests is found there.
+  const isLong = prng.chance(1, 24);
+  const total = isLong ? prng.pick([1500, 2500]) : prng.pick([60, 150, 150, 400]);
+  const requests = Math.ceil(total / clients);
   return {
     depth,
     thinkUsMax: Math.max(100, Math.floor((2 * depth * safetyUs) / requests)),
-    lengthSectorsMax: prng.pick([16, 32, 80, 130]),
-    hotSectors: prng.pick([8, 16, 64, 256]),
+    lengthSectorsMax: isLong ? prng.pick([16, 32]) : prng.pick([16, 32, 80, 130]),
+    hotSectors: isLong ? prng.pick([8, 16, 64]) : prng.pick([8, 16, 64, 256]),
     readWeight: prng.between(1, 6),
     writeWeight: prng.between(2, 6),
     zeroWeight: prng.pick([0, 0, 1, 2]),
     flushWeight: prng.pick([0, 1, 1, 2]),
     fuaPercent: prng.pick([0, 0, 10, 50]),
     alignedPercent: prng.pick([0, 50, 80, 100]),
+  };
+}
+
+/** Volumes that are larger together than the pool, the last of which fits on every device. */
+function drawFull(prng: Prng, swarm: Swarm): Swarm {
+  const capacityBlocks = prng.pick([48, 64, 96]);
+  const large = Array.from({ length: prng.pick([1, 2]) }, () => prng.between(16, 24));
+  const { workload, trouble } = swarm;
+  return {
+    ...swarm,
+    capacityBlocks,
+    fullPolicy: prng.pick(['wait', 'error'] as const),
+    volumeChunks: [...large, Math.floor(capacityBlocks / 32)],
+    workload: {
+      ...workload,
+      lengthSectorsMax: 130,
+      hotSectors: prng.pick([256, 1024]),
+      writeWeight: prng.between(4, 8),
+      zeroWeight: prng.pick([0, 1]),
+    },
+    trouble: { ...trouble, resize: 0 },
   };
 }
 
@@ -128,7 +173,7 @@ export function drawSwarm(seed: number): Swarm {
   const clients = prng.pick([1, 1, 2, 3]);
   const safetyUs = prng.pick([1_500_000, 3_000_000, 6_000_000]);
   const delayUsMin = prng.pick([20, 50, 200]);
-  return {
+  const swarm: Swarm = {
     seed,
     servers: prng.pick([3, 3, 3, 4, 5]),
     clients,
@@ -144,7 +189,9 @@ export function drawSwarm(seed: number): Swarm {
     },
     driftPpmMax: prng.pick([0, 100, 45_000]),
     workload: drawWorkload(prng, clients, safetyUs),
-    realDevice: prng.chance(1, 3),
+    realDevice: prng.chance(REAL_OF_12, 12),
+    capacityBlocks: 0,
+    fullPolicy: 'wait',
     linksPerDevice: prng.pick([1, 1, 2]),
     ioTimeoutS: prng.pick([0, 0, 0, 0, 2, 10]),
     trouble: drawTrouble(prng),
@@ -155,11 +202,12 @@ export function drawSwarm(seed: number): Swarm {
     commitUsMax: prng.pick([300, 2_000, 50_000]),
     overLimit: prng.chance(1, 20),
   };
+  return prng.chance(1, 16) ? drawFull(prng, swarm) : swarm;
 }
 
 /** The parts of a scenario that a reader wants to know first. */
 export function describeSwarm(swarm: Swarm): string {
   const trouble = KINDS.filter((kind) => swarm.trouble[kind] > 0).join(' ');
   const { servers, clients, volumeChunks, durability } = swarm;
-  return `${servers} servers, ${clients} clients, volumes of ${volumeChunks.join('+')} chunks, ${1 << swarm.combLog2} combs, ${durability}, ${swarm.realDevice ? 'real' : 'modelled'} devices${swarm.overLimit ? ', over the limit' : ''}; trouble: ${trouble === '' ? 'none' : trouble}`;
+  return `${servers} servers, ${clients} clients, volumes of ${volumeChunks.join('+')} chunks, ${1 << swarm.combLog2} combs, ${durability}, ${swarm.realDevice ? 'real' : 'modelled'} devices${swarm.capacityBlocks > 0 ? ` of ${swarm.capacityBlocks} blocks (${swarm.fullPolicy})` : ''}${swarm.overLimit ? ', over the limit' : ''}; trouble: ${trouble === '' ? 'none' : trouble}`;
 }

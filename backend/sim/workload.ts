@@ -29,6 +29,8 @@ export interface WorkloadOptions {
 
 const SECTOR_BYTES = 8;
 const SECTORS_PER_BLOCK = 8;
+/** Requests that only the last reads use: others may wait for room for as long as it takes. */
+const SPARE = 2;
 
 interface Slot {
   readonly token: number;
@@ -73,7 +75,7 @@ export class Workload implements BlockFront, EventTarget {
     this.history = history;
     this.options = options;
     this.prng = sim.prng.fork();
-    this.slots = Array.from({ length: options.depth }, (_, token) => {
+    this.slots = Array.from({ length: options.depth + SPARE }, (_, token) => {
       const bytes = new Uint8Array(options.lengthSectorsMax * SECTOR_BYTES);
       return { token, bytes, view: new DataView(bytes.buffer), record: null };
     });
@@ -88,7 +90,13 @@ export class Workload implements BlockFront, EventTarget {
     return this.slots.filter((slot) => slot.record !== null).length + this.toRead.length;
   }
 
-  /** Reads every volume from end to end with the requests that are free; all must be. */
+  /** Whether everything that `readAll` asked is answered. */
+  get hasRead(): boolean {
+    const reads = this.slots.some(({ record }) => record?.kind === 'read');
+    return this.toRead.length === 0 && !reads;
+  }
+
+  /** Reads every volume from end to end with the requests that are free. */
   readAll(): void {
     this.toRead.length = 0;
     const { lengthSectorsMax } = this.options;
@@ -115,7 +123,13 @@ export class Workload implements BlockFront, EventTarget {
   volumeAdded(_nowUs: number, volume: BlockVolume): void {
     const first = this.volumes.length === 0;
     this.volumes.push(volume);
-    if (first) for (const slot of this.slots) if (slot.record === null) this.think(slot.token);
+    if (!first) return;
+    for (const slot of this.slots)
+      if (slot.record === null && !this.isSpare(slot)) this.think(slot.token);
+  }
+
+  private isSpare({ token }: Slot): boolean {
+    return token >= this.options.depth;
   }
 
   volumeChanged(_nowUs: number, volume: BlockVolume): void {
@@ -135,7 +149,8 @@ export class Workload implements BlockFront, EventTarget {
   roomAgain(): void {
     if (!this.refusedForRoom) this.sim.fail('room again, although nothing was refused');
     this.refusedForRoom = false;
-    for (const slot of this.slots) if (slot.record === null) this.think(slot.token);
+    for (const slot of this.slots)
+      if (slot.record === null && (this.reading || !this.isSpare(slot))) this.think(slot.token);
   }
 
   ioDone(_nowUs: number, token: number, errno: number): void {

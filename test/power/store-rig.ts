@@ -14,7 +14,8 @@ import type {
   StoreIdentity,
   StoreStatus,
 } from '../../backend/sds/store/store.js';
-import { SimDisk, SimMedium } from '../../backend/sim/disk.js';
+import { SimDisk } from '../../backend/sim/disk.js';
+import { SimMedium } from '../../backend/sim/medium.js';
 import { EventQueue } from '../../backend/sim/event-queue.js';
 
 export const GEOMETRY: Geometry = { sectorBytes: 8, blockBytes: 64, chunkBlocks: 8, unitBlocks: 2 };

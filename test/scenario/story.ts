@@ -158,9 +158,15 @@ export class Story {
     else if (verb === 'continue') this.process(place).proceed();
     else if (place === 'mdm' && verb === 'kill') this.cluster.mdm.kill();
     else if (place === 'mdm' && verb === 'start') this.cluster.mdm.restartIn(1);
-    else if (verb === 'kill') this.server(place).killData();
-    else if (verb === 'start') this.server(place).restartDataIn(1);
+    else if (verb === 'kill') this.kill(this.server(place));
+    else if (verb === 'start') this.server(place).processes.release();
     else throw new StoryError('no such word');
+  }
+
+  /** Its control process starts it again when the story says so. */
+  private kill(server: ServerNode): void {
+    server.processes.hold();
+    server.killData();
   }
 
   private begin(words: readonly string[]): Named {

@@ -1,0 +1,63 @@
+// Trouble with disks: slow, failing, lying, spoiled. It owns what counts as one fault too many; what a fault does to the
+// bytes is the device's.
+
+import type { Spoil } from './device.js';
+import type { Strikes, TroubleMaker } from './trouble.js';
+
+export type DiskTrouble =
+  'slowDisk' | 'failDisk' | 'rot' | 'lostWrite' | 'misdirectedWrite' | 'tornWrite' | 'lyingFlush';
+
+function slowDisk({ prng, server, say, later }: TroubleMaker): boolean {
+  const factor = prng.pick([10, 100, 1000, 10_000]);
+  const hit = server();
+  hit.device.setSlow(factor);
+  say(`slows the disk of server ${hit.number} by ${factor}`);
+  later(() => {
+    hit.device.setSlow(1);
+  });
+  return true;
+}
+
+function failDisk(maker: TroubleMaker): boolean {
+  const hit = maker.weakDisk();
+  if (hit === null || hit.failed) return false;
+  const way = maker.prng.pick(['writes', 'flushes', 'reads'] as const);
+  maker.say(`breaks the disk of server ${hit.number}: ${way} fail`);
+  hit.device.fail(way);
+  maker.brokeDisk(hit);
+  // Failing reads end no process: the copy counts on, and nobody knows before it is the only one.
+  if (way === 'reads') maker.spoiledDisk();
+  return true;
+}
+
+function spoil(maker: TroubleMaker, way: Spoil): boolean {
+  const hit = maker.weakDisk();
+  if (!hit?.device.spoil(way)) return false;
+  maker.say(`spoils the disk of server ${hit.number}: ${way}`);
+  maker.spoiledDisk();
+  return true;
+}
+
+/** Ends after a while, when a flush that tells the truth covers everything. */
+function lyingFlush(maker: TroubleMaker): boolean {
+  const hit = maker.weakDisk();
+  if (hit === null || hit.lies || !hit.device.spoil('lyingFlush')) return false;
+  maker.say(`the disk of server ${hit.number} lies about flushes`);
+  hit.lies = true;
+  maker.later(() => {
+    maker.say(`the disk of server ${hit.number} does not lie any more`);
+    hit.device.stopLying();
+    hit.lies = false;
+  });
+  return true;
+}
+
+export const DISK_TROUBLE: Strikes<DiskTrouble> = {
+  slowDisk,
+  failDisk,
+  rot: (maker) => spoil(maker, 'rot'),
+  lostWrite: (maker) => spoil(maker, 'lost'),
+  misdirectedWrite: (maker) => spoil(maker, 'misdirected'),
+  tornWrite: (maker) => spoil(maker, 'torn'),
+  lyingFlush,
+};
