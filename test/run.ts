@@ -189,6 +189,13 @@ async function run(group: Group, files: readonly string[]): Promise<Outcome> {
 
 async function main(): Promise<void> {
   const only = process.argv.slice(2);
+  const unknown = only.filter((word) => !GROUPS.some(({ name }) => name.includes(word)));
+  if (unknown.length > 0) {
+    const names = GROUPS.map(({ name }) => `"${name}"`).join(', ');
+    process.stderr.write(`no group of tests is named ${unknown.join(', ')}; there are ${names}\n`);
+    process.exitCode = 2;
+    return;
+  }
   await installMissing();
   const total: Outcome = { passed: 0, failed: 0, skipped: 0 };
   for (const group of GROUPS) {

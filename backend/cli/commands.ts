@@ -1,9 +1,11 @@
 // THE command table of scli, put together from the topics.
 
 import { CLIENT_COMMANDS } from './commands/clients.js';
-import { POOL_AND_DOMAIN_COMMANDS } from './commands/pools.js';
+import { DEVICE_COMMANDS } from './commands/devices.js';
+import { DOMAIN_COMMANDS } from './commands/domains.js';
+import { POOL_COMMANDS } from './commands/pools.js';
 import { PROPERTY_COMMANDS } from './commands/properties.js';
-import { SERVER_COMMANDS } from './commands/servers.js';
+import { SDS_COMMANDS } from './commands/servers.js';
 import { SESSION_COMMANDS } from './commands/session.js';
 import { SYSTEM_COMMANDS } from './commands/system.js';
 import { VOLUME_COMMANDS } from './commands/volumes.js';
@@ -13,8 +15,10 @@ export const COMMANDS: readonly Command[] = [
   ...SESSION_COMMANDS,
   ...SYSTEM_COMMANDS,
   ...PROPERTY_COMMANDS,
-  ...POOL_AND_DOMAIN_COMMANDS,
-  ...SERVER_COMMANDS,
+  ...DOMAIN_COMMANDS,
+  ...POOL_COMMANDS,
+  ...SDS_COMMANDS,
+  ...DEVICE_COMMANDS,
   ...CLIENT_COMMANDS,
   ...VOLUME_COMMANDS,
 ];

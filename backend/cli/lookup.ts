@@ -166,6 +166,9 @@ export async function sdsOf(reader: ClusterReader, values: Values): Promise<Sds 
 }
 
 export async function sdcOf(reader: ClusterReader, values: Values): Promise<Sdc | null> {
+  const wanted = values.get('sdc_guid');
+  if (wanted !== undefined && normalizeGuid(wanted) === null)
+    throw new UsageError(`--sdc_guid must have the form 8-4-4-4-12 in hex digits, is "${wanted}"`);
   const kind: Kind<Sdc> = {
     list: (from) => from.all('sdc'),
     prefix: 'sdc',

@@ -87,3 +87,11 @@ export const GLOBAL_OPTIONS: readonly Option[] = [
 export function outcome(lines: string | readonly string[], data: unknown = {}): Outcome {
   return { lines: typeof lines === 'string' ? [lines] : lines, data };
 }
+
+/** The new name of whatever is renamed. */
+export const NEW_NAME: Option = {
+  name: 'new_name',
+  value: 'NAME',
+  about: 'at most 31 characters',
+  required: true,
+};

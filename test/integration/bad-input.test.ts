@@ -129,6 +129,20 @@ test.serial('sizes that are 0, negative, no numbers, or beyond what there is', a
   ]);
 });
 
+test.serial('percentages and words outside of what a pool can have', async (t) => {
+  await refuse(t, `/instances/StoragePool::${poolId}/action/setSparePercentage`, [
+    [{ sparePercentage: '91' }, /sparePercentage must be at most 90/, 400],
+    [{ sparePercentage: '-1' }, /sparePercentage must be a whole number/, 400],
+    [{}, /sparePercentage/, 400],
+  ]);
+  await refuse(t, `/instances/StoragePool::${poolId}/action/setCapacityAlertThresholds`, [
+    [{ capacityAlertHighThresholdPercent: '101' }, /ThresholdPercent must be at most 100/, 400],
+  ]);
+  await refuse(t, `/instances/StoragePool::${poolId}/action/setMediaType`, [
+    [{ mediaType: 'Tape' }, /mediaType must be one of HDD/, 400],
+  ]);
+});
+
 test.serial('objects that do not exist', async (t) => {
   const guid = '11111111-2222-3333-4444-555555555555';
   const foreignId = `${volumeId.slice(0, 8)}00ffffff`;
@@ -275,6 +289,55 @@ test.serial(
     t.regex(other.stderr, /--sds 3 contradicts .* made with 2/);
     const size = await start('--dir', cluster.dir, '--device-size', '9G');
     t.regex(size.stderr, /--device-size .* contradicts/);
+    t.deepEqual(await configuration(), before);
+  },
+);
+
+test.serial(
+  'scli: what the MDM refuses is told with its reason, and ends with code 7',
+  async (t) => {
+    const scli = (...words: readonly string[]) =>
+      execa(join(cluster.dir, 'bin', 'scli'), words, { reject: false, stdin: 'ignore' });
+    const login = await execa(
+      join(cluster.dir, 'bin', 'scli'),
+      ['--login', '--username', cluster.file.username],
+      { input: readFileSync(cluster.file.passwordFile), reject: false },
+    );
+    t.is(login.exitCode, 0, login.stderr);
+    const pool = ['--protection_domain_name', 'domain1', '--storage_pool_name', 'pool1'];
+    const add = (...words: readonly string[]) => ['--add_volume', ...pool, ...words];
+    const named = (name: string) => add('--size_gb', '8', '--volume_name', name);
+    const map = ['--map_volume_to_sdc', '--volume_name', 'taken', '--sdc_guid'];
+    const grow = (name: string) => [
+      ...['--modify_volume_capacity', '--volume_name', name, '--size_gb', '8'],
+    ];
+    const before = await configuration();
+    const cases: readonly (readonly [words: readonly string[], message: RegExp])[] = [
+      [add('--size_gb', '1048576', '--volume_name', 'v'), /1 PiB requested, .* can still be/],
+      [named('n'.repeat(32)), /The name is too long: at most 31 characters/],
+      [named('two words'), /The name is invalid: it has a blank/],
+      [named('taken'), /Volume name already in use/],
+      [['--add_volume', '--storage_pool_name', 'p9', '--size_gb', '8'], /find the Storage Pool/],
+      [grow('taken'), /Volume capacity can only be increased/],
+      [grow('nowhere'), /Could not find the volume/],
+      [[...map, '11111111-2222-3333-4444-555555555555'], /Could not find the SDC/],
+      [['--remove_volume', '--volume_name', 'nowhere'], /Could not find the volume/],
+      [['--add_protection_domain', '--protection_domain_name', 'domain1'], /already in use/],
+      [
+        ['--add_sds', ...pool, '--sds_ip', '127.9.9.9', '--sds_name', 's', '--device_path', '/x'],
+        /Could not connect to the SDS: no SDS waits at 127\.9\.9\.9/,
+      ],
+      [['--remove_sds', '--sds_name', 'nowhere'], /Could not find the SDS/],
+      [['--remove_sds', '--sds_name', 'sds1'], /leave data without a second copy|SDS/],
+      [['--login', '--username', 'admin', '--password', 'wrong'], /Permission denied/],
+    ];
+    for (const [words, message] of cases) {
+      const { exitCode, stderr, stdout } = await scli(...words);
+      const what = words.join(' ').slice(0, 120);
+      t.is(exitCode, 7, `${what}: ${stdout} ${stderr}`);
+      t.regex(stderr, /^Error: MDM failed command\. {2}Status: /, what);
+      t.regex(stderr, message, what);
+    }
     t.deepEqual(await configuration(), before);
   },
 );

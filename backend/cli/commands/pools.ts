@@ -1,9 +1,8 @@
-// Commands on protection domains, fault sets and storage pools.
+// Commands on storage pools.
 
 import type {
   Durability,
   FullPolicy,
-  ProtectionDomain,
   SetStoragePoolParams,
   StoragePool,
 } from '../../protocol/generated/types.js';
@@ -13,17 +12,8 @@ import type { Facts } from '../../runtime/statistics/facts.js';
 import { capacityValues, clientValues } from '../../runtime/statistics/values.js';
 import { capacityLines, jobLines, numberIn, trafficLines } from '../capacity.js';
 import { counted, kbText } from '../format.js';
-import {
-  DOMAIN_REF,
-  DOMAIN_REF_OPTIONAL,
-  FAULT_SET_REF,
-  POOL_REF,
-  domainOf,
-  faultSetOf,
-  needed,
-  poolOf,
-} from '../lookup.js';
-import { outcome } from '../option.js';
+import { DOMAIN_REF, POOL_REF, domainOf, needed, poolOf } from '../lookup.js';
+import { NEW_NAME, outcome } from '../option.js';
 import type { Command, Option, Outcome, Run } from '../option.js';
 import { UsageError } from '../parser.js';
 
@@ -31,12 +21,7 @@ const DURABILITIES: readonly Durability[] = ['media', 'device', 'memory'];
 const FULL_POLICIES: readonly FullPolicy[] = ['wait', 'error'];
 const MEDIA = ['HDD', 'SSD', 'Transitional'];
 const SPARE_PERCENT = 10;
-const NEW_NAME: Option = {
-  name: 'new_name',
-  value: 'NAME',
-  about: 'at most 31 characters',
-  required: true,
-};
+const SPARE_PERCENT_MAX = 90;
 
 /** `Storage Pool <n> (Id: <id>) has ...` and what is set for it. */
 export function poolLines(
@@ -61,24 +46,6 @@ export function poolLines(
     "\tRAM Read Cache write handling mode is 'cached'",
     "\tDoesn't use Flash Read Cache",
     `\tCapacity alert thresholds: High: ${pool.capacityAlertHighPercent}, Critical: ${pool.capacityAlertCriticalPercent}`,
-  ];
-}
-
-/** `Protection Domain <n> (Id: <id>) has ...`. */
-export function domainLines(
-  reader: ClusterReader,
-  facts: Facts,
-  domain: ProtectionDomain,
-): readonly string[] {
-  const pools = facts.pools.filter(({ domainKey }) => domainKey === domain.key);
-  const sets = facts.faultSets.filter(({ domainKey }) => domainKey === domain.key);
-  const sds = facts.sds.filter(({ domainKey }) => domainKey === domain.key);
-  const scope = scopeOfPools(facts, pools);
-  const free = numberIn(capacityValues(facts, scope), 'capacityAvailableForVolumeAllocationInKb');
-  return [
-    `Protection Domain ${domain.name} (Id: ${reader.id(domain.key)}) has ${pools.length} storage pools, ${sets.length} Fault Sets, ${sds.length} SDS nodes, ${scope.volumes.length} volumes and ${kbText(free)} available for volume allocation`,
-    `Operational state is ${domain.active ? 'Active' : 'Inactive'}`,
-    'Rfcache disabled',
   ];
 }
 
@@ -110,33 +77,22 @@ async function queryPool(run: Run): Promise<Outcome> {
   );
 }
 
-async function queryDomain(run: Run): Promise<Outcome> {
-  const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
-  const facts = await readFacts(run.reader);
-  const pools = facts.pools.filter(({ domainKey }) => domainKey === domain.key);
-  return outcome(
-    [
-      ...domainLines(run.reader, facts, domain),
-      '',
-      ...pools.flatMap((pool) => [...poolLines(run.reader, facts, pool), '']),
-    ],
-    { id: run.reader.id(domain.key), name: domain.name, active: domain.active },
-  );
-}
-
-/** A percentage of an option. @throws UsageError */
-function percentFrom(run: Run, option: string, fallback: number): number {
-  const text = run.values.get(option) ?? String(fallback);
+/** Percentage of the capacity kept free. @throws UsageError */
+function sparePercentFrom(run: Run): number {
+  const text = run.values.get('spare_percentage') ?? String(SPARE_PERCENT);
   const percent = Number(text.replace(/%$/, ''));
-  if (!Number.isInteger(percent) || percent < 0 || percent > 100)
-    throw new UsageError(`--${option} must be a whole number from 0 to 100`);
+  if (!Number.isInteger(percent) || percent < 0 || percent > SPARE_PERCENT_MAX)
+    throw new UsageError(
+      `--spare_percentage must be a whole number from 0 to ${SPARE_PERCENT_MAX}, is "${text}"`,
+    );
   return percent;
 }
 
 function wordFrom<T extends string>(run: Run, option: string, words: readonly T[], fallback: T): T {
-  const text = (run.values.get(option) ?? fallback).toLowerCase();
-  const found = words.find((word) => word.toLowerCase() === text);
-  if (found === undefined) throw new UsageError(`--${option} must be one of ${words.join(', ')}`);
+  const text = run.values.get(option) ?? fallback;
+  const found = words.find((word) => word.toLowerCase() === text.toLowerCase());
+  if (found === undefined)
+    throw new UsageError(`--${option} must be one of ${words.join(', ')}, is "${text}"`);
   return found;
 }
 
@@ -152,7 +108,7 @@ async function addPool(run: Run): Promise<Outcome> {
     zeroPadding: !values.has('disable_zero_padding'),
     checksums: values.has('enable_checksum'),
     rmcache: !values.has('dont_use_rmcache'),
-    sparePercent: percentFrom(run, 'spare_percentage', SPARE_PERCENT),
+    sparePercent: sparePercentFrom(run),
     combCountLog2: 0,
   });
   const id = run.reader.id(key);
@@ -173,7 +129,6 @@ const KEEP: Omit<SetStoragePoolParams, 'key'> = {
 };
 
 const topicPools = 'Storage pools';
-const topicDomains = 'Protection domains and fault sets';
 
 /** A command that changes settings of one pool. */
 function setPool(
@@ -204,14 +159,19 @@ function either(on: string, off: string, about: string): readonly Option[] {
   ];
 }
 
-const POOL_COMMANDS: readonly Command[] = [
+export const POOL_COMMANDS: readonly Command[] = [
   {
     name: 'add_storage_pool',
     topic: topicPools,
     about: 'create a storage pool',
     options: [
       ...DOMAIN_REF,
-      { name: 'storage_pool_name', value: 'NAME', about: 'at most 31 characters' },
+      {
+        name: 'storage_pool_name',
+        value: 'NAME',
+        about: 'at most 31 characters',
+        required: true,
+      },
       { name: 'media_type', value: 'TYPE', about: MEDIA.join(', ') },
       {
         name: 'durability',
@@ -267,7 +227,7 @@ const POOL_COMMANDS: readonly Command[] = [
     'modify_spare_policy',
     'change the capacity kept free',
     [{ name: 'spare_percentage', value: 'PERCENT', about: 'of the pool', required: true }],
-    (run) => ({ sparePercent: percentFrom(run, 'spare_percentage', SPARE_PERCENT) }),
+    (run) => ({ sparePercent: sparePercentFrom(run) }),
   ),
   setPool(
     'modify_zero_padding_policy',
@@ -300,135 +260,3 @@ const POOL_COMMANDS: readonly Command[] = [
     (run) => ({ fullPolicy: wordFrom(run, 'full_policy', FULL_POLICIES, 'wait') }),
   ),
 ];
-
-/** `--activate_protection_domain` and its opposite. */
-function setActive(name: string, active: boolean): Command {
-  return {
-    name,
-    topic: topicDomains,
-    about: active ? 'allow I/O' : 'stop I/O on purpose',
-    options: [...DOMAIN_REF, { name: 'force', about: 'accepted' }],
-    ...(active ? {} : { sure: 'I/O to all volumes of the protection domain will stop.' }),
-    run: async (run) => {
-      const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
-      const params = { key: domain.key, active };
-      await run.cluster.command('SET_PROTECTION_DOMAIN_ACTIVE', run.user, params);
-      return outcome(
-        `Successfully ${active ? '' : 'in'}activated protection domain ${domain.name}`,
-      );
-    },
-  };
-}
-
-const DOMAIN_COMMANDS: readonly Command[] = [
-  {
-    name: 'add_protection_domain',
-    topic: topicDomains,
-    about: 'create a protection domain',
-    options: [{ name: 'protection_domain_name', value: 'NAME', about: 'at most 31 characters' }],
-    run: async (run) => {
-      const name = run.values.get('protection_domain_name') ?? '';
-      const { key } = await run.cluster.command('ADD_PROTECTION_DOMAIN', run.user, { name });
-      const id = run.reader.id(key);
-      return outcome(`Successfully created protection domain. Object ID ${id}`, { id });
-    },
-  },
-  {
-    name: 'remove_protection_domain',
-    topic: topicDomains,
-    about: 'remove an empty protection domain',
-    options: DOMAIN_REF,
-    sure: 'The protection domain will be removed.',
-    run: async (run) => {
-      const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
-      await run.cluster.command('REMOVE_PROTECTION_DOMAIN', run.user, { key: domain.key });
-      return outcome(`Successfully removed protection domain ${domain.name}`);
-    },
-  },
-  {
-    name: 'rename_protection_domain',
-    topic: topicDomains,
-    about: 'rename a protection domain',
-    options: [...DOMAIN_REF, NEW_NAME],
-    run: async (run) => {
-      const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
-      const name = run.values.get('new_name') ?? '';
-      await run.cluster.command('RENAME_PROTECTION_DOMAIN', run.user, { key: domain.key, name });
-      return outcome(`Successfully renamed protection domain to ${name}`);
-    },
-  },
-  setActive('activate_protection_domain', true),
-  setActive('inactivate_protection_domain', false),
-  {
-    name: 'query_protection_domain',
-    topic: topicDomains,
-    about: 'one protection domain with its pools',
-    options: DOMAIN_REF,
-    run: queryDomain,
-  },
-  {
-    name: 'query_all_protection_domains',
-    topic: topicDomains,
-    about: 'all protection domains',
-    options: [],
-    run: async (run) => {
-      const facts = await readFacts(run.reader);
-      return outcome(
-        [
-          `Query all returned ${counted(facts.domains.length, 'Protection Domain')}:`,
-          ...facts.domains.flatMap((domain) => [...domainLines(run.reader, facts, domain), '']),
-        ],
-        facts.domains.map(({ key, name, active }) => ({ id: run.reader.id(key), name, active })),
-      );
-    },
-  },
-  {
-    name: 'add_fault_set',
-    topic: topicDomains,
-    about: 'create a fault set',
-    options: [
-      ...DOMAIN_REF,
-      { name: 'fault_set_name', value: 'NAME', about: 'at most 31 characters' },
-    ],
-    run: async (run) => {
-      const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
-      const name = run.values.get('fault_set_name') ?? '';
-      const params = { domainKey: domain.key, name };
-      const { key } = await run.cluster.command('ADD_FAULT_SET', run.user, params);
-      const id = run.reader.id(key);
-      return outcome(`Successfully created fault set. Object ID ${id}`, { id });
-    },
-  },
-  {
-    name: 'remove_fault_set',
-    topic: topicDomains,
-    about: 'remove an empty fault set',
-    options: FAULT_SET_REF,
-    run: async (run) => {
-      const set = needed(await faultSetOf(run.reader, run.values), 'fault set');
-      await run.cluster.command('REMOVE_FAULT_SET', run.user, { key: set.key });
-      return outcome(`Successfully removed fault set ${set.name}`);
-    },
-  },
-  {
-    name: 'query_all_fault_sets',
-    topic: topicDomains,
-    about: 'the fault sets of a protection domain, or all',
-    options: DOMAIN_REF_OPTIONAL,
-    run: async (run) => {
-      const domain = await domainOf(run.reader, run.values);
-      const sets = (await run.reader.all('faultSet')).filter(
-        ({ domainKey }) => domain === null || domain.key === domainKey,
-      );
-      return outcome(
-        [
-          `Query all returned ${counted(sets.length, 'Fault Set')}:`,
-          ...sets.map((set) => `Fault Set ID: ${run.reader.id(set.key)} Name: ${set.name}`),
-        ],
-        sets.map(({ key, name }) => ({ id: run.reader.id(key), name })),
-      );
-    },
-  },
-];
-
-export const POOL_AND_DOMAIN_COMMANDS: readonly Command[] = [...DOMAIN_COMMANDS, ...POOL_COMMANDS];

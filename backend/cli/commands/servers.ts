@@ -1,76 +1,41 @@
-// Commands on SDSs, their addresses and their devices.
+// Commands on SDSs and their addresses.
 
 import { isIP } from 'node:net';
 
-import type {
-  Address,
-  AddressRole,
-  Device,
-  DeviceSpec,
-  RuntimeStatus,
-  Sds,
-} from '../../protocol/generated/types.js';
+import type { Address, AddressRole, RuntimeStatus, Sds } from '../../protocol/generated/types.js';
 import type { ClusterReader } from '../../runtime/cluster-reader.js';
 import { grouped, readFacts, scopeOfDevices } from '../../runtime/statistics/facts.js';
-import type { Facts } from '../../runtime/statistics/facts.js';
 import { capacityValues, deviceValues } from '../../runtime/statistics/values.js';
 import { capacityLines, jobLines, trafficLines } from '../capacity.js';
-import { ADDRESS_ROLES, connectionState, nameOrNone, versionText, wholeGb } from '../format.js';
-import {
-  DEVICE_REF,
-  DOMAIN_REF,
-  POOL_REF,
-  SDS_REF,
-  deviceOf,
-  domainOf,
-  faultSetOf,
-  needed,
-  poolOf,
-  sdsOf,
-} from '../lookup.js';
-import { outcome } from '../option.js';
+import { ADDRESS_ROLES, connectionState, versionText } from '../format.js';
+import { DOMAIN_REF, POOL_REF, SDS_REF, domainOf, faultSetOf, needed, sdsOf } from '../lookup.js';
+import { NEW_NAME, outcome } from '../option.js';
 import type { Command, Option, Outcome, Run } from '../option.js';
 import { UsageError } from '../parser.js';
+import { DEVICE_PATH, FORCE, deviceLines, devicesFrom, listFrom } from './devices.js';
 
 const PORT_DEFAULT = 7072;
+
 const topicSds = 'SDS';
-const topicDevices = 'Devices';
+
 const ROLES: Readonly<Record<string, AddressRole>> = {
   all: 'all',
   sds_only: 'sdsOnly',
   sdc_only: 'sdcOnly',
 };
+
 const IP_LIST: Option = {
   name: 'sds_ip',
   value: 'IP[,IP]',
   about: 'its addresses',
   required: true,
 };
+
 const ROLE_LIST: Option = {
   name: 'sds_ip_role',
   value: 'ROLE[,ROLE]',
   about: 'all, sds_only or sdc_only, one per address',
 };
-const NEW_NAME: Option = {
-  name: 'new_name',
-  value: 'NAME',
-  about: 'at most 31 characters',
-  required: true,
-};
-const FORCE: Option = {
-  name: 'force_device_takeover',
-  aliases: ['force', 'force_clean'],
-  about: 'overwrite foreign data on the device',
-};
-const DEVICE_PATH: Option = { name: 'device_path', value: 'PATH[,PATH]', about: 'on the SDS host' };
-
-function listFrom(run: Run, option: string): readonly string[] {
-  const text = run.values.get(option);
-  if (text === undefined) return [];
-  const items = text.split(',').map((item) => item.trim());
-  if (items.some((item) => item === '')) throw new UsageError(`--${option} has an empty item`);
-  return items;
-}
 
 /** The address of a text and what it is for. @throws UsageError */
 function address(option: string, host: string, role: string): Address {
@@ -86,31 +51,6 @@ function addressesFrom(run: Run): readonly Address[] {
   if (roles.length > 1 && roles.length !== hosts.length)
     throw new UsageError('--sds_ip_role must have one item for each of --sds_ip, or one for all');
   return hosts.map((host, index) => address('sds_ip', host, roles[index] ?? roles[0] ?? 'all'));
-}
-
-/** Devices of `--device_path`, each in its pool: one pool for all, or one per device. */
-async function devicesFrom(run: Run): Promise<readonly DeviceSpec[]> {
-  const { values } = run;
-  const paths = listFrom(run, 'device_path');
-  const names = listFrom(run, 'device_name');
-  if (names.length > 0 && names.length !== paths.length)
-    throw new UsageError('--device_name must have one item for each of --device_path');
-  const option = values.has('storage_pool_id') ? 'storage_pool_id' : 'storage_pool_name';
-  const pools = listFrom(run, option);
-  if (paths.length > 0 && pools.length === 0)
-    throw new UsageError('--device_path needs --storage_pool_name or --storage_pool_id');
-  if (pools.length > 1 && pools.length !== paths.length)
-    throw new UsageError(
-      `--${option} must have one item for each of --device_path, or one for all`,
-    );
-  const devices: DeviceSpec[] = [];
-  for (const [index, path] of paths.entries()) {
-    const wanted = new Map([...values, [option, pools[index] ?? pools[0] ?? '']]);
-    const pool = needed(await poolOf(run.reader, wanted), 'storage pool');
-    const force = values.has('force_device_takeover');
-    devices.push({ poolKey: pool.key, path, name: names[index] ?? '', force });
-  }
-  return devices;
 }
 
 function portFrom(run: Run): number {
@@ -192,29 +132,6 @@ async function queryAllSds(run: Run): Promise<Outcome> {
   );
 }
 
-function deviceState(device: Device): string {
-  if (device.state === 'up') return 'Normal';
-  return { adding: 'Initial-test', down: 'Error', failed: 'Error', removing: 'Remove-pending' }[
-    device.state
-  ];
-}
-
-function deviceLines(
-  reader: ClusterReader,
-  facts: Facts,
-  devices: readonly Device[],
-): readonly string[] {
-  return devices.flatMap((device, index) => {
-    const pool = facts.pools.find(({ key }) => key === device.poolKey);
-    const failure = device.failure === '' ? [] : [`        Failure: ${device.failure}`];
-    return [
-      `     ${index + 1}: Name: ${nameOrNone(device.name)}  Path: ${device.path}  Original-path: ${device.path}  ID: ${reader.id(device.key)}`,
-      `        Storage Pool: ${pool?.name ?? 'N/A'}, Capacity: ${wholeGb(device.capacityBytes)} Error-fixes: 0 scanned 0 MB, Compare errors: 0 State: ${deviceState(device)}`,
-      ...failure,
-    ];
-  });
-}
-
 async function querySds(run: Run): Promise<Outcome> {
   const { reader } = run;
   const sds = needed(await sdsOf(reader, run.values), 'SDS');
@@ -253,39 +170,6 @@ async function querySds(run: Run): Promise<Outcome> {
   );
 }
 
-async function addDevice(run: Run): Promise<Outcome> {
-  const sds = needed(await sdsOf(run.reader, run.values), 'SDS');
-  const made: string[] = [];
-  for (const device of await devicesFrom(run)) {
-    const { key } = await run.cluster.command('ADD_DEVICE', run.user, { sdsKey: sds.key, device });
-    made.push(run.reader.id(key));
-  }
-  if (made.length === 0) throw new UsageError('Option --device_path is missing');
-  return outcome(
-    made.map((id) => `Successfully added device to SDS ${sds.name}. Object ID ${id}`),
-    { ids: made },
-  );
-}
-
-async function queryDevices(run: Run): Promise<Outcome> {
-  const sds = needed(await sdsOf(run.reader, run.values), 'SDS');
-  const facts = await readFacts(run.reader);
-  const devices = facts.devices.filter(({ sdsKey }) => sdsKey === sds.key);
-  return outcome(
-    [
-      `Device information (total ${devices.length} devices):`,
-      ...deviceLines(run.reader, facts, devices),
-    ],
-    devices.map((device) => ({
-      id: run.reader.id(device.key),
-      name: device.name,
-      path: device.path,
-      state: deviceState(device),
-      storagePoolId: run.reader.id(device.poolKey),
-    })),
-  );
-}
-
 /** A command on one address of an SDS. */
 function addressCommand(
   name: string,
@@ -306,7 +190,7 @@ function addressCommand(
   };
 }
 
-const SDS_COMMANDS: readonly Command[] = [
+export const SDS_COMMANDS: readonly Command[] = [
   {
     name: 'add_sds',
     topic: topicSds,
@@ -393,53 +277,3 @@ const SDS_COMMANDS: readonly Command[] = [
   { name: 'query_sds', topic: topicSds, about: 'one SDS', options: SDS_REF, run: querySds },
   { name: 'query_all_sds', topic: topicSds, about: 'all SDSs', options: [], run: queryAllSds },
 ];
-
-const DEVICE_COMMANDS: readonly Command[] = [
-  {
-    name: 'add_sds_device',
-    topic: topicDevices,
-    about: 'format a device of an SDS and take it into a pool',
-    options: [
-      ...SDS_REF,
-      { ...DEVICE_PATH, required: true },
-      { name: 'device_name', value: 'NAME[,NAME]', about: 'names for the devices' },
-      ...POOL_REF,
-      FORCE,
-      { name: 'test_time', value: 'SECONDS', about: 'accepted' },
-    ],
-    run: addDevice,
-  },
-  {
-    name: 'remove_sds_device',
-    topic: topicDevices,
-    about: 'take a device out of its pool',
-    options: [...DEVICE_REF, { name: 'force', about: 'although its SDS is not connected' }],
-    sure: 'The device will be removed.',
-    run: async (run) => {
-      const device = needed(await deviceOf(run.reader, run.values), 'device');
-      const force = run.values.has('force');
-      await run.cluster.command('REMOVE_DEVICE', run.user, { key: device.key, force });
-      return outcome(`Successfully removed device. Object ID ${run.reader.id(device.key)}`);
-    },
-  },
-  {
-    name: 'clear_sds_device_error',
-    topic: topicDevices,
-    about: 'try a failed device again',
-    options: DEVICE_REF,
-    run: async (run) => {
-      const device = needed(await deviceOf(run.reader, run.values), 'device');
-      await run.cluster.command('CLEAR_DEVICE_ERROR', run.user, { key: device.key });
-      return outcome(`Successfully cleared the error of device ${run.reader.id(device.key)}`);
-    },
-  },
-  {
-    name: 'query_sds_device_info',
-    topic: topicDevices,
-    about: 'the devices of an SDS',
-    options: [...SDS_REF, { name: 'all_devices', about: 'accepted' }],
-    run: queryDevices,
-  },
-];
-
-export const SERVER_COMMANDS: readonly Command[] = [...SDS_COMMANDS, ...DEVICE_COMMANDS];

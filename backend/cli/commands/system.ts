@@ -11,7 +11,8 @@ import { outcome } from '../option.js';
 import type { Command, Outcome, Run } from '../option.js';
 import { UsageError } from '../parser.js';
 
-import { domainLines, poolLines } from './pools.js';
+import { domainLines } from './domains.js';
+import { poolLines } from './pools.js';
 
 const DAY_MS = 86_400_000;
 const MEMBER_PORT = 9011;

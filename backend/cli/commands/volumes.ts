@@ -1,6 +1,7 @@
 // Commands that create, change, map, remove and show volumes. It owns the original's rules of size on the command line:
 // sizes are gigabytes and round up to a multiple of 8, with a line that says so.
 
+import { LIMIT } from '../../protocol/generated/constants.js';
 import { GIB } from '../../core/units.js';
 import type { Mapping, Sdc, Volume } from '../../protocol/generated/types.js';
 import { ClusterError } from '../../runtime/cluster.js';
@@ -37,9 +38,10 @@ export function roundedSize(text: string): {
   readonly gib: number;
   readonly lines: readonly string[];
 } {
-  if (!/^\d{1,9}$/.test(text.trim()) || Number(text) === 0)
+  const max = Math.floor(LIMIT.volumeSectorsMax / SECTORS_PER_GIB);
+  if (!/^\d{1,9}$/.test(text.trim()) || Number(text) === 0 || Number(text) > max)
     throw new UsageError(
-      `--size_gb must be a whole number of gigabytes larger than 0, is "${text}"`,
+      `--size_gb must be a whole number of gigabytes from 1 to ${max}, is "${text}"`,
     );
   const wanted = Number(text);
   const gib = Math.ceil(wanted / GRAIN_GIB) * GRAIN_GIB;

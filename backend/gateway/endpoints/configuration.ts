@@ -16,6 +16,7 @@ import { mdmClusterView } from '../views/system.js';
 const NAME = object({ name: TEXT }, ['name']);
 const NEW_NAME = object({ newName: TEXT }, ['newName']);
 const PERCENT_MAX = 100;
+const SPARE_PERCENT_MAX = 90;
 const GIB_PER_SECTOR = 2 ** -21;
 
 const MEDIA = oneOf(['HDD', 'SSD', 'Transitional']);
@@ -27,11 +28,10 @@ const APPROVALS: Readonly<Record<string, Approval>> = {
   ApprovedIp: 'ip',
 };
 
-/** A percentage of a body. @throws ApiError above 100 */
-function percentOf(call: Call, key: string): number | null {
+/** A percentage of a body. @throws ApiError above the most that it may be */
+function percentOf(call: Call, key: string, max = PERCENT_MAX): number | null {
   const value = wholeOf(call.body, key);
-  if (value !== undefined && value > PERCENT_MAX)
-    throw ApiError.invalid(`${key} must be at most ${PERCENT_MAX}`);
+  if (value !== undefined && value > max) throw ApiError.invalid(`${key} must be at most ${max}`);
   return value ?? null;
 }
 
@@ -74,7 +74,7 @@ async function createPool(call: Call): Promise<{ readonly key: number }> {
     zeroPadding: flagOf(body, 'zeroPaddingEnabled') ?? true,
     checksums: flagOf(body, 'checksumEnabled') ?? false,
     rmcache: flagOf(body, 'useRmcache') ?? true,
-    sparePercent: percentOf(call, 'sparePercentage') ?? 10,
+    sparePercent: percentOf(call, 'sparePercentage', SPARE_PERCENT_MAX) ?? 10,
     combCountLog2: 0,
   });
 }
@@ -120,7 +120,7 @@ const POOL_ROUTES: readonly Route[] = [
     'setSparePercentage',
     object({ sparePercentage: WHOLE }, ['sparePercentage']),
     (call) => ({
-      sparePercent: percentOf(call, 'sparePercentage'),
+      sparePercent: percentOf(call, 'sparePercentage', SPARE_PERCENT_MAX),
     }),
   ),
   setPool('setMediaType', object({ mediaType: MEDIA }, ['mediaType']), (call) => ({

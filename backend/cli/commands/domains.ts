@@ -1,0 +1,196 @@
+// Commands on protection domains and fault sets.
+
+import type { ProtectionDomain } from '../../protocol/generated/types.js';
+import type { ClusterReader } from '../../runtime/cluster-reader.js';
+import { readFacts, scopeOfPools } from '../../runtime/statistics/facts.js';
+import type { Facts } from '../../runtime/statistics/facts.js';
+import { capacityValues } from '../../runtime/statistics/values.js';
+import { numberIn } from '../capacity.js';
+import { counted, kbText } from '../format.js';
+import {
+  DOMAIN_REF,
+  DOMAIN_REF_OPTIONAL,
+  FAULT_SET_REF,
+  domainOf,
+  faultSetOf,
+  needed,
+} from '../lookup.js';
+import { NEW_NAME, outcome } from '../option.js';
+import type { Command, Outcome, Run } from '../option.js';
+import { poolLines } from './pools.js';
+
+const topicDomains = 'Protection domains and fault sets';
+
+/** `Protection Domain <n> (Id: <id>) has ...`. */
+export function domainLines(
+  reader: ClusterReader,
+  facts: Facts,
+  domain: ProtectionDomain,
+): readonly string[] {
+  const pools = facts.pools.filter(({ domainKey }) => domainKey === domain.key);
+  const sets = facts.faultSets.filter(({ domainKey }) => domainKey === domain.key);
+  const sds = facts.sds.filter(({ domainKey }) => domainKey === domain.key);
+  const scope = scopeOfPools(facts, pools);
+  const free = numberIn(capacityValues(facts, scope), 'capacityAvailableForVolumeAllocationInKb');
+  return [
+    `Protection Domain ${domain.name} (Id: ${reader.id(domain.key)}) has ${pools.length} storage pools, ${sets.length} Fault Sets, ${sds.length} SDS nodes, ${scope.volumes.length} volumes and ${kbText(free)} available for volume allocation`,
+    `Operational state is ${domain.active ? 'Active' : 'Inactive'}`,
+    'Rfcache disabled',
+  ];
+}
+
+async function queryDomain(run: Run): Promise<Outcome> {
+  const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
+  const facts = await readFacts(run.reader);
+  const pools = facts.pools.filter(({ domainKey }) => domainKey === domain.key);
+  return outcome(
+    [
+      ...domainLines(run.reader, facts, domain),
+      '',
+      ...pools.flatMap((pool) => [...poolLines(run.reader, facts, pool), '']),
+    ],
+    { id: run.reader.id(domain.key), name: domain.name, active: domain.active },
+  );
+}
+
+/** `--activate_protection_domain` and its opposite. */
+function setActive(name: string, active: boolean): Command {
+  return {
+    name,
+    topic: topicDomains,
+    about: active ? 'allow I/O' : 'stop I/O on purpose',
+    options: [...DOMAIN_REF, { name: 'force', about: 'accepted' }],
+    ...(active ? {} : { sure: 'I/O to all volumes of the protection domain will stop.' }),
+    run: async (run) => {
+      const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
+      const params = { key: domain.key, active };
+      await run.cluster.command('SET_PROTECTION_DOMAIN_ACTIVE', run.user, params);
+      return outcome(
+        `Successfully ${active ? '' : 'in'}activated protection domain ${domain.name}`,
+      );
+    },
+  };
+}
+
+export const DOMAIN_COMMANDS: readonly Command[] = [
+  {
+    name: 'add_protection_domain',
+    topic: topicDomains,
+    about: 'create a protection domain',
+    options: [
+      {
+        name: 'protection_domain_name',
+        value: 'NAME',
+        about: 'at most 31 characters',
+        required: true,
+      },
+    ],
+    run: async (run) => {
+      const name = run.values.get('protection_domain_name') ?? '';
+      const { key } = await run.cluster.command('ADD_PROTECTION_DOMAIN', run.user, { name });
+      const id = run.reader.id(key);
+      return outcome(`Successfully created protection domain. Object ID ${id}`, { id });
+    },
+  },
+  {
+    name: 'remove_protection_domain',
+    topic: topicDomains,
+    about: 'remove an empty protection domain',
+    options: DOMAIN_REF,
+    sure: 'The protection domain will be removed.',
+    run: async (run) => {
+      const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
+      await run.cluster.command('REMOVE_PROTECTION_DOMAIN', run.user, { key: domain.key });
+      return outcome(`Successfully removed protection domain ${domain.name}`);
+    },
+  },
+  {
+    name: 'rename_protection_domain',
+    topic: topicDomains,
+    about: 'rename a protection domain',
+    options: [...DOMAIN_REF, NEW_NAME],
+    run: async (run) => {
+      const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
+      const name = run.values.get('new_name') ?? '';
+      await run.cluster.command('RENAME_PROTECTION_DOMAIN', run.user, { key: domain.key, name });
+      return outcome(`Successfully renamed protection domain to ${name}`);
+    },
+  },
+  setActive('activate_protection_domain', true),
+  setActive('inactivate_protection_domain', false),
+  {
+    name: 'query_protection_domain',
+    topic: topicDomains,
+    about: 'one protection domain with its pools',
+    options: DOMAIN_REF,
+    run: queryDomain,
+  },
+  {
+    name: 'query_all_protection_domains',
+    topic: topicDomains,
+    about: 'all protection domains',
+    options: [],
+    run: async (run) => {
+      const facts = await readFacts(run.reader);
+      return outcome(
+        [
+          `Query all returned ${counted(facts.domains.length, 'Protection Domain')}:`,
+          ...facts.domains.flatMap((domain) => [...domainLines(run.reader, facts, domain), '']),
+        ],
+        facts.domains.map(({ key, name, active }) => ({ id: run.reader.id(key), name, active })),
+      );
+    },
+  },
+  {
+    name: 'add_fault_set',
+    topic: topicDomains,
+    about: 'create a fault set',
+    options: [
+      ...DOMAIN_REF,
+      {
+        name: 'fault_set_name',
+        value: 'NAME',
+        about: 'at most 31 characters',
+        required: true,
+      },
+    ],
+    run: async (run) => {
+      const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
+      const name = run.values.get('fault_set_name') ?? '';
+      const params = { domainKey: domain.key, name };
+      const { key } = await run.cluster.command('ADD_FAULT_SET', run.user, params);
+      const id = run.reader.id(key);
+      return outcome(`Successfully created fault set. Object ID ${id}`, { id });
+    },
+  },
+  {
+    name: 'remove_fault_set',
+    topic: topicDomains,
+    about: 'remove an empty fault set',
+    options: FAULT_SET_REF,
+    run: async (run) => {
+      const set = needed(await faultSetOf(run.reader, run.values), 'fault set');
+      await run.cluster.command('REMOVE_FAULT_SET', run.user, { key: set.key });
+      return outcome(`Successfully removed fault set ${set.name}`);
+    },
+  },
+  {
+    name: 'query_all_fault_sets',
+    topic: topicDomains,
+    about: 'the fault sets of a protection domain, or all',
+    options: DOMAIN_REF_OPTIONAL,
+    run: async (run) => {
+      const domain = await domainOf(run.reader, run.values);
+      const sets = (await run.reader.all('faultSet')).filter(
+        ({ domainKey }) => domain === null || domain.key === domainKey,
+      );
+      return outcome(
+        [
+          `Query all returned ${counted(sets.length, 'Fault Set')}:`,
+          ...sets.map((set) => `Fault Set ID: ${run.reader.id(set.key)} Name: ${set.name}`),
+        ],
+        sets.map(({ key, name }) => ({ id: run.reader.id(key), name })),
+      );
+    },
+  },
+];
