@@ -53,6 +53,8 @@ export class Attachments {
   #devices = new Map<string, DeviceFacts>();
   #running: Promise<void> | null = null;
   #again = false;
+  /** The volume that the holder is making a device of right now. */
+  #attaching: string | null = null;
   #timer: NodeJS.Timeout | null = null;
   #stopped = false;
   #adopted = false;
@@ -75,6 +77,7 @@ export class Attachments {
     if (this.#stopped) return;
     if (this.#running !== null) {
       this.#again = true;
+      this.#giveUpAttaching();
       return;
     }
     this.#again = false;
@@ -228,11 +231,23 @@ export class Attachments {
     this.#failures.delete('');
   }
 
+  /** A volume whose mapping goes while it is attached has nobody to answer the kernel, which would wait for ever. */
+  #giveUpAttaching(): void {
+    const volumeId = this.#attaching;
+    const { mapped, isCurrent } = this.#options;
+    if (volumeId === null || !isCurrent() || mapped().some(({ id }) => id === volumeId)) return;
+    this.#attaching = null;
+    this.#revoke(volumeId).catch((error: unknown) => {
+      this.#failed(volumeId, (error as Error).message);
+    });
+  }
+
   async #attachOne(volume: MappedFacts): Promise<void> {
     const { id, sizeBytes, readOnly, socket } = volume;
     const { deviceDir, systemId } = this.#options;
     const present = this.#devices.get(id);
     if (present?.sizeBytes === sizeBytes && present.connected) return;
+    this.#attaching = id;
     try {
       const reply = await this.#tell({
         op: 'attach',
@@ -245,6 +260,8 @@ export class Attachments {
     } catch (error) {
       if (!(error instanceof ControlRefusal)) throw error;
       this.#failed(id, error.message);
+    } finally {
+      this.#attaching = null;
     }
   }
 

@@ -106,6 +106,8 @@ class Holder {
       throw new ControlRefusal(first === undefined ? 'a wrong request' : describeFault(first));
     }
     if (request.op === 'hello') return this.#hello();
+    // At once, not in its turn: a volume that is being attached may be what the turn before waits for.
+    if (request.op === 'detach' && request.revoked) this.#revoke(request.volumeId);
     const turn = this.#last.then(() => this.#change(request));
     this.#last = turn.catch(() => undefined);
     return turn;
@@ -159,15 +161,19 @@ class Holder {
     }
   }
 
+  /** Every I/O of a volume fails from now on. */
+  #revoke(volumeId: string): void {
+    for (const attachment of this.#all)
+      if (attachment.request.volumeId === volumeId) attachment.revoke();
+  }
+
   async #detach(request: {
     readonly volumeId: string;
     readonly revoked: boolean;
     readonly force: boolean;
   }): Promise<Readonly<Record<string, unknown>>> {
     const { volumeId, revoked, force } = request;
-    if (revoked)
-      for (const attachment of this.#all)
-        if (attachment.request.volumeId === volumeId) attachment.revoke();
+    if (revoked) this.#revoke(volumeId);
     const attachment = this.#find(volumeId);
     if (attachment === null) return {};
     if (!revoked && !force && (await attachment.isUsed()))

@@ -249,3 +249,21 @@ test.serial('a step that fails takes the earlier ones back', async (t) => {
     await bench.end();
   }
 });
+
+attached(
+  'a volume that is taken away while it is attached keeps nobody waiting',
+  async (t, bench) => {
+    await bench.killServer();
+    const attaching = bench.attach(SIZE_BYTES).then(
+      () => 'attached',
+      (error: unknown) => (error as Error).message,
+    );
+    await until('the kernel asks for the device', async () =>
+      (await bench.attached()).length > 0 && bench.leftovers().length > 1 ? true : null,
+    );
+    t.like(await bench.detach(true, true), { ok: true });
+    t.regex(await attaching, /cannot be attached/);
+    t.deepEqual(await bench.attached(), []);
+    t.deepEqual(bench.leftovers(), []);
+  },
+);
