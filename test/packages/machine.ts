@@ -1,0 +1,250 @@
+// The machine of the package test: a systemd-nspawn container that boots the real systemd on an overlay of this host's
+// root, alone in its network, its memory in a group of its own. It owns what it makes (mounts, loop devices, the group,
+// the process) and takes it away again; it must never change the host.
+
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { execa } from 'execa';
+
+const NAME = 'meshsan-packages';
+const MEMORY_GROUPS = '/sys/fs/cgroup/memory';
+const DEVICE_BYTES = 3 * 2 ** 30;
+const BOOT_MS = 180_000;
+const COMMAND_MS = 300_000;
+const POLL_MS = 200;
+const STOP_MS = 30_000;
+const DISK_GROUP = 6;
+/** Block devices that the client inside may make. */
+const LOOPS = 64;
+const NODE_MODE = 0o660;
+
+export interface Output {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Waits for a condition; the bound is far beyond what it takes, and only against hanging. */
+export async function until(
+  what: string,
+  probe: () => Promise<boolean>,
+  limitMs = BOOT_MS,
+): Promise<void> {
+  const deadline = Date.now() + limitMs;
+  while (!(await probe())) {
+    if (Date.now() > deadline) throw new Error(`waited ${limitMs / 1000} s in vain: ${what}`);
+    await pause(POLL_MS);
+  }
+}
+
+async function host(...argv: readonly string[]): Promise<string> {
+  const [program = '', ...args] = argv;
+  return (await execa(program, args, { stdin: 'ignore', timeout: COMMAND_MS })).stdout;
+}
+
+export class Machine {
+  readonly dir = mkdtempSync(join(tmpdir(), `${NAME}-`));
+  readonly root = join(this.dir, 'root');
+  readonly #disks: readonly string[];
+  readonly #binds: readonly string[];
+  readonly #loops: string[] = [];
+  readonly #group = join(MEMORY_GROUPS, `${NAME}-${process.pid}`);
+  #process: ChildProcess | null = null;
+
+  /**
+   * @param disks - block devices, by the names that they have inside
+   * @param binds - folders of the host that it sees, read-only
+   */
+  constructor(disks: readonly string[], binds: readonly string[]) {
+    this.#disks = disks;
+    this.#binds = binds;
+  }
+
+  path(inside: string): string {
+    return join(this.root, inside);
+  }
+
+  /** Makes and boots it. */
+  async boot(): Promise<void> {
+    for (const folder of ['upper', 'work', 'root']) mkdirSync(join(this.dir, folder));
+    const layers = `lowerdir=/,upperdir=${this.dir}/upper,workdir=${this.dir}/work`;
+    await host('mount', '-t', 'overlay', 'overlay', '-o', layers, this.root);
+    this.#clean();
+    for (const index of this.#disks.keys()) await this.#makeDisk(index);
+    if (existsSync(MEMORY_GROUPS)) mkdirSync(this.#group);
+    this.#start();
+    await until('the machine boots', async () => {
+      const { stdout } = await this.try('systemctl', 'is-active', 'multi-user.target');
+      return stdout === 'active';
+    });
+    for (let i = 0; i < LOOPS; i++) {
+      const node = `/dev/loop${i}`;
+      await this.try('sh', '-c', `[ -e ${node} ] || mknod -m 660 ${node} b 7 ${i}`);
+    }
+  }
+
+  /** Nothing of the host's services starts, nothing of its state is seen. */
+  #clean(): void {
+    for (const path of [
+      '/etc/systemd/system',
+      '/etc/meshsan',
+      '/var/lib/meshsan',
+      '/var/log/journal',
+      '/usr/sbin/policy-rc.d',
+      '/etc/machine-id',
+    ])
+      rmSync(this.path(path), { recursive: true, force: true });
+    mkdirSync(this.path('/etc/systemd/system'));
+    // One that is there keeps systemd from enabling what the host's packages would like to run.
+    writeFileSync(
+      this.path('/etc/machine-id'),
+      `${Buffer.from(NAME).toString('hex').slice(0, 32)}\n`,
+    );
+    writeFileSync(this.path('/etc/hostname'), `${NAME}\n`);
+  }
+
+  async #makeDisk(index: number): Promise<void> {
+    const file = join(this.dir, `disk${index}`);
+    writeFileSync(file, '');
+    await host('truncate', '-s', String(DEVICE_BYTES), file);
+    const loop = await host('losetup', '--find', '--show', file);
+    this.#loops.push(loop);
+    await host('chgrp', String(DISK_GROUP), loop);
+    chmodSync(loop, NODE_MODE);
+  }
+
+  /** The file behind a disk. */
+  diskFile(index: number): string {
+    return join(this.dir, `disk${index}`);
+  }
+
+  #start(): void {
+    const log = openSync(join(this.dir, 'console.log'), 'a', 0o600);
+    const devices = ['/dev/fuse', '/dev/loop-control'].map((path) => `--bind=${path}`);
+    const disks = this.#disks.map((disk, index) => `--bind=${this.#loops[index] ?? ''}:${disk}`);
+    const nspawn = [
+      ...['systemd-nspawn', '--quiet', '--register=no', '--keep-unit', '--boot'],
+      ...['--resolv-conf=off', '--timezone=off', '--private-network'],
+      ...[`--machine=${NAME}`, `--directory=${this.root}`],
+      ...[...devices, ...disks],
+      ...this.#binds.map((path) => `--bind-ro=${path}`),
+      'systemd.unit=multi-user.target',
+    ];
+    const enter = `[ ! -d "$0" ] || echo $$ > "$0/cgroup.procs"; exec "$@"`;
+    this.#process = spawn('sh', ['-c', enter, this.#group, ...nspawn], {
+      stdio: ['ignore', log, log],
+    });
+    closeSync(log);
+  }
+
+  /** Process id of the systemd inside, as the host sees it. */
+  async #leader(): Promise<number | null> {
+    const pid = this.#process?.pid;
+    if (pid === undefined) return null;
+    const { stdout } = await execa('ps', ['-o', 'pid=,comm=', '--ppid', String(pid)], {
+      reject: false,
+    });
+    const line = stdout.split('\n').find((row) => /\bsystemd$/.test(row.trim()));
+    return line === undefined ? null : Number(line.trim().split(/\s+/)[0]);
+  }
+
+  /** Runs a command inside as root. */
+  async try(...argv: readonly string[]): Promise<Output> {
+    return this.#inside(argv, '');
+  }
+
+  async #inside(argv: readonly string[], input: string): Promise<Output> {
+    const leader = await this.#leader();
+    if (leader === null) return { code: -1, stdout: '', stderr: 'the machine does not run' };
+    // The command's memory belongs to the machine's group, as that of everything else inside.
+    const enter = [
+      ...['-c', '[ ! -d "$0" ] || echo $$ > "$0/cgroup.procs"; exec "$@"', this.#group],
+      ...['nsenter', '-t', String(leader), '-m', '-u', '-i', '-n', '-p', '--', ...argv],
+    ];
+    const result = await execa('sh', enter, {
+      reject: false,
+      input,
+      timeout: COMMAND_MS,
+      killSignal: 'SIGKILL',
+      extendEnv: false,
+      env: {
+        PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+        HOME: '/root',
+        LC_ALL: 'C.UTF-8',
+        DEBIAN_FRONTEND: 'noninteractive',
+      },
+    });
+    return { code: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
+  }
+
+  /** As try(); a failure is an error. */
+  async run(...argv: readonly string[]): Promise<string> {
+    return this.feed('', ...argv);
+  }
+
+  /** As run(), with standard input. */
+  async feed(input: string, ...argv: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.#inside(argv, input);
+    if (code !== 0) throw new Error(`${argv.join(' ')}: exit ${code}\n${stderr}\n${stdout}`.trim());
+    return stdout;
+  }
+
+  async shell(script: string): Promise<string> {
+    return this.run('sh', '-ec', script);
+  }
+
+  /** Bounds the memory of everything inside. @throws Error where the host has no group for it */
+  limitMemory(bytes: number): void {
+    writeFileSync(join(this.#group, 'memory.limit_in_bytes'), String(bytes));
+  }
+
+  /** Bytes that processes inside hold now, without what can be read again. */
+  memoryHeld(): number {
+    const text = readFileSync(join(this.#group, 'memory.stat'), 'utf8');
+    const rows = new Map(text.split('\n').map((line) => line.split(' ') as [string, string]));
+    return Number(rows.get('total_rss')) + Number(rows.get('total_shmem'));
+  }
+
+  /** Leaves it running after this process. */
+  keep(): void {
+    this.#process?.unref();
+  }
+
+  /** Ends it and takes everything away that it was made of. */
+  async remove(): Promise<void> {
+    const quiet = { reject: false, stdin: 'ignore' } as const;
+    const child = this.#process;
+    if (child !== null) {
+      const leader = await this.#leader();
+      const ended = new Promise<boolean>((done) => {
+        if (child.exitCode !== null) done(true);
+        child.once('exit', () => {
+          done(true);
+        });
+      });
+      if (leader !== null) process.kill(leader, 'SIGKILL');
+      const inTime = await Promise.race([ended, pause(STOP_MS, false)]);
+      if (!inTime) child.kill('SIGKILL');
+      await ended;
+    }
+    await execa('umount', ['--recursive', this.root], quiet);
+    for (const loop of this.#loops) await execa('losetup', ['--detach', loop], quiet);
+    if (existsSync(this.#group)) rmdirSync(this.#group);
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
