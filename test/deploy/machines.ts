@@ -1,0 +1,313 @@
+// Machines of the deployment test: systemd-nspawn containers that boot the real systemd on an overlay of this host's root,
+// each with an address on a management and on a storage network that exist in namespaces of their own. It owns
+// everything that it makes (namespaces, mounts, loop devices, processes) and takes it away again. It must never touch the
+// host's own network or services.
+
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import type { ResultPromise } from 'execa';
+
+const DEVICE_BYTES = 3 * 2 ** 30;
+const READY_MS = 120_000;
+const STOP_MS = 30_000;
+const COMMAND_MS = 300_000;
+const POLL_MS = 200;
+const DISK_GROUP = 6;
+/** Address of whoever works from outside, as an operator does. */
+export const OPERATOR = '192.168.0.250';
+
+export interface MachineSpec {
+  readonly name: string;
+  readonly management: string;
+  readonly storage: string;
+  /** Virtual addresses that it holds, as pacemaker would have it. */
+  readonly vips?: readonly string[];
+  /** Block devices by the name that they have inside. */
+  readonly disks: readonly string[];
+}
+
+export interface Output {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+
+/** Waits for a condition; the bound is far beyond what it takes, and only against hanging. */
+export async function until(what: string, probe: () => Promise<boolean>, ms = READY_MS): Promise<void> {
+  const deadline = Date.now() + ms;
+  while (!(await probe())) {
+    if (Date.now() > deadline) throw new Error(`waited ${ms / 1000} s in vain: ${what}`);
+    await sleep(POLL_MS);
+  }
+}
+
+async function run(...argv: readonly string[]): Promise<string> {
+  const [program = '', ...args] = argv;
+  return (await execa(program, args, { stdin: 'ignore', timeout: COMMAND_MS })).stdout;
+}
+
+export class Machine {
+  readonly spec: MachineSpec;
+  readonly root: string;
+  readonly #lab: Lab;
+  readonly #dir: string;
+  #process: ResultPromise<{ reject: false }> | null = null;
+  readonly #loops: string[] = [];
+
+  constructor(lab: Lab, spec: MachineSpec) {
+    this.#lab = lab;
+    this.spec = spec;
+    this.#dir = join(lab.dir, spec.name);
+    this.root = join(this.#dir, 'root');
+  }
+
+  get name(): string {
+    return this.spec.name;
+  }
+
+  get #namespace(): string {
+    return `${this.#lab.prefix}-${this.name}`;
+  }
+
+  get log(): string {
+    return join(this.#dir, 'console.log');
+  }
+
+  /** Path on the host of a file inside. */
+  path(inside: string): string {
+    return join(this.root, inside);
+  }
+
+  async prepare(): Promise<void> {
+    for (const folder of ['upper', 'work', 'root']) mkdirSync(join(this.#dir, folder), { recursive: true });
+    const layers = `lowerdir=/,upperdir=${this.#dir}/upper,workdir=${this.#dir}/work`;
+    await run('mount', '-t', 'overlay', 'overlay', '-o', layers, this.root);
+    this.#clean();
+    for (const [index, disk] of this.spec.disks.entries()) await this.#makeDisk(index, disk);
+    await this.#network();
+  }
+
+  /** Nothing of the host's services starts, nothing of its state is seen. */
+  #clean(): void {
+    const units = this.path('/etc/systemd/system');
+    rmSync(units, { recursive: true, force: true });
+    mkdirSync(join(units, 'multi-user.target.wants'), { recursive: true });
+    const link = join(units, 'multi-user.target.wants', 'ssh.service');
+    writeFileSync(`${link}.tmp`, '');
+    rmSync(`${link}.tmp`);
+    for (const folder of ['/etc/meshsan', '/var/lib/meshsan', '/var/log/journal', '/root/.ssh', '/root/openrc'])
+      rmSync(this.path(folder), { recursive: true, force: true });
+    // A machine id that is there keeps systemd from enabling what the host's packages would like to run.
+    const id = Buffer.from(this.name.padEnd(16, '.')).toString('hex').slice(0, 32);
+    rmSync(this.path('/etc/machine-id'), { force: true });
+    writeFileSync(this.path('/etc/machine-id'), `${id}\n`);
+    writeFileSync(this.path('/etc/hostname'), `${this.name}\n`);
+    const hosts = this.#lab.specs.map(({ name, management }) => `${management} ${name}\n`).join('');
+    writeFileSync(this.path('/etc/hosts'), `127.0.0.1 localhost\n${hosts}`);
+    mkdirSync(this.path('/root/.ssh'), { mode: 0o700 });
+    writeFileSync(this.path('/root/.ssh/authorized_keys'), this.#lab.publicKey, { mode: 0o600 });
+    const policy = this.path('/usr/sbin/policy-rc.d');
+    rmSync(policy, { force: true });
+  }
+
+  async #makeDisk(index: number, disk: string): Promise<void> {
+    const file = join(this.#dir, `disk${index}`);
+    writeFileSync(file, '');
+    await run('truncate', '-s', String(DEVICE_BYTES), file);
+    const loop = await run('losetup', '--find', '--show', file);
+    await run('chgrp', String(DISK_GROUP), loop);
+    chmodSync(loop, 0o660);
+    this.#loops.push(loop);
+    void disk;
+  }
+
+  /** The loop device on the host behind a disk. */
+  loopOf(disk: string): string {
+    const loop = this.#loops[this.spec.disks.indexOf(disk)];
+    if (loop === undefined) throw new Error(`${this.name} has no disk ${disk}`);
+    return loop;
+  }
+
+  async #network(): Promise<void> {
+    const inside = this.#namespace;
+    const hub = this.#lab.hub;
+    await run('ip', 'netns', 'add', inside);
+    await run('ip', '-n', inside, 'link', 'set', 'lo', 'up');
+    const links = [
+      ['br-mgmt', 'mgmt', this.spec.management],
+      ['br-storage', 'storage', this.spec.storage],
+    ] as const;
+    for (const [bridge, link, address] of links) {
+      const outer = `${link.slice(0, 1)}${this.#lab.indexOf(this.name)}`;
+      await run('ip', '-n', hub, 'link', 'add', outer, 'type', 'veth', 'peer', 'name', link, 'netns', inside);
+      await run('ip', '-n', hub, 'link', 'set', outer, 'master', bridge, 'up');
+      await run('ip', '-n', inside, 'address', 'add', `${address}/24`, 'dev', link);
+      await run('ip', '-n', inside, 'link', 'set', link, 'up');
+    }
+    for (const vip of this.spec.vips ?? [])
+      await run('ip', '-n', inside, 'address', 'add', `${vip}/24`, 'dev', 'mgmt');
+  }
+
+  /** Boots it, and resolves when sshd runs. */
+  async boot(): Promise<void> {
+    const binds = this.spec.disks.map((disk) => `--bind=${this.loopOf(disk)}:${disk}`);
+    const log = openSync(this.log, 'a', 0o600);
+    this.#process = execa(
+      'systemd-nspawn',
+      [
+        ...['--quiet', '--register=no', '--keep-unit', '--boot', '--resolv-conf=off', '--timezone=off'],
+        ...[`--machine=${this.name}`, `--directory=${this.root}`],
+        `--network-namespace-path=/run/netns/${this.#namespace}`,
+        ...['/dev/fuse', '/dev/loop-control'].filter(existsSync).map((path) => `--bind=${path}`),
+        ...binds,
+        ...this.#lab.binds.map((path) => `--bind-ro=${path}`),
+        'systemd.unit=multi-user.target',
+      ],
+      { stdin: 'ignore', stdout: log, stderr: log, reject: false, cleanup: false },
+    );
+    await until(`${this.name} boots`, () => this.#isUp());
+  }
+
+  async #isUp(): Promise<boolean> {
+    if ((await this.#leader()) === null) return false;
+    const { stdout } = await this.try('systemctl', 'is-active', 'ssh.service', 'multi-user.target');
+    return stdout === 'active\nactive';
+  }
+
+  /** Process id of the systemd inside, as the host sees it. */
+  async #leader(): Promise<number | null> {
+    const pid = this.#process?.pid;
+    if (pid === undefined) return null;
+    const { stdout } = await execa('ps', ['-o', 'pid=,comm=', '--ppid', String(pid)], { reject: false });
+    const line = stdout.split('\n').find((row) => /\bsystemd$/.test(row.trim()));
+    return line === undefined ? null : Number(line.trim().split(/\s+/)[0]);
+  }
+
+  /** Runs a command inside as root. */
+  async try(...argv: readonly string[]): Promise<Output> {
+    const leader = await this.#leader();
+    if (leader === null) return { code: -1, stdout: '', stderr: `${this.name} does not run` };
+    const result = await execa(
+      'nsenter',
+      ['-t', String(leader), '-m', '-u', '-i', '-n', '-p', '--', ...argv],
+      {
+        reject: false,
+        stdin: 'ignore',
+        timeout: COMMAND_MS,
+        extendEnv: false,
+        env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LC_ALL: 'C.UTF-8' },
+      },
+    );
+    return { code: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
+  }
+
+  /** As try(); a failure is an error. */
+  async run(...argv: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.try(...argv);
+    if (code !== 0) throw new Error(`${this.name}: ${argv.join(' ')}: ${code}: ${stderr}\n${stdout}`);
+    return stdout;
+  }
+
+  /** Restarts the machine as `reboot` does. */
+  async reboot(): Promise<void> {
+    const before = await this.#leader();
+    await this.try('systemctl', 'reboot');
+    await until(`${this.name} goes down`, async () => (await this.#leader()) !== before);
+    await until(`${this.name} comes back`, () => this.#isUp());
+  }
+
+  /** As if its power were cut. */
+  async kill(): Promise<void> {
+    const leader = await this.#leader();
+    if (leader !== null) process.kill(leader, 'SIGKILL');
+    await this.#ended();
+  }
+
+  async #ended(): Promise<void> {
+    const child = this.#process;
+    if (child === null) return;
+    const ended = await Promise.race([child.then(() => true), sleep(STOP_MS).then(() => false)]);
+    if (!ended) child.kill('SIGKILL');
+    await child;
+    this.#process = null;
+  }
+
+  /** Ends it and takes everything away that it was made of. */
+  async remove(): Promise<void> {
+    const leader = await this.#leader();
+    if (leader !== null) process.kill(leader, 'SIGKILL');
+    await this.#ended();
+    const quiet = { reject: false, stdin: 'ignore' } as const;
+    await execa('umount', ['--recursive', this.root], quiet);
+    for (const loop of this.#loops) await execa('losetup', ['--detach', loop], quiet);
+    await execa('ip', ['netns', 'delete', this.#namespace], quiet);
+  }
+}
+
+/** All machines of a test and the networks between them. */
+export class Lab {
+  readonly dir = mkdtempSync(join(tmpdir(), 'meshsan-lab-'));
+  readonly prefix = `ms${process.pid}`;
+  readonly specs: readonly MachineSpec[];
+  readonly machines: readonly Machine[];
+  /** Folders of the host that every machine sees, read-only, at the same path. */
+  readonly binds: readonly string[];
+  publicKey = '';
+
+  constructor(specs: readonly MachineSpec[], binds: readonly string[]) {
+    this.specs = specs;
+    this.binds = binds;
+    this.machines = specs.map((spec) => new Machine(this, spec));
+  }
+
+  get hub(): string {
+    return `${this.prefix}-hub`;
+  }
+
+  get keyFile(): string {
+    return join(this.dir, 'id_ed25519');
+  }
+
+  indexOf(name: string): number {
+    return this.specs.findIndex((spec) => spec.name === name);
+  }
+
+  machine(name: string): Machine {
+    const found = this.machines.find((machine) => machine.name === name);
+    if (found === undefined) throw new Error(`there is no machine ${name}`);
+    return found;
+  }
+
+  async prepare(): Promise<void> {
+    await run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', this.keyFile);
+    this.publicKey = readFileSync(`${this.keyFile}.pub`, 'utf8');
+    await run('ip', 'netns', 'add', this.hub);
+    await run('ip', '-n', this.hub, 'link', 'set', 'lo', 'up');
+    for (const bridge of ['br-mgmt', 'br-storage']) {
+      await run('ip', '-n', this.hub, 'link', 'add', bridge, 'type', 'bridge');
+      await run('ip', '-n', this.hub, 'link', 'set', bridge, 'up');
+    }
+    await run('ip', '-n', this.hub, 'address', 'add', `${OPERATOR}/24`, 'dev', 'br-mgmt');
+    for (const machine of this.machines) await machine.prepare();
+  }
+
+  /** Runs a program of the host in the management network, as an operator's machine would. */
+  async outside(argv: readonly string[]): Promise<Output> {
+    const result = await execa('ip', ['netns', 'exec', this.hub, ...argv], {
+      reject: false,
+      stdin: 'ignore',
+      timeout: 2 * COMMAND_MS,
+    });
+    return { code: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
+  }
+
+  async remove(): Promise<void> {
+    await Promise.all(this.machines.map((machine) => machine.remove()));
+    await execa('ip', ['netns', 'delete', this.hub], { reject: false });
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
