@@ -15,6 +15,7 @@ import { TASK_IDS } from './plan/tasks.js';
 import { removalAnswer } from './removal.js';
 import { TaskRefused, planFromNothing, runTask } from './run-task.js';
 import type { TaskReport } from './run-task.js';
+import { ClusterUnreachable } from './shell/cluster.js';
 import { StepError } from './shell/execute.js';
 
 export const EXIT = { done: 0, usage: 1, input: 2, refused: 3, failed: 4 } as const;
@@ -214,7 +215,8 @@ function exitCode(error: unknown): number | null {
   if (error instanceof UsageError) return EXIT.usage;
   if (error instanceof EnvironmentError || error instanceof PrivateFileError) return EXIT.input;
   if (error instanceof TaskRefused) return EXIT.refused;
-  if (error instanceof DeploymentStopped || error instanceof StepError) return EXIT.failed;
+  const stopped = [DeploymentStopped, StepError, ClusterUnreachable];
+  if (stopped.some((kind) => error instanceof kind)) return EXIT.failed;
   return null;
 }
 

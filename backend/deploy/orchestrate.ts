@@ -20,8 +20,10 @@ const REMOTE_INVENTORY = '/etc/meshsan/inventory.yaml';
 const REMOTE_KEY = '/etc/meshsan/environment-key';
 const SOURCES = '/etc/apt/sources.list.d/meshsan.list';
 const SOURCE_LINE = `deb [trusted=yes] file:${REMOTE_PACKAGES} ./\n`;
+/** How the command line begins the sentence of a fault. */
+const FAULT = 'MeshSAN: ';
 /** The deployer's own packages; everything else is installed by its task. */
-const BOOTSTRAP = ['meshsan-runtime', 'meshsan-cli'];
+const BOOTSTRAP = ['meshsan-runtime', 'meshsan-deploy'];
 
 /** Where a deployment stopped. */
 export class DeploymentStopped extends Error {
@@ -61,6 +63,12 @@ function readManifest(folder: string): Manifest {
       `${path} is missing; \`packages\` in the inventory must name the folder that npm run packages makes`,
     );
   return JSON.parse(readFileSync(path, 'utf8')) as Manifest;
+}
+
+/** What a task on a node said when it ended; progress comes before it. */
+function faultOf(lines: readonly string[]): string {
+  const first = lines.findIndex((line) => line.startsWith(FAULT));
+  return lines.slice(Math.max(0, first)).join('\n').replace(FAULT, '').trim();
 }
 
 class Deployment {
@@ -184,6 +192,7 @@ class Deployment {
       ),
     );
     if (current) return;
+    if (this.#manifest !== null) await this.#readSources(node);
     // All packages of a node have one version, so those that are there are upgraded along.
     const names = new Set([...BOOTSTRAP, ...installed.map(([name = '']) => name)]);
     const list = [...names].map((name) => (wanted === undefined ? name : `${name}=${wanted}`));
@@ -210,12 +219,19 @@ class Deployment {
     const { code, stdout } = await this.#remote(node).run(['cat', markPath]);
     if (code !== 0 || stdout !== mark.replace(/\n$/, '')) {
       const staging = '/var/tmp/meshsan-packages';
+      // Whoever logged in sends the files; nobody else may touch them before they are root's.
+      const owner = '"${SUDO_USER:-root}"';
       await this.#checked(node, [
         'sh',
         '-c',
-        `rm -rf ${staging} ${REMOTE_PACKAGES} && mkdir -p -m 0755 ${staging} ${REMOTE_PACKAGES} && chmod 0777 ${staging}`,
+        `rm -rf ${staging} ${REMOTE_PACKAGES} && mkdir -m 0700 ${staging} && mkdir -p -m 0755 ${REMOTE_PACKAGES} && chown ${owner} ${staging}`,
       ]);
-      const files = [...manifest.packages.map(({ file }) => basename(file)), 'Packages', 'Release'];
+      const files = [
+        ...manifest.packages.map(({ file }) => basename(file)),
+        'Packages',
+        'Packages.gz',
+        'Release',
+      ];
       for (const file of files)
         if (existsSync(join(folder, file)))
           await this.#remote(node).send(join(folder, file), `${staging}/${file}`);
@@ -227,18 +243,16 @@ class Deployment {
       await this.#remote(node).write(markPath, mark, '0644');
       this.#note(node, `packages ${manifest.version}`);
     }
-    const source = await this.#ensureFile(node, SOURCES, SOURCE_LINE, '0644');
-    if (!source && code === 0 && stdout === mark.replace(/\n$/, '')) return;
+    await this.#ensureFile(node, SOURCES, SOURCE_LINE, '0644');
+  }
+
+  /** Makes apt read our repository, and nothing else. */
+  async #readSources(node: EnvironmentNode): Promise<void> {
+    const only = [`Dir::Etc::sourcelist=${SOURCES}`, 'Dir::Etc::sourceparts=-'];
+    const options = [...only, 'APT::Get::List-Cleanup=0', 'DPkg::Lock::Timeout=600'];
     await this.#checked(node, [
-      'apt-get',
-      'update',
-      '-qq',
-      '-o',
-      `Dir::Etc::sourcelist=${SOURCES}`,
-      '-o',
-      'Dir::Etc::sourceparts=-',
-      '-o',
-      'APT::Get::List-Cleanup=0',
+      ...['apt-get', 'update', '-qq'],
+      ...options.flatMap((option) => ['-o', option]),
     ]);
   }
 
@@ -272,7 +286,7 @@ class Deployment {
       lines.push(line);
       this.#run.say(line);
     });
-    if (code !== 0) throw new Error(lines.slice(-10).join('; ') || `exit ${code}`);
+    if (code !== 0) throw new Error(faultOf(lines) || `exit ${code}`);
     const report = JSON.parse(stdout) as TaskReport;
     this.#changed += report.changed;
     this.#reports.push(report);

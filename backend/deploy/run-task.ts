@@ -4,11 +4,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { VERSION } from '../core/version.js';
 import { secretsOf } from './environment/secrets.js';
+import { devicesOf } from './environment/model.js';
 import type { Environment, EnvironmentNode } from './environment/model.js';
 import type { Plan } from './plan/model.js';
 import { TASKS } from './plan/tasks.js';
 import type { Task, TaskId } from './plan/tasks.js';
 import { execute } from './shell/execute.js';
+import { ownPartitions } from './shell/partitions.js';
 import { freshObservation, observe } from './shell/observe.js';
 
 const REPEAT_MS = 1_000;
@@ -37,13 +39,29 @@ export class TaskRefused extends Error {
   }
 }
 
-export interface TaskRun {
+interface Place {
   readonly environment: Environment;
   readonly self: EnvironmentNode;
+}
+
+export interface TaskRun extends Place {
   readonly task: TaskId;
   readonly dryRun: boolean;
   /** One line for people. */
   readonly say: (line: string) => void;
+}
+
+/** A node for which nobody named devices serves the partitions that Fuel made for us on it. */
+async function withOwnPartitions({ environment, self }: TaskRun): Promise<Place> {
+  const { settings } = environment;
+  if (settings.existing !== null || devicesOf(environment, self).length > 0)
+    return { environment, self };
+  const pool = settings.pools[0]?.name ?? '';
+  const devices = (await ownPartitions()).map((path) => ({ path, pool }));
+  if (devices.length === 0) return { environment, self };
+  const own = { ...self, devices };
+  const nodes = environment.nodes.map((node) => (node === self ? own : node));
+  return { environment: { ...environment, nodes }, self: own };
 }
 
 /**
@@ -52,7 +70,8 @@ export interface TaskRun {
  * @throws TaskRefused when it must not run; StepError when a step failed
  */
 export async function runTask(run: TaskRun): Promise<TaskReport> {
-  const { environment, self, task: id, dryRun, say } = run;
+  const { task: id, dryRun, say } = run;
+  const { environment, self } = await withOwnPartitions(run);
   const task: Task = TASKS[id];
   const report = { task: id, node: self.name, dryRun, notes: [] as readonly string[] };
   if (!task.applies(environment, self)) return { ...report, steps: [], changed: 0 };

@@ -3,11 +3,23 @@
 // everything that it makes (namespaces, mounts, loop devices, processes) and takes it away again. It must never touch the
 // host's own network or services.
 
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import type { ResultPromise } from 'execa';
 
 const DEVICE_BYTES = 3 * 2 ** 30;
 const READY_MS = 120_000;
@@ -37,7 +49,11 @@ export interface Output {
 const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
 /** Waits for a condition; the bound is far beyond what it takes, and only against hanging. */
-export async function until(what: string, probe: () => Promise<boolean>, ms = READY_MS): Promise<void> {
+export async function until(
+  what: string,
+  probe: () => Promise<boolean>,
+  ms = READY_MS,
+): Promise<void> {
   const deadline = Date.now() + ms;
   while (!(await probe())) {
     if (Date.now() > deadline) throw new Error(`waited ${ms / 1000} s in vain: ${what}`);
@@ -55,7 +71,8 @@ export class Machine {
   readonly root: string;
   readonly #lab: Lab;
   readonly #dir: string;
-  #process: ResultPromise<{ reject: false }> | null = null;
+  #process: ChildProcess | null = null;
+  #ending: Promise<void> = Promise.resolve();
   readonly #loops: string[] = [];
 
   constructor(lab: Lab, spec: MachineSpec) {
@@ -83,11 +100,12 @@ export class Machine {
   }
 
   async prepare(): Promise<void> {
-    for (const folder of ['upper', 'work', 'root']) mkdirSync(join(this.#dir, folder), { recursive: true });
+    for (const folder of ['upper', 'work', 'root'])
+      mkdirSync(join(this.#dir, folder), { recursive: true });
     const layers = `lowerdir=/,upperdir=${this.#dir}/upper,workdir=${this.#dir}/work`;
     await run('mount', '-t', 'overlay', 'overlay', '-o', layers, this.root);
     this.#clean();
-    for (const [index, disk] of this.spec.disks.entries()) await this.#makeDisk(index, disk);
+    for (const index of this.spec.disks.keys()) await this.#makeDisk(index);
     await this.#network();
   }
 
@@ -96,10 +114,15 @@ export class Machine {
     const units = this.path('/etc/systemd/system');
     rmSync(units, { recursive: true, force: true });
     mkdirSync(join(units, 'multi-user.target.wants'), { recursive: true });
-    const link = join(units, 'multi-user.target.wants', 'ssh.service');
-    writeFileSync(`${link}.tmp`, '');
-    rmSync(`${link}.tmp`);
-    for (const folder of ['/etc/meshsan', '/var/lib/meshsan', '/var/log/journal', '/root/.ssh', '/root/openrc'])
+    const wanted = join(units, 'multi-user.target.wants', 'ssh.service');
+    symlinkSync('/lib/systemd/system/ssh.service', wanted);
+    for (const folder of [
+      '/etc/meshsan',
+      '/var/lib/meshsan',
+      '/var/log/journal',
+      '/root/.ssh',
+      '/root/openrc',
+    ])
       rmSync(this.path(folder), { recursive: true, force: true });
     // A machine id that is there keeps systemd from enabling what the host's packages would like to run.
     const id = Buffer.from(this.name.padEnd(16, '.')).toString('hex').slice(0, 32);
@@ -114,7 +137,7 @@ export class Machine {
     rmSync(policy, { force: true });
   }
 
-  async #makeDisk(index: number, disk: string): Promise<void> {
+  async #makeDisk(index: number): Promise<void> {
     const file = join(this.#dir, `disk${index}`);
     writeFileSync(file, '');
     await run('truncate', '-s', String(DEVICE_BYTES), file);
@@ -122,7 +145,6 @@ export class Machine {
     await run('chgrp', String(DISK_GROUP), loop);
     chmodSync(loop, 0o660);
     this.#loops.push(loop);
-    void disk;
   }
 
   /** The loop device on the host behind a disk. */
@@ -143,7 +165,21 @@ export class Machine {
     ] as const;
     for (const [bridge, link, address] of links) {
       const outer = `${link.slice(0, 1)}${this.#lab.indexOf(this.name)}`;
-      await run('ip', '-n', hub, 'link', 'add', outer, 'type', 'veth', 'peer', 'name', link, 'netns', inside);
+      await run(
+        'ip',
+        '-n',
+        hub,
+        'link',
+        'add',
+        outer,
+        'type',
+        'veth',
+        'peer',
+        'name',
+        link,
+        'netns',
+        inside,
+      );
       await run('ip', '-n', hub, 'link', 'set', outer, 'master', bridge, 'up');
       await run('ip', '-n', inside, 'address', 'add', `${address}/24`, 'dev', link);
       await run('ip', '-n', inside, 'link', 'set', link, 'up');
@@ -156,19 +192,34 @@ export class Machine {
   async boot(): Promise<void> {
     const binds = this.spec.disks.map((disk) => `--bind=${this.loopOf(disk)}:${disk}`);
     const log = openSync(this.log, 'a', 0o600);
-    this.#process = execa(
+    const child = spawn(
       'systemd-nspawn',
       [
-        ...['--quiet', '--register=no', '--keep-unit', '--boot', '--resolv-conf=off', '--timezone=off'],
+        ...[
+          '--quiet',
+          '--register=no',
+          '--keep-unit',
+          '--boot',
+          '--resolv-conf=off',
+          '--timezone=off',
+        ],
         ...[`--machine=${this.name}`, `--directory=${this.root}`],
+        '--capability=CAP_NET_ADMIN',
         `--network-namespace-path=/run/netns/${this.#namespace}`,
         ...['/dev/fuse', '/dev/loop-control'].filter(existsSync).map((path) => `--bind=${path}`),
         ...binds,
         ...this.#lab.binds.map((path) => `--bind-ro=${path}`),
         'systemd.unit=multi-user.target',
       ],
-      { stdin: 'ignore', stdout: log, stderr: log, reject: false, cleanup: false },
+      { stdio: ['ignore', log, log] },
     );
+    closeSync(log);
+    this.#process = child;
+    this.#ending = new Promise((done) => {
+      child.once('exit', () => {
+        done();
+      });
+    });
     await until(`${this.name} boots`, () => this.#isUp());
   }
 
@@ -182,7 +233,9 @@ export class Machine {
   async #leader(): Promise<number | null> {
     const pid = this.#process?.pid;
     if (pid === undefined) return null;
-    const { stdout } = await execa('ps', ['-o', 'pid=,comm=', '--ppid', String(pid)], { reject: false });
+    const { stdout } = await execa('ps', ['-o', 'pid=,comm=', '--ppid', String(pid)], {
+      reject: false,
+    });
     const line = stdout.split('\n').find((row) => /\bsystemd$/.test(row.trim()));
     return line === undefined ? null : Number(line.trim().split(/\s+/)[0]);
   }
@@ -208,7 +261,8 @@ export class Machine {
   /** As try(); a failure is an error. */
   async run(...argv: readonly string[]): Promise<string> {
     const { code, stdout, stderr } = await this.try(...argv);
-    if (code !== 0) throw new Error(`${this.name}: ${argv.join(' ')}: ${code}: ${stderr}\n${stdout}`);
+    if (code !== 0)
+      throw new Error(`${this.name}: ${argv.join(' ')}: ${code}: ${stderr}\n${stdout}`);
     return stdout;
   }
 
@@ -230,9 +284,9 @@ export class Machine {
   async #ended(): Promise<void> {
     const child = this.#process;
     if (child === null) return;
-    const ended = await Promise.race([child.then(() => true), sleep(STOP_MS).then(() => false)]);
-    if (!ended) child.kill('SIGKILL');
-    await child;
+    const ended = this.#ending.then(() => true);
+    if (!(await Promise.race([ended, sleep(STOP_MS).then(() => false)]))) child.kill('SIGKILL');
+    await ended;
     this.#process = null;
   }
 

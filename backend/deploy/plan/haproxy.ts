@@ -1,6 +1,5 @@
 // The gateways behind HAProxy: its service file, which Fuel's haproxy.cfg includes by itself, and what Debian's HAProxy
-// needs to read such files and to start while another controller holds the virtual address. It must never edit
-// haproxy.cfg.
+// needs to read such files. It must never edit haproxy.cfg.
 
 import { controllersOf } from '../environment/model.js';
 import type { Environment } from '../environment/model.js';
@@ -10,20 +9,22 @@ import { fileSteps, serviceSteps } from './parts.js';
 
 const SERVICE_FILE = '/etc/haproxy/conf.d/201-meshsan-gateway.cfg';
 const DEFAULTS_FILE = '/etc/default/haproxy';
-const SYSCTL_FILE = '/etc/sysctl.d/60-meshsan-haproxy.conf';
 export const HAPROXY_CONF = '/etc/haproxy/haproxy.cfg';
 const UNIT = 'haproxy.service';
 const CONF_D = '/etc/haproxy/conf.d';
 const EXTRA = `-f ${CONF_D}`;
 
-/** Every gateway takes requests: tokens hold for all of them. A dead one is left within two checks, a refused connection at once. */
+/**
+ * Every gateway takes requests: tokens hold for all of them. A dead one is left within two checks, a refused connection
+ * goes to another at once. `transparent`: it may listen on a virtual address that another controller holds.
+ */
 export function serviceText(environment: Environment): string {
   const { managementVip, publicVip, settings } = environment;
   const port = settings.gatewayPort;
   const vips = [...new Set([publicVip, managementVip].filter((vip) => vip !== null))];
   return [
     'listen meshsan-gateway',
-    ...vips.map((vip) => `  bind ${vip}:${port}`),
+    ...vips.map((vip) => `  bind ${vip}:${port} transparent`),
     '  mode tcp',
     '  option tcplog',
     '  balance roundrobin',
@@ -56,7 +57,7 @@ function withConfigurationFolder(text: string): string {
 }
 
 export const haproxyQuestions: Questions = {
-  files: [SERVICE_FILE, DEFAULTS_FILE, SYSCTL_FILE, HAPROXY_CONF],
+  files: [SERVICE_FILE, DEFAULTS_FILE, HAPROXY_CONF],
   units: [UNIT],
 };
 
@@ -78,13 +79,6 @@ export function planHaproxy({ environment, seen }: Context): Plan {
     return planned([...service, ...(service.length > 0 ? [fuelReload] : [])]);
   const defaults = seen.files.get(DEFAULTS_FILE)?.text ?? '';
   const extended = withConfigurationFolder(defaults);
-  const bind = fileSteps(
-    seen,
-    'HAProxy may listen on a virtual address that another controller holds',
-    SYSCTL_FILE,
-    'net.ipv4.ip_nonlocal_bind = 1\n',
-    0o644,
-  );
   const options: Step[] =
     extended === defaults
       ? []
@@ -98,12 +92,8 @@ export function planHaproxy({ environment, seen }: Context): Plan {
             enforceMode: false,
           },
         ];
-  const apply: Step[] =
-    bind.length === 0
-      ? []
-      : [{ kind: 'run', about: 'allow it now', argv: ['sysctl', '-q', '-p', SYSCTL_FILE] }];
-  const changed = service.length + options.length + bind.length > 0;
-  return planned([...bind, ...apply, ...service, ...options, ...serviceSteps(seen, UNIT, changed)]);
+  const changed = service.length + options.length > 0;
+  return planned([...service, ...options, ...serviceSteps(seen, UNIT, changed)]);
 }
 
 const fuelReload: Step = {

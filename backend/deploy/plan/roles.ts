@@ -41,8 +41,8 @@ export function packagesOf(environment: Environment, node: EnvironmentNode): str
   const controller = isController(node) && isNew(environment);
   return [
     'meshsan-runtime',
-    'meshsan-cli',
-    ...(controller ? ['meshsan-mdm', 'meshsan-gateway'] : []),
+    'meshsan-deploy',
+    ...(controller ? ['meshsan-cli', 'meshsan-mdm', 'meshsan-gateway'] : []),
     ...(isServer(environment, node) ? ['meshsan-sds'] : []),
     ...(isClient(node) ? ['meshsan-sdc'] : []),
   ];

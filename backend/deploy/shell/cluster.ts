@@ -19,6 +19,11 @@ const QUIET: Log = { event: () => undefined };
 /** What only time heals. */
 const TRANSIENT: ReadonlySet<string> = new Set(['SDS_NOT_CONNECTED', 'NOT_READY', 'NO_MASTER']);
 
+/** No MDM answers; the message says where one was looked for. */
+export class ClusterUnreachable extends Error {
+  override readonly name = 'ClusterUnreachable';
+}
+
 async function withSession<T>(
   hosts: readonly string[],
   secretHex: string,
@@ -113,7 +118,7 @@ async function read(cluster: Cluster): Promise<ClusterView> {
  * The cluster as it is.
  *
  * @param needed - without an answer in time this fails; otherwise it is null
- * @throws Error that says where no MDM answered
+ * @throws ClusterUnreachable
  */
 export async function viewCluster(
   hosts: readonly string[],
@@ -126,7 +131,10 @@ export async function viewCluster(
   } catch (error) {
     if (!(error instanceof ClusterError)) throw error;
     if (!needed) return null;
-    throw new Error(`no MDM answers at ${hosts.join(', ')}: ${error.message}`, { cause: error });
+    throw new ClusterUnreachable(
+      `no MDM answers at ${hosts.join(', ')} within ${timeoutMs / 1000} s; on the controller that has it: systemctl status meshsan-mdm`,
+      { cause: error },
+    );
   }
 }
 

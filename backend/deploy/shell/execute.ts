@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { ExecaError, execa } from 'execa';
 import { syncDirectory, syncFile } from '../../runtime/durable-files.js';
 import type { Environment } from '../environment/model.js';
@@ -23,6 +24,8 @@ import { OPENRC } from './observe.js';
 
 const COMMAND_MS = 180_000;
 const INSTALL_MS = 900_000;
+const START_LOOKS = 4;
+const START_LOOK_MS = 400;
 const OUTPUT_CHARS_MAX = 2_000;
 
 /** A step that failed: which, and why. */
@@ -79,6 +82,18 @@ function completed(request: ClusterRequest): ClusterRequest {
   return { ...request, guid: ownGuid() };
 }
 
+/** A service whose configuration is refused ends a moment after its start. @throws Error with its last words */
+async function staysActive(unit: string): Promise<void> {
+  for (let look = 0; look < START_LOOKS; look++) {
+    await pause(START_LOOK_MS);
+    const { stdout } = await execa('systemctl', ['is-failed', unit], { reject: false });
+    if (stdout.trim() !== 'failed') continue;
+    const journal = ['-u', unit, '-n', '5', '-o', 'cat', '--no-pager'];
+    const words = await execa('journalctl', journal, { reject: false });
+    throw new Error(`it ended: ${words.stdout.slice(-OUTPUT_CHARS_MAX)}`);
+  }
+}
+
 async function perform(step: Step, { environment, secrets }: Executor): Promise<void> {
   switch (step.kind) {
     case 'packages':
@@ -109,6 +124,7 @@ async function perform(step: Step, { environment, secrets }: Executor): Promise<
       // A unit that failed too often in a row would refuse to start once more.
       await execa('systemctl', ['reset-failed', step.unit], { reject: false });
       await run(['systemctl', step.action, step.unit], COMMAND_MS);
+      await staysActive(step.unit);
       return;
     case 'run':
       await run(

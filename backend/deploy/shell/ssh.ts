@@ -139,7 +139,7 @@ export class RemoteNode {
   async write(path: string, text: string, mode: string): Promise<void> {
     const beside = `${path}.meshsan-new`;
     const script =
-      'umask 077 && mkdir -p "$(dirname "$1")" && cat >"$1.meshsan-new" && chmod "$2" "$1.meshsan-new" && mv "$1.meshsan-new" "$1"';
+      'mkdir -p -m 0755 "$(dirname "$1")" && umask 077 && cat >"$1.meshsan-new" && chmod "$2" "$1.meshsan-new" && mv "$1.meshsan-new" "$1"';
     const { code, stderr } = await this.run(['sh', '-c', script, 'sh', path, mode], text);
     if (code !== 0)
       throw new SshError(`${this.name}: ${beside} cannot be written: ${stderr.trim()}`);
