@@ -73,6 +73,19 @@ module.exports = {
       to: { path: '^cinder-bridge/' },
     },
     {
+      name: 'fuel-plugin-is-above-the-deployer',
+      comment: 'It is made from the tables of backend/deploy and imports nothing else of the backend.',
+      severity: 'error',
+      from: { path: '^fuel-plugin/' },
+      to: { path: '^(backend|cinder-bridge|nova-hooks)/', pathNot: '^backend/deploy/' },
+    },
+    {
+      name: 'nothing-imports-the-fuel-plugin',
+      severity: 'error',
+      from: { path: '^(backend|cinder-bridge|nova-hooks)/' },
+      to: { path: '^fuel-plugin/' },
+    },
+    {
       name: 'product-imports-no-test',
       severity: 'error',
       from: { path: '^(backend|cinder-bridge|fuel-plugin|nova-hooks)/' },

@@ -263,7 +263,9 @@ function checkPattern(name: string, { type, value, regex }: Attribute): string[]
 
 function checkSettings(text: string): string[] {
   const { attributes } = parse(text) as { attributes: Record<string, Attribute> };
-  const { metadata: _, ...own } = attributes;
+  const own = Object.fromEntries(
+    Object.entries(attributes).filter(([name]) => name !== 'metadata'),
+  );
   const names = Object.keys(own);
   const wanted = Object.keys(SETTINGS);
   const weights = new Set(

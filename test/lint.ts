@@ -17,7 +17,7 @@ const CHECKS: readonly (readonly [string, string, readonly string[]])[] = [
   [
     'import rules',
     'depcruise',
-    ['--config', '.dependency-cruiser.cjs', 'backend', 'cinder-bridge', 'test'],
+    ['--config', '.dependency-cruiser.cjs', 'backend', 'cinder-bridge', 'fuel-plugin', 'test'],
   ],
   ['dead code', 'knip', []],
 ];

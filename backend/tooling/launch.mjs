@@ -31,6 +31,8 @@ const PROGRAMS = {
   compat: ['dist/test/compat/main.js'],
   packages: ['dist/backend/bin/packages.js'],
   'packages:test': ['dist/test/packages/main.js'],
+  'fuel-plugin': ['dist/fuel-plugin/main.js'],
+  'deploy-test': ['dist/test/deploy/main.js'],
 };
 
 function say(text) {

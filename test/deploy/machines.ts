@@ -27,6 +27,7 @@ const STOP_MS = 30_000;
 const COMMAND_MS = 300_000;
 const POLL_MS = 200;
 const DISK_GROUP = 6;
+const LOOP_NODES = 64;
 /** Address of whoever works from outside, as an operator does. */
 export const OPERATOR = '192.168.0.250';
 
@@ -221,6 +222,13 @@ export class Machine {
       });
     });
     await until(`${this.name} boots`, () => this.#isUp());
+    await this.#makeLoopNodes();
+  }
+
+  /** Nodes of loop devices, which the kernel makes in the host's /dev only: clients attach volumes through them. */
+  async #makeLoopNodes(): Promise<void> {
+    const make = `for i in $(seq 0 ${LOOP_NODES - 1}); do [ -e /dev/loop$i ] || mknod -m 0660 /dev/loop$i b 7 $i; done; chgrp disk /dev/loop*`;
+    await this.run('sh', '-c', make);
   }
 
   async #isUp(): Promise<boolean> {
@@ -272,6 +280,7 @@ export class Machine {
     await this.try('systemctl', 'reboot');
     await until(`${this.name} goes down`, async () => (await this.#leader()) !== before);
     await until(`${this.name} comes back`, () => this.#isUp());
+    await this.#makeLoopNodes();
   }
 
   /** As if its power were cut. */
@@ -349,14 +358,28 @@ export class Lab {
     for (const machine of this.machines) await machine.prepare();
   }
 
-  /** Runs a program of the host in the management network, as an operator's machine would. */
-  async outside(argv: readonly string[]): Promise<Output> {
-    const result = await execa('ip', ['netns', 'exec', this.hub, ...argv], {
+  /**
+   * Runs a program of the host in the management network, as an operator's machine would.
+   *
+   * @param watch - sees each line of its standard error as it comes
+   */
+  async outside(
+    argv: readonly string[],
+    watch: (line: string) => void = () => undefined,
+  ): Promise<Output> {
+    const child = execa('ip', ['netns', 'exec', this.hub, ...argv], {
       reject: false,
       stdin: 'ignore',
       timeout: 2 * COMMAND_MS,
     });
+    for await (const line of child.iterable({ from: 'stderr' })) watch(line);
+    const result = await child;
     return { code: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
+  }
+
+  /** Cuts a machine off from the management network, or connects it again. */
+  async cut(name: string, off: boolean): Promise<void> {
+    await run('ip', '-n', this.hub, 'link', 'set', `m${this.indexOf(name)}`, off ? 'down' : 'up');
   }
 
   async remove(): Promise<void> {

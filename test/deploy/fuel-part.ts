@@ -1,0 +1,380 @@
+// The part of the deployment test that plays Fuel: the emitted plugin's tasks on facts files, in all three shapes; then what a
+// cluster goes through: killed services, a rebooted node, a dead gateway, nodes that come and go, data that must stay.
+
+import { readFileSync, statSync } from 'node:fs';
+import { DISK, MANAGEMENT_VIP, facts, nameOf } from './environment.js';
+import { bootWithServices } from './lab-setup.js';
+import { until } from './machines.js';
+import type { Lab, Machine } from './machines.js';
+import { Fuel } from './plugin.js';
+import type { FuelRun } from './plugin.js';
+import { expect } from './report.js';
+import type { Report } from './report.js';
+import { Rest } from './rest.js';
+
+const FOUR = [1, 2, 3, 4];
+const FIVE = [1, 2, 3, 4, 5];
+const UNITS: Readonly<Record<string, readonly string[]>> = {
+  'node-1': ['meshsan-mdm', 'meshsan-sds', 'meshsan-sdc', 'meshsan-gateway', 'haproxy'],
+  'node-4': ['meshsan-sds', 'meshsan-sdc'],
+};
+const VOLUME_GIB = 8;
+const DATA_BYTES = 4 * 2 ** 20;
+const TOKEN_REQUESTS = 20;
+
+function mustPass(run: FuelRun): FuelRun {
+  const { failed } = run;
+  if (failed !== null)
+    throw new Error(`${failed.node} ${failed.task} ended with ${failed.code}:\n${failed.output}`);
+  return run;
+}
+
+/** Every process of ours runs with what the facts say. */
+async function checkServices(lab: Lab): Promise<string> {
+  for (const [name, units] of Object.entries(UNITS)) {
+    const states = await lab.machine(name).run('systemctl', 'is-active', ...units);
+    expect(
+      states.split('\n').every((state) => state === 'active'),
+      `${name}: ${states}`,
+    );
+  }
+  const sds = JSON.parse(
+    readFileSync(lab.machine('node-2').path('/etc/meshsan/sds.json'), 'utf8'),
+  ) as {
+    addresses: unknown;
+  };
+  expect(
+    JSON.stringify(sds.addresses) ===
+      '[{"host":"192.168.1.12","role":"all"},{"host":"192.168.0.12","role":"management"}]',
+    `addresses of node-2 are ${JSON.stringify(sds.addresses)}`,
+  );
+  return 'storage addresses carry the data';
+}
+
+/** Secrets are root's only, and nobody sees them in the processes or the journal. */
+async function checkSecrets(lab: Lab): Promise<string> {
+  const machine = lab.machine('node-1');
+  const paths = ['secret', 'admin-password', 'ca-key.pem', 'mdm.json', 'gateway.json'];
+  for (const name of paths) {
+    const { mode } = statSync(machine.path(`/etc/meshsan/${name}`));
+    expect((mode & 0o077) === 0, `/etc/meshsan/${name} has mode 0${(mode & 0o777).toString(8)}`);
+  }
+  const secrets = ['secret', 'admin-password'].map((name) =>
+    readFileSync(machine.path(`/etc/meshsan/${name}`), 'utf8').trim(),
+  );
+  const seen = await machine.run(
+    'sh',
+    '-c',
+    'cat /proc/[0-9]*/cmdline | tr "\\0" " "; journalctl --no-pager',
+  );
+  expect(!secrets.some((secret) => seen.includes(secret)), 'a secret is in an argument or a log');
+  return `${paths.length} files are root's or their service's only`;
+}
+
+function checkOpenstack(lab: Lab): Promise<string> {
+  const cinder = readFileSync(lab.machine('node-1').path('/etc/cinder/cinder.conf'), 'utf8');
+  expect(/^enabled_backends = lvm,powerflex$/m.test(cinder), `enabled_backends:\n${cinder}`);
+  expect(cinder.startsWith('# made by hand\n'), 'comments are gone');
+  expect(/^default_volume_type = powerflex$/m.test(cinder), 'default_volume_type');
+  return Promise.resolve('enabled_backends = lvm,powerflex');
+}
+
+async function mainPid(machine: Machine, unit: string): Promise<string> {
+  return machine.run('systemctl', 'show', '-p', 'MainPID', '--value', unit);
+}
+
+/** Each service comes back after kill -9, stops and starts. */
+async function checkLife(machine: Machine, units: readonly string[]): Promise<undefined> {
+  for (const unit of units) {
+    const before = await mainPid(machine, unit);
+    await machine.run('kill', '-9', before);
+    await until(`${unit} of ${machine.name} comes back`, async () => {
+      const now = await mainPid(machine, unit);
+      const { stdout } = await machine.try('systemctl', 'is-active', unit);
+      return now !== before && now !== '0' && stdout === 'active';
+    });
+    await machine.run('systemctl', 'stop', unit);
+    const stopped = await machine.try('systemctl', 'is-active', unit);
+    expect(stopped.stdout === 'inactive', `${unit} is ${stopped.stdout} after its stop`);
+    await machine.run('systemctl', 'start', unit);
+  }
+  return undefined;
+}
+
+const sdsStates = (lab: Lab): Promise<string> =>
+  lab
+    .machine('node-1')
+    .run(
+      'sh',
+      '-c',
+      'scli --login --username admin </etc/meshsan/admin-password >/dev/null && scli --query_all_sds',
+    );
+
+async function allJoined(lab: Lab, count: number): Promise<boolean> {
+  const { code, stdout } = await lab
+    .machine('node-1')
+    .try(
+      'sh',
+      '-c',
+      'scli --login --username admin </etc/meshsan/admin-password >/dev/null && scli --query_all_sds',
+    );
+  return code === 0 && (stdout.match(/Connected, Joined/g) ?? []).length === count;
+}
+
+function device(machine: Machine, volumeId: string): Promise<string> {
+  return machine.run('sh', '-c', `readlink -f /dev/disk/by-id/emc-vol-*-${volumeId} | grep /dev/`);
+}
+
+async function digest(machine: Machine, path: string): Promise<string> {
+  const command = `dd if=${path} bs=1M count=${DATA_BYTES / 2 ** 20} iflag=direct status=none | sha256sum`;
+  return machine.run('sh', '-c', command);
+}
+
+export class FuelPart {
+  readonly #lab: Lab;
+  readonly #report: Report;
+  readonly #fuel: Fuel;
+  readonly #rest: Rest;
+  #volumeId = '';
+  #digest = '';
+
+  constructor(lab: Lab, plugins: string, report: Report) {
+    this.#lab = lab;
+    this.#report = report;
+    this.#fuel = new Fuel(lab, plugins);
+    this.#rest = new Rest(lab);
+  }
+
+  async run(): Promise<void> {
+    await this.#deploys();
+    await this.#lives();
+    await this.#data();
+    await this.#grows();
+    await this.#shrinks();
+  }
+
+  async #deploys(): Promise<void> {
+    const { check } = bound(this.#report);
+    const lab = this.#lab;
+    for (const version of ['9.0', '6.1'])
+      await Promise.all(
+        lab.machines.slice(0, 4).map((machine) => this.#fuel.install(machine, version)),
+      );
+    await check('fewer than three controllers are refused before anything is changed', async () => {
+      const run = await this.#fuel.deploy('9.0', '10.0', facts([1, 2, 4]));
+      expect(run.failed?.code === 2, `exit ${String(run.failed?.code)}`);
+      expect(run.failed.output.includes('at least 3 controllers are needed'), run.failed.output);
+      return run.failed.task;
+    });
+    await check(
+      'the plugin for 9.0 deploys from facts of 10.0, in the order of its graph',
+      async () => {
+        const run = mustPass(await this.#fuel.deploy('9.0', '10.0', facts(FOUR)));
+        return `${run.outcomes.length} tasks, ${run.changed} changed`;
+      },
+    );
+    await check('the second run changes nothing', async () => {
+      const run = mustPass(await this.#fuel.deploy('9.0', '10.0', facts(FOUR)));
+      expect(run.changed === 0, changes(run));
+      return '0 changed';
+    });
+    await check('nor does the plugin for 6.1 with flat facts, by its stages', async () => {
+      const run = mustPass(await this.#fuel.deploy('6.1', '6.1', facts(FOUR)));
+      expect(run.changed === 0, changes(run));
+      return '0 changed';
+    });
+    await check('services run with the addresses of the facts', () => checkServices(lab));
+    await check('secrets', () => checkSecrets(lab));
+    await check("Cinder's back-ends are extended", () => checkOpenstack(lab));
+  }
+
+  async #lives(): Promise<void> {
+    const { check } = bound(this.#report);
+    const lab = this.#lab;
+    const password = readFileSync(
+      lab.machine('node-1').path('/etc/meshsan/admin-password'),
+      'utf8',
+    );
+    await check('the gateways answer through the virtual address', async () => {
+      await this.#rest.login(password.trim());
+      return (await this.#rest.names('Sds')).join(', ');
+    });
+    await check('a token keeps working while one gateway after the other is down', async () => {
+      for (const uid of [1, 2, 3]) {
+        const machine = lab.machine(nameOf(uid));
+        await machine.run('systemctl', 'kill', '--signal=KILL', 'meshsan-gateway');
+        await machine.run('systemctl', 'stop', 'meshsan-gateway');
+        for (let i = 0; i < TOKEN_REQUESTS; i++) {
+          const { code, body } = await this.#rest.request('GET', '/api/types/Sds/instances');
+          expect(code === 200, `request ${i} without ${machine.name}: ${code} ${body}`);
+        }
+        await machine.run('systemctl', 'start', 'meshsan-gateway');
+        await until(`the gateway of ${machine.name}`, async () => {
+          const rest = new Rest(lab, machine.spec.management);
+          return (await rest.request('GET', '/api/version')).code === 401;
+        });
+      }
+      return `${3 * TOKEN_REQUESTS} requests at ${MANAGEMENT_VIP}`;
+    });
+    await check('services come back after kill -9, stop and start', () =>
+      checkLife(lab.machine('node-4'), ['meshsan-sds', 'meshsan-sdc']),
+    );
+    await check('so does the MDM, and the gateway', () =>
+      checkLife(lab.machine('node-1'), ['meshsan-mdm', 'meshsan-gateway']),
+    );
+    await check('all servers are back', async () => {
+      await until('four servers', () => allJoined(lab, 4));
+      return undefined;
+    });
+  }
+
+  async #data(): Promise<void> {
+    const { check } = bound(this.#report);
+    const compute = this.#lab.machine('node-4');
+    await check('a volume is a block device of the compute node', async () => {
+      this.#volumeId = await this.#rest.createVolume('data', VOLUME_GIB);
+      await this.#rest.mapVolume(this.#volumeId, 'node-4');
+      await until('the device', async () => {
+        const link = await compute.try(
+          'sh',
+          '-c',
+          `ls /dev/disk/by-id/emc-vol-*-${this.#volumeId}`,
+        );
+        return link.code === 0;
+      });
+      const path = await device(compute, this.#volumeId);
+      const write = `dd if=/dev/urandom of=${path} bs=1M count=${DATA_BYTES / 2 ** 20} oflag=direct conv=fsync status=none`;
+      await compute.run('sh', '-c', write);
+      this.#digest = await digest(compute, path);
+      return path;
+    });
+    await check('a controller is restarted: its services and its data come back', async () => {
+      await this.#lab.machine('node-3').reboot();
+      await until('four servers', () => allJoined(this.#lab, 4));
+      const found = await digest(compute, await device(compute, this.#volumeId));
+      expect(found === this.#digest, 'the data is not what was written');
+      return undefined;
+    });
+  }
+
+  async #grows(): Promise<void> {
+    const { check } = bound(this.#report);
+    const added = this.#lab.machine('node-5');
+    await check('a device that carries a file system is refused, and not touched', async () => {
+      await bootWithServices(added);
+      for (const version of ['9.0', '6.1']) await this.#fuel.install(added, version);
+      await added.run('mkfs.ext4', '-q', '-F', DISK);
+      const run = await this.#fuel.deploy('9.0', '8.0', facts(FIVE));
+      expect(run.failed?.node === 'node-5' && run.failed.code === 3, failure(run));
+      expect(
+        run.failed.output.includes('carries an ext4 file system; nothing is erased unasked'),
+        failure(run),
+      );
+      await added.run('e2fsck', '-fn', DISK);
+      return undefined;
+    });
+    await check('a mounted one is refused although it is named to be erased', async () => {
+      const named = { takeover_devices: `node-5: ${DISK}` };
+      await added.run('mount', DISK, '/mnt');
+      const run = await this.#fuel.deploy('9.0', '8.0', facts(FIVE, named));
+      await added.run('umount', '/mnt');
+      expect(
+        run.failed?.node === 'node-5' && run.failed.output.includes('is in use: it is mounted on'),
+        failure(run),
+      );
+      await added.run('e2fsck', '-fn', DISK);
+      return undefined;
+    });
+    await check(
+      'named to be erased, the node joins; the others change nothing but their record',
+      async () => {
+        const named = { takeover_devices: `node-5: ${DISK}` };
+        const run = mustPass(await this.#fuel.deploy('9.0', '8.0', facts(FIVE, named)));
+        const elsewhere = run.outcomes.filter(
+          ({ node, output }) =>
+            node !== 'node-5' && !output.endsWith(': 0 changed') && output !== '',
+        );
+        expect(
+          elsewhere.every(({ task }) => task === 'meshsan-cluster'),
+          elsewhere.map(({ task, node, output }) => `${node} ${task}: ${output}`).join('\n'),
+        );
+        expect(await allJoined(this.#lab, 5), await sdsStates(this.#lab));
+        return `${run.changed} changed`;
+      },
+    );
+    await check('once more: nothing, and nothing is erased again', async () => {
+      const run = mustPass(await this.#fuel.deploy('9.0', '8.0', facts(FIVE)));
+      expect(run.changed === 0, changes(run));
+      return '0 changed';
+    });
+  }
+
+  async #shrinks(): Promise<void> {
+    const { check } = bound(this.#report);
+    const lab = this.#lab;
+    const first = lab.machine('node-1');
+    const left = [1, 2, 3, 5];
+    await check('the operator is told that a node with copies may not leave', async () => {
+      const asked = await first.try(
+        ...['meshsan-deploy', 'may-remove', 'node-4', '--facts', '/etc/astute.yaml'],
+      );
+      expect(
+        asked.code === 3 && asked.stdout.includes('this release cannot move them'),
+        asked.stdout + asked.stderr,
+      );
+      return asked.stdout.split('\n')[0];
+    });
+    await check(
+      'a run without that node is refused by the MDM; the data is as it was',
+      async () => {
+        const run = await this.#fuel.deploy('9.0', '10.0', facts(left));
+        expect(run.failed?.task === 'meshsan-cluster' && run.failed.code === 4, failure(run));
+        expect(await allJoined(lab, 5), await sdsStates(lab));
+        return run.failed.output.split('\n').at(-1);
+      },
+    );
+    await check(
+      'the node is wiped as Fuel does: its server is forgotten, the data survives',
+      async () => {
+        await this.#rest.unmapVolume(this.#volumeId);
+        await lab.machine('node-4').kill();
+        await until('the MDM misses it', async () => !(await allJoined(lab, 5)));
+        mustPass(await this.#fuel.deploy('9.0', '10.0', facts(left)));
+        expect(await allJoined(lab, 4), await sdsStates(lab));
+        await this.#rest.mapVolume(this.#volumeId, 'node-5');
+        const compute = lab.machine('node-5');
+        await until('the device', async () => {
+          const link = await compute.try(
+            'sh',
+            '-c',
+            `ls /dev/disk/by-id/emc-vol-*-${this.#volumeId}`,
+          );
+          return link.code === 0;
+        });
+        const found = await digest(compute, await device(compute, this.#volumeId));
+        expect(found === this.#digest, 'the data is not what was written');
+        return (await this.#rest.names('Sds')).join(', ');
+      },
+    );
+    await check('once more: nothing', async () => {
+      const run = mustPass(await this.#fuel.deploy('9.0', '10.0', facts(left)));
+      expect(run.changed === 0, changes(run));
+      return '0 changed';
+    });
+  }
+}
+
+function bound(report: Report): { check: Report['check'] } {
+  return { check: (name, work) => report.check(name, work) };
+}
+
+const changes = (run: FuelRun): string =>
+  run.outcomes
+    .filter(({ output }) => /: [1-9]\d* changed$/.test(output))
+    .map(({ node, task, output }) => `${node} ${task}:\n${output}`)
+    .join('\n');
+
+const failure = ({ failed }: FuelRun): string =>
+  failed === null
+    ? 'nothing failed'
+    : `${failed.node} ${failed.task} ${failed.code}: ${failed.output}`;
