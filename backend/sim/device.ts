@@ -43,6 +43,8 @@ export interface SimDevice {
   spoil(way: Spoil): boolean;
   /** Flushes tell the truth again. */
   stopLying(): void;
+  /** Whether a change is there and would survive the process, or the power; null: cannot be told. */
+  holds(run: number, opLow: number, opHigh: number, durable: boolean): boolean | null;
   /** Everything that an open of the device would show; null: it cannot be opened. The process must have ended. */
   content(): DeviceContent | null;
 }

@@ -71,6 +71,17 @@ export class ModelDevice implements SimDevice {
     return true;
   }
 
+  holds(run: number, opLow: number, opHigh: number, durable: boolean): boolean {
+    const { records, writtenLsn, durableLsn } = this.medium;
+    const upTo = durable ? durableLsn : writtenLsn;
+    for (let index = records.length - 1; index >= 0; index--) {
+      const record = records[index];
+      if (record?.kind !== 'write' || record.opLow !== opLow) continue;
+      if (record.run === run && record.opHigh === opHigh) return record.lsn <= upTo;
+    }
+    return false;
+  }
+
   stopLying(): void {
     // It never does.
   }

@@ -149,6 +149,10 @@ export class RealDevice implements SimDevice {
     return true;
   }
 
+  holds(): null {
+    return null;
+  }
+
   stopLying(): void {
     this.medium.faults.lyingFlush = false;
   }

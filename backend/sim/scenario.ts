@@ -4,6 +4,7 @@
 // Liveness: when all trouble is undone, every request ends, every comb gets its copies back, a last read of everything
 // is answered. Devices that failed for good stay dead; a scenario over the limit may block or fail, but never lie.
 
+import { AckWatch } from './ack-watch.js';
 import { checkHistory } from './check-linearizable.js';
 import { lackingCopies, unequalCopies } from './check-rest.js';
 import { SIM_GEOMETRY } from './client-node.js';
@@ -68,8 +69,14 @@ class Scenario {
     this.cluster = new SimCluster(sim, swarm);
     this.nemesis = new Nemesis(this.cluster);
     const watch = new FrameWatch(sim);
-    this.cluster.network.watcher = (from, _to, view, at) => {
+    const isMedia = swarm.durability === 'media';
+    const acks = new AckWatch(sim, isMedia, (deviceKey, run, opLow, opHigh, durable) => {
+      const server = this.cluster.servers.find((other) => other.deviceKey === deviceKey);
+      return server?.device.holds(run, opLow, opHigh, durable) ?? null;
+    });
+    this.cluster.network.watcher = (from, _to, view, at, bytes) => {
       watch.watch(from, view, at);
+      acks.watch(from, view, at, bytes);
     };
   }
 
