@@ -11,9 +11,12 @@ export interface SimArguments {
   readonly verbose: boolean;
   readonly twicePercent: number;
   readonly stopAtFailure: boolean;
+  /** File to which the outcome is added; empty: none. */
+  readonly ledger: string;
 }
 
-export const HELP = `Usage: npm run sim -- [--seeds N] [--seed S] [--jobs J] [--twice P] [--stop] [--json] [--verbose]
+export const HELP = `Usage: npm run sim -- [--seeds N] [--seed S] [--jobs J] [--twice P] [--stop] [--ledger FILE] [--json]
+       npm run sim -- --seed S [--verbose]
 
 Runs scenarios of a whole cluster (MDM, servers, clients) in virtual time, with faults, and checks that every client
 could have worked with one correct disk. A seed decides everything: the same seed is the same run.
@@ -23,6 +26,7 @@ could have worked with one correct disk. A seed decides everything: the same see
   --jobs J     threads, 1 to 64 (default: 2)
   --twice P    percent of the scenarios that run twice and must leave the same trace (default: 2)
   --stop       stop at the first failure
+  --ledger F   add a line to F: code, seeds, what failed
   --json       print one JSON object instead of text
   --verbose    print a readable trace; with one seed only
   --help       print this
@@ -67,6 +71,7 @@ function parseValues(args: readonly string[]): Record<string, string | boolean |
       jobs: { type: 'string' },
       twice: { type: 'string' },
       stop: { type: 'boolean' },
+      ledger: { type: 'string' },
       json: { type: 'boolean' },
       verbose: { type: 'boolean' },
       help: { type: 'boolean' },
@@ -95,5 +100,6 @@ export function parseSimArguments(args: readonly string[], drawnSeed: number): S
     verbose: flag('verbose'),
     twicePercent: integer('twice', text('twice'), 0, 100, 2),
     stopAtFailure: flag('stop'),
+    ledger: text('ledger') ?? '',
   };
 }

@@ -6,6 +6,7 @@ import { HELP, parseSimArguments, UsageError } from './arguments.js';
 import type { SimArguments } from './arguments.js';
 import { addResult, emptyResult, runBatch } from './batch.js';
 import type { BatchOrder, BatchResult } from './batch.js';
+import { note } from './ledger.js';
 import { runScenario } from './scenario.js';
 import type { ScenarioResult } from './scenario.js';
 import { makeSimulationMemory } from './simulation.js';
@@ -129,7 +130,9 @@ async function main(): Promise<number> {
   if (args.seeds === 1) return replay(args);
   const began = Date.now();
   const total = await runAll(args);
-  report(args, total, (Date.now() - began) / 1000);
+  const seconds = (Date.now() - began) / 1000;
+  if (args.ledger !== '') note(args.ledger, args.firstSeed, seconds, total);
+  report(args, total, seconds);
   return total.failures.length === 0 ? 0 : 1;
 }
 

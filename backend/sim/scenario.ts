@@ -119,11 +119,12 @@ class Scenario {
 
   /**
    * Whether everything has to work when all trouble is undone. Not promised: a copy that cannot be read, unnoticed, and
-   * then was the only one left; in a volatile mode, a power loss of one copy and a dead disk of the other (loneReturn is off).
+   * then was the only one left, or has no room because it cannot read what to free; in a volatile mode, a power loss of one copy and a dead disk of the other (loneReturn is off).
    */
   private get promised(): boolean {
     if (this.swarm.overLimit) return false;
-    if (this.nemesis.latentFault && this.nemesis.happened.size > 1) return false;
+    const { latentFault, happened } = this.nemesis;
+    if (latentFault && (happened.size > 1 || this.swarm.capacityBlocks > 0)) return false;
     const isVolatile = this.swarm.durability !== 'media';
     const deadDisk = this.cluster.servers.some(({ failed }) => failed);
     return !(isVolatile && deadDisk && this.cluster.history.losses.length > 0);

@@ -1,5 +1,6 @@
-// Builds each mutation of mutations.ts in a folder of its own and lets the simulator find it. Prints a table; ends with
-// status 1 when a broken build survives, or when a mutation does not fit the code any more.
+// Builds each mutation of mutations.ts in a folder of its own and lets the simulator find it. The seed that found it last is
+// tried first. Prints a table, keeps it in mutants.json on request; ends with status 1 when a broken build survives, or
+// when a mutation does not fit the code any more.
 
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -12,16 +13,53 @@ import type { Mutation } from './mutations.js';
 import { MUTATIONS } from './mutations.js';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
+const RECORD = join(ROOT, 'test', 'sim', 'mutants.json');
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: 'string', default: '3000' },
+    seeds: { type: 'string', default: '5000' },
     seed: { type: 'string', default: '1' },
     jobs: { type: 'string', default: '2' },
     rule: { type: 'string', multiple: true, default: [] },
+    /** Writes what was found to mutants.json. */
+    record: { type: 'boolean', default: false },
+    /** Does not try the recorded seeds. */
+    anew: { type: 'boolean', default: false },
   },
 });
+
+interface Row {
+  readonly rule: string;
+  readonly about: string;
+  readonly seed: number;
+  /** Scenarios from the first seed on until it was found. */
+  readonly scenarios: number;
+  readonly checker: string;
+  readonly failure: string;
+}
+
+/** Which check saw it, by the words that only that check uses. */
+const CHECKERS: readonly (readonly [RegExp, string])[] = [
+  [/was acknowledged in generation/, 'copies of an acknowledged write'],
+  [/ served comb /, 'one server per generation'],
+  [/was served while volume/, 'nothing served without a mapping'],
+  [/never written there/, 'content of the right place'],
+  [/differs between device/, 'copies equal at rest'],
+  [/possible: |cannot have taken effect|torn between/, 'linearizability and durability'],
+  [/ logged /, 'errors in the log'],
+  [/got errno/, 'errors at clients'],
+  [/^not within/, 'liveness'],
+  [/AssertionError/, 'an assertion of the product'],
+];
+
+function checkerOf(failure: string): string {
+  return CHECKERS.find(([words]) => words.test(failure))?.[1] ?? 'other';
+}
+
+function recorded(): Row[] {
+  return JSON.parse(readFileSync(RECORD, 'utf8')) as Row[];
+}
 
 function mutate(folder: string, mutation: Mutation): void {
   for (const { file, from, to } of mutation.replacements) {
@@ -36,43 +74,76 @@ function mutate(folder: string, mutation: Mutation): void {
   }
 }
 
-/** Seed that found the mutation and how it showed, or null. */
-function hunt(mutation: Mutation): { seed: string; failure: string } | null {
+/** Lets the simulator run; the lowest seed that failed and how, or null. */
+function run(
+  folder: string,
+  rule: string,
+  args: readonly string[],
+): { readonly seed: number; readonly failure: string } | null {
+  const main = join(folder, 'dist', 'backend', 'sim', 'main.js');
+  const done = spawnSync(process.execPath, [main, ...args], {
+    encoding: 'utf8',
+    maxBuffer: OUTPUT_BYTES_MAX,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const found = [...done.stdout.matchAll(/^(?:seed (\d+) )?FAILED: (.*)$/gm)]
+    .map(([, seed = '0', failure = '']) => ({ seed: Number(seed), failure }))
+    .sort((one, other) => one.seed - other.seed);
+  if (found.length === 0 && done.status !== 0)
+    throw new Error(`${rule}: the simulator ended with status ${String(done.status)}`);
+  return found[0] ?? null;
+}
+
+function hunt(mutation: Mutation, known: Row | undefined): Row | null {
+  const { rule, about } = mutation;
   const folder = mkdtempSync(join(tmpdir(), 'meshsan-mutant-'));
   try {
     cpSync(join(ROOT, 'dist', 'backend'), join(folder, 'dist', 'backend'), { recursive: true });
     writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
     mutate(folder, mutation);
+    if (known !== undefined) {
+      const { seed, scenarios } = known;
+      const again = run(folder, rule, ['--seed', String(seed)]);
+      if (again !== null) return { rule, about, seed, scenarios, ...words(again.failure) };
+    }
+    const first = Number(values.seed);
     const args = ['--seeds', values.seeds, '--seed', values.seed, '--jobs', values.jobs, '--stop'];
-    const main = join(folder, 'dist', 'backend', 'sim', 'main.js');
-    const done = spawnSync(process.execPath, [main, ...args], {
-      encoding: 'utf8',
-      maxBuffer: OUTPUT_BYTES_MAX,
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
-    const found = /^seed (\d+) FAILED: (.*)$/m.exec(done.stdout);
-    if (found === null && done.status !== 0)
-      throw new Error(`${mutation.rule}: the simulator ended with status ${String(done.status)}`);
-    return found === null ? null : { seed: found[1] ?? '', failure: found[2] ?? '' };
+    const found = run(folder, rule, args);
+    if (found === null) return null;
+    const { seed, failure } = found;
+    return { rule, about, seed, scenarios: seed - first + 1, ...words(failure) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
+function words(failure: string): { readonly checker: string; readonly failure: string } {
+  return { checker: checkerOf(failure), failure: failure.slice(0, 160) };
+}
+
 let survivors = 0;
+const before = recorded();
+const rows: Row[] = [];
 for (const mutation of MUTATIONS) {
-  if (values.rule.length > 0 && !values.rule.includes(mutation.rule)) continue;
+  const { rule, about } = mutation;
+  const known = before.find((row) => row.rule === rule && row.about === about);
+  if (values.rule.length > 0 && !values.rule.includes(rule)) {
+    if (known !== undefined) rows.push(known);
+    continue;
+  }
   const began = Date.now();
-  const found = hunt(mutation);
+  const found = hunt(mutation, values.anew ? undefined : known);
   const seconds = Math.round((Date.now() - began) / 1000);
   if (found === null) survivors += 1;
+  else rows.push(found);
   const outcome =
-    found === null ? 'SURVIVED' : `seed ${found.seed}: ${found.failure.slice(0, 110)}`;
-  process.stdout.write(
-    `${mutation.rule.padEnd(4)} ${mutation.about}\n     ${outcome} (${seconds} s)\n`,
-  );
+    found === null
+      ? 'SURVIVED'
+      : `seed ${found.seed} (${found.scenarios} scenarios), ${found.checker}: ${found.failure.slice(0, 110)}`;
+  process.stdout.write(`${rule.padEnd(4)} ${about}\n     ${outcome} (${seconds} s)\n`);
 }
+if (values.record) writeFileSync(RECORD, `${JSON.stringify(rows, null, 2)}\n`);
 process.stdout.write(
   survivors === 0 ? 'every broken build was found\n' : `${survivors} broken builds survived\n`,
 );
