@@ -72,6 +72,11 @@ export class Attachments {
     return this.#devices.get(volumeId) ?? null;
   }
 
+  /** A mapping is gone: what was asked of it does not hold for the next one. */
+  unmapped(volumeId: string): void {
+    this.#named.delete(volumeId);
+  }
+
   /** Volumes came, changed or went. */
   changed(): void {
     if (this.#stopped) return;

@@ -122,7 +122,8 @@ function buildClient(config: SdcConfig, secret: Uint8Array, log: ProcessLog): Cl
     loop,
     log,
     idOf: (key) => idOf(own, key),
-    changed: () => {
+    changed: (key, volume) => {
+      if (volume === null) attachments.unmapped(idOf(own, key));
       attachments.changed();
     },
   });

@@ -4,7 +4,7 @@
 
 import { constants, existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { execa } from 'execa';
 
 const COMMAND_MS = 20_000;
@@ -37,6 +37,45 @@ export function loopsOver(file: string): string[] {
   return readdirSync('/sys/block').filter((name) => LOOP.test(name) && backingFile(name) === file);
 }
 
+/** Where the numbers begin that are chosen here: programs that let the kernel choose get the lowest. */
+const OWN_LOOP_FIRST = 128;
+const OWN_LOOPS = 2048;
+
+/** A folder of devices in which the kernel itself makes the names of new ones. */
+function isKernelMade(folder: string): boolean {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .some((line) => line.split(' ')[4] === folder && line.includes(' - devtmpfs '));
+}
+
+/**
+ * A loop device to try. Everybody who lets the kernel choose tries the same one, and while the kernel sets that one up,
+ * which takes as long as the file behind it needs to answer, all of them wait. So numbers far above are used: one that is
+ * free, or else a new one.
+ *
+ * @returns its path; null: let the kernel choose
+ */
+function freeLoop(tried: ReadonlySet<string>): string | null {
+  const makesNames = isKernelMade('/dev');
+  const start = Math.floor(Math.random() * OWN_LOOPS);
+  const numbers = Array.from(
+    { length: OWN_LOOPS },
+    (_, index) => OWN_LOOP_FIRST + ((start + index) % OWN_LOOPS),
+  );
+  const names = numbers.map((number) => `loop${number}`).filter((name) => !tried.has(name));
+  const exists = (name: string): boolean => existsSync(join('/sys/block', name));
+  const free = names.find(
+    (name) => exists(name) && existsSync(join('/dev', name)) && backingFile(name) === null,
+  );
+  const made = names.find(
+    (name) => !exists(name) && (makesNames || existsSync(join('/dev', name))),
+  );
+  const found = free ?? made;
+  return found === undefined ? null : join('/dev', found);
+}
+
+const LOOP_TRIES = 8;
+
 /**
  * Makes a loop device over a file, with direct I/O: without it every write would be copied and cached twice.
  *
@@ -45,8 +84,20 @@ export function loopsOver(file: string): string[] {
  */
 export async function attachLoop(file: string, readOnly: boolean): Promise<string> {
   const mode = readOnly ? ['--read-only'] : [];
-  const options = ['--direct-io=on', '--sector-size', '512', ...mode, '--find', '--show'];
-  return run('losetup', [...options, file]);
+  const options = ['--direct-io=on', '--sector-size', '512', ...mode, '--show'];
+  const tried = new Set<string>();
+  for (let number = 0; number < LOOP_TRIES; number++) {
+    const device = freeLoop(tried);
+    if (device === null) break;
+    try {
+      return await run('losetup', [...options, device, file]);
+    } catch (error) {
+      // Somebody else took it at the same moment.
+      if (!(error as Error).message.includes('busy')) throw error;
+      tried.add(basename(device));
+    }
+  }
+  return run('losetup', [...options, '--find', file]);
 }
 
 /** Makes a loop device as large as its file is now. */

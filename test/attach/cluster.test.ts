@@ -151,6 +151,22 @@ test.serial('after an unmap an open consumer gets errors', async (t) => {
   }
 });
 
+test.serial(
+  'a volume that was detached by hand is a device again when it is mapped again',
+  async (t) => {
+    t.timeout(120_000);
+    const facts = await device('again');
+    t.true((await control({ op: 'detach', volume: facts.id, force: false }))['ok']);
+    t.is(await deviceOf(facts.id), null);
+    await cluster.unmapVolume(facts.id);
+    await cluster.mapVolume(facts.id);
+    const again = await until('the volume is a block device again', () => deviceOf(facts.id));
+    t.true(existsSync(again.device));
+    await cluster.unmapVolume(facts.id);
+    await removed(again);
+  },
+);
+
 test.serial('a volume unmapped while the client process is down loses its device', async (t) => {
   t.timeout(120_000);
   const gone = await device('gone');

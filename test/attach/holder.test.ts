@@ -210,6 +210,23 @@ attached('names are stable, and a taken one is left to its owner', async (t, ben
   await bench.detach(false, false, other);
 });
 
+attached(
+  'a server that is away holds up no attach, and a revoked volume goes',
+  async (t, bench) => {
+    await bench.killServer();
+    // The kernel flushes the file on the way; waiting for the server would block every other loop device of this machine.
+    const facts = await bench.attach(SIZE_BYTES);
+    t.false(facts.connected);
+    const read = guarded(60, 'dd', `if=${facts.device}`, 'of=/dev/null', 'bs=4k', 'count=1');
+    t.like(await bench.detach(true, true), { ok: true });
+    await t.throwsAsync(read, { message: /Input\/output error/ });
+    await until('nothing is attached', async () =>
+      (await bench.attached()).length === 0 ? true : null,
+    );
+    t.deepEqual(bench.leftovers(), []);
+  },
+);
+
 test.serial('a read-only volume is a read-only device', async (t) => {
   const bench = await Bench.start(SIZE_BYTES, 'ro');
   try {

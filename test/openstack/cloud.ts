@@ -1,10 +1,12 @@
 // Brings a cloud up, takes it down, and removes every trace of it: the order of things, and what is announced before.
 import { copyFileSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { releaseDevices } from '../../backend/deploy/local/devices.js';
 import { CloudApi, type Pool } from './apis.js';
-import { POWERFLEX } from './backends.js';
+import { backendsOf, POWERFLEX } from './backends.js';
 import { ComputeApi } from './compute-api.js';
-import { writeBackend, writeConfiguration } from './config.js';
+import { writeBackends, writeConfiguration } from './config.js';
+import { writeHooks } from './config-compute.js';
 import {
   createDatabases,
   createServerData,
@@ -18,6 +20,7 @@ import { readCluster, startCluster, stopCluster, type MeshsanCluster } from './m
 import { installPackages, missingPackages, packagesOf } from './packages.js';
 import { RunError, type Progress } from './progress.js';
 import { caFileOf } from './services-compute.js';
+import { installPython } from './python.js';
 import { refuseTakenPorts, serviceLog, startStage, stopServices } from './services.js';
 import { createState, DEFAULT_STATE, readLedger, stateExists, type CloudState } from './state.js';
 
@@ -25,7 +28,7 @@ export interface Cloud {
   readonly state: CloudState;
   readonly cluster: MeshsanCluster;
   readonly api: CloudApi;
-  readonly pool: Pool;
+  readonly pools: readonly Pool[];
 }
 
 /** Says what is going to be installed and changed, before anything is. `stays`: the cloud is left running. */
@@ -99,7 +102,7 @@ export async function bringUp(
     meshsan,
     bringUpIdentity(state, progress),
   ] as const);
-  writeBackend(state, cluster);
+  writeBackends(state, cluster);
   if (state.scope === 'full') {
     if (!existsSync('/dev/scini'))
       throw new RunError(
@@ -108,19 +111,24 @@ export async function bringUp(
     copyFileSync(cluster.caFile, caFileOf(state));
     writeConnectorConf(state, cluster, POWERFLEX.name);
     prepareHosts(state);
+    writeHooks(state, cluster);
+    await progress.step(
+      'meshsan-cinder and meshsan-nova are installed (pip, below the state)',
+      () => installPython(state),
+    );
   }
-  const { api, pool } = await progress.step('cinder-api, -scheduler, -volume are up', async () => {
+  const { api, pools } = await progress.step('cinder-api, -scheduler, -volume are up', async () => {
     await startStage(state, 'cloud');
     const session = await CloudApi.login(state);
     const hint = `log: ${serviceLog(state, 'cinder-volume')}`;
-    const [found] = await session.cinderReady([POWERFLEX.name], 240, hint);
-    if (found === undefined) throw new RunError('cinder knows no pool');
-    await session.ensureVolumeType(POWERFLEX.name);
-    return { api: session, pool: found };
+    const backends = backendsOf(state.scope).map(({ name }) => name);
+    const found = await session.cinderReady(backends, 240, hint);
+    for (const backend of backends) await session.ensureVolumeType(backend);
+    return { api: session, pools: found };
   });
   if (state.scope === 'full')
     await progress.step('nova, placement, neutron, libvirt are up', () => bringUpNova(state, api));
-  return { state, cluster, api, pool };
+  return { state, cluster, api, pools };
 }
 
 async function bringUpIdentity(state: CloudState, progress: Progress): Promise<void> {
@@ -153,7 +161,7 @@ async function bringUpNova(state: CloudState, api: CloudApi): Promise<void> {
 
 /** Of the cluster that a cloud starts for itself: with instances its client serves this machine. */
 function flagsOf(state: CloudState): string[] {
-  return state.scope === 'full' ? ['--attach', '--scini'] : [];
+  return state.scope === 'full' ? ['--attach', '--scini', '--cinder-bridge'] : [];
 }
 
 /** Waits for both, so that nothing goes on in the background after an error; then throws the first error, if any. */
@@ -164,6 +172,12 @@ async function allSettledOrFirstError<A, B>(
   return Promise.all(work);
 }
 
+/** Block devices of hosts with an SDC of their own are taken away before it ends. */
+async function releaseHosts(state: CloudState): Promise<void> {
+  for (const { own, dir } of computeHosts(state))
+    if (own !== null) await releaseDevices({ sdcControl: own.sdcSocket }, path.join(dir, 'sdc'));
+}
+
 /** Stops what was started, the cluster last. */
 export async function takeDown(state: CloudState, progress: Progress): Promise<void> {
   if (!stateExists(state)) {
@@ -172,6 +186,7 @@ export async function takeDown(state: CloudState, progress: Progress): Promise<v
   }
   await progress.step('OpenStack is stopped', async () => {
     await endGuests(state);
+    await releaseHosts(state);
     await stopServices(state);
   });
   if (existsSync(state.cluster))

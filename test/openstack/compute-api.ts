@@ -111,6 +111,18 @@ export class ComputeApi {
     return String(data.server['OS-EXT-SRV-ATTR:host']);
   }
 
+  /** Whether the last migration of the server ended without moving it. */
+  async failedMigration(id: string): Promise<boolean> {
+    interface Answer {
+      migrations: { status: string; created_at: string }[];
+    }
+    const { data } = await this.nova.get<Answer>('os-migrations', {
+      params: { instance_uuid: id },
+    });
+    const [latest] = data.migrations.sort((a, b) => b.created_at.localeCompare(a.created_at));
+    return latest?.status === 'error' || latest?.status === 'failed';
+  }
+
   async deleteServer(id: string): Promise<void> {
     await this.nova.delete(`servers/${id}`, { validateStatus: (status) => status < 500 });
   }

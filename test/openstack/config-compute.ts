@@ -1,6 +1,7 @@
 // Configuration of what a cloud with instances has beyond block storage: placement, nova, neutron, and libvirt of each
 // compute host. The same rules as in config.ts: everything below the state directory, passwords in files of mode 0600.
-import { chmodSync, mkdirSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import {
   brokerUrl,
@@ -14,6 +15,7 @@ import {
   type Sections,
 } from './config-parts.js';
 import { computeHosts, writeHost, type ComputeHost } from './hosts.js';
+import type { MeshsanCluster } from './meshsan.js';
 import type { CloudState } from './state.js';
 
 function placementSections(state: CloudState): Sections {
@@ -132,6 +134,33 @@ const ML2: Sections = {
   },
   securitygroup: { enable_security_group: false },
 };
+
+/** The configuration of a host's own SDC: that of the cluster's SDC under another name, in other places. */
+function sdcOf(host: ComputeHost, cluster: MeshsanCluster): string {
+  const file = path.join(cluster.dir, 'config', 'sdc.json');
+  const { mdm, secretFile } = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+  const digest = createHash('sha256').update(`sdc ${host.dir}`).digest('hex');
+  const [, ...parts] = /^(.{8})(.{4})(.{4})(.{4})(.{12})/.exec(digest) ?? [];
+  const config = {
+    ...{ name: host.name, addresses: [{ host: host.address, role: 'all' }], mdm, secretFile },
+    ...{ stateDir: path.join(host.dir, 'sdc'), nbdDir: path.join(host.dir, 'nbd') },
+    ...{ guid: parts.join('-'), controlSocket: host.own?.sdcSocket, attach: 'all' },
+  };
+  return `${JSON.stringify(config, null, 2)}\n`;
+}
+
+/** How MeshSAN's package on each host finds the SDC. */
+export function writeHooks(state: CloudState, cluster: MeshsanCluster): void {
+  for (const host of computeHosts(state)) {
+    if (host.own !== null) privateFile(host.own.sdcConfig, sdcOf(host, cluster));
+    const helper = `privsep-helper --config-file ${host.hooksConfig}`;
+    const sections: Sections = {
+      meshsan: { sdc_control_socket: host.own?.sdcSocket ?? cluster.sdcSocket },
+      privsep_meshsan: { helper_command: helper },
+    };
+    privateFile(host.hooksConfig, ini(sections));
+  }
+}
 
 /** Writes the files and directories of all of it. */
 export function writeComputeConfiguration(state: CloudState): void {

@@ -18,9 +18,10 @@ import {
   tokenCheck,
   type Sections,
 } from './config-parts.js';
-import { POWERFLEX } from './backends.js';
+import { backendsOf, MESHSAN, POWERFLEX } from './backends.js';
 import { writeComputeConfiguration } from './config-compute.js';
 import type { MeshsanCluster } from './meshsan.js';
+import { EXIT, RunError } from './progress.js';
 import { secret, writePrivate, type CloudState } from './state.js';
 
 /** cinder-volume's host name in its database and in `host@backend#pool`. */
@@ -63,6 +64,7 @@ function glanceSections(state: CloudState): Sections {
 }
 
 function cinderSections(state: CloudState): Sections {
+  const backends = backendsOf(state.scope);
   const config = path.join(state.etc, 'cinder', 'cinder.conf');
   const helper = { helper_command: `privsep-helper --config-file ${config}` };
   return {
@@ -78,8 +80,8 @@ function cinderSections(state: CloudState): Sections {
       api_paste_config: '/etc/cinder/api-paste.ini',
       rootwrap_config: '/etc/cinder/rootwrap.conf',
       state_path: path.join(state.root, 'cinder'),
-      enabled_backends: POWERFLEX.name,
-      default_volume_type: POWERFLEX.name,
+      enabled_backends: backends.map(({ name }) => name).join(','),
+      default_volume_type: backends[0].name,
       report_interval: 2,
       quota_volumes: 1000,
       quota_gigabytes: 100000,
@@ -119,6 +121,24 @@ function backendSections(cluster: MeshsanCluster): Sections {
       driver_ssl_cert_verify: true,
       driver_ssl_cert_path: cluster.caFile,
       san_thin_provision: true,
+    },
+  };
+}
+
+/** MeshSAN's own driver: it knows the way to the bridge, and no password. */
+function bridgeSections({ bridge, protectionDomain, storagePool, dir }: MeshsanCluster): Sections {
+  if (bridge === null)
+    throw new RunError(
+      `the cluster in ${dir} runs no bridge for Cinder; start it with --cinder-bridge`,
+      EXIT.usage,
+    );
+  return {
+    [MESHSAN.name]: {
+      volume_driver: MESHSAN.driver,
+      volume_backend_name: MESHSAN.name,
+      meshsan_bridge: bridge.socket,
+      meshsan_bridge_token_file: bridge.tokenFile,
+      meshsan_storage_pools: `${protectionDomain}:${storagePool}`,
     },
   };
 }
@@ -167,12 +187,13 @@ export async function writeConfiguration(state: CloudState): Promise<void> {
   writePrivate(state.openrc, openrc(state));
 }
 
-/** Writes the backend section of cinder-volume: which MeshSAN cluster it puts volumes on. */
-export function writeBackend(state: CloudState, cluster: MeshsanCluster): void {
-  privateFile(
-    path.join(state.etc, 'cinder', 'conf.d', `${POWERFLEX.name}.conf`),
-    ini(backendSections(cluster)),
-  );
+/** Writes the backend sections of cinder-volume: which MeshSAN cluster it puts volumes on. */
+export function writeBackends(state: CloudState, cluster: MeshsanCluster): void {
+  const write = (name: string, sections: Sections): void => {
+    privateFile(path.join(state.etc, 'cinder', 'conf.d', `${name}.conf`), ini(sections));
+  };
+  write(POWERFLEX.name, backendSections(cluster));
+  if (state.scope === 'full') write(MESHSAN.name, bridgeSections(cluster));
 }
 
 /** The file to source: who the administrator is, and nothing left over from another cloud. */

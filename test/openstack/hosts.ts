@@ -1,8 +1,8 @@
-// Compute hosts of the cloud. Each is this machine seen through a mount and a UTS namespace of its own: its own host name
-// and its own directories in place of libvirt's, so that nothing below /etc or /var is changed, and several can be had.
-// What the machine mounts meanwhile is seen inside too.
+// Compute hosts of the cloud. Each is this machine seen through a mount and a UTS namespace of its own, held by a process
+// that does nothing else: its own host name and its own directories in place of libvirt's, so that nothing below /etc or
+// /var is changed. The first one shares /dev with the machine, and the SDC of the cluster; any other has its own of both.
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { execa } from 'execa';
 import { SERVICE_PATH } from './processes.js';
@@ -12,12 +12,20 @@ export interface ComputeHost {
   /** Of Nova's service and of the hypervisor. */
   readonly name: string;
   readonly dir: string;
-  /** Where guests' memory comes in when they migrate. */
+  /** Where guests' memory comes in when they migrate, and which its SDC announces. */
   readonly address: string;
+  /** Holds the namespaces: a command that goes on until it is ended. */
+  readonly keep: string;
   /** Runs a command inside: `enter COMMAND...`. */
   readonly enter: string;
+  /** The process that holds the namespaces. */
+  readonly pidFile: string;
   readonly novaConfig: string;
+  /** What the package of nova-hooks reads. */
+  readonly hooksConfig: string;
   readonly libvirtSocket: string;
+  /** A /dev and an SDC of its own. */
+  readonly own: { readonly sdcConfig: string; readonly sdcSocket: string } | null;
 }
 
 /** Directories of libvirt's that a host has for itself. */
@@ -40,22 +48,27 @@ namespaces = [ ]
 `;
 
 export const CONTROLLER = 'controller';
+export const SECOND = 'compute2';
+/** Loop devices are numbered for the whole machine; the SDC takes numbers from 128 on. */
+const LOOPS = 320;
 
 /** The hosts of a cloud. */
-export function computeHosts(state: CloudState): ComputeHost[] {
-  return [CONTROLLER].map((name, index) => {
-    const dir = path.join(state.root, 'hosts', name);
-    const octets = state.address.split('.');
-    octets[3] = String(((Number(octets[3]) + index) % 254) + 1);
-    return {
-      name,
-      dir,
-      address: octets.join('.'),
-      enter: path.join(dir, 'enter'),
-      novaConfig: path.join(dir, 'nova-compute.conf'),
-      libvirtSocket: path.join(dir, 'run', 'libvirt-sock'),
-    };
-  });
+export function computeHosts(state: CloudState): readonly [ComputeHost, ComputeHost] {
+  return [describeHost(state, CONTROLLER, 0), describeHost(state, SECOND, 1)];
+}
+
+function describeHost(state: CloudState, name: string, index: number): ComputeHost {
+  const dir = path.join(state.root, 'hosts', name);
+  const octets = state.address.split('.');
+  octets[3] = String(((Number(octets[3]) + index) % 254) + 1);
+  const at = (file: string): string => path.join(dir, file);
+  return {
+    ...{ name, dir, address: octets.join('.') },
+    ...{ keep: at('keep'), enter: at('enter'), pidFile: at('keeper.pid') },
+    ...{ novaConfig: at('nova-compute.conf'), hooksConfig: at('meshsan-nova.conf') },
+    libvirtSocket: at('run/libvirt-sock'),
+    own: index === 0 ? null : { sdcConfig: at('sdc.json'), sdcSocket: at('sdc.sock') },
+  };
 }
 
 /** Writes what a host consists of. */
@@ -69,27 +82,55 @@ export function writeHost(host: ComputeHost): void {
   const binds = Object.entries(OWN).map(
     ([at, name]) => `mount --bind '${path.join(host.dir, name)}' ${at}`,
   );
-  const inside = [...binds, `hostname ${host.name}`, 'exec "$@"'].join('\n');
-  const script = `#!/bin/sh
-# Runs a command on compute host ${host.name}: in its own view of libvirt's directories, under its own host name.
+  const inside = [
+    ...binds,
+    ...(host.own === null ? [] : ownDevices(path.join(host.dir, 'dev'))),
+    `hostname ${host.name}`,
+    `echo $$ >'${host.pidFile}'`,
+    'exec sleep infinity',
+  ].join('\n');
+  script(
+    host.keep,
+    `# Holds the namespaces of compute host ${host.name}. What an earlier life left must not look like this one.
+cd '${host.dir}' && rm -f keeper.pid sdc.sock run/*-sock run/*-sock-ro
 exec unshare --mount --uts --propagation slave sh -ec '
 ${inside.replaceAll("'", `'\\''`)}
-' enter "$@"
-`;
-  writeFileSync(host.enter, script, { mode: 0o700 });
+'`,
+  );
+  script(
+    host.enter,
+    `# Runs a command on compute host ${host.name}: in its view of the file system, under its name.
+exec nsenter --mount --uts --target "$(cat '${host.pidFile}')" "$@"`,
+  );
+}
+
+/** A /dev with what libvirt, QEMU and the SDC use, and nothing of the machine's other devices. */
+function ownDevices(dir: string): string[] {
+  const copied = ['null', 'zero', 'full', 'random', 'urandom', 'tty', 'fuse', 'loop-control'];
+  return [
+    `mkdir -p '${dir}'`,
+    `mount -t tmpfs -o dev,nosuid,mode=755 dev '${dir}'`,
+    `cd '${dir}'`,
+    `for name in ${copied.join(' ')}; do cp -a /dev/$name .; done`,
+    `n=0; while [ $n -lt ${LOOPS} ]; do mknod -m 660 loop$n b 7 $n; n=$((n + 1)); done`,
+    'mkdir -p pts shm disk/by-id net',
+    'mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts pts',
+    'mount -t tmpfs -o nosuid,nodev shm shm',
+    'ln -s pts/ptmx ptmx; ln -s /proc/self/fd fd',
+    'cd /',
+    `mount --rbind '${dir}' /dev`,
+  ];
+}
+
+function script(file: string, text: string): void {
+  writeFileSync(file, `#!/bin/sh\n${text}\n`, { mode: 0o700 });
 }
 
 function libvirtdConf(host: ComputeHost): string {
   const digest = createHash('sha256').update(host.dir).digest('hex');
-  const uuid = [8, 4, 4, 4, 12].reduce<{ at: number; parts: string[] }>(
-    ({ at, parts }, length) => ({
-      at: at + length,
-      parts: [...parts, digest.slice(at, at + length)],
-    }),
-    { at: 0, parts: [] },
-  );
+  const [, ...parts] = /^(.{8})(.{4})(.{4})(.{4})(.{12})/.exec(digest) ?? [];
   // Two hosts of one machine must not look like one to each other.
-  return `host_uuid = "${uuid.parts.join('-')}"\nauth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\n`;
+  return `host_uuid = "${parts.join('-')}"\nauth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\n`;
 }
 
 /** Directories that must exist to be covered; those that are made are removed again by --purge. */
@@ -99,6 +140,22 @@ export function prepareHosts(state: CloudState): void {
     updateLedger(state, (ledger) => ledger.created.push(at));
     mkdirSync(at, { recursive: true });
   }
+}
+
+/** Whether the process that holds a host's namespaces has made them. */
+export function isKept({ pidFile }: ComputeHost): boolean {
+  return existsSync(pidFile) && existsSync(`/proc/${readFileSync(pidFile, 'utf8').trim()}`);
+}
+
+/** Runs a command on a host; returns what it printed. */
+export async function onHost(host: ComputeHost, ...words: string[]): Promise<string> {
+  const { stdout } = await execa(host.enter, words, {
+    extendEnv: false,
+    env: { PATH: SERVICE_PATH, LC_ALL: 'C.UTF-8' },
+    stdin: 'ignore',
+    timeout: 30000,
+  });
+  return stdout;
 }
 
 /** Ends every guest of the cloud: they are no children of its services. */

@@ -5,7 +5,7 @@ import { HELP, parseOptions, type Options } from './options.js';
 import { clearInterruption, EXIT, interrupt, Progress, RunError } from './progress.js';
 import { prove } from './proof.js';
 import { proveInstances } from './proof-instances.js';
-import { POWERFLEX } from './backends.js';
+import { backendsOf } from './backends.js';
 import { serviceProcesses } from './services.js';
 import { describeState, lockState, stateExists, type CloudState } from './state.js';
 
@@ -14,7 +14,7 @@ type Result = Record<string, unknown>;
 async function up(state: CloudState, options: Options, progress: Progress): Promise<Result> {
   await announce(state, options.cluster, true, progress);
   const cloud = await bringUp(state, options.cluster, progress);
-  const proved = await proveInstances({ ...cloud, progress }, [POWERFLEX]);
+  const proved = await proveInstances({ ...cloud, progress }, backendsOf(state.scope));
   const { versions } = await openstackCode(state.scope);
   progress.print(
     [
@@ -24,7 +24,7 @@ async function up(state: CloudState, options: Options, progress: Progress): Prom
       'To use it:',
       '',
       `  source ${state.openrc}`,
-      `  openstack volume create --type ${POWERFLEX.name} --size 8 first`,
+      `  openstack volume create --size 1 first`,
       '  openstack volume list',
       '  openstack volume delete first',
       '  openstack server create --flavor meshsan-guest --image meshsan-guest --boot-from-volume 8 --nic none guest',
@@ -62,13 +62,13 @@ async function core(state: CloudState, options: Options, progress: Progress): Pr
   return result;
 }
 
-function describeCloud({ state, cluster, pool }: Cloud): Result {
+function describeCloud({ state, cluster, pools }: Cloud): Result {
   return {
     state: state.root,
     address: state.address,
     gateway: cluster.gateway,
     systemId: cluster.systemId,
-    pool,
+    pools,
     services: serviceProcesses(state),
   };
 }

@@ -23,6 +23,10 @@ export interface MeshsanCluster {
   readonly storagePool: string;
   readonly sdcGuid: string;
   readonly systemId: string;
+  /** Where Cinder's bridge is reached; null: it does not run. */
+  readonly bridge: { readonly socket: string; readonly tokenFile: string } | null;
+  /** Control socket of the client process. */
+  readonly sdcSocket: string;
 }
 
 /** Reads DIR/cluster.json; a missing or wrong field is named. */
@@ -53,6 +57,8 @@ export function readCluster(dir: string): MeshsanCluster {
     storagePool: text('storagePool'),
     sdcGuid: text('sdcGuid'),
     systemId: text('systemId'),
+    bridge: (content['cinderBridge'] ?? null) as MeshsanCluster['bridge'],
+    sdcSocket: path.join(dir, 'run', 'sdc.sock'),
   };
 }
 
@@ -154,6 +160,11 @@ export class Gateway {
   async volume(name: string): Promise<MeshsanVolume | undefined> {
     const { data } = await this.api.get<MeshsanVolume[]>('types/Volume/instances');
     return data.find((volume) => volume.name === name);
+  }
+
+  /** Clients that registered. */
+  async sdcs(): Promise<{ readonly id: string; readonly name: string | null }[]> {
+    return (await this.api.get<{ id: string; name: string | null }[]>('types/Sdc/instances')).data;
   }
 
   async version(): Promise<string> {

@@ -46,6 +46,10 @@ const COMPUTE_PACKAGES = [
   'syslinux-common',
   'mtools',
   'dosfstools',
+  // MeshSAN's Python packages are installed by pip.
+  'python3-pip',
+  'python3-setuptools',
+  'python3-wheel',
 ] as const;
 
 /** The packages that a cloud needs. */

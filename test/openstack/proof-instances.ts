@@ -2,69 +2,40 @@
 // every byte that the guest wrote is asked for again. What the guest says on its console is the witness inside, MeshSAN's
 // own REST interface the one outside.
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { execa } from 'execa';
 import type { Backend } from './backends.js';
-import { openstack, run, textOf } from './command.js';
+import { openstack } from './command.js';
 import { ComputeApi } from './compute-api.js';
-import { buildGuest, writeScriptImage } from './guest-image.js';
+import { buildGuest } from './guest-image.js';
 import { CONTROLLER } from './hosts.js';
-import { connectGateway, killAndWait, processesOf, volumeOfSize, type Gateway } from './meshsan.js';
+import { connectGateway, killAndWait, processesOf, volumeOfSize } from './meshsan.js';
 import { SERVICE_PATH } from './processes.js';
-import { ledgerOf, proveUnmodified, type Hold, type ProofContext } from './proof.js';
+import { ledgerOf, proveUnmodified, type ProofContext } from './proof.js';
+import { proveMigration } from './proof-migration.js';
 import { RunError, until } from './progress.js';
 import { computeServiceName } from './services-compute.js';
 import { restartService } from './services.js';
+import { FLAVOUR, GUEST_IMAGE, VolumeProof } from './volume-proof.js';
 
-const GUEST_IMAGE = 'meshsan-guest';
-const FLAVOUR = 'meshsan-guest';
 /** Long enough to kill a process in the middle. */
 const STREAM_SECONDS = 40;
 /** What the guest does each time that it sees the data disk. */
 const SCRIPT = ['write', 'read', `stream${STREAM_SECONDS}`, 'read'];
 const SECTORS_PER_GIB = 2 ** 21;
-const LINE_SECONDS = 240;
 const BY_ID = '/dev/disk/by-id';
 
-/** What the proof has made so far, to be taken away whatever happens. */
-interface Made {
-  server: string;
-  readonly volumes: string[];
-  readonly images: string[];
-}
-
-class InstanceProof {
-  private readonly context: ProofContext;
-  private readonly backend: Backend;
-  private readonly compute: ComputeApi;
-  private readonly gateway: Gateway;
-  private readonly hold: Hold;
-  private readonly prefix = `proof-${randomBytes(4).toString('hex')}`;
-  private readonly made: Made = { server: '', volumes: [], images: [] };
+class InstanceProof extends VolumeProof {
   /** MD5 of what the guest wrote. */
   private written = '';
-
-  constructor(
-    context: ProofContext,
-    backend: Backend,
-    compute: ComputeApi,
-    gateway: Gateway,
-    hold: Hold,
-  ) {
-    this.context = context;
-    this.backend = backend;
-    this.compute = compute;
-    this.gateway = gateway;
-    this.hold = hold;
-  }
 
   async run(): Promise<void> {
     try {
       await this.volumes();
       const root = await this.volumeFromImage('root', GUEST_IMAGE);
-      const data = await this.dataVolume();
+      const data = await this.dataVolume(SCRIPT);
       await this.boot(root);
       await this.attachAndWrite(data);
       await this.detachFirst(data);
@@ -77,33 +48,6 @@ class InstanceProof {
     } finally {
       await this.cleanUp();
     }
-  }
-
-  private step<T>(name: string, work: () => Promise<T>): Promise<T> {
-    return this.hold(`${this.backend.name}: ${name}`, work);
-  }
-
-  private cli(...words: string[]): Promise<unknown> {
-    return openstack(this.context.state, words);
-  }
-
-  private quiet(...words: string[]): Promise<string> {
-    return run(this.context.state, words);
-  }
-
-  private rounded(gib: number): number {
-    return Math.ceil(gib / this.backend.grainGib) * this.backend.grainGib;
-  }
-
-  private async createVolume(name: string, ...words: string[]): Promise<string> {
-    const full = `${this.prefix}-${name}`;
-    const made = await this.cli(
-      ...['volume', 'create', '--type', this.backend.name, '--size', '1', ...words, full],
-    );
-    const id = textOf(made, 'id');
-    this.made.volumes.push(id);
-    await this.context.api.volumeStatus(id, 'available', 300);
-    return id;
   }
 
   private async volumes(): Promise<void> {
@@ -126,62 +70,6 @@ class InstanceProof {
       await volumeOfSize(gateway, backend.nameOf(id), after);
     });
     await this.step('delete', () => this.deleteVolume(id));
-  }
-
-  private async volumeFromImage(name: string, image: string): Promise<string> {
-    return this.step(`volume from image (${name})`, () =>
-      this.createVolume(name, '--image', image),
-    );
-  }
-
-  private async dataVolume(): Promise<string> {
-    const { state } = this.context;
-    const file = path.join(state.root, 'guest', `${this.prefix}.raw`);
-    const image = `${this.prefix}-script`;
-    writeScriptImage(file, SCRIPT);
-    try {
-      const made = await this.cli(
-        ...['image', 'create', '--disk-format', 'raw', '--container-format', 'bare'],
-        ...['--file', file, image],
-      );
-      this.made.images.push(textOf(made, 'id'));
-    } finally {
-      rmSync(file, { force: true });
-    }
-    return this.volumeFromImage('data', image);
-  }
-
-  private async boot(root: string): Promise<void> {
-    await this.step('an instance boots from a volume', async () => {
-      const made = await this.cli(
-        ...['server', 'create', '--flavor', FLAVOUR, '--volume', root, '--nic', 'none'],
-        this.prefix,
-      );
-      this.made.server = textOf(made, 'id');
-      await this.compute.serverStatus(this.made.server, 'ACTIVE', 300);
-      await this.line(/^MESHSAN-GUEST-BOOTED/);
-    });
-  }
-
-  private line(pattern: RegExp, after = 0): Promise<RegExpExecArray> {
-    return this.compute.line(this.made.server, pattern, LINE_SECONDS, after);
-  }
-
-  private async attach(volume: string, pattern: RegExp): Promise<RegExpExecArray> {
-    const before = await this.compute.count(this.made.server, pattern);
-    await this.quiet('server', 'add', 'volume', this.made.server, volume);
-    await this.context.api.volumeStatus(volume, 'in-use', 120);
-    const serial = new RegExp(`^MESHSAN-DISK vdb .*serial=${volume.slice(0, 20)}`);
-    await this.line(serial);
-    return this.line(pattern, before);
-  }
-
-  private async detach(volume: string): Promise<void> {
-    const gone = /^MESHSAN-GONE vdb/;
-    const before = await this.compute.count(this.made.server, gone);
-    await this.quiet('server', 'remove', 'volume', this.made.server, volume);
-    await this.context.api.volumeStatus(volume, 'available', 120);
-    await this.line(gone, before);
   }
 
   private async attachAndWrite(data: string): Promise<void> {
@@ -284,17 +172,6 @@ class InstanceProof {
     });
   }
 
-  private async deleteVolume(id: string): Promise<void> {
-    await this.quiet('volume', 'delete', id);
-    await this.context.api.volumeStatus(id, 'gone', 120);
-    const name = this.backend.nameOf(id);
-    await until('MeshSAN has the volume no more', 30, async () => {
-      const volume = await this.gateway.volume(name);
-      return volume === undefined ? { done: true } : { not: `volume ${volume.id} is there` };
-    });
-    this.made.volumes.splice(this.made.volumes.indexOf(id), 1);
-  }
-
   private async deleteAll(root: string, data: string): Promise<void> {
     await this.step('delete the instance and its volumes: nothing is left', async () => {
       await this.quiet('server', 'delete', this.made.server);
@@ -310,19 +187,6 @@ class InstanceProof {
       );
       assert.deepEqual(left, [], 'block devices are left on this machine');
     });
-  }
-
-  private async cleanUp(): Promise<void> {
-    const { server, volumes, images } = this.made;
-    const { api } = this.context;
-    if (server !== '') {
-      await this.compute.deleteServer(server);
-      await this.compute.serverStatus(server, 'gone', 60).catch((error: unknown) => {
-        this.context.progress.say(`  left behind: ${String(error)}`);
-      });
-    }
-    for (const id of volumes) await api.deleteVolume(id);
-    for (const id of images) await this.compute.deleteImage(id);
   }
 }
 
@@ -374,5 +238,6 @@ export async function proveInstances(
   const gateway = await connectGateway(cluster);
   for (const backend of backends)
     await new InstanceProof(context, backend, compute, gateway, hold).run();
+  await proveMigration(context, compute, gateway, hold);
   return held;
 }

@@ -2,11 +2,15 @@
 // a nova-compute of its own.
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { computeHosts, type ComputeHost } from './hosts.js';
+import { computeHosts, isKept, type ComputeHost } from './hosts.js';
+import { REPOSITORY } from './meshsan.js';
+import { pythonPathOf } from './python.js';
 import { connects, uwsgi, type Service } from './service.js';
 import type { CloudState } from './state.js';
 
 const etc = (state: CloudState, ...words: string[]): string => path.join(state.etc, ...words);
+
+const SDC = path.join(REPOSITORY, 'dist', 'backend', 'bin', 'sdc.js');
 
 const NOVA: readonly Service[] = [
   {
@@ -54,16 +58,38 @@ export const caFileOf = (state: CloudState): string => etc(state, 'meshsan-ca.pe
 export const computeServiceName = (host: string): string => `nova-compute@${host}`;
 
 function servicesOfHost(host: ComputeHost): readonly Service[] {
-  const { enter, name } = host;
+  const { enter, name, own } = host;
   const libvirt = (daemon: string, socket: string, graceSeconds: number): Service => ({
     name: `${daemon}@${name}`,
     stage: 'cloud',
     user: 'root',
     graceSeconds,
-    command: () => [enter, daemon],
+    command: () => [enter, daemon, '--pid-file', `/run/libvirt/${daemon}.pid`],
     answers: () => Promise.resolve(existsSync(path.join(path.dirname(host.libvirtSocket), socket))),
   });
+  const sdc: Service[] =
+    own === null
+      ? []
+      : [
+          {
+            name: `sdc@${name}`,
+            stage: 'cloud',
+            user: 'root',
+            graceSeconds: 10,
+            command: () => [enter, process.execPath, SDC, '--config', own.sdcConfig],
+            answers: () => Promise.resolve(existsSync(own.sdcSocket)),
+          },
+        ];
   return [
+    {
+      name: `keeper@${name}`,
+      stage: 'ground',
+      user: 'root',
+      graceSeconds: 5,
+      command: () => [host.keep],
+      answers: () => Promise.resolve(isKept(host)),
+    },
+    ...sdc,
     libvirt('virtlogd', 'virtlogd-sock', 5),
     libvirt('libvirtd', path.basename(host.libvirtSocket), 10),
     {
@@ -74,10 +100,13 @@ function servicesOfHost(host: ComputeHost): readonly Service[] {
       command: (state) => [
         enter,
         ...['nova-compute', '--config-file', etc(state, 'nova', 'nova.conf')],
-        ...['--config-file', host.novaConfig],
+        ...['--config-file', host.novaConfig, '--config-file', host.hooksConfig],
       ],
       // os-brick talks to the gateway and knows no file of its certificate.
-      env: (state) => ({ REQUESTS_CA_BUNDLE: caFileOf(state) }),
+      env: (state) => ({
+        REQUESTS_CA_BUNDLE: caFileOf(state),
+        PYTHONPATH: pythonPathOf(state),
+      }),
     },
   ];
 }

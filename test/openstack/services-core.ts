@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { execa } from 'execa';
+import { pythonPathOf } from './python.js';
 import { connects, uwsgi, type Service } from './service.js';
 import type { CloudState } from './state.js';
 
@@ -123,6 +124,9 @@ export const CORE_SERVICES: readonly Service[] = [
         path.join(etc, 'conf.d'),
       ];
     },
+    ...(name === 'cinder-volume'
+      ? { env: (state: CloudState) => ({ PYTHONPATH: pythonPathOf(state) }) }
+      : {}),
     ...(name === 'cinder-api'
       ? {
           ports: (state: CloudState) => [state.ports.cinder],
