@@ -90,6 +90,13 @@ const GROUPS: readonly Group[] = [
     concurrency: 1,
   },
   {
+    name: 'Cinder driver',
+    folders: ['cinder-bridge'],
+    programs: { [`${PYTHON_MODULE}cinder`]: 'python3-cinder', 'qemu-img': 'qemu-utils' },
+    root: false,
+    concurrency: 1,
+  },
+  {
     name: 'clients',
     folders: ['compat'],
     // The clients live in virtual environments, which Debian's python3 alone cannot make; one of them is compiled.

@@ -46,6 +46,9 @@ export interface GatewayState {
 
 const ATTEMPT_MS = 40_000;
 const HEALTH_MS = 5000;
+/** A gateway that has a request for so long is asked whether it is still there, and again after as long. */
+const WATCH_MS = 4000;
+const NO_CREDENTIALS = { username: '', password: '' };
 const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 2000;
 /** `errorCode`s of answers after which the same request is sent again: not finished yet, try later, timed out. */
@@ -71,13 +74,11 @@ export class GatewayClient {
 
   /** Asks every gateway whether it is there. */
   health(): Promise<readonly GatewayState[]> {
-    const auth = { username: '', password: '' };
     return Promise.all(
       this.options.transports.map(async (transport) => {
         const { url } = transport;
         try {
-          const request = { method: 'GET', path: '/version', auth, timeoutMs: HEALTH_MS } as const;
-          const { status } = await transport.send(request);
+          const status = await presence(transport);
           const reason = status === 200 ? '' : `it answers ${status}`;
           return { url, reachable: status === 200, reason };
         } catch (error) {
@@ -136,7 +137,7 @@ export class GatewayClient {
     try {
       const token = this.token ?? (await this.loggedIn(transport, timeoutMs));
       const auth = { username: '', password: token };
-      const { status, body } = await transport.send({ ...call, auth, timeoutMs });
+      const { status, body } = await watched(transport, { ...call, auth, timeoutMs });
       if (status === 200) return { answer: body };
       if (status === 401) {
         // It ended, or this gateway does not know it: the next try logs in.
@@ -183,9 +184,35 @@ export class GatewayClient {
   private async newToken(transport: Transport, timeoutMs: number): Promise<string> {
     const { username, password } = this.options;
     const auth = { username, password: password() };
-    const answer = await transport.send({ method: 'GET', path: '/login', auth, timeoutMs });
+    const request = { method: 'GET', path: '/login', auth, timeoutMs } as const;
+    const answer = await watched(transport, request);
     if (answer.status === 200 && typeof answer.body === 'string') return answer.body;
     throw loginFault(transport.url, username, answer);
+  }
+}
+
+/** HTTP status of the request that needs no session. @throws NoAnswer */
+async function presence(transport: Transport): Promise<number> {
+  const auth = NO_CREDENTIALS;
+  const request = { method: 'GET', path: '/version', auth, timeoutMs: HEALTH_MS } as const;
+  return (await transport.send(request)).status;
+}
+
+/**
+ * Sends a request that may rightly take long, as unmapping does, and gives it up as soon as the gateway does not answer
+ * other requests either: it hangs, or its host does.
+ */
+async function watched(transport: Transport, request: HttpRequest): Promise<Answer> {
+  const abandon = new AbortController();
+  const watch = setInterval(() => {
+    presence(transport).catch((error: unknown) => {
+      abandon.abort(error instanceof Error ? error.message : String(error));
+    });
+  }, WATCH_MS);
+  try {
+    return await transport.send({ ...request, signal: abandon.signal });
+  } finally {
+    clearInterval(watch);
   }
 }
 

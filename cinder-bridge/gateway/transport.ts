@@ -24,6 +24,8 @@ export interface HttpRequest {
   readonly body?: unknown;
   readonly auth: { readonly username: string; readonly password: string };
   readonly timeoutMs: number;
+  /** Gives the request up. */
+  readonly signal?: AbortSignal;
 }
 
 const CONNECT_MS = 3000;
@@ -59,12 +61,13 @@ export class Transport {
   }
 
   /** @throws NoAnswer when the gateway cannot be reached or does not answer in time */
-  async send({ method, path, body, auth, timeoutMs }: HttpRequest): Promise<Answer> {
+  async send({ method, path, body, auth, timeoutMs, signal }: HttpRequest): Promise<Answer> {
     try {
       const { status, data } = await axios.request<unknown>({
         ...{ method, url: `${this.url}/api${path}`, auth, timeout: timeoutMs },
         data: method === 'POST' ? (body ?? {}) : undefined,
         httpsAgent: this.agent,
+        ...(signal === undefined ? {} : { signal }),
         proxy: false,
         maxRedirects: 0,
         maxContentLength: ANSWER_BYTES_MAX,
@@ -72,6 +75,7 @@ export class Transport {
       });
       return { status, body: data };
     } catch (error) {
+      if (signal?.aborted === true) throw new NoAnswer(`${this.url}: ${String(signal.reason)}`);
       throw new NoAnswer(`${this.url}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }

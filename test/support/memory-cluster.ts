@@ -292,14 +292,51 @@ export class MemoryCluster implements Cluster {
       });
       return { generation };
     },
-    UNMAP_VOLUME: ({ volumeKey, sdcKeys }) => {
+    UNMAP_VOLUME: ({ volumeKey, sdcKeys, generation }) => {
       const gone = this.tables.mapping.filter(
         (one) =>
-          one.volumeKey === volumeKey && (sdcKeys.length === 0 || sdcKeys.includes(one.sdcKey)),
+          one.volumeKey === volumeKey &&
+          (sdcKeys.length === 0 || sdcKeys.includes(one.sdcKey)) &&
+          (generation === 0 || one.generation === generation),
       );
       if (gone.length === 0) refuse('VOLUME_NOT_MAPPED');
       this.tables.mapping = this.tables.mapping.filter((one) => !gone.includes(one));
+      this.tables.attachment = this.tables.attachment.filter(
+        (one) => !gone.some((lost) => lost.generation === one.generation),
+      );
       return {};
+    },
+    HOLD_MAPPING: ({ volumeKey, sdcKey, holder, access }) => {
+      const noted = this.tables.attachment.filter((one) => one.volumeKey === volumeKey);
+      const own = noted.find((one) => one.holder === holder);
+      const shared = noted.some((one) => one.sdcKey === sdcKey && one !== own);
+      if (own !== undefined) return { generation: own.generation, shared };
+      const mapping = this.tables.mapping.find(
+        (one) => one.volumeKey === volumeKey && one.sdcKey === sdcKey,
+      );
+      const generation =
+        mapping?.generation ??
+        this.handlers.MAP_VOLUME?.({ volumeKey, sdcKey, allowMultiple: true, access }).generation ??
+        0;
+      this.tables.attachment.push({
+        ...{ key: this.key(), volumeKey, sdcKey, generation, holder },
+        createdAtMs: 1_700_000_000_000,
+      });
+      return { generation, shared };
+    },
+    RELEASE_MAPPING: ({ volumeKey, holder, generation }) => {
+      const own = this.tables.attachment.find(
+        (one) =>
+          one.volumeKey === volumeKey &&
+          one.holder === holder &&
+          (generation === 0 || one.generation === generation),
+      );
+      if (own === undefined) refuse('VOLUME_NOT_MAPPED');
+      this.tables.attachment = this.tables.attachment.filter((one) => one !== own);
+      const { sdcKey } = own;
+      const unmapped = !this.tables.attachment.some((one) => one.generation === own.generation);
+      if (unmapped) this.handlers.UNMAP_VOLUME?.({ volumeKey, sdcKeys: [sdcKey], generation: 0 });
+      return { unmapped };
     },
     SET_MAPPING_LIMITS: ({ volumeKey, sdcKey, iopsLimit, bandwidthLimitKbps }) => {
       const index = this.tables.mapping.findIndex(
