@@ -8,7 +8,10 @@
 import type { Micros, Token } from '../core/ports.js';
 
 /** Kinds of I/O. */
-export const IO = { read: 1, write: 2, zero: 3, discard: 4, flush: 5 } as const;
+export const IO = { read: 1, write: 2, zero: 3, discard: 4, flush: 5, describe: 6 } as const;
+
+/** What a description says of a block: nothing is there and it reads as zero, data, zeroes that were written. */
+export const BLOCK_STATE = { absent: 0, data: 1, zero: 2 } as const;
 export type IoKind = (typeof IO)[keyof typeof IO];
 
 /** What `ioDone` reports, in numbers of Linux as NBD sends them. */
@@ -50,12 +53,13 @@ export interface BlockBack {
   /** Volumes that are mapped now, in ascending order of key. */
   volumes(): Iterable<BlockVolume>;
   /**
-   * Starts an I/O. Wrong ranges, unknown volumes and writes to read-only volumes are answered by `ioDone`.
+   * Starts an I/O. A description covers whole blocks and says "data" where it cannot find out soon. Wrong ranges, unknown volumes and writes to read-only volumes are answered by `ioDone`.
    *
    * @param offsetBytes - multiple of the sector size
    * @param lengthBytes - multiple of the sector size; 0 for a flush
    * @param fua - a write, zero or discard is answered only from media
-   * @param bytes - content of a write, place for a read; ignored otherwise
+   * @param bytes - content of a write; place for a read, or for the states of a description's blocks, one byte each;
+   *   ignored otherwise
    * @param at - where in `bytes`
    * @param token - returned by `ioDone`
    * @returns false when there is no room: nothing was started, `roomAgain` follows

@@ -82,7 +82,8 @@ export class Cutter {
       lengthBytes % sectorBytes !== 0 ||
       offsetBytes + lengthBytes > volume.sizeBytes;
     if (wrong) return ERRNO.EINVAL;
-    if (kind !== IO.read && volume.mapping.access === 'readOnly') return ERRNO.EPERM;
+    const reads = kind === IO.read || kind === IO.describe;
+    if (!reads && volume.mapping.access === 'readOnly') return ERRNO.EPERM;
     return ERRNO.ok;
   }
 
@@ -154,7 +155,8 @@ export class Cutter {
     op.kind = request.kind;
     op.fua = request.fua;
     op.bytes = request.bytes;
-    op.at = request.at + request.cutBytes;
+    // A description has one byte per block.
+    op.at = request.at + request.cutBytes / (op.kind === IO.describe ? blockBytes : 1);
     op.vtreeKey = volume.volume.vtreeKey;
     op.chunkIndex = chunkIndex;
     op.firstSector = inChunk / sectorBytes;

@@ -26,7 +26,7 @@ import {
   setVolumeKey,
 } from '../protocol/generated/frame-head.js';
 
-import { IO } from './block-front.js';
+import { BLOCK_STATE, IO } from './block-front.js';
 import type { DeviceLink } from './device-link.js';
 import type { MappedVolume } from './mapped-volume.js';
 import type { Op } from './op.js';
@@ -53,6 +53,11 @@ function copy(
     return;
   }
   for (let index = 0; index < lengthBytes; index++) to[toAt + index] = from[fromAt + index] ?? 0;
+}
+
+function plainCode(op: Op): number {
+  if (op.kind === IO.read) return MSG.READ;
+  return op.kind === IO.describe ? MSG.DESCRIBE : MSG.ZERO;
 }
 
 export class DataFrames {
@@ -115,7 +120,7 @@ export class DataFrames {
 
   private sendPlain(op: Op, volume: MappedVolume, link: DeviceLink): void {
     const { bytes, view, at } = this.links.reserve(link.id, HEADER_BYTES);
-    this.head(view, at, op.kind === IO.read ? MSG.READ : MSG.ZERO, op, volume, 0);
+    this.head(view, at, plainCode(op), op, volume, 0);
     sealFrame(bytes, view, at);
   }
 
@@ -193,5 +198,25 @@ export class DataFrames {
     const skip = (op.firstSector % this.sectorsPerBlock) * sectorBytes;
     copy(bytes, dataAt + skip, op.bytes, op.at, lengthBytes);
     return true;
+  }
+
+  /**
+   * Takes the content of a description's answer: one byte per block.
+   *
+   * @returns false when the length is wrong
+   */
+  takeDescription(op: Op, bytes: Uint8Array, bodyAt: number, bodyBytes: number): boolean {
+    const blocks = this.blocksOf(op);
+    if (bodyBytes !== 0 && bodyBytes !== Math.ceil(blocks / 4)) return false;
+    for (let index = 0; index < blocks; index++) {
+      const bits = bodyBytes === 0 ? 0 : (bytes[bodyAt + (index >>> 2)] ?? 0);
+      op.bytes[op.at + index] = (bits >>> (2 * (index & 3))) & 3;
+    }
+    return true;
+  }
+
+  /** Nobody could say: all blocks of the range count as data. */
+  assumeData(op: Op): void {
+    op.bytes.fill(BLOCK_STATE.data, op.at, op.at + this.blocksOf(op));
   }
 }

@@ -25,6 +25,8 @@ export class DeviceLink {
   readonly fenced = new OpList();
   /** Last epoch used: the next connection gets the next one. */
   epoch = 0;
+  /** Feature bits that both ends use. */
+  features = 0;
   failures = 0;
   retryAtUs: Micros = 0;
 

@@ -63,13 +63,15 @@ export class IoEngine {
     const place = (nowUs: Micros, op: Op): void => {
       this.placer.place(nowUs, op);
     };
-    this.placer = new Placer(options, links, log, map, (nowUs, op) => {
-      this.replan(nowUs, op);
-    });
-    this.cutter = new Cutter(options, place);
-    this.replies = new Replies(log, host, this.cutter.ops, this.placer, (nowUs, op, errno) => {
+    const end = (nowUs: Micros, op: Op, errno: Errno): void => {
       this.end(nowUs, op, errno);
-    });
+    };
+    const replan = (nowUs: Micros, op: Op): void => {
+      this.replan(nowUs, op);
+    };
+    this.placer = new Placer(options, links, log, map, replan, end);
+    this.cutter = new Cutter(options, place);
+    this.replies = new Replies(log, host, this.cutter.ops, this.placer, end);
     this.flushes = new FlushRounds({
       takeFlushOp: (volume) => this.cutter.takeFlush(volume),
       place,
@@ -177,8 +179,8 @@ export class IoEngine {
 
   // Links.
 
-  linkUp(nowUs: Micros, id: LinkId): void {
-    this.placer.linkUp(nowUs, id);
+  linkUp(nowUs: Micros, id: LinkId, features: number): void {
+    this.placer.linkUp(nowUs, id, features);
   }
 
   linkDown(nowUs: Micros, id: LinkId, reason: string): void {

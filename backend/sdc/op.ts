@@ -141,6 +141,15 @@ export class OpList {
     this.length -= 1;
   }
 
+  /** Its operations; each may be taken out when it is handed over. */
+  *items(): Iterable<Op> {
+    let following: Op | null = null;
+    for (let op = this.head; op !== null; op = following) {
+      following = op.next;
+      yield op;
+    }
+  }
+
   shift(): Op | null {
     const op = this.head;
     if (op !== null) this.remove(op);

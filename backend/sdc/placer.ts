@@ -6,8 +6,10 @@ import type { ClusterMap } from '../cluster-map/cluster-map.js';
 import { assert } from '../core/assert.js';
 import { mark } from '../core/marks.js';
 import type { LinkId, Links, Log, Micros } from '../core/ports.js';
+import { FEATURE } from '../protocol/generated/constants.js';
 
-import { IO } from './block-front.js';
+import type { Errno } from './block-front.js';
+import { ERRNO, IO } from './block-front.js';
 import { DataFrames } from './data-frames.js';
 import type { DeviceLink, DeviceLinks } from './device-link.js';
 import { LinkTable } from './link-table.js';
@@ -21,8 +23,12 @@ const MARKS = {
   resent: mark('sdc: an operation was sent again with its id'),
   fenced: mark('sdc: a write waited for its own link to come back'),
   moved: mark('sdc: an operation moved to a new primary'),
+  undescribed: mark('sdc: a block counts as data because nobody could say'),
   parked: mark('sdc: a write waits for space'),
 };
+
+/** Refusals in a row that are followed at once when they carry news: two that disagree must not be asked in turns. */
+export const NEWS_MAX = 4;
 
 export class Placer {
   readonly frames: DataFrames;
@@ -34,22 +40,28 @@ export class Placer {
   /** Conservative: no device is to be asked for space before. */
   private nextSpaceUs: Micros = Infinity;
   private readonly replan: (nowUs: Micros, op: Op) => void;
+  private readonly ended: (nowUs: Micros, op: Op, errno: Errno) => void;
   private readonly tryAgain = (nowUs: Micros, op: Op): void => {
     this.again(nowUs, op);
   };
 
-  /** @param replan - a flush, in no list, is to be divided anew among the primaries of its combs */
+  /**
+   * @param replan - a flush, in no list, is to be divided anew among the primaries of its combs
+   * @param ended - an operation ends without having been sent
+   */
   constructor(
     options: ClientOptions,
     links: Links,
     log: Log,
     map: ClusterMap,
     replan: (nowUs: Micros, op: Op) => void,
+    ended: (nowUs: Micros, op: Op, errno: Errno) => void,
   ) {
     this.options = options;
     this.links = links;
     this.log = log;
     this.replan = replan;
+    this.ended = ended;
     this.table = new LinkTable(links, options.linksPerDevice, map);
     this.frames = new DataFrames(links, options.geometry);
   }
@@ -68,17 +80,40 @@ export class Placer {
     if (op.kind !== IO.flush) op.comb = pool.combOf(op.vtreeKey, op.chunkIndex);
     const deviceKey = pool.primaryKeys[op.comb] ?? 0;
     if (deviceKey === 0) {
-      this.retries.add(nowUs, op);
+      if (op.kind === IO.describe) this.giveUpSoon(nowUs, op);
+      else this.retries.add(nowUs, op);
       return;
     }
     op.deviceKey = deviceKey;
     const device = this.table.device(deviceKey);
     const link = device.choose(this.options.inFlightPerLinkMax);
-    if (link === null) {
-      op.state = OP_STATE.waiting;
-      device.waiting.push(op);
-      this.table.dial(nowUs, device);
-    } else this.sendOn(op, volume, link);
+    if (link === null) this.await(nowUs, op, device);
+    else if (op.kind === IO.describe && (link.features & FEATURE.describe) === 0)
+      this.giveUpSoon(nowUs, op);
+    else this.sendOn(op, volume, link);
+  }
+
+  /** Lets an operation wait for a link to its primary; a description only while one is being opened. */
+  private await(nowUs: Micros, op: Op, device: DeviceLinks): void {
+    op.state = OP_STATE.waiting;
+    device.waiting.push(op);
+    this.table.dial(nowUs, device);
+    if (op.kind !== IO.describe || device.links.some(({ state }) => state !== 'down')) return;
+    this.unlist(op);
+    this.giveUpSoon(nowUs, op);
+  }
+
+  /** A description does not wait for a device to come back: where nobody can say, a block counts as data. */
+  giveUp(nowUs: Micros, op: Op): void {
+    MARKS.undescribed.hits++;
+    this.frames.assumeData(op);
+    this.ended(nowUs, op, ERRNO.ok);
+  }
+
+  /** As `giveUp`, but not from inside the call that placed it: whoever cuts a request does not expect its end. */
+  private giveUpSoon(nowUs: Micros, op: Op): void {
+    op.attempts = NEWS_MAX + 1;
+    this.retries.addDue(nowUs, op);
   }
 
   private sendOn(op: Op, volume: MappedVolume, link: DeviceLink): void {
@@ -95,6 +130,7 @@ export class Placer {
   again(nowUs: Micros, op: Op): void {
     op.link = null;
     if (op.kind === IO.flush) this.replan(nowUs, op);
+    else if (op.kind === IO.describe && op.attempts > NEWS_MAX) this.giveUp(nowUs, op);
     else this.place(nowUs, op);
   }
 
@@ -133,10 +169,11 @@ export class Placer {
     return this.table.find(id);
   }
 
-  linkUp(nowUs: Micros, id: LinkId): void {
+  linkUp(nowUs: Micros, id: LinkId, features: number): void {
     const link = this.table.find(id);
     if (link === undefined) return;
     link.state = 'up';
+    link.features = features;
     link.failures = 0;
     for (let op = link.fenced.shift(); op !== null; op = link.fenced.shift()) this.place(nowUs, op);
     this.sendWaiting(nowUs, link.device);
@@ -161,8 +198,14 @@ export class Placer {
     if (wasUp) this.log.event('debug', 'sdc.link-down', { device: link.device.key, reason });
     // The outcome of what was in flight is unknown: it is sent again with the same ids (C10).
     for (let op = link.inFlight.shift(); op !== null; op = link.inFlight.shift())
-      if (op.isChange() && link.device.links.length > 1) this.fence(nowUs, op, link);
+      if (op.kind === IO.describe) this.giveUpSoon(nowUs, op);
+      else if (op.isChange() && link.device.links.length > 1) this.fence(nowUs, op, link);
       else this.again(nowUs, op);
+    for (const op of link.device.waiting.items())
+      if (op.kind === IO.describe) {
+        this.unlist(op);
+        this.giveUpSoon(nowUs, op);
+      }
     this.table.dial(nowUs, link.device);
   }
 

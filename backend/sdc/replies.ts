@@ -17,7 +17,7 @@ import { ERRNO, IO } from './block-front.js';
 import type { DeviceLink } from './device-link.js';
 import type { Op, OpPool } from './op.js';
 import type { Placer } from './placer.js';
-import { waitsForSpace } from './placer.js';
+import { NEWS_MAX, waitsForSpace } from './placer.js';
 import { errnoOf, judge, VERDICT } from './verdict.js';
 
 const MARKS = {
@@ -40,8 +40,6 @@ export interface EngineHost {
 const DOUBT_US = 3_000_000;
 /** Wrong contents of one read, one after the other, before it is an error. */
 const BAD_READS_MAX = 3;
-/** Refusals in a row that are followed at once when they carry news: two that disagree must not be asked in turns. */
-const NEWS_MAX = 4;
 
 export class Replies {
   private readonly log: Log;
@@ -86,7 +84,11 @@ export class Replies {
     const status = getStatus(view, at);
     if (status !== 0) this.refused(nowUs, op, status, bytes, at, bodyBytes);
     else if (op.kind === IO.read) this.readAnswered(nowUs, op, link, bytes, view, at, bodyBytes);
-    else {
+    else if (op.kind === IO.describe) {
+      if (this.placer.frames.takeDescription(op, bytes, at + HEADER_BYTES, bodyBytes))
+        this.end(nowUs, op, ERRNO.ok);
+      else this.placer.distrust(nowUs, link, 'a description of another length');
+    } else {
       if (op.probes) this.placer.foundSpace(nowUs, op);
       this.end(nowUs, op, ERRNO.ok);
     }
@@ -164,12 +166,17 @@ export class Replies {
         }
         break;
     }
-    this.placer.later(nowUs, op);
+    if (op.kind !== IO.describe) this.placer.later(nowUs, op);
+    else {
+      this.placer.unlist(op);
+      this.placer.giveUp(nowUs, op);
+    }
   }
 }
 
 function answerCode(op: Op): number {
   if (op.kind === IO.read) return MSG.READ_REPLY;
+  if (op.kind === IO.describe) return MSG.DESCRIBE_REPLY;
   return op.kind === IO.flush ? MSG.FLUSH_REPLY : MSG.WRITE_REPLY;
 }
 

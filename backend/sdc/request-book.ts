@@ -96,7 +96,7 @@ function count(nowUs: Micros, request: Request): void {
   } else if (request.kind === IO.discard) {
     counters.trimOps += 1;
     counters.trimBytes += request.lengthBytes;
-  } else if (request.kind !== IO.flush) {
+  } else if (request.kind === IO.write || request.kind === IO.zero) {
     counters.writeOps += 1;
     counters.writeBytes += request.lengthBytes;
     counters.writeMicros += micros;

@@ -18,9 +18,14 @@ export class RetryQueue {
   add(nowUs: Micros, op: Op): void {
     const pauseUs = Math.min(PAUSE_US_MAX, PAUSE_US_MIN * 2 ** Math.min(op.attempts, 10));
     op.attempts += 1;
+    this.addDue(nowUs + pauseUs, op);
+  }
+
+  /** It is to be tried again at a time. */
+  addDue(atUs: Micros, op: Op): void {
     op.state = OP_STATE.delayed;
-    op.retryAtUs = nowUs + pauseUs;
-    this.nextUs = Math.min(this.nextUs, op.retryAtUs);
+    op.retryAtUs = atUs;
+    this.nextUs = Math.min(this.nextUs, atUs);
     this.list.push(op);
   }
 

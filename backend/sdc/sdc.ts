@@ -121,7 +121,7 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
 
   linkUp(nowUs: Micros, link: LinkId, peer: Peer): void {
     if (this.session.owns(link)) this.session.linkUp(nowUs, link, peer);
-    else this.engine.linkUp(nowUs, link);
+    else this.engine.linkUp(nowUs, link, peer.features);
   }
 
   linkDown(nowUs: Micros, link: LinkId, reason: string): void {

@@ -46,7 +46,7 @@ export class Admission {
   }
 
   /**
-   * Judges a READ, WRITE or ZERO of a client.
+   * Judges a READ, DESCRIBE, WRITE or ZERO of a client.
    *
    * @returns 0, with `volume` and `comb` set, or an error code
    */
@@ -66,7 +66,8 @@ export class Admission {
     const volume = this.shared.volumes.find(volumeKey);
     if (volume === undefined) return ERR.UNKNOWN_VOLUME;
     this.volume = volume;
-    if (code !== MSG.READ && volume.grants.get(client.sdcKey)?.readOnly === true) {
+    const reads = code === MSG.READ || code === MSG.DESCRIBE;
+    if (!reads && volume.grants.get(client.sdcKey)?.readOnly === true) {
       MARKS.readOnly.hits++;
       return ERR.READ_ONLY;
     }
@@ -84,7 +85,7 @@ export class Admission {
       getGenerationEpoch(view, at),
       getGenerationNumber(view, at),
     );
-    return place === 0 && code === MSG.READ ? this.judgeLease(nowUs) : place;
+    return place === 0 && reads ? this.judgeLease(nowUs) : place;
   }
 
   /** The newer entry that a refusal carries, or nothing (C1). */

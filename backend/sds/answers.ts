@@ -1,5 +1,6 @@
 // Answers to clients. It owns the shape of every answer on the data path; it must never decide its status.
 
+import { assert } from '../core/assert.js';
 import type { Client } from './clients.js';
 import type { Comb } from './comb.js';
 import { closeFrame, openFrame, sendBytes } from './data-frame.js';
@@ -24,9 +25,13 @@ import { OP_KIND } from './op.js';
 import type { Op } from './op.js';
 import type { Shared } from './shared.js';
 
+/** States of blocks in one byte of a description. */
+const BLOCKS_PER_BYTE = 4;
+
 /** The code of the answer to a request of a client. */
 function answerCode(requestCode: number): number {
   if (requestCode === MSG.READ) return MSG.READ_REPLY;
+  if (requestCode === MSG.DESCRIBE) return MSG.DESCRIBE_REPLY;
   return requestCode === MSG.FLUSH ? MSG.FLUSH_REPLY : MSG.WRITE_REPLY;
 }
 
@@ -56,6 +61,11 @@ export function answer(shared: Shared, op: Op, status: number, entry: Uint8Array
   if (op.kind === OP_KIND.read) {
     if (status === 0) answerRead(shared, op, client);
     else sendStatus(shared, client, MSG.READ_REPLY, op.tag, status, entry);
+    return;
+  }
+  if (op.kind === OP_KIND.describe) {
+    if (status === 0) answerDescription(shared, op, client);
+    else sendStatus(shared, client, MSG.DESCRIBE_REPLY, op.tag, status, entry);
     return;
   }
   const code = op.kind === OP_KIND.flush ? MSG.FLUSH_REPLY : MSG.WRITE_REPLY;
@@ -111,6 +121,37 @@ function answerRead(shared: Shared, op: Op, client: Client): void {
   if (bodyBytes > 0 && buffer !== null)
     region.bytes.set(buffer.bytes.subarray(0, bodyBytes), at + HEADER_BYTES);
   closeFrame(region, bodyBytes === 0 ? 0 : crcBytes);
+}
+
+/** Two bits per block of the range; nothing where there is nothing. */
+function answerDescription(shared: Shared, op: Op, client: Client): void {
+  const { buffer, firstBlock, blockCount } = op;
+  assert(buffer !== null, 'a description has a buffer');
+  const states = buffer.bytes;
+  let any = 0;
+  for (let index = 0; index < blockCount; index++) any |= states[firstBlock + index] ?? 0;
+  const bodyBytes = any === 0 ? 0 : Math.ceil(blockCount / BLOCKS_PER_BYTE);
+  const { links } = shared;
+  const region = openFrame(
+    links,
+    client.link,
+    client.version,
+    MSG.DESCRIBE_REPLY,
+    0,
+    op.tag,
+    bodyBytes,
+  );
+  if (op.comb !== null) setPlace(region.view, region.at, op.comb);
+  const at = region.at + HEADER_BYTES;
+  for (let byte = 0; byte < bodyBytes; byte++) {
+    let bits = 0;
+    for (let place = 0; place < BLOCKS_PER_BYTE; place++) {
+      const index = byte * BLOCKS_PER_BYTE + place;
+      if (index < blockCount) bits |= (states[firstBlock + index] ?? 0) << (2 * place);
+    }
+    region.bytes[at + byte] = bits;
+  }
+  closeFrame(region, bodyBytes);
 }
 
 /** What PEER_READ asks for, answered from a buffer. */

@@ -305,9 +305,13 @@ export class DataNode implements Machine, StoreHost {
     }
   }
 
-  storeDescribed(_nowUs: Micros, token: Token, status: StoreStatus): void {
+  storeDescribed(nowUs: Micros, token: Token, status: StoreStatus): void {
     if (this.isOver() || this.shared.stage === 'closing') return;
-    this.resync.copier.storeDescribed(token, status);
+    if (token >= COPY_TOKENS) this.resync.copier.storeDescribed(token, status);
+    else {
+      const op = this.shared.ops.at(tokenSlot(token));
+      if (op !== undefined && op.loads > 0) this.serve.storeDescribed(nowUs, op, status);
+    }
   }
 
   storeFailed(_nowUs: Micros, reason: string): void {

@@ -15,7 +15,7 @@ import {
 } from '../protocol/generated/frame-head.js';
 import type { Admission } from './admission.js';
 import type { Client } from './clients.js';
-import { OP_KIND } from './op.js';
+import { isShared } from './op.js';
 import type { Op, OpKind } from './op.js';
 import { MutableExtent } from './payload.js';
 import type { Shared } from './shared.js';
@@ -69,6 +69,6 @@ export class Intake {
     op.lockChunk = op.chunkIndex;
     op.lockFirst = op.firstBlock;
     op.lockEnd = op.firstBlock + op.blockCount;
-    op.lockExclusive = kind !== OP_KIND.read;
+    op.lockExclusive = !isShared(kind);
   }
 }

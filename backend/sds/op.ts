@@ -11,8 +11,13 @@ import { LIMIT } from '../protocol/generated/constants.js';
 import { LockRequest } from './range-lock.js';
 import type { Volume } from './volumes.js';
 
-export const OP_KIND = { free: 0, read: 1, write: 2, zero: 3, flush: 4 } as const;
+export const OP_KIND = { free: 0, read: 1, write: 2, zero: 3, flush: 4, describe: 5 } as const;
 export type OpKind = (typeof OP_KIND)[keyof typeof OP_KIND];
+
+/** Whether it changes nothing: it shares its blocks with others of that kind. */
+export function isShared(kind: OpKind): boolean {
+  return kind === OP_KIND.read || kind === OP_KIND.describe;
+}
 
 /** locking: nothing happened yet. loading: reads from the store. repairing: reads from a peer. applied: awaits copies. */
 export const OP_PHASE = { locking: 0, loading: 1, repairing: 2, applied: 3 } as const;

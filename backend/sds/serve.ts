@@ -14,7 +14,7 @@ import { PART } from './comb.js';
 import type { Comb } from './comb.js';
 import { Flushes } from './flushes.js';
 import { Intake } from './intake.js';
-import { OP_KIND, OP_PHASE } from './op.js';
+import { OP_KIND, OP_PHASE, isShared } from './op.js';
 import type { Op } from './op.js';
 import { LOCK_STATE } from './range-lock.js';
 import { Repair } from './repair.js';
@@ -22,6 +22,7 @@ import { LOAD, loadToken } from './load-token.js';
 import type { ServePart, Shared } from './shared.js';
 import type { Stability } from './stability.js';
 import { Watermarks } from './watermarks.js';
+import { BLOCK_STATE, STORE_STATUS } from './store/store.js';
 import { WritePath } from './write-path.js';
 
 const MARKS = {
@@ -93,7 +94,8 @@ export class Serve implements ServePart {
     const code = getCode(view, at);
     switch (code) {
       case MSG.READ:
-        return this.read(nowUs, client, view, at);
+      case MSG.DESCRIBE:
+        return this.read(nowUs, client, code, view, at);
       case MSG.WRITE:
       case MSG.ZERO:
         return this.writePath.change(nowUs, client, code, bytes, view, at, bodyBytes);
@@ -109,7 +111,7 @@ export class Serve implements ServePart {
   }
 
   granted(nowUs: Micros, op: Op): void {
-    if (op.client === null && op.kind === OP_KIND.read) {
+    if (op.client === null && isShared(op.kind)) {
       this.finish(nowUs, op, ERR.LINK_SUPERSEDED);
       return;
     }
@@ -120,7 +122,7 @@ export class Serve implements ServePart {
       this.finish(nowUs, op, comb.part === PART.primary ? ERR.NOT_READY : ERR.STALE_GENERATION);
       return;
     }
-    if (op.kind === OP_KIND.read) {
+    if (isShared(op.kind)) {
       const lease = comb.members.every(
         (member) => !member.required || member.peer.leaseUntilUs > nowUs,
       );
@@ -143,6 +145,14 @@ export class Serve implements ServePart {
     op.loads--;
     this.repair.note(op, part, status, badLow, badHigh);
     this.continueLoading(nowUs, op);
+  }
+
+  /** The description of a chunk ended; the status is one of STORE_STATUS. */
+  storeDescribed(nowUs: Micros, op: Op, status: number): void {
+    op.loads--;
+    // What cannot be described counts as data: whoever reads it hears what is wrong.
+    if (status !== STORE_STATUS.ok) op.buffer?.bytes.fill(BLOCK_STATE.data);
+    this.finish(nowUs, op, op.comb?.part === PART.primary ? 0 : ERR.STALE_GENERATION);
   }
 
   finish(nowUs: Micros, op: Op, status: number): void {
@@ -229,21 +239,25 @@ export class Serve implements ServePart {
 
   // Reading.
 
-  private read(nowUs: Micros, client: Client, view: DataView, at: number): boolean {
-    const status = this.admission.judge(nowUs, client, MSG.READ, view, at);
+  /** READ or DESCRIBE. */
+  private read(nowUs: Micros, client: Client, code: number, view: DataView, at: number): boolean {
+    const status = this.admission.judge(nowUs, client, code, view, at);
     this.intake.setExtent(view, at);
-    if (status !== 0 || this.intake.extent.blockCount > this.shared.ioBlocksMax) {
-      this.refuseWith(client, MSG.READ, view, at, status === 0 ? ERR.BAD_FRAME : status);
+    const { blockCount } = this.intake.extent;
+    const describes = code === MSG.DESCRIBE;
+    if (status !== 0 || (!describes && blockCount > this.shared.ioBlocksMax)) {
+      this.refuseWith(client, code, view, at, status === 0 ? ERR.BAD_FRAME : status);
       return true;
     }
-    const buffer = this.shared.buffers.take(this.wholeBytes(this.intake.extent.blockCount));
+    const { chunkBlocks } = this.shared.geometry;
+    const buffer = this.shared.buffers.take(describes ? chunkBlocks : this.wholeBytes(blockCount));
     if (buffer === null) return this.stall(client);
     const op = this.shared.ops.take();
     if (op === null) {
       this.shared.buffers.give(buffer);
       return this.stall(client);
     }
-    this.intake.fill(nowUs, op, OP_KIND.read, client, view, at);
+    this.intake.fill(nowUs, op, describes ? OP_KIND.describe : OP_KIND.read, client, view, at);
     op.buffer = buffer;
     if (this.shared.lock.acquire(op)) this.load(op);
     return true;
@@ -254,6 +268,11 @@ export class Serve implements ServePart {
     assert(buffer !== null && volume !== null, 'a read has a buffer and a volume');
     op.phase = OP_PHASE.loading;
     op.loads = 1;
+    if (op.kind === OP_KIND.describe) {
+      const token = loadToken(op.slot, LOAD.range);
+      this.shared.store.describe(token, volume.key, op.chunkIndex, buffer.bytes);
+      return;
+    }
     this.shared.store.read(
       loadToken(op.slot, LOAD.range),
       volume.key,
@@ -298,7 +317,7 @@ export class Serve implements ServePart {
 
   private count(nowUs: Micros, op: Op): void {
     const totals = op.volume?.totals;
-    if (totals === undefined) return;
+    if (totals === undefined || op.kind === OP_KIND.describe) return;
     const lengthBytes = op.lengthSectors * this.shared.geometry.sectorBytes;
     const micros = nowUs - op.startedUs;
     if (op.kind === OP_KIND.read) {

@@ -5,6 +5,8 @@
 import { assert } from '../core/assert.js';
 import type { LinkId, Links, LinkTarget, OwnIdentity, Peer, Region } from '../core/ports.js';
 
+import { FEATURE } from '../protocol/generated/constants.js';
+
 import type { EventTarget } from './event-queue.js';
 import type { SimHost } from './host.js';
 import { END_WHAT, LinkEnd } from './link-end.js';
@@ -15,6 +17,7 @@ import { TRACE } from './trace.js';
 /** As the shells: silence that ends a link, and what a connection attempt may take. */
 const DEAD_US = 2_000_000;
 const CONNECT_TIMEOUT_US = 2_000_000;
+const OWN_FEATURES = Object.values(FEATURE).reduce((all, mask) => all + mask, 0);
 const RETRY_PAUSED_US = 100_000;
 
 export interface NetworkOptions {
@@ -23,6 +26,8 @@ export interface NetworkOptions {
   /** Of a hundred closed connections, how many leave frames behind that arrive late. */
   readonly lingerPercent: number;
   readonly lingerUsMax: number;
+  /** Feature bits that all programs name; those of this version when left out. */
+  readonly features?: number;
 }
 
 interface Attempt {
@@ -46,6 +51,7 @@ export class SimNetwork implements EndNetwork, EventTarget {
   readonly hosts: SimHost[] = [];
   watcher: FrameWatcher | null = null;
   private readonly options: NetworkOptions;
+  private readonly features: number;
   private readonly ends: LinkEnd[] = [];
   private readonly processes: EndOwner[] = [];
   private readonly attempts = new Map<number, Attempt>();
@@ -58,6 +64,7 @@ export class SimNetwork implements EndNetwork, EventTarget {
   constructor(sim: Simulation, options: NetworkOptions) {
     this.sim = sim;
     this.options = options;
+    this.features = options.features ?? OWN_FEATURES;
   }
 
   addHost(host: SimHost): void {
@@ -211,7 +218,7 @@ export class SimNetwork implements EndNetwork, EventTarget {
     accepted.other = end;
     end.other = accepted;
     const mine = end.process.identity;
-    process.linkUp(accepted, peerOf(mine, target.link, target.linkEpoch));
+    process.linkUp(accepted, peerOf(mine, target.link, target.linkEpoch, this.features));
     this.sim.queue.push(this.sim.nowUs + this.delayUs(accepted), end, END_WHAT.up, 0);
   }
 
@@ -224,7 +231,7 @@ export class SimNetwork implements EndNetwork, EventTarget {
       this.tellClosed(end, other);
       return;
     }
-    end.process.linkUp(end, peerOf(other.process.identity, 0, 0));
+    end.process.linkUp(end, peerOf(other.process.identity, 0, 0, this.features));
   }
 
   /** A connection breaks: both sides hear of it, each in its own time. */
@@ -295,7 +302,12 @@ export class SimNetwork implements EndNetwork, EventTarget {
   }
 }
 
-function peerOf(identity: EndOwner['identity'], link: number, linkEpoch: number): Peer {
+function peerOf(
+  identity: EndOwner['identity'],
+  link: number,
+  linkEpoch: number,
+  features: number,
+): Peer {
   return {
     role: identity.role,
     key: identity.key,
@@ -304,7 +316,7 @@ function peerOf(identity: EndOwner['identity'], link: number, linkEpoch: number)
     link,
     linkEpoch,
     version: 1,
-    features: 0,
+    features,
   };
 }
 

@@ -3,7 +3,7 @@
 
 import { fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import type { BlockBack, BlockVolume, IoKind } from '../../backend/sdc/block-front.js';
-import { ERRNO, IO } from '../../backend/sdc/block-front.js';
+import { BLOCK_STATE, ERRNO, IO } from '../../backend/sdc/block-front.js';
 import type { NbdFront } from '../../backend/sdc/nbd/front.js';
 import type { Loop } from '../../backend/runtime/loop.js';
 
@@ -48,6 +48,7 @@ export class FileBack implements BlockBack {
       if (kind === IO.read) readSync(this.#fd, bytes, at, lengthBytes, offsetBytes);
       else if (kind === IO.write) writeSync(this.#fd, bytes, at, lengthBytes, offsetBytes);
       else if (kind === IO.flush) fsyncSync(this.#fd);
+      else if (kind === IO.describe) bytes.fill(BLOCK_STATE.data);
       else this.#zero(offsetBytes, lengthBytes);
       this.#front.ioDone(this.#loop.nowUs, token, ERRNO.ok);
     });

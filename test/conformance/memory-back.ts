@@ -2,11 +2,13 @@
 // as the real machine does.
 
 import type { BlockBack, BlockVolume, IoKind } from '../../backend/sdc/block-front.js';
-import { ERRNO, IO } from '../../backend/sdc/block-front.js';
+import { BLOCK_STATE, ERRNO, IO } from '../../backend/sdc/block-front.js';
 import type { NbdFront } from '../../backend/sdc/nbd/front.js';
 import type { Loop } from '../../backend/runtime/loop.js';
 
 const ROOM = 48;
+const BLOCK_BYTES = 4096;
+const ZEROES = new Uint8Array(BLOCK_BYTES);
 
 export class MemoryBack implements BlockBack {
   readonly content: Uint8Array;
@@ -50,6 +52,7 @@ export class MemoryBack implements BlockBack {
       else if (kind === IO.write)
         this.content.set(bytes.subarray(at, at + lengthBytes), offsetBytes);
       else if (kind === IO.flush) this.flushes++;
+      else if (kind === IO.describe) this.#describe(offsetBytes, lengthBytes, bytes);
       else this.content.fill(0, offsetBytes, end);
       this.#front.ioDone(this.#loop.nowUs, token, ERRNO.ok);
     });
@@ -59,6 +62,15 @@ export class MemoryBack implements BlockBack {
       });
     this.#scheduled = true;
     return true;
+  }
+
+  /** A block that is all zero was never written here. */
+  #describe(offsetBytes: number, lengthBytes: number, states: Uint8Array): void {
+    for (let at = 0; at < lengthBytes; at += BLOCK_BYTES) {
+      const block = this.content.subarray(offsetBytes + at, offsetBytes + at + BLOCK_BYTES);
+      const isZero = Buffer.compare(block, ZEROES) === 0;
+      states[at / BLOCK_BYTES] = isZero ? BLOCK_STATE.absent : BLOCK_STATE.data;
+    }
   }
 
   abandon(): void {

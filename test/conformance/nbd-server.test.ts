@@ -94,7 +94,29 @@ test.serial('nbdinfo lists the one export and its allocation', async (t) => {
   const list = await execa('nbdinfo', ['--list', uri]);
   t.true(list.stdout.includes('vol7'));
   const map = await execa('nbdinfo', ['--map', '--totals', uri]);
-  t.regex(map.stdout, /67108864\s+100\.0%\s+0\s+data/);
+  t.regex(map.stdout, /67108864\s+100\.0%\s+3\s+hole,zero/);
+});
+
+test.serial('the allocation is told exactly, to libnbd and to QEMU', async (t) => {
+  await execa('qemu-io', ['-f', 'raw', '-c', 'write -P 7 1M 4k', '-c', 'write -P 8 1032k 8k', uri]);
+  const { stdout } = await execa('nbdinfo', ['--map', uri]);
+  const runs = stdout.split('\n').map((line) => line.trim().split(/\s+/).slice(0, 3).map(Number));
+  t.deepEqual(runs, [
+    [0, 1048576, 3],
+    [1048576, 4096, 0],
+    [1052672, 4096, 3],
+    [1056768, 8192, 0],
+    [1064960, SIZE_BYTES - 1064960, 3],
+  ]);
+  const mapped = await execa('qemu-img', ['map', '--output=json', '-f', 'raw', uri]);
+  const extents = JSON.parse(mapped.stdout) as { start: number; length: number; zero: boolean }[];
+  t.deepEqual(
+    extents.filter(({ zero }) => !zero).map(({ start, length }) => [start, length]),
+    [
+      [1048576, 4096],
+      [1056768, 8192],
+    ],
+  );
 });
 
 test.serial('fio writes and verifies at depth 64 over four connections', async (t) => {

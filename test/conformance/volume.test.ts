@@ -8,6 +8,7 @@ import { execa } from 'execa';
 import { LocalCluster } from '../support/local-cluster.js';
 
 const GIB = 2 ** 30;
+const MIB = 2 ** 20;
 const scratch = mkdtempSync(join(tmpdir(), 'meshsan-volume-'));
 let cluster: LocalCluster;
 test.before(async () => {
@@ -83,6 +84,60 @@ test.serial('an image copied in and out is the same, and QEMU agrees', async (t)
   const compared = await run('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', image, uri);
   t.is(compared.exitCode, 0);
 });
+
+test.serial(
+  'what is allocated is told as it is, and a thin volume stays thin when it is copied',
+  async (t) => {
+    const source = await cluster.volumeUri('thin-source');
+    const target = await cluster.volumeUri('thin-target');
+    const written = [
+      '-c',
+      'write -P 1 3M 64k',
+      '-c',
+      'write -P 2 5000M 1M',
+      '-c',
+      'write -P 3 1G 4k',
+    ];
+    await run(
+      'qemu-io',
+      '-f',
+      'raw',
+      ...written,
+      '-c',
+      'discard 5000M 512k',
+      '-c',
+      'flush',
+      source,
+    );
+    const data = async (uri: string): Promise<number[][]> => {
+      const { stdout } = await run('nbdinfo', '--map', uri);
+      const rows = stdout
+        .split('\n')
+        .map((line) => line.trim().split(/\s+/).slice(0, 3).map(Number));
+      t.is(
+        rows.reduce((sum, [, length]) => sum + (length ?? 0), 0),
+        8 * GIB,
+      );
+      return rows.filter(([, , flags]) => flags === 0).map((row) => row.slice(0, 2));
+    };
+    const expected = [
+      [3 * MIB, 65536],
+      [GIB, 4096],
+      [5000 * MIB + MIB / 2, MIB / 2],
+    ];
+    t.deepEqual(await data(source), expected);
+    const formats = ['-n', '--target-is-zero', '-f', 'raw', '-O', 'raw'];
+    t.is((await run('qemu-img', 'convert', ...formats, source, target)).exitCode, 0);
+    t.deepEqual(await data(target), expected);
+    t.is((await run('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', source, target)).exitCode, 0);
+    const mapped = await run('qemu-img', 'map', '--output=json', '-f', 'raw', source);
+    const extents = JSON.parse(mapped.stdout) as { start: number; length: number; data: boolean }[];
+    t.deepEqual(
+      extents.filter((extent) => extent.data).map(({ start, length }) => [start, length]),
+      expected,
+    );
+  },
+);
 
 test.serial('nbdinfo reports the size; an extended volume has its new size', async (t) => {
   const id = await cluster.addVolume('sizes');

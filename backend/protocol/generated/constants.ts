@@ -70,6 +70,8 @@ export const MSG = {
   FLUSH: 0x0406,
   FLUSH_REPLY: 0x0407,
   OPS_SETTLED: 0x0408,
+  DESCRIBE: 0x0409,
+  DESCRIBE_REPLY: 0x040a,
   PEER_WRITE: 0x0411,
   PEER_ZERO: 0x0412,
   PEER_FLUSH: 0x0413,
@@ -166,6 +168,8 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x0406, 'FLUSH'],
   [0x0407, 'FLUSH_REPLY'],
   [0x0408, 'OPS_SETTLED'],
+  [0x0409, 'DESCRIBE'],
+  [0x040a, 'DESCRIBE_REPLY'],
   [0x0411, 'PEER_WRITE'],
   [0x0412, 'PEER_ZERO'],
   [0x0413, 'PEER_FLUSH'],
@@ -303,7 +307,7 @@ export const COMMAND_BY_CODE: ReadonlyMap<number, keyof T.CommandParams> = new M
 ]);
 
 /** Messages whose header is a data header and whose body is raw. */
-export const DATA_CODES: readonly number[] = [0x0401, 0x0402, 0x0403, 0x0404, 0x0405, 0x0406, 0x0407, 0x0408, 0x0411, 0x0412, 0x0414, 0x0415, 0x0416, 0x0417, 0x0418];
+export const DATA_CODES: readonly number[] = [0x0401, 0x0402, 0x0403, 0x0404, 0x0405, 0x0406, 0x0407, 0x0408, 0x0409, 0x040a, 0x0411, 0x0412, 0x0414, 0x0415, 0x0416, 0x0417, 0x0418];
 
 /** Codes of errors; 0 is success. */
 export const ERR = {
@@ -431,6 +435,11 @@ export const FLAG = {
   discard: 2,
   retry: 4,
   copied: 8,
+} as const;
+
+/** Feature bits of HELLO, as masks. */
+export const FEATURE = {
+  describe: 1,
 } as const;
 
 export const ROLE_CODES: ReadonlyMap<T.Role, number> = new Map<T.Role, number>([['mdm', 1], ['sds', 2], ['sdsData', 3], ['sdc', 4], ['admin', 5], ['lia', 6]]);

@@ -48,6 +48,11 @@ export function emitConstants(model: Model): string {
     'Flags of data frames, as masks.',
     Object.entries(model.dataFlags).map(([name, row]) => `${name}: ${1 << row.bit}`),
   );
+  out += record(
+    'FEATURE',
+    'Feature bits of HELLO, as masks.',
+    Object.entries(model.features).map(([name, row]) => `${name}: ${2 ** row.bit}`),
+  );
   for (const [name, row] of Object.entries(model.choices)) {
     const type = `T.${pascal(name)}`;
     const values = Object.entries(row.values);

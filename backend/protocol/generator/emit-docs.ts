@@ -86,6 +86,10 @@ export function emitProtocolDocs(model: Model): string {
     Object.entries(model.dataFlags).map(([name, row]) => [String(row.bit), name, row.about]),
   )}`;
   out += OPENING;
+  out += `Features:\n\n${table(
+    ['bit', 'feature', 'about'],
+    Object.entries(model.features).map(([name, row]) => [String(row.bit), name, row.about]),
+  )}`;
   out += '## Messages\n\n';
   for (const [name, row] of Object.entries(model.messages)) {
     const answer = row.answer === undefined ? '' : ` Answer: ${row.answer}.`;

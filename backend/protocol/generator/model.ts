@@ -13,6 +13,7 @@ import type { LimitRow } from '../tables/limits.js';
 import {
   DATA_FLAGS,
   DATA_HEAD,
+  FEATURES,
   FRAME_HEAD,
   FRAME_MAGIC,
   MESSAGES,
@@ -45,6 +46,7 @@ export interface Model {
   readonly frame: FixedRow;
   /** Where the part of the header starts that is zero in control frames. */
   readonly dataHeadAt: number;
+  readonly features: Readonly<Record<string, { readonly bit: number; readonly about: string }>>;
   readonly dataFlags: Readonly<Record<string, { readonly bit: number; readonly about: string }>>;
   readonly disk: Readonly<Record<string, FixedRow>>;
 }
@@ -68,6 +70,7 @@ export const MODEL: Model = {
     fields: { ...FRAME_HEAD, ...DATA_HEAD },
   },
   dataFlags: DATA_FLAGS,
+  features: FEATURES,
   disk: DISK,
 };
 

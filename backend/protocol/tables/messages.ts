@@ -66,6 +66,11 @@ export const DATA_FLAGS = {
   },
 } as const;
 
+/** Feature bits of HELLO: both ends use what both name. Bits are never reused. */
+export const FEATURES = {
+  describe: { bit: 0, about: 'DESCRIBE of a chunk' },
+} as const;
+
 export interface MessageRow {
   readonly code: number;
   readonly since: number;
@@ -456,6 +461,15 @@ export const MESSAGES = {
   OPS_SETTLED: data(
     0x0408,
     'From a client, from time to time: it awaits no answer for any operation below opLow/opHigh; ids below it may be forgotten (C10). Between data processes: of the client run in authority.',
+  ),
+  DESCRIBE: data(
+    0x0409,
+    'Which blocks of sectors of one chunk hold data; the body is empty. Only to who named the feature describe.',
+    'DESCRIBE_REPLY',
+  ),
+  DESCRIBE_REPLY: data(
+    0x040a,
+    'Two bits per block that the range touches, the first in the lowest bits of the first byte: 0 nothing is there and it reads as zero, 1 data, 2 zeroes that were written. bodyBytes 0: nothing is there at all. On a refusal as READ_REPLY.',
   ),
 
   // 0x041x: primary and member. The tags of PEER_WRITE, PEER_ZERO, PEER_FLUSH, PEER_JOIN, PEER_OPS and PEER_ACTIVE number

@@ -4,11 +4,12 @@
 import { createHmac, createSecretKey, randomBytes, timingSafeEqual } from 'node:crypto';
 
 import type { Role } from '../../core/ports.js';
+import { FEATURE } from '../../protocol/generated/constants.js';
 import { NONCE_BYTES, OWN_VERSIONS } from '../../protocol/handshake.js';
 import type { HandshakeRules } from '../../protocol/handshake.js';
 
-/** Feature bits that this program understands. */
-const FEATURES = 0;
+/** All that the protocol knows. */
+const FEATURES = Object.values(FEATURE).reduce((all, mask) => all + mask, 0);
 
 /**
  * The rules of a process for all its handshakes.

@@ -4,6 +4,7 @@
 import type { Micros } from '../../core/ports.js';
 import { ERRNO, IO } from '../block-front.js';
 import type { BlockVolume, Errno, IoKind } from '../block-front.js';
+import { coverBlocks, putStatus, statusBufferBytes, statusReplyBytes } from './block-status.js';
 import {
   BLOCK_SIZE_MIN,
   CHUNK,
@@ -145,12 +146,7 @@ export class NbdSession implements SlotOwner {
       return true;
     }
     if (this.out.length + this.unsentBytes > OUTPUT_BYTES_MAX) return false;
-    if (command === COMMAND.blockStatus) {
-      this.#replyStatus(lengthBytes);
-      this.#headerHave = 0;
-      return true;
-    }
-    const bufferBytes = carriesData(command) ? lengthBytes : 0;
+    const bufferBytes = bufferFor(command, offsetBytes, lengthBytes);
     const slot = this.#host.takeSlot(this, bufferBytes, command === COMMAND.write);
     if (slot === null) return false;
     slot.command = command;
@@ -159,6 +155,7 @@ export class NbdSession implements SlotOwner {
     slot.cookieLow = view.getUint32(12);
     slot.offsetBytes = offsetBytes;
     slot.lengthBytes = lengthBytes;
+    if (command === COMMAND.blockStatus) coverBlocks(slot, this.#volume?.sizeBytes ?? 0);
     this.#headerHave = 0;
     this.#inFlight++;
     if (command === COMMAND.write) this.#filling = slot;
@@ -199,7 +196,7 @@ export class NbdSession implements SlotOwner {
 
   #submit(nowUs: Micros, slot: Slot<NbdSession>, kind: IoKind): void {
     const fua = (slot.flags & COMMAND_FLAG.fua) !== 0;
-    this.#host.submit(nowUs, slot, this.volumeKey, kind, fua && kind !== IO.read);
+    this.#host.submit(nowUs, slot, this.volumeKey, kind, fua && isChange(kind));
   }
 
   /** The client machine has answered: the reply goes out, the slot is free again. */
@@ -222,7 +219,8 @@ export class NbdSession implements SlotOwner {
 
   #reply(slot: Slot<NbdSession>, errno: Errno): void {
     const { cookieHigh: high, cookieLow: low } = slot;
-    if (slot.command !== COMMAND.read) this.#simpleReply(high, low, errno);
+    if (slot.command === COMMAND.blockStatus) this.#replyStatus(slot, errno);
+    else if (slot.command !== COMMAND.read) this.#simpleReply(high, low, errno);
     else if (!this.#negotiation.structured) {
       this.#simpleReply(high, low, errno);
       if (errno === ERRNO.ok) this.out.append(slot.bytes, 0, slot.lengthBytes);
@@ -264,14 +262,15 @@ export class NbdSession implements SlotOwner {
     this.out.u16(at + 4, 0);
   }
 
-  /** The whole range counts as allocated: true for thick volumes, and never wrong for thin ones. */
-  #replyStatus(lengthBytes: number): void {
-    const high = this.#headerView.getUint32(8);
-    const low = this.#headerView.getUint32(12);
-    const at = this.#chunk(high, low, CHUNK.blockStatus, 12);
-    this.out.u32(at, META_CONTEXT_ID);
-    this.out.u32(at + 4, lengthBytes);
-    this.out.u32(at + 8, 0);
+  #replyStatus(slot: Slot<NbdSession>, errno: Errno): void {
+    const { cookieHigh: high, cookieLow: low } = slot;
+    if (errno !== ERRNO.ok) {
+      this.#errorChunk(high, low, errno);
+      return;
+    }
+    const replyBytes = statusReplyBytes(slot, (slot.flags & COMMAND_FLAG.reqOne) !== 0);
+    const at = this.#chunk(high, low, CHUNK.blockStatus, replyBytes);
+    putStatus(this.out, at, META_CONTEXT_ID, slot, replyBytes);
   }
 }
 
@@ -289,6 +288,15 @@ function isZero(bytes: Uint8Array, lengthBytes: number): boolean {
 const carriesData = (command: number): boolean =>
   command === COMMAND.read || command === COMMAND.write;
 
+/** Bytes of memory that a request needs. */
+function bufferFor(command: number, offsetBytes: number, lengthBytes: number): number {
+  if (command === COMMAND.blockStatus) return statusBufferBytes(offsetBytes, lengthBytes);
+  return carriesData(command) ? lengthBytes : 0;
+}
+
+const isChange = (kind: IoKind): boolean =>
+  kind === IO.write || kind === IO.zero || kind === IO.discard;
+
 function isKnown(command: number, metaContext: boolean): boolean {
   if (command === COMMAND.blockStatus) return metaContext;
   return carriesData(command) || command === COMMAND.trim || command === COMMAND.writeZeroes;
@@ -297,6 +305,7 @@ function isKnown(command: number, metaContext: boolean): boolean {
 function kindOf(command: number, flags: number): IoKind {
   if (command === COMMAND.read) return IO.read;
   if (command === COMMAND.flush) return IO.flush;
+  if (command === COMMAND.blockStatus) return IO.describe;
   if (command === COMMAND.writeZeroes && (flags & COMMAND_FLAG.noHole) !== 0) return IO.zero;
   return IO.discard;
 }

@@ -28,7 +28,10 @@ export class Slot<Owner> {
   cookieLow = 0;
   offsetBytes = 0;
   lengthBytes = 0;
-  /** Content of a write, place for a read. */
+  /** Of a question about allocation: what was asked, from so many bytes behind the start of the range. */
+  headBytes = 0;
+  askedBytes = 0;
+  /** Content of a write, place for a read or for states of blocks. */
   bytes: Uint8Array = NOTHING;
   /** Payload bytes that have arrived. */
   filledBytes = 0;

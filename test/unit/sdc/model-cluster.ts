@@ -29,6 +29,7 @@ import { SimNetwork } from '../../../backend/sim/network.js';
 import { SimProcess } from '../../../backend/sim/process.js';
 import { makeSimulationMemory, Simulation } from '../../../backend/sim/simulation.js';
 import type { BlockFront } from '../../../backend/sdc/block-front.js';
+import { BLOCK_STATE } from '../../../backend/sdc/block-front.js';
 
 export const POOL = 7;
 const LOG2 = 2;
@@ -138,6 +139,19 @@ class ModelMdm implements Machine {
 /** What a test makes of a request: serve it, keep silent, or refuse it with a status. */
 export type Rule = (code: number, view: DataView, at: number) => 'serve' | 'silent' | number;
 
+/** What is all zero was never written here. */
+function describe(memory: Uint8Array, start: number, length: number): Uint8Array {
+  const first = Math.floor(start / BLOCK);
+  const blocks = Math.ceil((start + length) / BLOCK) - first;
+  const body = new Uint8Array(Math.ceil(blocks / 4));
+  for (let index = 0; index < blocks; index++) {
+    const block = memory.subarray((first + index) * BLOCK, (first + index + 1) * BLOCK);
+    const state = block.some((byte) => byte !== 0) ? BLOCK_STATE.data : BLOCK_STATE.absent;
+    body[index >>> 2] = (body[index >>> 2] ?? 0) | (state << (2 * (index & 3)));
+  }
+  return body;
+}
+
 export class ModelData implements Machine {
   readonly key: number;
   readonly address: string;
@@ -194,6 +208,10 @@ export class ModelData implements Machine {
       head.getChunkIndex(view, at) * CHUNK_BLOCKS * BLOCK +
       head.getOffsetSectors(view, at) * SECTOR;
     const length = head.getLengthSectors(view, at) * SECTOR;
+    if (code === MSG.DESCRIBE) {
+      this.answer(link, view, at, 0, describe(memory, start, length));
+      return;
+    }
     if (code === MSG.READ) {
       this.answer(link, view, at, 0, this.content(view, at, memory, start, length));
       return;
@@ -252,6 +270,7 @@ export class ModelData implements Machine {
     const code = head.getCode(view, at);
     const answers: Record<number, number> = {
       [MSG.READ]: MSG.READ_REPLY,
+      [MSG.DESCRIBE]: MSG.DESCRIBE_REPLY,
       [MSG.WRITE]: MSG.WRITE_REPLY,
       [MSG.ZERO]: MSG.WRITE_REPLY,
       [MSG.FLUSH]: MSG.FLUSH_REPLY,
@@ -293,13 +312,15 @@ export class ModelCluster {
   fullPolicy: FullPolicy = 'wait';
   private readonly memories = new Map<number, Uint8Array>();
 
-  constructor(seed: number) {
+  /** @param features - feature bits that all programs name; those of this version when left out */
+  constructor(seed: number, features?: number) {
     this.sim = new Simulation(seed, makeSimulationMemory(), null);
     this.network = new SimNetwork(this.sim, {
       delayUsMin: 50,
       delayUsMax: 150,
       lingerPercent: 0,
       lingerUsMax: 1,
+      ...(features === undefined ? {} : { features }),
     });
     const process = this.process(0, 'mdm', 'mdm', 1, 6611);
     this.mdm = new ModelMdm(this.network.linksOf(process), this);

@@ -4,7 +4,7 @@
 import test from 'ava';
 
 import type { BlockFront, BlockVolume, Errno } from '../../../backend/sdc/block-front.js';
-import { ERRNO, IO } from '../../../backend/sdc/block-front.js';
+import { BLOCK_STATE, ERRNO, IO } from '../../../backend/sdc/block-front.js';
 import { ERR, MSG } from '../../../backend/protocol/generated/constants.js';
 import * as head from '../../../backend/protocol/generated/frame-head.js';
 import type { Sdc } from '../../../backend/sdc/sdc.js';
@@ -62,8 +62,12 @@ interface Bench {
   ) => boolean;
 }
 
-function bench(more: Partial<ClientOptions> = {}, change?: (cluster: ModelCluster) => void): Bench {
-  const cluster = new ModelCluster(1);
+function bench(
+  more: Partial<ClientOptions> = {},
+  change?: (cluster: ModelCluster) => void,
+  features?: number,
+): Bench {
+  const cluster = new ModelCluster(1, features);
   cluster.addVolume(5, 512, [1]);
   change?.(cluster);
   const front = new Front();
@@ -88,7 +92,8 @@ function bench(more: Partial<ClientOptions> = {}, change?: (cluster: ModelCluste
       let taken = false;
       process?.input((nowUs) => {
         const offset = firstSector * 8;
-        taken = sdc.submit(nowUs, 5, kind, offset, bytes.length, fua, bytes, 0, token);
+        const length = kind === IO.describe ? bytes.length * 64 : bytes.length;
+        taken = sdc.submit(nowUs, 5, kind, offset, length, fua, bytes, 0, token);
       });
       return taken;
     },
@@ -461,4 +466,63 @@ test('writes of a client that is gone give way, unless they may have been applie
   t.is(sdc.openCount, 0);
   t.is(cluster.memoryOf(5)[0], 0, 'what was dropped never happens');
   t.is(cluster.memoryOf(5)[40 * 8], 9);
+});
+
+/** Writes two blocks and asks for the states of twenty. */
+function describeSome({ cluster, front, submit }: Bench): Uint8Array {
+  submit(1, IO.write, 3 * 8, new Uint8Array(64).fill(1));
+  submit(2, IO.write, 17 * 8, new Uint8Array(64).fill(2));
+  cluster.until(() => front.done.size === 2);
+  return new Uint8Array(20).fill(9);
+}
+
+test('a description says which blocks hold data, over all chunks of a range', (t) => {
+  const made = bench();
+  const states = describeSome(made);
+  made.submit(3, IO.describe, 0, states);
+  made.cluster.until(() => made.front.done.get(3) === ERRNO.ok);
+  t.deepEqual(
+    [...states].flatMap((state, block) => (state === BLOCK_STATE.absent ? [] : [block, state])),
+    [3, BLOCK_STATE.data, 17, BLOCK_STATE.data],
+  );
+  t.is(made.sdc.openCount, 0);
+});
+
+test('where nobody can say, blocks count as data: older servers, refusals, links that are down or break', (t) => {
+  const all = (states: Uint8Array): boolean => states.every((state) => state === BLOCK_STATE.data);
+  const old = bench({}, undefined, 0);
+  for (const data of old.cluster.data)
+    data.rule = (code) => {
+      t.not(code, MSG.DESCRIBE);
+      return 'serve';
+    };
+  const first = describeSome(old);
+  old.submit(3, IO.describe, 0, first);
+  old.cluster.until(() => old.front.done.get(3) === ERRNO.ok);
+  t.true(all(first));
+
+  const made = bench();
+  const cold = new Uint8Array(20).fill(9);
+  made.submit(9, IO.describe, 0, cold);
+  made.cluster.until(() => made.front.done.get(9) === ERRNO.ok, 1_000_000);
+  t.true(
+    cold.every((state) => state === BLOCK_STATE.absent),
+    'links that are being opened are waited for',
+  );
+  made.front.done.clear();
+  const states = describeSome(made);
+  for (const data of made.cluster.data)
+    data.rule = (code) => (code === MSG.DESCRIBE ? ERR.NO_LEASE : 'serve');
+  made.submit(3, IO.describe, 0, states);
+  made.cluster.until(() => made.front.done.get(3) === ERRNO.ok);
+  t.true(all(states));
+  for (const data of made.cluster.data) data.rule = () => 'silent';
+  states.fill(0);
+  made.submit(4, IO.describe, 0, states);
+  made.cluster.run(100_000);
+  for (const end of made.cluster.network.upEnds())
+    if (end.process.name.startsWith('data')) made.cluster.network.close(end);
+  made.cluster.until(() => made.front.done.get(4) === ERRNO.ok, 1_000_000);
+  t.true(all(states));
+  t.is(made.sdc.openCount, 0);
 });
