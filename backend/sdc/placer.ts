@@ -104,7 +104,7 @@ export class Placer {
   }
 
   /** A description does not wait for a device to come back: where nobody can say, a block counts as data. */
-  giveUp(nowUs: Micros, op: Op): void {
+  private giveUp(nowUs: Micros, op: Op): void {
     MARKS.undescribed.hits++;
     this.frames.assumeData(op);
     this.ended(nowUs, op, ERRNO.ok);
@@ -134,10 +134,11 @@ export class Placer {
     else this.place(nowUs, op);
   }
 
-  /** Tries again after a pause. */
+  /** Tries again after a pause; a description does not. */
   later(nowUs: Micros, op: Op): void {
     this.unlist(op);
-    this.retries.add(nowUs, op);
+    if (op.kind === IO.describe) this.giveUpSoon(nowUs, op);
+    else this.retries.add(nowUs, op);
   }
 
   /** Tries again when there is space. The refusal says that the write was not applied. */

@@ -166,11 +166,7 @@ export class Replies {
         }
         break;
     }
-    if (op.kind !== IO.describe) this.placer.later(nowUs, op);
-    else {
-      this.placer.unlist(op);
-      this.placer.giveUp(nowUs, op);
-    }
+    this.placer.later(nowUs, op);
   }
 }
 
