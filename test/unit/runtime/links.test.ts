@@ -90,7 +90,13 @@ test('both ends learn who the other one is', async (t) => {
   client.links.identify({ key: 42, incarnation: 2, run: 17, systemId: '' });
   const link = client.connect(port, { key: 4, link: 3, linkEpoch: 5 });
   await until('the link is up', () => server.ups.length === 1 && client.ups.length === 1);
-  const common = { link: 3, linkEpoch: 5, version: 1, features: FEATURE.describe, host: '127.0.0.1' };
+  const common = {
+    link: 3,
+    linkEpoch: 5,
+    version: 1,
+    features: FEATURE.describe,
+    host: '127.0.0.1',
+  };
   t.deepEqual(server.ups[0]?.peer, { role: 'sdc', key: 42, incarnation: 2, run: 17, ...common });
   t.deepEqual(client.ups[0]?.peer, { role: 'mdm', key: 4, incarnation: 9, run: 0, ...common });
   t.is(client.ups[0]?.link, link);
