@@ -67,7 +67,7 @@ export class ModelDevice implements SimDevice {
   spoil(way: Spoil): boolean {
     // Only blocks are modelled: everything else needs a disk with bytes.
     if (way !== 'rot' || !this.medium.rot()) return false;
-    this.store?.noticeRot();
+    this.store?.content.noticeRot();
     return true;
   }
 
@@ -87,6 +87,6 @@ export class ModelDevice implements SimDevice {
   }
 
   content(): DeviceContent | null {
-    return this.store?.allContent() ?? new Map();
+    return this.store?.content.allContent() ?? new Map();
   }
 }

@@ -1,5 +1,5 @@
-// The store's contract without a device format: appends to a list, folds it into chunks. It owns the timing of writes and
-// flushes and the content as readers see it. It stands in for the device format in most scenarios, so that they are
+// The store's contract without a device format: appends to a list of records. It owns the timing of writes, flushes and
+// reads; what the records amount to is model-content.ts. It stands in for the device format in most scenarios, so that they are
 // many; it must promise exactly what sds/store/store.ts says, and no more.
 
 import { addressSeed, crc32Range } from '../core/checksum.js';
@@ -20,20 +20,9 @@ import type {
 } from '../sds/store/store.js';
 
 import type { EventTarget } from './event-queue.js';
+import { ModelContent } from './model-content.js';
 import type { ModelMedium, ModelRecord, ModelWrite } from './model-medium.js';
 import type { SimProcess } from './process.js';
-
-interface ModelChunk {
-  readonly comb: number;
-  readonly volumeKey: number;
-  readonly vtreeKey: number;
-  readonly chunkIndex: number;
-  stampEpoch: number;
-  stampNumber: number;
-  readonly states: Uint8Array;
-  readonly bytes: Uint8Array;
-  readonly crcs: Uint32Array;
-}
 
 interface PendingRead {
   readonly token: Token;
@@ -56,13 +45,8 @@ export class ModelStore implements Store, EventTarget {
   private readonly process: SimProcess;
   private readonly host: StoreHost;
   private readonly prng: Prng;
-  private readonly chunks = new Map<string, ModelChunk>();
-  private readonly saved = new Map<number, SavedEntry>();
-  private unsettled: ModelWrite[] = [];
-  /** Known operations: comb by id. */
-  private readonly known = new Map<string, { readonly comb: number; readonly ref: OpRef }>();
+  readonly content: ModelContent;
   private readonly reads: PendingRead[] = [];
-  private usedBlocks = 0;
   private writing = false;
   private batchLsn = 0;
   private submittedLsn = 0;
@@ -78,6 +62,7 @@ export class ModelStore implements Store, EventTarget {
     this.process = process;
     this.host = host;
     this.geometry = geometry;
+    this.content = new ModelContent(medium, geometry);
     this.prng = process.sim.prng.fork();
   }
 
@@ -127,7 +112,7 @@ export class ModelStore implements Store, EventTarget {
     }
     let isVolatile = false;
     for (const record of medium.records) {
-      this.fold(record);
+      this.content.fold(record);
       if (record.kind === 'mode') isVolatile = record.isVolatile;
     }
     const rolledBack = medium.dirtyBoot !== '' && medium.dirtyBoot !== this.bootId && isVolatile;
@@ -144,129 +129,6 @@ export class ModelStore implements Store, EventTarget {
     });
   }
 
-  // Folding records into what readers see.
-
-  private fold(record: ModelRecord): void {
-    switch (record.kind) {
-      case 'write':
-        this.foldWrite(record);
-        return;
-      case 'entries':
-        for (const entry of record.entries)
-          if (entry.bytes.length === 0) this.saved.delete(entry.comb);
-          else this.saved.set(entry.comb, entry);
-        return;
-      case 'restamp':
-        for (const key of record.chunks) {
-          const chunk = this.chunks.get(key);
-          if (chunk !== undefined) this.stamp(chunk, record.epoch, record.number);
-        }
-        return;
-      case 'forget':
-        for (const [id, { comb }] of this.known) if (comb === record.comb) this.known.delete(id);
-        return;
-      case 'note':
-        this.remember(record);
-        return;
-      case 'free':
-        for (const [key, chunk] of this.chunks)
-          if (chunk.volumeKey === record.volumeKey) this.dropChunk(key, chunk);
-        return;
-      case 'mode':
-        return;
-    }
-  }
-
-  private remember(ref: OpRef & { readonly comb: number }): void {
-    if (ref.run === 0) return;
-    const { run, opLow, opHigh, comb } = ref;
-    this.known.set(`${run}:${opHigh}:${opLow}`, { comb, ref: { run, opLow, opHigh } });
-  }
-
-  private keyOf(volumeKey: number, chunkIndex: number): string {
-    return `${volumeKey}:${chunkIndex}`;
-  }
-
-  private chunkOf(write: ModelWrite): ModelChunk {
-    const key = this.keyOf(write.volumeKey, write.chunkIndex);
-    let chunk = this.chunks.get(key);
-    if (chunk === undefined) {
-      const { chunkBlocks, blockBytes } = this.geometry;
-      const { comb, volumeKey, vtreeKey, chunkIndex } = write;
-      chunk = {
-        ...{ comb, volumeKey, vtreeKey, chunkIndex, stampEpoch: 0, stampNumber: 0 },
-        states: new Uint8Array(chunkBlocks),
-        bytes: new Uint8Array(chunkBlocks * blockBytes),
-        crcs: new Uint32Array(chunkBlocks),
-      };
-      this.chunks.set(key, chunk);
-    }
-    return chunk;
-  }
-
-  private stamp(chunk: ModelChunk, epoch: number, number: number): void {
-    const newer =
-      epoch > chunk.stampEpoch || (epoch === chunk.stampEpoch && number > chunk.stampNumber);
-    if (!newer) return;
-    chunk.stampEpoch = epoch;
-    chunk.stampNumber = number;
-  }
-
-  private foldWrite(write: ModelWrite): void {
-    const chunk = this.chunkOf(write);
-    const { blockBytes } = this.geometry;
-    this.stamp(chunk, write.epoch, write.number);
-    this.remember(write);
-    if (write.lsn > this.settledLsn) this.unsettled.push(write);
-    const view =
-      write.content === null ? null : new DataView(write.content.buffer, write.content.byteOffset);
-    for (let index = 0; index < write.blockCount; index++) {
-      const block = write.firstBlock + index;
-      const had = chunk.states[block] === BLOCK_STATE.data;
-      if (write.content === null || view === null) {
-        chunk.states[block] = BLOCK_STATE.zero;
-        if (had) this.usedBlocks -= 1;
-        continue;
-      }
-      if (!had) this.usedBlocks += 1;
-      chunk.states[block] = BLOCK_STATE.data;
-      const at = 4 * write.blockCount + index * blockBytes;
-      chunk.bytes.set(write.content.subarray(at, at + blockBytes), block * blockBytes);
-      chunk.crcs[block] = view.getUint32(4 * index, true);
-      const rot = this.medium.rotten.get(`${write.volumeKey}:${write.chunkIndex}:${block}`);
-      if (rot === write.lsn) {
-        const place = block * blockBytes + 3;
-        chunk.bytes[place] = (chunk.bytes[place] ?? 0) ^ 4;
-      }
-    }
-  }
-
-  private dropChunk(key: string, chunk: ModelChunk): void {
-    for (const state of chunk.states) if (state === BLOCK_STATE.data) this.usedBlocks -= 1;
-    this.chunks.delete(key);
-  }
-
-  /** A bit flipped while the device is open. */
-  noticeRot(): void {
-    for (const [key, lsn] of this.medium.rotten) {
-      const [volume, index, block] = key.split(':').map(Number);
-      const chunk = this.chunks.get(`${volume ?? 0}:${index ?? 0}`);
-      const record = this.medium.records.find((candidate) => candidate.lsn === lsn);
-      if (chunk === undefined || record?.kind !== 'write' || record.content === null) continue;
-      const { blockBytes } = this.geometry;
-      const at = 4 * record.blockCount + ((block ?? 0) - record.firstBlock) * blockBytes;
-      const place = (block ?? 0) * blockBytes + 3;
-      // Only if that write is still what the block holds.
-      const stands = record.content.every(
-        (byte, index2) =>
-          index2 < at ||
-          index2 >= at + blockBytes ||
-          chunk.bytes[(block ?? 0) * blockBytes + index2 - at] === byte,
-      );
-      if (stands) chunk.bytes[place] = (chunk.bytes[place] ?? 0) ^ 4;
-    }
-  }
-
   // Appending.
 
   private append(make: (lsn: number) => ModelRecord): number {
@@ -274,7 +136,7 @@ export class ModelStore implements Store, EventTarget {
     const record = make(lsn);
     this.medium.lastLsn = lsn;
     this.medium.records.push(record);
-    this.fold(record);
+    this.content.fold(record);
     return lsn;
   }
 
@@ -381,23 +243,10 @@ export class ModelStore implements Store, EventTarget {
   // Space.
 
   room(volumeKey: number, chunkIndex: number, firstBlock: number, blockCount: number): Room {
-    const fresh = this.freshBlocks(volumeKey, chunkIndex, firstBlock, blockCount);
-    return fresh === 0 || this.usedBlocks + fresh <= this.medium.capacityBlocks
+    const fresh = this.content.freshBlocks(volumeKey, chunkIndex, firstBlock, blockCount);
+    return fresh === 0 || this.content.usedBlocks + fresh <= this.medium.capacityBlocks
       ? ROOM.ok
       : ROOM.full;
-  }
-
-  private freshBlocks(
-    volumeKey: number,
-    chunkIndex: number,
-    firstBlock: number,
-    blockCount: number,
-  ): number {
-    const chunk = this.chunks.get(this.keyOf(volumeKey, chunkIndex));
-    let fresh = 0;
-    for (let block = firstBlock; block < firstBlock + blockCount; block++)
-      if (chunk?.states[block] !== BLOCK_STATE.data) fresh += 1;
-    return fresh;
   }
 
   takesSpace(
@@ -406,11 +255,11 @@ export class ModelStore implements Store, EventTarget {
     firstBlock: number,
     blockCount: number,
   ): boolean {
-    return this.freshBlocks(volumeKey, chunkIndex, firstBlock, blockCount) > 0;
+    return this.content.freshBlocks(volumeKey, chunkIndex, firstBlock, blockCount) > 0;
   }
 
   freeBlocks(): number {
-    return Math.max(0, this.medium.capacityBlocks - this.usedBlocks - RESERVE_BLOCKS);
+    return Math.max(0, this.medium.capacityBlocks - this.content.usedBlocks - RESERVE_BLOCKS);
   }
 
   // Reading.
@@ -426,7 +275,7 @@ export class ModelStore implements Store, EventTarget {
     at: number,
   ): void {
     const { blockBytes } = this.geometry;
-    const chunk = this.chunks.get(this.keyOf(volumeKey, chunkIndex));
+    const chunk = this.content.chunks.get(this.content.keyOf(volumeKey, chunkIndex));
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     let status: StoreStatus = STORE_STATUS.zero;
     let badLow = 0;
@@ -463,7 +312,7 @@ export class ModelStore implements Store, EventTarget {
   }
 
   describe(token: Token, volumeKey: number, chunkIndex: number, states: Uint8Array): void {
-    const chunk = this.chunks.get(this.keyOf(volumeKey, chunkIndex));
+    const chunk = this.content.chunks.get(this.content.keyOf(volumeKey, chunkIndex));
     if (chunk === undefined) states.fill(BLOCK_STATE.absent);
     else states.set(chunk.states);
     this.reads.push({ token, status: STORE_STATUS.ok, badLow: 0, badHigh: 0, describe: true });
@@ -481,11 +330,11 @@ export class ModelStore implements Store, EventTarget {
 
   settle(lsn: number): void {
     if (lsn <= this.settledLsn) return;
-    for (const { run, opLow, opHigh, lsn: of } of this.unsettled)
+    for (const { run, opLow, opHigh, lsn: of } of this.content.unsettled)
       if (of <= lsn && run !== 0 && !this.host.opIdNeeded(run, opLow, opHigh))
-        this.known.delete(`${run}:${opHigh}:${opLow}`);
+        this.content.known.delete(`${run}:${opHigh}:${opLow}`);
     this.medium.settledLsn = Math.min(lsn, this.medium.lastLsn);
-    this.unsettled = this.unsettled.filter((write) => write.lsn > lsn);
+    this.content.unsettled = this.content.unsettled.filter((write) => write.lsn > lsn);
   }
 
   setVolatile(isVolatile: boolean): number {
@@ -498,11 +347,11 @@ export class ModelStore implements Store, EventTarget {
   }
 
   entries(): Iterable<SavedEntry> {
-    return [...this.saved.values()].sort((one, other) => one.comb - other.comb);
+    return [...this.content.saved.values()].sort((one, other) => one.comb - other.comb);
   }
 
   *chunksStampedAfter(comb: number, epoch: number, number: number): Iterable<ChunkInfo> {
-    for (const chunk of [...this.chunks.values()]) {
+    for (const chunk of [...this.content.chunks.values()]) {
       const after =
         chunk.stampEpoch > epoch || (chunk.stampEpoch === epoch && chunk.stampNumber > number);
       if (chunk.comb === comb && (after || (epoch === 0 && number === 0))) yield chunk;
@@ -510,24 +359,21 @@ export class ModelStore implements Store, EventTarget {
   }
 
   unsettledRanges(comb: number): Iterable<UnsettledRange> {
-    return this.unsettled.filter((write) => write.comb === comb);
+    return this.content.unsettledRanges(comb);
   }
 
   restampUnsettled(comb: number, epoch: number, number: number): number {
     // By name: what was unsettled now may be settled when the records are folded again after a restart.
-    const chunks = new Set<string>();
-    for (const write of this.unsettled)
-      if (write.comb === comb) chunks.add(this.keyOf(write.volumeKey, write.chunkIndex));
-    const list = [...chunks];
+    const list = this.content.unsettledChunks(comb);
     return this.append((lsn) => ({ kind: 'restamp', lsn, comb, epoch, number, chunks: list }));
   }
 
   knowsOp(run: number, opLow: number, opHigh: number): boolean {
-    return this.known.has(`${run}:${opHigh}:${opLow}`);
+    return this.content.known.has(`${run}:${opHigh}:${opLow}`);
   }
 
   knownOps(comb: number): Iterable<OpRef> {
-    return [...this.known.values()].filter((op) => op.comb === comb).map(({ ref }) => ref);
+    return [...this.content.known.values()].filter((op) => op.comb === comb).map(({ ref }) => ref);
   }
 
   forgetOps(comb: number): number {
@@ -549,7 +395,7 @@ export class ModelStore implements Store, EventTarget {
 
   volumes(): Iterable<{ readonly volumeKey: number; readonly usedBytes: number }> {
     const used = new Map<number, number>();
-    for (const chunk of this.chunks.values()) {
+    for (const chunk of this.content.chunks.values()) {
       const bytes = chunk.states.filter((state) => state === BLOCK_STATE.data).length;
       used.set(
         chunk.volumeKey,
@@ -563,7 +409,7 @@ export class ModelStore implements Store, EventTarget {
     const { blockBytes } = this.geometry;
     return {
       capacityBytes: this.medium.capacityBlocks * blockBytes,
-      usedBytes: this.usedBlocks * blockBytes,
+      usedBytes: this.content.usedBlocks * blockBytes,
     };
   }
 
@@ -571,19 +417,5 @@ export class ModelStore implements Store, EventTarget {
     this.closing = true;
     this.wantDurable(this.medium.lastLsn);
     if (this.medium.durableLsn === this.medium.lastLsn) this.medium.dirtyBoot = '';
-  }
-
-  /** Content of all blocks as readers see it, by `volume:chunk:block`, without zero ones: for checkers. */
-  allContent(): Map<string, Uint8Array> {
-    const content = new Map<string, Uint8Array>();
-    const { blockBytes, chunkBlocks } = this.geometry;
-    for (const chunk of this.chunks.values())
-      for (let block = 0; block < chunkBlocks; block++) {
-        if (chunk.states[block] !== BLOCK_STATE.data) continue;
-        const bytes = chunk.bytes.subarray(block * blockBytes, (block + 1) * blockBytes);
-        if (bytes.some((byte) => byte !== 0))
-          content.set(`${chunk.volumeKey}:${chunk.chunkIndex}:${block}`, bytes);
-      }
-    return content;
   }
 }
