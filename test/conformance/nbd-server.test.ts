@@ -252,3 +252,16 @@ for (const [what, bytes] of [
     const { exitCode } = await execa('nbdinfo', ['--size', uri]);
     t.is(exitCode, 0);
   });
+
+test.serial('data behind leading zeroes is data, in every size that is read', async (t) => {
+  const at = 1048576;
+  await execa('qemu-io', ['-f', 'raw', '-c', `write -z ${at} 1M`, uri]);
+  await execa('qemu-io', ['-f', 'raw', '-c', `write -P 0x11 ${at + 3584} 512`, uri]);
+  for (const size of [4096, 8192, 65536, 262144]) {
+    const { stdout } = await execa('qemu-io', [
+      ...['-f', 'raw', '-c', `read -P 0 -s 0 -l 3584 ${at} ${size}`],
+      ...['-c', `read -P 0x11 -s 3584 -l 512 ${at} ${size}`, uri],
+    ]);
+    t.notRegex(stdout, /verification failed/i, `${size} bytes`);
+  }
+});
