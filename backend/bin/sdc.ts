@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { formatId, parseId } from '../core/ids.js';
 import { VERSION } from '../core/version.js';
-import { MDM_CLIENT_DEFAULTS } from '../mdm-client/mdm-client.js';
+import { MDM_CLIENT_DEFAULTS } from '../mdm-client/options.js';
 import { ConfigError } from '../runtime/config-file.js';
 import { ControlServer } from '../runtime/control-socket.js';
 import { handshakeRules } from '../runtime/links/authentication.js';

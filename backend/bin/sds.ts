@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { guidFromBytes, normalizeGuid } from '../core/ids.js';
 import { VERSION } from '../core/version.js';
-import { MDM_CLIENT_DEFAULTS } from '../mdm-client/mdm-client.js';
+import { MDM_CLIENT_DEFAULTS } from '../mdm-client/options.js';
 import { ConfigError } from '../runtime/config-file.js';
 import { foundDevices } from '../runtime/device-scan.js';
 import { handshakeRules } from '../runtime/links/authentication.js';

@@ -7,7 +7,7 @@
 import { ClusterMap } from '../cluster-map/cluster-map.js';
 import type { MapUpdate } from '../cluster-map/cluster-map.js';
 import { mark } from '../core/marks.js';
-import type { LinkId, Links, LinkTarget, Log, Micros, Peer } from '../core/ports.js';
+import type { LinkId, Links, Log, Micros, Peer } from '../core/ports.js';
 import { Prng } from '../core/prng.js';
 import { MICROS_PER_MS } from '../core/units.js';
 import {
@@ -23,13 +23,10 @@ import type { CommandName, ControlCode, ControlMessage } from '../protocol/contr
 import { errorText } from '../protocol/error-text.js';
 import { ERR, MSG } from '../protocol/generated/constants.js';
 import { getCode, getStatus, getTag } from '../protocol/generated/frame-head.js';
-import type {
-  CommandParams,
-  CommandResults,
-  ControlBodies,
-  ErrorDetail,
-} from '../protocol/generated/types.js';
+import type { CommandParams, ControlBodies } from '../protocol/generated/types.js';
 import { ProtocolError } from '../protocol/wire.js';
+import type { CommandAnswered, MdmClientHost } from './host.js';
+import type { MdmClientOptions } from './options.js';
 import { Requests } from './requests.js';
 import type { Answer, Answered } from './requests.js';
 import { sendFrame } from '../protocol/send.js';
@@ -41,66 +38,10 @@ const MARKS = {
   timedOut: mark('mdm-client: the MDM did not answer a registration'),
 };
 
-/** A registration, asked first on every link. */
-export type Registration = Extract<
-  ControlMessage,
-  {
-    code: typeof MSG.REGISTER_SDS | typeof MSG.REGISTER_DEVICE | typeof MSG.REGISTER_SDC;
-  }
->;
-
-/** What the session tells its owner. All calls come from inside inputs of the session. */
-export interface MdmClientHost {
-  /** What to register as now, or null: a component that only asks (gateway, command line). */
-  registration(): Registration | null;
-  /** The master took the registration; `reply` is its answer, null without a registration. */
-  registered(nowUs: Micros, reply: ControlMessage | null): void;
-  /** The master refused the registration; it is asked again later. */
-  refused(nowUs: Micros, status: number, details: readonly ErrorDetail[]): void;
-  /** What to say in a heartbeat now. Asked every `heartbeatMs` while registered; null: nothing this time. */
-  heartbeat(nowUs: Micros): ControlBodies[typeof MSG.HEARTBEAT] | null;
-  /** The view changed. `parts` are those of the update that changed it. */
-  mapChanged(nowUs: Micros, map: ClusterMap, parts: readonly MapUpdate[]): void;
-  /** Any other message of the master that answers no request, such as DEVICE_WANTS. */
-  pushed(nowUs: Micros, message: ControlMessage): void;
-  /** The link is gone; the session looks for the master on its own. */
-  disconnected(nowUs: Micros, reason: string): void;
-}
-
-export interface MdmClientOptions {
-  /** Where MDMs may be, tried in order. */
-  readonly addresses: LinkTarget['addresses'];
-  /** 0: no heartbeats. */
-  readonly heartbeatMs: number;
-  /** How long a request may stay without an answer unless it says otherwise. */
-  readonly requestTimeoutMs: number;
-  /** First pause before the next attempt to connect; doubles up to `retryMsMax`. */
-  readonly retryMsMin: number;
-  readonly retryMsMax: number;
-  /** Spreads the attempts of many clients. */
-  readonly seed: number;
-}
-
-/** What fits most components; `addresses` and `seed` are one's own. */
-export const MDM_CLIENT_DEFAULTS = {
-  heartbeatMs: 250,
-  requestTimeoutMs: 30_000,
-  retryMsMin: 50,
-  retryMsMax: 1000,
-} as const;
-
 /** Bound on the parts of one update that are kept until its last: more than a million combs need. */
 const UPDATE_PARTS_MAX = 8192;
 
 type State = 'stopped' | 'waiting' | 'connecting' | 'registering' | 'registered';
-
-/** Result of a command: `result` is null unless `status` is 0. */
-export type CommandAnswered<N extends CommandName> = (
-  nowUs: Micros,
-  status: number,
-  result: CommandResults[N] | null,
-  details: readonly ErrorDetail[],
-) => void;
 
 export class MdmClient {
   /** The view as of the last complete update. */

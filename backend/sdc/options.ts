@@ -2,7 +2,7 @@
 // protocol.
 
 import type { Micros } from '../core/ports.js';
-import type { MdmClientOptions } from '../mdm-client/mdm-client.js';
+import type { MdmClientOptions } from '../mdm-client/options.js';
 import { LIMIT } from '../protocol/generated/constants.js';
 import type { Address } from '../protocol/generated/types.js';
 

@@ -5,7 +5,7 @@ import type { ClusterMap } from '../cluster-map/cluster-map.js';
 import { RangeTurn, inRange } from '../core/key-range.js';
 import type { LinkId, Links, Log, Machine, Micros, Peer, Token } from '../core/ports.js';
 import { MdmClient } from '../mdm-client/mdm-client.js';
-import type { MdmClientHost, Registration } from '../mdm-client/mdm-client.js';
+import type { MdmClientHost, Registration } from '../mdm-client/host.js';
 import type { ControlMessage } from '../protocol/control.js';
 import { ERR, LIMIT, MSG } from '../protocol/generated/constants.js';
 import type { CombEntry, ControlBodies, ErrorDetail } from '../protocol/generated/types.js';

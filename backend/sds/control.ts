@@ -6,7 +6,8 @@ import { mark } from '../core/marks.js';
 import type { LinkId, Links, Log, Machine, Micros, Peer } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
 import { MdmClient } from '../mdm-client/mdm-client.js';
-import type { MdmClientHost, MdmClientOptions, Registration } from '../mdm-client/mdm-client.js';
+import type { MdmClientHost, Registration } from '../mdm-client/host.js';
+import type { MdmClientOptions } from '../mdm-client/options.js';
 import type { ControlMessage } from '../protocol/control.js';
 import { ERR, LIMIT, MSG } from '../protocol/generated/constants.js';
 import type {

@@ -7,7 +7,7 @@ import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
 import { MdmClient } from '../mdm-client/mdm-client.js';
-import type { MdmClientHost, Registration } from '../mdm-client/mdm-client.js';
+import type { MdmClientHost, Registration } from '../mdm-client/host.js';
 import type { ControlMessage } from '../protocol/control.js';
 import { ERR, LIMIT, MSG } from '../protocol/generated/constants.js';
 import type {

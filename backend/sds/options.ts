@@ -1,6 +1,6 @@
 // What a data process is told about itself when it starts, and its settings. It must never hold a limit of the protocol.
 
-import { MDM_CLIENT_DEFAULTS } from '../mdm-client/mdm-client.js';
+import { MDM_CLIENT_DEFAULTS } from '../mdm-client/options.js';
 import type { LinkTarget } from '../core/ports.js';
 
 /** Who this data process is; the device's own facts come from the store. */

@@ -2,8 +2,9 @@
 // owns one session with the MDM; it must never know more of the cluster than the answers say.
 
 import type { LinkId, Links, Log, Machine, Micros, Peer } from '../core/ports.js';
-import { MDM_CLIENT_DEFAULTS, MdmClient } from '../mdm-client/mdm-client.js';
-import type { MdmClientHost } from '../mdm-client/mdm-client.js';
+import { MdmClient } from '../mdm-client/mdm-client.js';
+import { MDM_CLIENT_DEFAULTS } from '../mdm-client/options.js';
+import type { MdmClientHost } from '../mdm-client/host.js';
 import type { CommandName } from '../protocol/control.js';
 import type { CommandParams, CommandResults } from '../protocol/generated/types.js';
 

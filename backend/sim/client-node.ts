@@ -3,7 +3,7 @@
 
 import { CLIENT_DEFAULTS } from '../sdc/options.js';
 import { Sdc } from '../sdc/sdc.js';
-import { MDM_CLIENT_DEFAULTS } from '../mdm-client/mdm-client.js';
+import { MDM_CLIENT_DEFAULTS } from '../mdm-client/options.js';
 
 import type { EventTarget } from './event-queue.js';
 import type { History } from './history.js';

@@ -2,7 +2,7 @@
 // that it keeps. It owns starting, killing, and what becomes of the device when the power goes; it must never look into a
 // machine.
 
-import { MDM_CLIENT_DEFAULTS } from '../mdm-client/mdm-client.js';
+import { MDM_CLIENT_DEFAULTS } from '../mdm-client/options.js';
 import type { FoundDevice } from '../protocol/generated/types.js';
 import { CONTROL_DEFAULTS, SdsControl } from '../sds/control.js';
 

@@ -2,7 +2,7 @@
 // host, same GUID, so the MDM gives it that client's volumes. It owns the words of the requests' contents: one number per
 // sector.
 
-import { MDM_CLIENT_DEFAULTS } from '../../backend/mdm-client/mdm-client.js';
+import { MDM_CLIENT_DEFAULTS } from '../../backend/mdm-client/options.js';
 import { ERRNO, IO } from '../../backend/sdc/block-front.js';
 import type { BlockFront, BlockVolume, IoKind } from '../../backend/sdc/block-front.js';
 import { CLIENT_DEFAULTS } from '../../backend/sdc/options.js';

@@ -2,8 +2,9 @@ import test from 'ava';
 
 import { LAST_KEY } from '../../../backend/core/key-range.js';
 import type { LinkId, Links, LinkTarget, Peer } from '../../../backend/core/ports.js';
-import { MDM_CLIENT_DEFAULTS, MdmClient } from '../../../backend/mdm-client/mdm-client.js';
-import type { MdmClientHost, Registration } from '../../../backend/mdm-client/mdm-client.js';
+import { MdmClient } from '../../../backend/mdm-client/mdm-client.js';
+import { MDM_CLIENT_DEFAULTS } from '../../../backend/mdm-client/options.js';
+import type { MdmClientHost, Registration } from '../../../backend/mdm-client/host.js';
 import type { Answer } from '../../../backend/mdm-client/requests.js';
 import {
   bodyOf,

@@ -3,12 +3,11 @@
 
 import { ALL_KEYS } from '../../../backend/core/key-range.js';
 import type { KeyRange } from '../../../backend/core/key-range.js';
-import type { Change, LinkId, Links, MetadataStore, Role } from '../../../backend/core/ports.js';
+import type { LinkId, Role } from '../../../backend/core/ports.js';
 import { Mdm } from '../../../backend/mdm/mdm.js';
 import { MDM_DEFAULTS } from '../../../backend/mdm/options.js';
 import type { MdmOptions } from '../../../backend/mdm/options.js';
 import {
-  bodyOf,
   decodeCommandAnswer,
   decodeControl,
   encodeCommand,
@@ -16,12 +15,7 @@ import {
 } from '../../../backend/protocol/control.js';
 import type { CommandName, ControlCode } from '../../../backend/protocol/control.js';
 import { COMMAND_ANSWER_BIT, ERR, MSG } from '../../../backend/protocol/generated/constants.js';
-import {
-  getBodyBytes,
-  getCode,
-  getStatus,
-  getTag,
-} from '../../../backend/protocol/generated/frame-head.js';
+import { getBodyBytes } from '../../../backend/protocol/generated/frame-head.js';
 import { errorText } from '../../../backend/protocol/error-text.js';
 import type {
   CombEntry,
@@ -31,6 +25,8 @@ import type {
   ErrorDetail,
   QueryReplyBody,
 } from '../../../backend/protocol/generated/types.js';
+import { MemoryStore, TestLinks } from './doubles.js';
+import type { Sent } from './doubles.js';
 
 export const GIB = 1024 ** 3;
 export const SECTORS_PER_GIB = GIB / 512;
@@ -42,14 +38,6 @@ const INITIAL = {
   admin: { name: 'admin', salt: new Uint8Array(16), hash: new Uint8Array(64) },
 };
 
-interface Sent {
-  readonly link: LinkId;
-  readonly code: number;
-  readonly status: number;
-  readonly tag: number;
-  readonly body: Uint8Array;
-}
-
 const ERROR_NAMES = new Map<number, string>(
   Object.entries(ERR).map(([name, code]) => [code, name]),
 );
@@ -57,78 +45,6 @@ const ERROR_NAMES = new Map<number, string>(
 export interface Refused {
   readonly error: string;
   readonly text: string;
-}
-
-/** A store that keeps what was committed; commits are reported by `Cluster.settle`. */
-class MemoryStore implements MetadataStore {
-  term = 0;
-  sequence = 0;
-  readonly content = new Map<string, Uint8Array>();
-  readonly waiting: number[] = [];
-  outcome: 'done' | 'conflict' | 'unknown' = 'done';
-
-  commit(token: number, term: number, previousSequence: number, changes: readonly Change[]): void {
-    this.waiting.push(token);
-    if (term < this.term || previousSequence !== this.sequence) throw new Error('lost sequence');
-    if (this.outcome !== 'done') return;
-    this.term = term;
-    this.sequence++;
-    for (const { key, value } of changes) {
-      const hex = Buffer.from(key).toString('hex');
-      if (value === null) this.content.delete(hex);
-      else this.content.set(hex, value.slice());
-    }
-  }
-
-  entries(): { key: Uint8Array; value: Uint8Array }[] {
-    return [...this.content]
-      .sort(([one], [other]) => (one < other ? -1 : 1))
-      .map(([hex, value]) => ({ key: Buffer.from(hex, 'hex'), value }));
-  }
-}
-
-class TestLinks implements Links {
-  readonly sent: Sent[] = [];
-  readonly closed = new Set<LinkId>();
-  private reserved: { link: LinkId; bytes: Uint8Array }[] = [];
-
-  identify(): void {
-    return;
-  }
-  connect(): void {
-    throw new Error('the MDM dials nobody');
-  }
-  newLink(): LinkId {
-    throw new Error('the MDM dials nobody');
-  }
-  close(link: LinkId): void {
-    this.closed.add(link);
-  }
-  reserve(link: LinkId, frameBytes: number): { bytes: Uint8Array; view: DataView; at: number } {
-    const bytes = new Uint8Array(frameBytes);
-    this.reserved.push({ link, bytes });
-    return { bytes, view: new DataView(bytes.buffer), at: 0 };
-  }
-  resume(): void {
-    return;
-  }
-  pendingBytes(): number {
-    return 0;
-  }
-  /** Decodes what was reserved since the last call. */
-  collect(): void {
-    for (const { link, bytes } of this.reserved) {
-      const view = new DataView(bytes.buffer);
-      this.sent.push({
-        link,
-        code: getCode(view, 0),
-        status: getStatus(view, 0),
-        tag: getTag(view, 0),
-        body: bodyOf(bytes, view, 0).slice(),
-      });
-    }
-    this.reserved = [];
-  }
 }
 
 export interface TestDevice {
