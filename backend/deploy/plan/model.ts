@@ -176,6 +176,8 @@ export type Step = { readonly about: string } & (
       /** Of a new file; a present one keeps owner and mode unless `enforceMode`. */
       readonly mode: number;
       readonly enforceMode: boolean;
+      /** User to whom it belongs, where that user exists; otherwise it stays whose it is. */
+      readonly owner?: string;
     }
   | { readonly kind: 'setup'; readonly args: readonly string[] }
   | {

@@ -2,14 +2,15 @@
 // volume types. It must never replace `enabled_backends`, change a file of OpenStack's code, or put a password where a
 // user other than root and the service can read it.
 
-import { gatewayHostOf } from '../environment/model.js';
+import { controllersOf, gatewayHostOf } from '../environment/model.js';
 import type { Environment, EnvironmentNode } from '../environment/model.js';
 import { OPENSTACK_USER } from './cluster.js';
 import { extendIniList, iniText, iniValue, setIni } from './ini.js';
 import { planned, refused } from './model.js';
+import type { CinderDriver } from '../settings/read.js';
 import type { Context, Plan, Questions, Step } from './model.js';
-import { editSteps, fileSteps } from './parts.js';
-import { authoritySteps } from './roles.js';
+import { ETC, editSteps, fileSteps, serviceSteps } from './parts.js';
+import { authoritySteps, isNew } from './roles.js';
 
 export const CINDER_CONF = '/etc/cinder/cinder.conf';
 const CINDER_UNIT = 'cinder-volume.service';
@@ -19,15 +20,25 @@ const NOVA_UNIT = 'nova-compute.service';
 const SYSTEM_AUTHORITY = '/usr/local/share/ca-certificates/meshsan.crt';
 const CONNECTOR_CONF = '/opt/emc/scaleio/openstack/connector.conf';
 const POWERFLEX_CLASS = 'cinder.volume.drivers.dell_emc.powerflex.driver.PowerFlexDriver';
+const MESHSAN_CLASS = 'meshsan_cinder.driver.MeshSANDriver';
+/** Driver and bridge are of one user: the socket and the token are for it alone. */
+const CINDER_USER = 'cinder';
+const BRIDGE = {
+  config: `${ETC}/cinder-bridge.json`,
+  password: `${ETC}/cinder-bridge-password`,
+  token: `${ETC}/cinder-bridge-token`,
+  socket: '/run/meshsan-cinder-bridge/bridge.sock',
+  unit: 'meshsan-cinder-bridge.service',
+} as const;
 const SCAN_TRIES = 15;
 /** Same on every node, so that one cinder-volume takes over what another began. */
 const BACKEND_HOST = 'meshsan';
 
 type Options = readonly (readonly [key: string, value: string])[];
-type Driver = Environment['settings']['drivers'][number];
 
 /** Names of back-end, section and volume type. */
-export const BACKENDS: Readonly<Record<Driver, string>> = {
+export const BACKENDS: Readonly<Record<CinderDriver, string>> = {
+  meshsan: 'meshsan',
   powerflex: 'powerflex',
 };
 
@@ -35,6 +46,47 @@ const accountOf = ({ settings }: Environment): string => settings.existing?.user
 
 function poolList({ settings }: Environment): string {
   return settings.pools.map(({ name }) => `${settings.protectionDomain}:${name}`).join(',');
+}
+
+function meshsanOptions({ environment }: Context): Options {
+  const { settings } = environment;
+  return [
+    ['volume_driver', MESHSAN_CLASS],
+    ['volume_backend_name', BACKENDS.meshsan],
+    ['backend_host', BACKEND_HOST],
+    ['meshsan_bridge', BRIDGE.socket],
+    ['meshsan_bridge_token_file', BRIDGE.token],
+    ['meshsan_storage_pools', poolList(environment)],
+    ['meshsan_thin_provision', settings.provisioning === 'thin' ? 'True' : 'False'],
+  ];
+}
+
+/** The service beside cinder-volume: its configuration, the gateways' password, the token that it shares with the driver. */
+function bridgeSteps(context: Context): Step[] {
+  const { environment, seen, secrets } = context;
+  const port = environment.settings.gatewayPort;
+  const controllers = isNew(environment) ? controllersOf(environment) : [];
+  const hosts = [
+    gatewayHostOf(environment),
+    ...controllers.map(({ managementAddress }) => managementAddress),
+  ];
+  const config = {
+    name: 'cinder-bridge',
+    gateways: hosts.map((host) => `https://${host}:${port}`),
+    caFile: SYSTEM_AUTHORITY,
+    username: accountOf(environment),
+    passwordFile: BRIDGE.password,
+    tokenFile: BRIDGE.token,
+    listen: { socket: BRIDGE.socket },
+  };
+  const file = (about: string, path: string, text: string): Step[] =>
+    fileSteps(seen, about, path, `${text}\n`, 0o600, CINDER_USER);
+  const files = [
+    ...file('token of the bridge', BRIDGE.token, secrets.bridgeToken),
+    ...file('password of the bridge', BRIDGE.password, secrets.openstackPassword),
+    ...file('configuration of the bridge', BRIDGE.config, JSON.stringify(config, null, 2)),
+  ];
+  return [...files, ...serviceSteps(seen, BRIDGE.unit, files.length > 0)];
 }
 
 function powerflexOptions({ environment, secrets }: Context): Options {
@@ -54,7 +106,8 @@ function powerflexOptions({ environment, secrets }: Context): Options {
   ];
 }
 
-const optionsOf: Readonly<Record<Driver, (context: Context) => Options>> = {
+const optionsOf: Readonly<Record<CinderDriver, (context: Context) => Options>> = {
+  meshsan: meshsanOptions,
   powerflex: powerflexOptions,
 };
 
@@ -91,8 +144,11 @@ function trustSteps(context: Context): Step[] {
 }
 
 export const cinderQuestions = (): Questions => ({
-  files: [CINDER_CONF, CONNECTOR_CONF, SYSTEM_AUTHORITY],
-  units: [CINDER_UNIT],
+  files: [
+    ...[CINDER_CONF, CONNECTOR_CONF, SYSTEM_AUTHORITY],
+    ...[BRIDGE.config, BRIDGE.password, BRIDGE.token],
+  ],
+  units: [CINDER_UNIT, BRIDGE.unit],
 });
 
 export function planCinder(context: Context): Plan {
@@ -102,7 +158,11 @@ export function planCinder(context: Context): Plan {
     return refused(`${CINDER_CONF} is missing: Cinder is not installed on this node`);
   const before = iniValue(present.text, 'DEFAULT', 'default_volume_type');
   const text = cinderText(context, present.text);
-  const steps = [...trustSteps(context), ...connectorSteps(context)];
+  const steps = [
+    ...trustSteps(context),
+    ...connectorSteps(context),
+    ...(environment.settings.drivers.includes('meshsan') ? bridgeSteps(context) : []),
+  ];
   const edit = editSteps(seen, `Cinder's back-ends: ${listed(environment)}`, CINDER_CONF, text);
   const changed = edit.length + steps.length > 0;
   const notes =
@@ -135,14 +195,17 @@ export function planNova(context: Context): Plan {
     return refused(`${NOVA_CONF} is missing: Nova is not installed on this node`);
   const powerflex = environment.settings.drivers.includes('powerflex');
   const tries = Number(iniValue(present.text, 'libvirt', 'num_volume_scan_tries') ?? '0');
-  const text =
+  const patient =
     tries >= SCAN_TRIES
       ? present.text
       : setIni(present.text, 'libvirt', 'num_volume_scan_tries', String(SCAN_TRIES));
+  // With both drivers, ours tells os-brick's own connector who this host is.
+  const both = powerflex && environment.settings.drivers.includes('meshsan');
+  const text = both ? setIni(patient, 'meshsan', 'scaleio_guid', 'True') : patient;
   const steps = [
     ...(powerflex ? trustSteps(context) : []),
     ...connectorSteps(context),
-    ...editSteps(seen, 'Nova waits longer for a volume', NOVA_CONF, text),
+    ...editSteps(seen, "Nova's options for volumes", NOVA_CONF, text),
   ];
   return planned([...steps, ...restartSteps(context, NOVA_UNIT, steps.length > 0)]);
 }

@@ -25,10 +25,12 @@ export function fileSteps(
   path: string,
   text: string,
   mode: number,
+  owner?: string,
 ): Step[] {
   const present = seen.files.get(path) ?? null;
   if (present?.text === text && present.mode === mode) return [];
-  return [{ kind: 'file', about, path, text, mode, enforceMode: true }];
+  const file = { kind: 'file', about, path, text, mode, enforceMode: true } as const;
+  return [owner === undefined ? file : { ...file, owner }];
 }
 
 /** A file of other software that is edited; owner and mode stay. */

@@ -39,12 +39,15 @@ export const isNew = ({ settings }: Environment): boolean => settings.existing =
 /** Packages of ours that a node needs, without their version. */
 export function packagesOf(environment: Environment, node: EnvironmentNode): string[] {
   const controller = isController(node) && isNew(environment);
+  const ours = environment.settings.drivers.includes('meshsan');
   return [
     'meshsan-runtime',
     'meshsan-deploy',
     ...(controller ? ['meshsan-cli', 'meshsan-mdm', 'meshsan-gateway'] : []),
     ...(isServer(environment, node) ? ['meshsan-sds'] : []),
     ...(isClient(node) ? ['meshsan-sdc'] : []),
+    ...(node.roles.includes('cinder') && ours ? ['meshsan-cinder-bridge'] : []),
+    ...(node.roles.includes('compute') && ours ? ['meshsan-nova-hooks'] : []),
   ];
 }
 

@@ -8,6 +8,8 @@ import type { RawSettings, SettingName, SettingRow } from './table.js';
 
 export const MEDIA_TYPES = ['HDD', 'SSD', 'Transitional'] as const;
 
+export type CinderDriver = 'meshsan' | 'powerflex';
+
 export interface PoolWish {
   readonly name: string;
   readonly mediaType: (typeof MEDIA_TYPES)[number];
@@ -52,7 +54,8 @@ export interface Settings {
   readonly alertCriticalPercent: number;
   readonly approval: 'none' | 'guid';
   readonly gatewayPort: number;
-  readonly drivers: readonly 'powerflex'[];
+  /** The first is that of the default volume type. */
+  readonly drivers: readonly CinderDriver[];
   readonly defaultVolumeType: boolean;
   readonly provisioning: 'thin' | 'thick';
 }
@@ -210,7 +213,8 @@ function parsed(raw: RawSettings, faults: string[]): Settings {
     alertCriticalPercent: Number(raw.capacity_critical_alert_threshold),
     approval: raw.sdc_approval as Settings['approval'],
     gatewayPort: Number(raw.gateway_port),
-    drivers: [raw.cinder_driver as 'powerflex'],
+    drivers:
+      raw.cinder_driver === 'both' ? ['meshsan', 'powerflex'] : [raw.cinder_driver as CinderDriver],
     defaultVolumeType: raw.default_volume_type,
     provisioning: raw.provisioning_type as Settings['provisioning'],
   };

@@ -254,7 +254,11 @@ export const SETTINGS = {
     label: 'Cinder driver',
     description: 'How Cinder reaches the cluster.',
     value: 'powerflex',
-    values: [{ data: 'powerflex', label: "Cinder's own PowerFlex driver (8 GiB steps)" }],
+    values: [
+      { data: 'powerflex', label: "Cinder's own PowerFlex driver (8 GiB steps)" },
+      { data: 'meshsan', label: 'MeshSAN (1 GiB steps, no password on compute nodes)' },
+      { data: 'both', label: 'both, as two volume types; the default is MeshSAN' },
+    ],
   }),
   default_volume_type: setting({
     kind: 'checkbox',

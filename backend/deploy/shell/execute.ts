@@ -56,15 +56,24 @@ async function run(argv: readonly string[], timeout: number): Promise<void> {
   });
 }
 
+/** Numbers of a user and its group; null: there is no such user here. */
+async function idsOf(user: string): Promise<{ uid: number; gid: number } | null> {
+  const { stdout, failed } = await execa('getent', ['passwd', user], { reject: false });
+  const [, , uid, gid] = stdout.split(':');
+  return failed ? null : { uid: Number(uid), gid: Number(gid) };
+}
+
 /** Writes a file whole or not at all; a present one keeps its owner. */
-function writeWhole(step: Extract<Step, { kind: 'file' }>): void {
+async function writeWhole(step: Extract<Step, { kind: 'file' }>): Promise<void> {
   const { path, text } = step;
+  const owner = step.owner === undefined ? null : await idsOf(step.owner);
   const present = existsSync(path) ? statSync(path) : null;
   const mode = present === null || step.enforceMode ? step.mode : present.mode & 0o777;
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   const beside = `${path}.meshsan-new`;
   writeFileSync(beside, text, { mode: 0o600 });
-  if (present !== null) chownSync(beside, present.uid, present.gid);
+  const { uid, gid } = owner ?? present ?? { uid: 0, gid: 0 };
+  chownSync(beside, uid, gid);
   chmodSync(beside, mode);
   syncFile(beside);
   renameSync(beside, path);
@@ -112,7 +121,7 @@ async function perform(step: Step, { environment, secrets }: Executor): Promise<
       );
       return;
     case 'file':
-      writeWhole(step);
+      await writeWhole(step);
       return;
     case 'setup':
       await run(['meshsan-setup', ...step.args], COMMAND_MS);

@@ -439,3 +439,88 @@ test('partitions of ours are found by their type', (t) => {
   const text = `/dev/sda \n/dev/sda1 0fc63daf-8483-4772-8e79-3d69d8477de4\n/dev/sdb3 ${PARTITION_GUID.toUpperCase()}\n`;
   t.deepEqual(partitionsIn(text), ['/dev/sdb3']);
 });
+
+test('Cinder: our back-ends beside those that are there; the default type is that of the first driver', async (t) => {
+  const cinder = {
+    text: '[DEFAULT]\nenabled_backends = lvm\ndefault_volume_type = lvm\n',
+    mode: 0o640,
+  };
+  const files = new Map([['/etc/cinder/cinder.conf', cinder]]);
+  const units = new Map([['cinder-volume.service', RUNNING]]);
+  const both = await plan('cinder', factsOf(128, withSettings({ cinder_driver: 'both' })), {
+    files,
+    units,
+  });
+  const after = filesAfter(both.steps);
+  const text = after.get('/etc/cinder/cinder.conf')?.text ?? '';
+  t.regex(text, /^enabled_backends = lvm,meshsan,powerflex$/m);
+  t.regex(text, /^default_volume_type = meshsan$/m);
+  t.regex(text, /^\[meshsan\]\nvolume_driver = meshsan_cinder\.driver\.MeshSANDriver$/m);
+  t.regex(text, /^san_ip = 192\.168\.0\.6$/m);
+  t.deepEqual(both.notes, ['default_volume_type was lvm']);
+  t.deepEqual(both.steps.at(-1), {
+    kind: 'unit',
+    unit: 'cinder-volume.service',
+    action: 'restart',
+    about: 'restart cinder-volume.service',
+  });
+  for (const [path, { mode }] of after)
+    if (path.startsWith('/etc/meshsan/cinder-bridge') || path.endsWith('connector.conf'))
+      t.is(mode, 0o600, path);
+  const again = await plan('cinder', factsOf(128, withSettings({ cinder_driver: 'both' })), {
+    files: new Map([...files, ...after]),
+    units: new Map([...units, ['meshsan-cinder-bridge.service', RUNNING]]),
+  });
+  t.deepEqual(again.steps, []);
+  const kept = await plan('cinder', factsOf(128, withSettings({ default_volume_type: false })), {
+    files,
+  });
+  t.regex(
+    filesAfter(kept.steps).get('/etc/cinder/cinder.conf')?.text ?? '',
+    /^default_volume_type = lvm$/m,
+  );
+  t.regex((await plan('cinder', factsOf(128), {})).refusals.join(), /Cinder is not installed/);
+});
+
+test('Nova: with our driver alone no password lies on the compute node', async (t) => {
+  const files = new Map([['/etc/nova/nova.conf', { text: '[DEFAULT]\n', mode: 0o640 }]]);
+  const ours = await plan('nova', factsOf(132, withSettings({ cinder_driver: 'meshsan' })), {
+    files,
+  });
+  t.deepEqual([...filesAfter(ours.steps).keys()], ['/etc/nova/nova.conf']);
+  const stock = await plan('nova', factsOf(132), { files });
+  t.true(filesAfter(stock.steps).has('/opt/emc/scaleio/openstack/connector.conf'));
+  const enough = new Map([
+    ['/etc/nova/nova.conf', { text: '[libvirt]\nnum_volume_scan_tries = 30\n', mode: 0o640 }],
+  ]);
+  const patient = await plan('nova', factsOf(132, withSettings({ cinder_driver: 'meshsan' })), {
+    files: enough,
+  });
+  t.deepEqual(patient.steps, []);
+});
+
+test('an existing cluster: clients and OpenStack only', async (t) => {
+  const made = fixture({
+    settings: {
+      existing_cluster: true,
+      gateway_ip: '10.9.0.1',
+      gateway_password: 'Given1234',
+      mdm_addresses: '10.9.0.2,10.9.0.3',
+      system_secret: 'cd'.repeat(32),
+    },
+  });
+  const facts = factsOf(132, made);
+  const applied = (Object.entries(TASKS) as [TaskId, Task][])
+    .filter(([, task]) =>
+      facts.environment.nodes.some((node) => task.applies(facts.environment, node)),
+    )
+    .map(([id]) => id);
+  t.deepEqual(applied, ['precheck', 'packages', 'sdc', 'cinder', 'nova', 'types']);
+  const sdc = await plan('sdc', facts);
+  t.is(filesAfter(sdc.steps).get('/etc/meshsan/secret')?.text, `${'cd'.repeat(32)}\n`);
+  const setup = sdc.steps.find((step) => step.kind === 'setup');
+  t.deepEqual(
+    setup?.args.filter((word) => word.startsWith('10.9')),
+    ['10.9.0.2', '10.9.0.3'],
+  );
+});
