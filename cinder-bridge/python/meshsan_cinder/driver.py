@@ -107,6 +107,8 @@ class MeshSANDriver(driver.VolumeDriver):
             'vendor_name': self.VENDOR,
             'driver_version': self.VERSION,
             'storage_protocol': 'meshsan',
+            # A new volume reads as zeroes, so a copy may leave zeroes out, and thin volumes stay thin.
+            'sparse_copy_volume': True,
             'pools': [self._pool_stats(name) for name in settings.meshsan_storage_pools],
         }
 
@@ -236,9 +238,14 @@ class MeshSANDriver(driver.VolumeDriver):
         if connector.get(SDC_GUID):
             request['sdcGuid'] = connector[SDC_GUID]
         attached = self._call('PUT', f'{_volume_path(volume)}/attachments/{quoted(holder)}', request)
-        # Cinder stores the connector after this call, and gives it back at the detach.
-        connector[HOLDER] = holder
-        connector[GENERATION] = str(attached['generation'])
+        if holder == _host_holder(connector):
+            # Cinder uses one connector for both volumes of a copy: what is true of one only must not be in it.
+            connector.pop(HOLDER, None)
+            connector.pop(GENERATION, None)
+        else:
+            # Cinder stores the connector after this call, and gives it back at the detach.
+            connector[HOLDER] = holder
+            connector[GENERATION] = str(attached['generation'])
         path = attached['devicePath']
         knows_type = bool(connector.get(SDC_GUID))
         if not knows_type and connector['host'] in (socket.gethostname(), socket.getfqdn()):

@@ -14,7 +14,9 @@ from cinder import rpc  # noqa: E402
 from cinder import version  # noqa: E402
 from cinder.common import config  # noqa: E402,F401
 from cinder.db import migration  # noqa: E402
+from cinder.objects import base as objects_base  # noqa: E402
 from oslo_config import cfg  # noqa: E402
+import oslo_messaging as messaging  # noqa: E402
 
 # The manager names objects while it is imported.
 objects.register_all()
@@ -85,6 +87,10 @@ class Rig:
         self.driver.check_for_setup_error()
         self.driver.init_capabilities()
         self.driver.set_initialized()
+        # The manager asks itself over RPC what the other end of a copy can do.
+        target = messaging.Target(topic=f'cinder-volume.{self.host}', server=self.host.split('@')[0])
+        self.server = rpc.get_server(target, [self.manager], objects_base.CinderObjectSerializer())
+        self.server.start()
 
     def volume(self, size=1, volume_type_id=None, **fields):
         """A volume of Cinder's database; the driver knows nothing of it yet."""
