@@ -39,6 +39,9 @@ export interface Output {
   readonly stderr: string;
 }
 
+/** Everything inside, or only what runs apart. */
+export type MemoryGroup = 'all' | 'apart';
+
 /** Waits for a condition; the bound is far beyond what it takes, and only against hanging. */
 export async function until(
   what: string,
@@ -64,6 +67,8 @@ export class Machine {
   readonly #binds: readonly string[];
   readonly #loops: string[] = [];
   readonly #group = join(MEMORY_GROUPS, `${NAME}-${process.pid}`);
+  /** For commands whose memory is to be counted apart; part of the machine's. */
+  readonly #apart = join(this.#group, 'apart');
   #process: ChildProcess | null = null;
 
   /**
@@ -86,7 +91,7 @@ export class Machine {
     await host('mount', '-t', 'overlay', 'overlay', '-o', layers, this.root);
     this.#clean();
     for (const index of this.#disks.keys()) await this.#makeDisk(index);
-    if (existsSync(MEMORY_GROUPS)) mkdirSync(this.#group);
+    if (existsSync(MEMORY_GROUPS)) mkdirSync(this.#apart, { recursive: true });
     this.#start();
     await until('the machine boots', async () => {
       const { stdout } = await this.try('systemctl', 'is-active', 'multi-user.target');
@@ -168,12 +173,12 @@ export class Machine {
     return this.#inside(argv, '');
   }
 
-  async #inside(argv: readonly string[], input: string): Promise<Output> {
+  async #inside(argv: readonly string[], input: string, group = this.#group): Promise<Output> {
     const leader = await this.#leader();
     if (leader === null) return { code: -1, stdout: '', stderr: 'the machine does not run' };
     // The command's memory belongs to the machine's group, as that of everything else inside.
     const enter = [
-      ...['-c', '[ ! -d "$0" ] || echo $$ > "$0/cgroup.procs"; exec "$@"', this.#group],
+      ...['-c', '[ ! -d "$0" ] || echo $$ > "$0/cgroup.procs"; exec "$@"', group],
       ...['nsenter', '-t', String(leader), '-m', '-u', '-i', '-n', '-p', '--', ...argv],
     ];
     const result = await execa('sh', enter, {
@@ -208,14 +213,25 @@ export class Machine {
     return this.run('sh', '-ec', script);
   }
 
-  /** Bounds the memory of everything inside. @throws Error where the host has no group for it */
-  limitMemory(bytes: number): void {
-    writeFileSync(join(this.#group, 'memory.limit_in_bytes'), String(bytes));
+  /** Runs a command inside whose memory is counted apart. */
+  async runApart(...argv: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.#inside(argv, '', this.#apart);
+    if (code !== 0) throw new Error(`${argv.join(' ')}: exit ${code}\n${stderr}\n${stdout}`.trim());
+    return stdout;
   }
 
-  /** Bytes that processes inside hold now, without what can be read again. */
-  memoryHeld(): number {
-    const text = readFileSync(join(this.#group, 'memory.stat'), 'utf8');
+  #groupOf(which: MemoryGroup): string {
+    return which === 'all' ? this.#group : this.#apart;
+  }
+
+  /** Bounds memory. @throws Error where the host has no groups for it */
+  limitMemory(which: MemoryGroup, bytes: number): void {
+    writeFileSync(join(this.#groupOf(which), 'memory.limit_in_bytes'), String(bytes));
+  }
+
+  /** Bytes that processes hold now, without what can be read again. */
+  memoryHeld(which: MemoryGroup): number {
+    const text = readFileSync(join(this.#groupOf(which), 'memory.stat'), 'utf8');
     const rows = new Map(text.split('\n').map((line) => line.split(' ') as [string, string]));
     return Number(rows.get('total_rss')) + Number(rows.get('total_shmem'));
   }
@@ -244,7 +260,7 @@ export class Machine {
     }
     await execa('umount', ['--recursive', this.root], quiet);
     for (const loop of this.#loops) await execa('losetup', ['--detach', loop], quiet);
-    if (existsSync(this.#group)) rmdirSync(this.#group);
+    for (const group of [this.#apart, this.#group]) if (existsSync(group)) rmdirSync(group);
     rmSync(this.dir, { recursive: true, force: true });
   }
 }

@@ -9,6 +9,10 @@ const NEEDS: Readonly<Record<string, string>> = {
   readelf: 'binutils',
   lintian: 'lintian',
   'systemd-nspawn': 'systemd-container',
+  rpmbuild: 'rpm',
+  'qemu-system-x86_64': 'qemu-system-x86',
+  cpio: 'cpio',
+  busybox: 'busybox-static',
   'mkfs.ext4': 'e2fsprogs',
   curl: 'curl',
 };

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { closureOf, divide, librariesOf } from './closure.js';
-import { buildDeb, writeGzip } from './deb.js';
+import { buildDeb, indexRepository } from './deb.js';
 import { PACKAGES, RUNTIME } from './definitions.js';
 import type { PackageDefinition } from './definitions.js';
 import { filesBelow, libraries } from './libraries.js';
@@ -123,24 +123,6 @@ function describe(outDir: string, file: string, glibcMin: string): ManifestPacka
   };
 }
 
-/** Makes the folder readable for apt. */
-async function indexRepository(dir: string, version: string): Promise<void> {
-  const { stdout } = await execa('dpkg-scanpackages', ['--multiversion', '.', '/dev/null'], {
-    cwd: dir,
-    env: { LC_ALL: 'C' },
-  });
-  writeFileSync(join(dir, 'Packages'), `${stdout}\n`);
-  writeGzip(join(dir, 'Packages.gz'), `${stdout}\n`);
-  const sums = ['Packages', 'Packages.gz'].map((name) => {
-    const content = readFileSync(join(dir, name));
-    return ` ${createHash('sha256').update(content).digest('hex')} ${content.length} ${name}\n`;
-  });
-  writeFileSync(
-    join(dir, 'Release'),
-    `Origin: MeshSAN\nLabel: meshsan\nVersion: ${version}\nArchitectures: all amd64\nSHA256:\n${sums.join('')}`,
-  );
-}
-
 async function buildOne(
   definition: PackageDefinition,
   share: Share,
@@ -155,6 +137,10 @@ async function buildOne(
   const runtime = { node: release.binary, nodeLicence: release.licence };
   stagePackage(tree, definition, share, facts, isRuntime ? runtime : null);
   const base = isRuntime ? [] : [`${RUNTIME} (= ${facts.version})`];
+  // Packages of ours are of one version on a node.
+  const own = depends.map((item) =>
+    item.startsWith('meshsan-') ? `${item} (= ${facts.version})` : item,
+  );
   const helpers = service === null ? [] : ['init-system-helpers (>= 1.54~)'];
   const users = typeof service?.user === 'string' ? ['adduser'] : [];
   return buildDeb({
@@ -162,7 +148,7 @@ async function buildOne(
     control: {
       ...{ name, version: facts.version, summary, about, recommends },
       architecture: native.isNative ? 'amd64' : 'all',
-      depends: [...base, ...native.depends, ...depends, ...users, ...helpers],
+      depends: [...base, ...native.depends, ...own, ...users, ...helpers],
     },
     scripts: maintainerScripts(facts.root, definition),
     epochSeconds: facts.epochSeconds,

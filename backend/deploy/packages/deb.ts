@@ -2,7 +2,7 @@
 // what is in the tree.
 
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { execa } from 'execa';
@@ -72,7 +72,7 @@ export function writeGzip(path: string, text: string): void {
 
 function kibibytes(tree: string, files: readonly string[]): number {
   let sum = 0;
-  for (const file of files) sum += Math.ceil(statSync(join(tree, file)).size / 1024);
+  for (const file of files) sum += Math.ceil(lstatSync(join(tree, file)).size / 1024);
   return sum;
 }
 
@@ -97,12 +97,14 @@ export async function buildDeb(input: DebInput): Promise<string> {
   const folder = join(tree, 'DEBIAN');
   mkdirSync(folder);
   writeFileSync(join(folder, 'control'), controlText(control, kibibytes(tree, files)));
-  const sums = files.map((file) => {
-    const digest = createHash('md5')
-      .update(readFileSync(join(tree, file)))
-      .digest('hex');
-    return `${digest}  ${file}\n`;
-  });
+  const sums = files
+    .filter((file) => lstatSync(join(tree, file)).isFile())
+    .map((file) => {
+      const digest = createHash('md5')
+        .update(readFileSync(join(tree, file)))
+        .digest('hex');
+      return `${digest}  ${file}\n`;
+    });
   writeFileSync(join(folder, 'md5sums'), sums.join(''));
   const conffiles = files.filter((file) => file.startsWith('etc/'));
   if (conffiles.length > 0)
@@ -118,4 +120,22 @@ export async function buildDeb(input: DebInput): Promise<string> {
     env: { SOURCE_DATE_EPOCH: String(epochSeconds), LC_ALL: 'C' },
   });
   return file;
+}
+
+/** Makes the folder readable for apt. */
+export async function indexRepository(dir: string, version: string): Promise<void> {
+  const { stdout } = await execa('dpkg-scanpackages', ['--multiversion', '.', '/dev/null'], {
+    cwd: dir,
+    env: { LC_ALL: 'C' },
+  });
+  writeFileSync(join(dir, 'Packages'), `${stdout}\n`);
+  writeGzip(join(dir, 'Packages.gz'), `${stdout}\n`);
+  const sums = ['Packages', 'Packages.gz'].map((name) => {
+    const content = readFileSync(join(dir, name));
+    return ` ${createHash('sha256').update(content).digest('hex')} ${content.length} ${name}\n`;
+  });
+  writeFileSync(
+    join(dir, 'Release'),
+    `Origin: MeshSAN\nLabel: meshsan\nVersion: ${version}\nArchitectures: all amd64\nSHA256:\n${sums.join('')}`,
+  );
 }

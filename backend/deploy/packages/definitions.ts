@@ -12,8 +12,14 @@ export interface Extra {
 export interface Service {
   /** Unit, less ".service"; its file is files/units/UNIT.service. */
   readonly unit: string;
-  /** System user that is made for it; null: it runs as root. */
+  /** System user that is made for it; null: it runs as root, or as a user of another package. */
   readonly user: string | null;
+}
+
+/** Modules of Python, from a folder with a pyproject.toml. */
+export interface PythonModules {
+  /** Path below the repository. */
+  readonly from: string;
 }
 
 export interface PackageDefinition {
@@ -31,6 +37,9 @@ export interface PackageDefinition {
   readonly depends: readonly string[];
   readonly recommends: readonly string[];
   readonly extras: readonly Extra[];
+  /** Symbolic links: path, and where it points. */
+  readonly links: Readonly<Record<string, string>>;
+  readonly python: PythonModules | null;
   /** Maintainer scripts of its own, below files/maintainer; others come from its service. */
   readonly scripts: Readonly<Partial<Record<'postinst' | 'prerm' | 'postrm', string>>>;
   /** What purging deletes, below files/maintainer; put into the postrm of a service. */
@@ -48,6 +57,8 @@ const NOTHING = {
   service: null,
   recommends: [],
   extras: [],
+  links: {},
+  python: null,
   scripts: {},
   purge: null,
 } as const;
@@ -155,5 +166,63 @@ export const PACKAGES: readonly PackageDefinition[] = [
     programs: ['backend/bin/deploy'],
     commands: { '/usr/sbin/meshsan-deploy': 'backend/bin/deploy' },
     depends: [],
+  },
+  {
+    ...NOTHING,
+    name: 'meshsan-cinder-bridge',
+    summary: 'MeshSAN storage: Cinder driver and its service',
+    about: [
+      'The driver runs in cinder-volume and translates its calls into requests; the service beside it owns names, sizes, retries and the ledger of attachments.',
+    ],
+    programs: ['cinder-bridge/bin/cinder-bridge'],
+    commands: { '/usr/bin/cinder-bridge': 'cinder-bridge/bin/cinder-bridge' },
+    service: { unit: 'meshsan-cinder-bridge', user: null },
+    depends: ['python3:any'],
+    recommends: ['cinder-volume'],
+    extras: [
+      { from: 'cinder-bridge/README.md', to: '/usr/share/doc/meshsan-cinder-bridge/README.md' },
+    ],
+    python: { from: 'cinder-bridge/python' },
+    purge: 'bridge.purge',
+  },
+  {
+    ...NOTHING,
+    name: 'meshsan-nova-hooks',
+    summary: 'MeshSAN storage: what compute hosts need',
+    about: [
+      'The libvirt volume driver and the os-brick connector by which Nova uses volumes of MeshSAN, loaded through an entry point of nova-compute; rules for udev, LVM and multipath; the paths at which programs look for the original client.',
+    ],
+    programs: [],
+    depends: ['python3:any', 'meshsan-sdc'],
+    recommends: ['nova-compute'],
+    extras: [
+      { from: 'nova-hooks/README.md', to: '/usr/share/doc/meshsan-nova-hooks/README.md' },
+      {
+        from: 'nova-hooks/etc/lvm/meshsan-lvmlocal.conf',
+        to: '/usr/share/doc/meshsan-nova-hooks/examples/lvmlocal.conf',
+      },
+      {
+        from: 'nova-hooks/etc/udev/rules.d/60-meshsan.rules',
+        to: '/lib/udev/rules.d/60-meshsan.rules',
+      },
+      {
+        from: 'nova-hooks/etc/modules-load.d/meshsan.conf',
+        to: '/usr/lib/modules-load.d/meshsan.conf',
+      },
+      {
+        from: 'nova-hooks/etc/multipath/conf.d/meshsan.conf',
+        to: '/etc/multipath/conf.d/meshsan.conf',
+      },
+      ...['nova', 'cinder'].map((service) => ({
+        from: `nova-hooks/etc/${service}/rootwrap.d/meshsan.filters`,
+        to: `/etc/${service}/rootwrap.d/meshsan.filters`,
+      })),
+    ],
+    links: {
+      '/opt/emc/scaleio/sdc/bin/drv_cfg': '/usr/bin/drv_cfg',
+      '/bin/emc/scaleio/drv_cfg': '/usr/bin/drv_cfg',
+    },
+    python: { from: 'nova-hooks/python' },
+    scripts: { postinst: 'hooks.postinst', prerm: 'hooks.prerm', postrm: 'hooks.postrm' },
   },
 ];

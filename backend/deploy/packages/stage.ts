@@ -2,6 +2,7 @@
 // has on the target; who runs the build leaves no trace.
 
 import {
+  symlinkSync,
   chmodSync,
   copyFileSync,
   existsSync,
@@ -14,8 +15,11 @@ import { HOME, FILES, RUNTIME } from './definitions.js';
 import type { PackageDefinition } from './definitions.js';
 import { changelogText, writeGzip } from './deb.js';
 import { filesBelow } from './libraries.js';
+import { pythonCommands, pythonFiles } from './python.js';
 
 const UNITS = '/lib/systemd/system';
+/** Modules of the system's Python, for packages. */
+const PYTHON = '/usr/lib/python3/dist-packages';
 const PLAIN = 0o644;
 const EXECUTABLE = 0o755;
 const FOLDER = 0o755;
@@ -121,6 +125,12 @@ function stageRuntime(tree: Tree, parts: RuntimeParts, version: string): void {
   for (const folder of ['/etc/meshsan', '/var/lib/meshsan']) tree.folder(folder);
 }
 
+function stagePython(tree: Tree, folder: string, version: string): void {
+  for (const [path, text] of pythonFiles(folder, version)) tree.write(`${PYTHON}/${path}`, text);
+  for (const [name, text] of pythonCommands(folder))
+    tree.write(`/usr/bin/${name}`, text, EXECUTABLE);
+}
+
 /**
  * Makes the tree of a package.
  * @param runtime - given for the runtime only
@@ -132,7 +142,7 @@ export function stagePackage(
   { root, version, epochSeconds }: StageFacts,
   runtime: RuntimeParts | null,
 ): void {
-  const { name, commands, service, extras } = definition;
+  const { name, commands, service, extras, links, python } = definition;
   const tree = new Tree(dir);
   for (const file of files) tree.copy(join(root, 'dist', file), `${HOME}/${file}`);
   for (const library of libraries)
@@ -141,6 +151,8 @@ export function stagePackage(
   if (runtime !== null) stageRuntime(tree, runtime, version);
   for (const [path, program] of Object.entries(commands))
     tree.write(path, wrapper(program), EXECUTABLE);
+  for (const [path, target] of Object.entries(links)) symlinkSync(target, tree.place(path));
+  if (python !== null) stagePython(tree, join(root, python.from), version);
   for (const { from, to, executable } of extras)
     tree.copy(join(root, from), to, executable === true ? EXECUTABLE : PLAIN);
   const judged = join(root, FILES, 'lintian', name);
@@ -159,7 +171,7 @@ export function stagePackage(
 /** The maintainer scripts of a package, from its own and those of its service. */
 export function maintainerScripts(
   root: string,
-  { name, service, scripts, purge }: PackageDefinition,
+  { name, service, scripts, purge, python }: PackageDefinition,
 ): Record<string, string> {
   const folder = join(root, FILES, 'maintainer');
   const sources: Partial<Record<string, string>> = {
@@ -171,12 +183,17 @@ export function maintainerScripts(
   const hasUser = service !== null && service.user !== null;
   const makeUser = hasUser ? readFileSync(join(folder, 'user.postinst'), 'utf8').trimEnd() : '';
   const deletes = purge === null ? '' : readFileSync(join(folder, purge), 'utf8').trimEnd();
+  const compile =
+    python === null ? '' : readFileSync(join(folder, 'python.postinst'), 'utf8').trimEnd();
+  const clean = python === null ? '' : readFileSync(join(folder, 'python.prerm'), 'utf8').trimEnd();
   const texts: Record<string, string> = {};
   for (const [script, source] of Object.entries(sources))
     if (source !== undefined)
       texts[script] = readFileSync(join(folder, source), 'utf8')
         .replaceAll('@PURGE@', deletes)
         .replaceAll('@MAKE_USER@', makeUser)
+        .replaceAll('@PYTHON_COMPILE@', compile)
+        .replaceAll('@PYTHON_CLEAN@', clean)
         .replaceAll('@UNIT@', `${service?.unit ?? ''}.service`)
         .replaceAll('@USER@', service?.user ?? 'root')
         .replaceAll('@PACKAGE@', name);

@@ -13,6 +13,8 @@ import {
 import { changelogText, controlText } from '../../../backend/deploy/packages/deb.js';
 import { PACKAGES } from '../../../backend/deploy/packages/definitions.js';
 import { glibcIn, higherVersion } from '../../../backend/deploy/packages/native.js';
+import { pluginSpec } from '../../../backend/deploy/packages/plugin-rpm.js';
+import { pythonCommands, pythonFiles } from '../../../backend/deploy/packages/python.js';
 import { maintainerScripts } from '../../../backend/deploy/packages/stage.js';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..', '..');
@@ -142,6 +144,43 @@ test('every unit waits for its configuration, takes no rights that it does not n
       'StartLimitIntervalSec=0',
     ])
       t.true(text.split('\n').includes(line), `${unit}: ${line}`);
-    t.is(/^User=(.*)$/m.exec(text)?.[1] ?? null, user, unit);
+    // The bridge runs as the user of the service that calls it.
+    t.is(/^User=(.*)$/m.exec(text)?.[1] ?? null, role === 'cinder-bridge' ? 'cinder' : user, unit);
   }
+});
+
+test("a Python package is what Debian's Python finds, with the entry points that it declares", (t) => {
+  const hooks = pythonFiles(join(ROOT, 'nova-hooks', 'python'), '1.2.3+x');
+  t.regex(
+    hooks.get('meshsan_nova-1.2.3.dist-info/entry_points.txt') ?? '',
+    /^\[nova\.compute\.monitors\.cpu\]\nmeshsan = meshsan_nova\.hook:Hook\n/,
+  );
+  t.regex(
+    hooks.get('meshsan_nova-1.2.3.dist-info/METADATA') ?? '',
+    /^Metadata-Version: 2\.1\nName: meshsan-nova\nVersion: 1\.2\.3\n/,
+  );
+  t.true(hooks.has('meshsan_nova/hook.py'));
+  t.false([...hooks.keys()].some((path) => path.includes('test')));
+  const [[name, script] = ['', '']] = pythonCommands(join(ROOT, 'cinder-bridge', 'python'));
+  t.is(name, 'meshsan-cinder-known');
+  t.regex(script, /^#!\/usr\/bin\/python3\n[^]*from meshsan_cinder\.known import main\n/);
+});
+
+test('a plugin becomes a package of its own major version, and no text of it a macro', (t) => {
+  const spec = pluginSpec(
+    {
+      ...{ name: 'meshsan', version: '9.0.3', title: 'Title', homepage: 'https://x.example' },
+      ...{
+        description: 'at 100 %description',
+        licenses: ['A', 'B'],
+        authors: ['C'],
+        build_version: '2',
+      },
+    },
+    { post: 'echo %post\n', preun: 'echo gone\n' },
+  );
+  t.regex(spec, /^Name: meshsan-9\.0\nVersion: 9\.0\.3\nRelease: 2\n/m);
+  t.regex(spec, /\n%description\nat 100 %%description\n/);
+  t.regex(spec, /\n%post\necho %%post\n/);
+  t.regex(spec, /\n%preun\nif \[ "\$1" = 0 \]; then\necho gone\nfi\n/);
 });
