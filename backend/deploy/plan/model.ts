@@ -219,8 +219,6 @@ export interface Secrets {
   readonly authorityKeyPem: string;
 }
 
-export const EMPTY_PLAN: Plan = { steps: [], refusals: [], notes: [] };
-
 export const refused = (...refusals: string[]): Plan => ({ steps: [], refusals, notes: [] });
 export const planned = (steps: readonly Step[], notes: readonly string[] = []): Plan => ({
   steps,
