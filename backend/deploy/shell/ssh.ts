@@ -8,7 +8,7 @@ import { writePrivate } from '../../runtime/durable-files.js';
 import type { SshTarget } from '../environment/inventory.js';
 
 const CONNECT_MS = 20_000;
-const KEEPALIVE_MS = 10_000;
+const KEEPALIVE_MS = 5_000;
 const KEEPALIVES_MISSED_MAX = 6;
 
 /** A node that cannot be reached, or a command that could not be run there. */
