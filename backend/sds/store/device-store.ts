@@ -5,24 +5,20 @@
 import { assert } from '../../core/assert.js';
 import type { Disk, Micros, Token } from '../../core/ports.js';
 
-import { LOG_HEAD_BYTES, RECORD_BYTES } from '../../protocol/generated/disk.js';
-
 import type { Appender } from './appender.js';
 import { Checkpoint } from './checkpoint.js';
-import { bitCount } from './directory.js';
 import { Homing } from './homing.js';
 import { DiskQueue, IO } from './io.js';
-import type { Layout } from './layout.js';
 import type { Loader } from './loader.js';
 import { PageWriter } from './page-writer.js';
-import { homeOffset, touchedUnits } from './parts.js';
-import type { ChunkCache } from './chunk-cache.js';
+import { homeOffset } from './parts.js';
 import type { Parts } from './parts.js';
 import type { StoreOptions } from './store-options.js';
 import { Reader } from './reader.js';
 import { Reaper } from './reaper.js';
 import { Recovery } from './recovery.js';
 import type { Opened, RecoveryHost } from './recovery.js';
+import { Rooms } from './rooms.js';
 import { ROOM } from './store.js';
 import type {
   ChunkInfo,
@@ -35,22 +31,7 @@ import type {
   UnsettledRange,
   WriteContext,
 } from './store.js';
-
-/** Segments that writes leave to records which may not be refused. */
-const RESERVED_SEGMENTS = 3;
-/** A checkpoint that gained too little is tried again after this time, or when something was settled. */
-const RETRY_US = 100_000;
-
-/** Blocks of the log that it takes to note so many records again. */
-function notesBlocks(layout: Layout, records: number): number {
-  const perHeader = Math.floor((layout.headerBytes - LOG_HEAD_BYTES) / (RECORD_BYTES + 8));
-  return Math.ceil(records / perHeader) * layout.headerBlocks;
-}
-
-/** Reads need entries too; so writes leave some that can be had. */
-function isCrowded(cache: ChunkCache): boolean {
-  return cache.dirtyCount * 4 > cache.capacity * 3 || !cache.hasRoom();
-}
+import { Trimming } from './trimming.js';
 
 /** Everything that exists once the device is open. */
 interface Running {
@@ -60,7 +41,8 @@ interface Running {
   readonly reader: Reader;
   readonly homing: Homing;
   readonly pages: PageWriter;
-  readonly checkpoint: Checkpoint;
+  readonly rooms: Rooms;
+  readonly trimming: Trimming;
   readonly reaper: Reaper;
   readonly superblockDone: () => void;
 }
@@ -76,24 +58,12 @@ export class DeviceStore implements Store, RecoveryHost {
   private recovery: Recovery | null = null;
   private running: Running | null = null;
   private broken = false;
-  private closing = false;
   /** Somebody was told to wait for room. */
   private roomWanted = false;
-  /** For lack of an entry in the cache. */
-  private cacheWanted = false;
   private progress = false;
   private again = false;
   /** Something happened since the parts last had their turn. */
   private stirred = false;
-  private lastChangeUs = 0;
-  /** Changes of the owner since the last checkpoint began. */
-  private changes = 0;
-  /** Where the log stood when it was last trimmed. */
-  private trimmedLsn = 0;
-  private trimmedPosition = 0;
-  private settledAtTrim = 0;
-  private retryAtUs = Infinity;
-  private retry = false;
 
   constructor(disk: Disk, geometry: Geometry, options: StoreOptions, host: StoreHost) {
     this.disk = disk;
@@ -133,6 +103,7 @@ export class DeviceStore implements Store, RecoveryHost {
     homing.begin(parts.log.headPosition);
     const pages = new PageWriter(parts, tables, superblock);
     const { host } = this;
+    const checkpoint = new Checkpoint(parts, homing, appender, pages, writer, superblock, host);
     this.running = {
       parts,
       loader,
@@ -140,15 +111,13 @@ export class DeviceStore implements Store, RecoveryHost {
       reader: new Reader(parts, loader),
       homing,
       pages,
-      checkpoint: new Checkpoint(parts, homing, appender, pages, writer, superblock, host),
+      rooms: new Rooms(parts, appender),
+      trimming: new Trimming(parts, homing, checkpoint, nowUs),
       reaper: new Reaper(parts, loader, appender),
       superblockDone: () => {
         writer.writeDone();
       },
     };
-    this.lastChangeUs = nowUs;
-    // What was replayed is trimmed when the device is idle.
-    this.changes = parts.log.usedBlocks > 0 ? 1 : 0;
     this.host.storeOpened(nowUs, identity);
   }
 
@@ -234,13 +203,7 @@ export class DeviceStore implements Store, RecoveryHost {
   tick(nowUs: Micros): void {
     if (this.running === null) return;
     this.stirred = true;
-    if (nowUs >= this.retryAtUs) {
-      this.retryAtUs = Infinity;
-      this.retry = true;
-    }
-    const idle = nowUs >= this.lastChangeUs + this.options.idleUs;
-    if (idle && this.changes > 0 && !this.running.checkpoint.running)
-      this.beginCheckpoint(this.running, true);
+    this.running.trimming.tick(nowUs);
     this.advance(nowUs);
   }
 
@@ -248,9 +211,7 @@ export class DeviceStore implements Store, RecoveryHost {
     const { running } = this;
     if (running === null) return Infinity;
     if (this.again || running.reader.hasReady) return 0;
-    const idle = this.changes > 0 && !running.checkpoint.running;
-    const idleAtUs = idle ? this.lastChangeUs + this.options.idleUs : Infinity;
-    return Math.min(this.retryAtUs, idleAtUs, running.homing.dueUs);
+    return Math.min(running.trimming.nextDeadlineUs(), running.homing.dueUs);
   }
 
   /** Lets every part go on, and tells the host what came of it. */
@@ -272,22 +233,19 @@ export class DeviceStore implements Store, RecoveryHost {
   }
 
   private work(nowUs: Micros, running: Running): void {
-    const { parts, homing, checkpoint, reaper } = running;
-    const { log, options } = parts;
+    const { parts, rooms, homing, trimming, reaper } = running;
+    const { log } = parts;
     this.stirred = false;
-    if (!log.quiet) this.lastChangeUs = nowUs;
+    trimming.noteChanges(nowUs);
     if (!log.crowded) log.submitOrCollect();
-    this.again = reaper.pump(this.reservedBlocks(parts));
-    this.relieve(nowUs, running);
-    homing.pump(nowUs, this.closing || log.windowSegments * 4 > options.windowSegments * 3);
-    if (checkpoint.pump()) this.trimmed(running);
+    this.again = reaper.pump(rooms.reservedBlocks);
+    trimming.relieve(nowUs, this.roomWanted);
+    homing.pump(nowUs, trimming.urgent);
+    if (trimming.pump()) this.trimmed(trimming);
     if (log.releaseBefore(homing.position)) this.madeRoom();
     const { units } = parts;
     if (units.blockedCount > 0 && units.confirm(log.confirmedLsn, this.unitBusy)) this.madeRoom();
-    if (this.cacheWanted && !isCrowded(parts.cache)) {
-      this.cacheWanted = false;
-      this.madeRoom();
-    }
+    if (rooms.cacheFreed()) this.madeRoom();
     log.pumpConfirm();
     if (!log.crowded) log.submitOrCollect();
     log.pumpFlush();
@@ -306,67 +264,19 @@ export class DeviceStore implements Store, RecoveryHost {
     this.progress = true;
   }
 
-  private reservedBlocks(parts: Parts): number {
-    return RESERVED_SEGMENTS * parts.layout.segmentBlocks;
-  }
-
-  /** Starts copying home and trimming when memory, log, or cache run short. */
-  private relieve(nowUs: Micros, running: Running): void {
-    const { parts, homing, checkpoint } = running;
-    const { log, layout, options, ring, cache } = parts;
-    if (log.windowSegments * 2 > options.windowSegments) {
-      const keep = Math.floor(options.windowSegments / 4) * layout.segmentBlocks;
-      homing.want(Math.max(homing.wanted, log.headPosition - keep));
-    }
-    if (checkpoint.running) return;
-    const logShort = log.usedBlocks * 2 > layout.logBlocks;
-    const ringShort = (log.lastLsn - ring.tailLsn) * 4 > ring.capacity;
-    const cacheShort = cache.dirtyCount * 2 > cache.capacity;
-    if (!logShort && !ringShort && !cacheShort) return;
-    // Notes that had to be made again are no reason to trim again: only what came after the last checkpoint is.
-    const gained =
-      (log.lastLsn - this.trimmedLsn) * 16 > ring.capacity ||
-      (log.headPosition - this.trimmedPosition) * 8 > layout.logBlocks ||
-      (log.settledLsn > this.settledAtTrim && this.changes > 0);
-    const retry = this.retry;
-    this.retry = false;
-    if (gained || retry || cacheShort) this.beginCheckpoint(running, cacheShort && !logShort);
-    else if (this.retryAtUs === Infinity && (this.roomWanted || this.changes > 0))
-      this.retryAtUs = nowUs + RETRY_US;
-  }
-
-  private beginCheckpoint(running: Running, all: boolean): void {
-    const { checkpoint } = running;
-    this.changes = 0;
-    this.retryAtUs = Infinity;
-    if (all) checkpoint.beginAll(this.closing);
-    else checkpoint.beginHalf();
-  }
-
-  private trimmed(running: Running): void {
+  private trimmed(trimming: Trimming): void {
     this.madeRoom();
     this.stirred = true;
-    const { log } = running.parts;
-    this.trimmedLsn = log.lastLsn;
-    this.trimmedPosition = log.headPosition;
-    this.settledAtTrim = log.settledLsn;
-    if (this.changes === 0) log.shrink();
-    if (!this.closing) return;
-    // Only a checkpoint that began after the last change, and said so in the superblock, closes the device.
-    if (this.changes > 0 || !running.checkpoint.isClosing || log.durableLsn < log.lastLsn)
-      this.beginCheckpoint(running, true);
-    else {
-      this.closed = true;
-      this.progress = true;
-    }
+    if (!trimming.closed) return;
+    this.closed = true;
+    this.progress = true;
   }
 
   close(nowUs: Micros): void {
     const { running } = this;
-    if (running === null || this.closing) return;
-    this.closing = true;
+    if (running === null || running.trimming.closing) return;
     this.stirred = true;
-    if (!running.checkpoint.running) this.beginCheckpoint(running, true);
+    running.trimming.close();
     this.advance(nowUs);
   }
 
@@ -384,59 +294,28 @@ export class DeviceStore implements Store, RecoveryHost {
 
   /** As `stir`, for what the log has to keep. */
   private change(): Running {
-    this.changes++;
-    return this.stir();
+    const running = this.stir();
+    running.trimming.changes++;
+    return running;
   }
 
   room(volumeKey: number, chunkIndex: number, firstBlock: number, blockCount: number): Room {
     const { running } = this;
     if (running === null) return ROOM.wait;
-    const space =
-      blockCount > 0
-        ? this.spaceFor(running, volumeKey, chunkIndex, firstBlock, blockCount)
-        : ROOM.ok;
-    if (space === ROOM.full) return space;
-    if (space === ROOM.ok && this.logTakes(running, blockCount)) return ROOM.ok;
+    const room = running.rooms.judge(volumeKey, chunkIndex, firstBlock, blockCount);
+    if (room === ROOM.wait) this.wantRoom();
+    return room;
+  }
+
+  roomForNotes(count: number): boolean {
+    const fits = this.need().rooms.takesNotes(count);
+    if (!fits) this.wantRoom();
+    return fits;
+  }
+
+  private wantRoom(): void {
     this.roomWanted = true;
     this.stirred = true;
-    return ROOM.wait;
-  }
-
-  private spaceFor(
-    running: Running,
-    volumeKey: number,
-    chunkIndex: number,
-    firstBlock: number,
-    blockCount: number,
-  ): Room {
-    const { directory, cache, units, log } = running.parts;
-    const row = directory.find(volumeKey, chunkIndex);
-    if (row < 0 && directory.freeRows === 0) return ROOM.full;
-    const entry = row < 0 ? -1 : directory.cacheEntryOf(row);
-    if (entry < 0 && isCrowded(cache)) {
-      this.cacheWanted = true;
-      return ROOM.wait;
-    }
-    const needed = bitCount(this.missingUnits(running, row, entry, firstBlock, blockCount));
-    if (needed <= units.freeCount) return ROOM.ok;
-    if (needed > units.freeCount + units.blockedCount) return ROOM.full;
-    log.wantConfirmed(log.headPosition);
-    return ROOM.wait;
-  }
-
-  /** Units of a chunk that a write to these blocks would allocate. */
-  private missingUnits(
-    running: Running,
-    row: number,
-    entry: number,
-    firstBlock: number,
-    blockCount: number,
-  ): number {
-    const { layout, directory } = running.parts;
-    const touched = touchedUnits(layout, firstBlock, blockCount);
-    if (row < 0) return touched >>> 0;
-    if (entry >= 0) return running.appender.missing(entry, touched) >>> 0;
-    return (touched & ~(directory.unitMasks[row] ?? 0)) >>> 0;
   }
 
   takesSpace(
@@ -445,46 +324,12 @@ export class DeviceStore implements Store, RecoveryHost {
     firstBlock: number,
     blockCount: number,
   ): boolean {
-    const { running } = this;
-    if (running === null) return true;
-    const { directory } = running.parts;
-    const row = directory.find(volumeKey, chunkIndex);
-    const entry = row < 0 ? -1 : directory.cacheEntryOf(row);
-    return this.missingUnits(running, row, entry, firstBlock, blockCount) !== 0;
-  }
-
-  private logTakes(running: Running, blockCount: number): boolean {
-    const { layout, options, log, ring } = running.parts;
-    if (log.crowded) return false;
-    // A record may begin a batch in the next segment and leave the rest of this one unused.
-    const blocks = blockCount + layout.headerBlocks + layout.segmentBlocks;
-    const records = log.lastLsn + 1 - ring.tailLsn;
-    const reserved = this.reservedBlocks(running.parts) + notesBlocks(layout, records);
-    if (log.freeBlocks() < blocks + reserved) return false;
-    if (records * 2 > ring.capacity) return false;
-    return log.windowSegments < options.windowSegments;
-  }
-
-  roomForNotes(count: number): boolean {
-    const { parts } = this.need();
-    const { layout, log, ring } = parts;
-    const records = log.lastLsn + 1 - ring.tailLsn + count;
-    const blocks =
-      notesBlocks(layout, count) +
-      notesBlocks(layout, records) +
-      layout.segmentBlocks +
-      this.reservedBlocks(parts);
-    const fits = !log.crowded && log.freeBlocks() >= blocks && records * 2 <= ring.capacity;
-    if (!fits) {
-      this.roomWanted = true;
-      this.stirred = true;
-    }
-    return fits;
+    const rooms = this.running?.rooms;
+    return rooms?.takesSpace(volumeKey, chunkIndex, firstBlock, blockCount) ?? true;
   }
 
   freeBlocks(): number {
-    const { parts } = this.need();
-    return Math.max(0, Math.min(parts.units.freeCount, parts.directory.freeRows));
+    return this.need().rooms.freeBlocks();
   }
 
   write(context: WriteContext, bytes: Uint8Array, crcsAt: number, dataAt: number): number {

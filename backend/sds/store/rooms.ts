@@ -1,0 +1,129 @@
+// Whether a change finds room: units and rows of the device, the descriptor cache, the log and its memory. It owns what is
+// kept back for changes that may not be refused; it must never change anything but what the log is asked to confirm.
+
+import { LOG_HEAD_BYTES, RECORD_BYTES } from '../../protocol/generated/disk.js';
+
+import type { Appender } from './appender.js';
+import type { ChunkCache } from './chunk-cache.js';
+import { bitCount } from './directory.js';
+import type { Layout } from './layout.js';
+import { touchedUnits } from './parts.js';
+import type { Parts } from './parts.js';
+import { ROOM } from './store.js';
+import type { Room } from './store.js';
+
+/** Segments that writes leave to records which may not be refused. */
+const RESERVED_SEGMENTS = 3;
+
+/** Blocks of the log that it takes to note so many records again. */
+function notesBlocks(layout: Layout, records: number): number {
+  const perHeader = Math.floor((layout.headerBytes - LOG_HEAD_BYTES) / (RECORD_BYTES + 8));
+  return Math.ceil(records / perHeader) * layout.headerBlocks;
+}
+
+/** Reads need entries too; so writes leave some that can be had. */
+function isCrowded(cache: ChunkCache): boolean {
+  return cache.dirtyCount * 4 > cache.capacity * 3 || !cache.hasRoom();
+}
+
+export class Rooms {
+  /** Blocks of the log that are kept back. */
+  readonly reservedBlocks: number;
+  private readonly parts: Parts;
+  private readonly appender: Appender;
+  /** Somebody waits for an entry in the cache. */
+  private cacheWanted = false;
+
+  constructor(parts: Parts, appender: Appender) {
+    this.parts = parts;
+    this.appender = appender;
+    this.reservedBlocks = RESERVED_SEGMENTS * parts.layout.segmentBlocks;
+  }
+
+  /** See `Store.room`. */
+  judge(volumeKey: number, chunkIndex: number, firstBlock: number, blockCount: number): Room {
+    const space =
+      blockCount > 0 ? this.spaceFor(volumeKey, chunkIndex, firstBlock, blockCount) : ROOM.ok;
+    return space === ROOM.ok && !this.logTakes(blockCount) ? ROOM.wait : space;
+  }
+
+  private spaceFor(
+    volumeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+  ): Room {
+    const { directory, cache, units, log } = this.parts;
+    const row = directory.find(volumeKey, chunkIndex);
+    if (row < 0 && directory.freeRows === 0) return ROOM.full;
+    const entry = row < 0 ? -1 : directory.cacheEntryOf(row);
+    if (entry < 0 && isCrowded(cache)) {
+      this.cacheWanted = true;
+      return ROOM.wait;
+    }
+    const needed = bitCount(this.missingUnits(row, entry, firstBlock, blockCount));
+    if (needed <= units.freeCount) return ROOM.ok;
+    if (needed > units.freeCount + units.blockedCount) return ROOM.full;
+    log.wantConfirmed(log.headPosition);
+    return ROOM.wait;
+  }
+
+  /** Units of a chunk that a write to these blocks would allocate. */
+  private missingUnits(row: number, entry: number, firstBlock: number, blockCount: number): number {
+    const { layout, directory } = this.parts;
+    const touched = touchedUnits(layout, firstBlock, blockCount);
+    if (row < 0) return touched >>> 0;
+    if (entry >= 0) return this.appender.missing(entry, touched) >>> 0;
+    return (touched & ~(directory.unitMasks[row] ?? 0)) >>> 0;
+  }
+
+  /** See `Store.takesSpace`. */
+  takesSpace(
+    volumeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+  ): boolean {
+    const { directory } = this.parts;
+    const row = directory.find(volumeKey, chunkIndex);
+    const entry = row < 0 ? -1 : directory.cacheEntryOf(row);
+    return this.missingUnits(row, entry, firstBlock, blockCount) !== 0;
+  }
+
+  private logTakes(blockCount: number): boolean {
+    const { layout, options, log, ring } = this.parts;
+    if (log.crowded) return false;
+    // A record may begin a batch in the next segment and leave the rest of this one unused.
+    const blocks = blockCount + layout.headerBlocks + layout.segmentBlocks;
+    const records = log.lastLsn + 1 - ring.tailLsn;
+    const reserved = this.reservedBlocks + notesBlocks(layout, records);
+    if (log.freeBlocks() < blocks + reserved) return false;
+    if (records * 2 > ring.capacity) return false;
+    return log.windowSegments < options.windowSegments;
+  }
+
+  /** See `Store.roomForNotes`. */
+  takesNotes(count: number): boolean {
+    const { layout, log, ring } = this.parts;
+    const records = log.lastLsn + 1 - ring.tailLsn + count;
+    const blocks =
+      notesBlocks(layout, count) +
+      notesBlocks(layout, records) +
+      layout.segmentBlocks +
+      this.reservedBlocks;
+    return !log.crowded && log.freeBlocks() >= blocks && records * 2 <= ring.capacity;
+  }
+
+  /** Returns true once when an entry that somebody waits for can be had. */
+  cacheFreed(): boolean {
+    if (!this.cacheWanted || isCrowded(this.parts.cache)) return false;
+    this.cacheWanted = false;
+    return true;
+  }
+
+  /** See `Store.freeBlocks`. */
+  freeBlocks(): number {
+    const { units, directory } = this.parts;
+    return Math.max(0, Math.min(units.freeCount, directory.freeRows));
+  }
+}
