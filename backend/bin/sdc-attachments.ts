@@ -37,6 +37,8 @@ export interface AttachmentOptions {
   readonly mapped: () => readonly MappedFacts[];
   /** All mappings are known: what is not mapped now has been taken away. */
   readonly isCurrent: () => boolean;
+  /** Called when the holder has been told everything that is known. */
+  readonly settled: () => void;
 }
 
 /** What the holder says of itself. */
@@ -68,6 +70,11 @@ export class Attachments {
       options.log.event('warn', 'sdc.attach-needs-root', { nbd: 'volumes are served as NBD only' });
   }
 
+  /** Devices are being made or taken away. */
+  get isBusy(): boolean {
+    return this.#running !== null;
+  }
+
   deviceOf(volumeId: string): DeviceFacts | null {
     return this.#devices.get(volumeId) ?? null;
   }
@@ -93,7 +100,10 @@ export class Attachments {
       .finally(() => {
         this.#running = null;
         if (this.#again) this.changed();
-        else this.#watch();
+        else {
+          this.#watch();
+          if (!this.#stopped) this.#options.settled();
+        }
       });
   }
 

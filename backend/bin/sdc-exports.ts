@@ -21,6 +21,8 @@ export interface ExportOptions {
   readonly idOf: (volumeKey: number) => string;
   /** A volume came, changed, or (null) went. */
   readonly changed: (volumeKey: number, volume: BlockVolume | null) => void;
+  /** Whether what `changed` told of last is done. */
+  readonly isReady: () => boolean;
 }
 
 export class NbdExports implements NbdShell {
@@ -85,6 +87,10 @@ export class NbdExports implements NbdShell {
     this.#volumes.delete(volumeKey);
     this.#options.log.event('info', 'sdc.export-removed', { socket: this.socketOf(volumeKey) });
     this.#options.changed(volumeKey, null);
+  }
+
+  isReady(): boolean {
+    return this.#options.isReady();
   }
 
   unblocked(): void {

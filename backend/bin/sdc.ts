@@ -126,6 +126,7 @@ function buildClient(config: SdcConfig, secret: Uint8Array, log: ProcessLog): Cl
       if (volume === null) attachments.unmapped(idOf(own, key));
       attachments.changed();
     },
+    isReady: () => attach !== 'all' || !attachments.isBusy,
   });
   const { sdc, links } = buildMachine(config, secret, log, loop, own, exports);
   const facts = factsOf(config, own, sdc, exports);
@@ -137,6 +138,11 @@ function buildClient(config: SdcConfig, secret: Uint8Array, log: ProcessLog): Cl
     systemId: () => own.systemId,
     mapped: () => facts.volumes(),
     isCurrent: () => facts.isCurrent(),
+    settled: () => {
+      loop.begin();
+      sdc.frontReady(loop.nowUs);
+      loop.end();
+    },
   });
   return {
     facts,

@@ -46,6 +46,8 @@ export interface BlockFront {
   ioDone(nowUs: Micros, token: Token, errno: Errno): void;
   /** A `submit` was not taken before; now there is room. */
   roomAgain(nowUs: Micros): void;
+  /** Whether all volumes that it was told of can be used where their users look for them; left out: always. */
+  isReady?(): boolean;
 }
 
 /** What the machine offers front ends. */

@@ -45,6 +45,8 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
   private run = 0;
   private progress = 0;
   private learned = false;
+  /** Map up to which all volumes can be used. */
+  private readySequence = 0;
 
   constructor(ports: ClientPorts, identity: ClientIdentity, options: ClientOptions) {
     this.ports = ports;
@@ -113,6 +115,11 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
   ): boolean {
     const volume = this.mapped.get(volumeKey);
     return this.engine.submit(nowUs, volume, kind, offsetBytes, lengthBytes, fua, bytes, at, token);
+  }
+
+  /** The front end is ready again: the MDM may be waiting for that. */
+  frontReady(nowUs: Micros): void {
+    if (this.readySequence < this.session.map.sequence) this.session.beatNow(nowUs);
   }
 
   abandon(nowUs: Micros, isGone: (token: Token) => boolean): void {
@@ -208,13 +215,15 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
 
   heartbeat(): ControlBodies[typeof MSG.HEARTBEAT] {
     this.progress += 1;
+    // A mapping is answered when this says that it was heard of: not before its users find the volume.
+    if (this.ports.front.isReady?.() !== false) this.readySequence = this.session.map.sequence;
     const range = this.reportTurn.next([...this.mapped.keys()], LIMIT.countersMax);
     const counters = [...this.mapped.values()]
       .filter(({ key }) => inRange(key, range))
       .map((volume) => ({ key: volume.key, ...volume.counters }));
     return {
       progress: this.progress,
-      appliedSequence: this.session.map.sequence,
+      appliedSequence: this.readySequence,
       usage: null,
       listedAfter: range.after,
       listedThrough: range.through,

@@ -29,6 +29,8 @@ const PROGRAMS = {
   bench: ['dist/test/bench/main.js'],
   openstack: ['dist/test/openstack/main.js'],
   compat: ['dist/test/compat/main.js'],
+  kills: ['dist/test/attach/kills.js'],
+  guest: ['dist/test/guest/main.js'],
   packages: ['dist/backend/bin/packages.js'],
   'packages:test': ['dist/test/packages/main.js'],
   'fuel-plugin': ['dist/fuel-plugin/main.js'],

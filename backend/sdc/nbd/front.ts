@@ -19,6 +19,8 @@ export interface NbdShell {
   exportRemoved(volumeKey: number): void;
   /** Connections that were blocked may go on. */
   unblocked(): void;
+  /** See BlockFront. */
+  isReady?(): boolean;
 }
 
 const SLOTS_MAX = 4096;
@@ -157,6 +159,10 @@ export class NbdFront implements BlockFront {
   volumeRemoved(_nowUs: Micros, volumeKey: number): void {
     this.#exports.delete(volumeKey);
     this.#shell.exportRemoved(volumeKey);
+  }
+
+  isReady(): boolean {
+    return this.#shell.isReady?.() !== false;
   }
 
   ioDone(_nowUs: Micros, token: Token, errno: Errno): void {
