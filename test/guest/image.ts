@@ -1,0 +1,102 @@
+// Makes what a guest boots from: Debian's kernel as it is, a small initrd with the modules that are needed, and a disk with
+// Node, our programs and the judges. It owns the folder that it is given; it must never change the host.
+
+import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { execa } from 'execa';
+
+const ROOT = join(import.meta.dirname, '..', '..', '..');
+const DISK_SIZE = '900M';
+const MODULES = [
+  ...['drivers/virtio/virtio_ring', 'drivers/virtio/virtio'],
+  ...['drivers/virtio/virtio_pci_modern_dev', 'drivers/virtio/virtio_pci_legacy_dev'],
+  ...['drivers/virtio/virtio_pci', 'drivers/block/virtio_blk', 'fs/fuse/fuse', 'fs/fuse/cuse'],
+  'drivers/block/nbd',
+] as const;
+const PROGRAMS = [
+  ...['/usr/bin/node', '/usr/bin/python3', '/usr/sbin/nbd-client', '/bin/busybox'],
+] as const;
+/** What Python needs at run time, and os-brick's own code, unmodified. */
+const FOLDERS = ['/usr/lib/python3.11', '/usr/lib/python3/dist-packages/os_brick'] as const;
+
+export interface GuestImage {
+  readonly kernel: string;
+  readonly initrd: string;
+  readonly disk: string;
+}
+
+/** @throws Error when Debian's kernel is not installed */
+export async function makeImage(folder: string): Promise<GuestImage> {
+  const version = newestKernel();
+  const initrd = join(folder, 'initrd');
+  const disk = join(folder, 'disk');
+  await makeInitrd(folder, initrd, version);
+  await makeDisk(folder, disk);
+  return { kernel: `/boot/vmlinuz-${version}`, initrd, disk };
+}
+
+function newestKernel(): string {
+  const found = readdirSync('/boot')
+    .flatMap((name) => /^vmlinuz-(.*amd64)$/.exec(name)?.[1] ?? [])
+    .sort((one, other) => one.localeCompare(other, 'en', { numeric: true }))
+    .at(-1);
+  if (found === undefined)
+    throw new Error("no kernel of Debian's in /boot: install linux-image-cloud-amd64");
+  return found;
+}
+
+async function makeInitrd(folder: string, target: string, version: string): Promise<void> {
+  const tree = join(folder, 'initrd.d');
+  for (const name of ['bin', 'm']) mkdirSync(join(tree, name), { recursive: true });
+  copyFileSync('/bin/busybox', join(tree, 'bin/busybox'));
+  const init = join(tree, 'init');
+  copyFileSync(join(ROOT, 'test/guest/init'), init);
+  await execa('chmod', ['755', init, join(tree, 'bin/busybox')]);
+  const names = MODULES.map((path) => `${path.split('/').at(-1) ?? ''}.ko`);
+  MODULES.forEach((path, index) => {
+    const from = `/lib/modules/${version}/kernel/${path}.ko`;
+    copyFileSync(from, join(tree, 'm', names[index] ?? ''));
+  });
+  writeFileSync(join(tree, 'm/order'), `${names.join('\n')}\n`);
+  await execa('sh', ['-c', 'find . | cpio --quiet -o -H newc -R 0:0 >"$1"', 'sh', target], {
+    cwd: tree,
+  });
+}
+
+async function makeDisk(folder: string, target: string): Promise<void> {
+  const tree = join(folder, 'disk.d');
+  for (const name of ['proc', 'sys', 'dev', 'tmp', 'meshsan'])
+    mkdirSync(join(tree, name), { recursive: true });
+  for (const program of PROGRAMS) await copyProgram(program, tree);
+  for (const path of FOLDERS) await copyTree(path, join(tree, dirname(path)));
+  await execa('ln', ['-s', 'usr/sbin', join(tree, 'sbin')]);
+  await copyTree(join(ROOT, 'dist'), join(tree, 'meshsan'));
+  await copyTree(join(ROOT, 'package.json'), join(tree, 'meshsan'));
+  const listed = await execa('npm', ['ls', '--omit=dev', '--parseable', '--all'], {
+    ...{ cwd: ROOT, reject: false },
+  });
+  for (const path of listed.stdout.split('\n')) {
+    const at = path.indexOf('/node_modules/');
+    if (at < 0) continue;
+    await copyTree(path, join(tree, 'meshsan', dirname(path.slice(at + 1))));
+  }
+  await execa('truncate', ['-s', DISK_SIZE, target]);
+  await execa('mkfs.ext4', ['-q', '-d', tree, '-E', 'root_owner=0:0', target]);
+}
+
+/** A program under its own path, with the libraries that it names. */
+async function copyProgram(program: string, tree: string): Promise<void> {
+  await copyFile(program, tree);
+  const { stdout } = await execa('ldd', [program], { reject: false });
+  for (const library of stdout.match(/\/[^ ]+(?= \(0x)/g) ?? []) await copyFile(library, tree);
+}
+
+async function copyFile(path: string, tree: string): Promise<void> {
+  mkdirSync(join(tree, dirname(path)), { recursive: true });
+  await execa('cp', ['-L', '--preserve=mode', path, join(tree, path)]);
+}
+
+async function copyTree(path: string, into: string): Promise<void> {
+  mkdirSync(into, { recursive: true });
+  await execa('cp', ['-rL', '--preserve=mode', path, into]);
+}

@@ -1,0 +1,75 @@
+// `npm run guest`: what needs a kernel with CUSE and nbd, proved in a virtual machine with Debian's own kernel (QEMU without
+// hardware support, so it takes minutes): /dev/scini as a character device, asked by os-brick's own code, and the kernel's
+// nbd client on our NBD server. It owns the machine; what is judged is in inside.ts.
+
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { makeImage } from './image.js';
+import type { GuestImage } from './image.js';
+
+const NEEDS: Readonly<Record<string, string>> = {
+  '/usr/bin/qemu-system-x86_64': 'qemu-system-x86',
+  '/bin/busybox': 'busybox-static',
+  '/usr/sbin/nbd-client': 'nbd-client',
+  '/sbin/mkfs.ext4': 'e2fsprogs',
+  '/usr/bin/cpio': 'cpio',
+  '/usr/lib/python3/dist-packages/os_brick': 'python3-os-brick',
+};
+const GUEST_MS = 20 * 60_000;
+const say = (text: string): void => {
+  process.stdout.write(`${text}\n`);
+};
+
+/** Boots the machine and lets it run; returns how many checks passed and failed. */
+async function judge({ kernel, initrd, disk }: GuestImage): Promise<[number, number]> {
+  let passed = 0;
+  let failed = 0;
+  let ended = false;
+  const machine = execa(
+    'qemu-system-x86_64',
+    [
+      ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-net', 'none'],
+      ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '1536'],
+      ...['-serial', 'stdio', '-kernel', kernel, '-initrd', initrd],
+      ...['-append', 'console=ttyS0 quiet panic=-1'],
+      ...['-drive', `file=${disk},format=raw,if=virtio`],
+    ],
+    { reject: false, timeout: GUEST_MS, stdin: 'ignore', all: true, buffer: false },
+  );
+  for await (const line of machine) {
+    const text = line.replaceAll('\r', '');
+    if (!text.includes('GUEST')) continue;
+    say(text.slice(text.indexOf('GUEST')));
+    if (text.includes('GUEST-PASSED')) passed += 1;
+    if (text.includes('GUEST-FAILED')) failed += 1;
+    if (text.includes('GUEST-END')) ended = true;
+  }
+  if (!ended) {
+    say('The guest ended before its last check.');
+    failed += 1;
+  }
+  return [passed, failed];
+}
+
+async function main(): Promise<void> {
+  const missing = Object.entries(NEEDS).flatMap(([path, name]) => (existsSync(path) ? [] : [name]));
+  if (missing.length > 0) throw new Error(`needs Debian's packages: ${missing.join(' ')}`);
+  const folder = mkdtempSync(join(tmpdir(), 'meshsan-guest-'));
+  try {
+    say('Making the guest ...');
+    const image = await makeImage(folder);
+    say(`Booting ${image.kernel} ...`);
+    const [passed, failed] = await judge(image);
+    say(`${passed} passed, ${failed} failed`);
+    if (failed > 0) process.exitCode = 1;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+main().catch((error: unknown) => {
+  say(`guest: ${error instanceof Error ? error.message : String(error)}`);
+  process.exit(1);
+});
