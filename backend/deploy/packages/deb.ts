@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { execa } from 'execa';
 import { filesBelow } from './libraries.js';
 
-const MAINTAINER = 'MeshSAN maintainers <meshsan@packages.meshsan.org>';
+const MAINTAINER = 'MeshSAN maintainers <maintainers@meshsan.example>';
 const WIDTH = 78;
 const SCRIPT_MODE = 0o755;
 
