@@ -5,15 +5,21 @@ import { crc32View } from '../core/checksum.js';
 import type { LinkId, Links, Region } from '../core/ports.js';
 import { FRAME } from '../protocol/generated/constants.js';
 import {
+  getOpHigh,
+  getVolumeKey,
   setBodyBytes,
   setBodyCrc,
   setCode,
   setMagic,
+  setOpHigh,
   setStatus,
   setTag,
   setVersion,
+  setVolumeKey,
 } from '../protocol/generated/frame-head.js';
 import { HEADER_BYTES, sealHeader } from '../protocol/frames.js';
+
+const TWO_32 = 0x100000000;
 
 /**
  * Reserves a frame and fills the head that all frames have; the rest of the header is zero.
@@ -62,6 +68,17 @@ export function sendBare(
   tag: number,
 ): void {
   closeFrame(openFrame(links, link, version, code, status, tag, 0), 0);
+}
+
+/** Says in a frame up to where the device of the sender is durable. */
+export function setDurable(region: Region, durableLsn: number): void {
+  setOpHigh(region.view, region.at, Math.floor(durableLsn / TWO_32) & 0xffff);
+  setVolumeKey(region.view, region.at, durableLsn % TWO_32);
+}
+
+/** What `setDurable` said. */
+export function durableOf(view: DataView, at: number): number {
+  return getOpHigh(view, at) * TWO_32 + getVolumeKey(view, at);
 }
 
 /** A data frame whose body is a few bytes of ours. */

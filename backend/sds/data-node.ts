@@ -250,6 +250,7 @@ export class DataNode implements Machine, StoreHost {
     shared.device = identity;
     shared.deviceKey = identity.deviceKey;
     shared.incarnation = identity.incarnation;
+    shared.recoveredLsn = this.store.lastLsn;
     shared.poolKey = identity.poolKey;
     shared.stage = 'waiting';
     shared.links.identify({

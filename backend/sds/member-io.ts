@@ -28,7 +28,7 @@ import { answerPeerRead } from './answers.js';
 import type { PayloadBuffer } from './buffers.js';
 import { PART } from './comb.js';
 import type { Comb } from './comb.js';
-import { closeFrame, openFrame, sendBytes } from './data-frame.js';
+import { closeFrame, openFrame, sendBytes, setDurable } from './data-frame.js';
 import { VTREE_BYTES } from './forward.js';
 import { PEER_READ_TOKENS } from './load-token.js';
 import { MutableExtent, verifies } from './payload.js';
@@ -325,6 +325,7 @@ export class MemberIo {
     const region = openFrame(links, peer.link, peer.version, MSG.PEER_ACK, 0, durableTag, 0);
     setOpLow(region.view, region.at, writtenTag);
     setAuthority(region.view, region.at, credit);
+    setDurable(region, this.shared.store.durableLsn);
     closeFrame(region, 0);
     peer.in.creditTold = credit;
   }

@@ -16,6 +16,7 @@ import {
 } from '../protocol/generated/frame-head.js';
 import { ProtocolError } from '../protocol/wire.js';
 import { PART } from './comb.js';
+import { durableOf } from './data-frame.js';
 import type { Leases } from './leases.js';
 import { TAKEN } from './member-io.js';
 import type { MemberIo, Taken } from './member-io.js';
@@ -70,7 +71,7 @@ export class PeerLinks {
     this.shared.bindLink(peer, link);
     peer.up = true;
     peer.version = told.version;
-    peer.incarnation = told.incarnation;
+    peer.setIncarnation(told.incarnation);
     peer.dialAtUs = Infinity;
     peer.attempts = 0;
     peer.stalled = false;
@@ -242,6 +243,7 @@ export class PeerLinks {
       case MSG.PEER_ACK:
         return this.acked(nowUs, peer, view, at);
       case MSG.SETTLED: {
+        peer.durableLsn = Math.max(peer.durableLsn, durableOf(view, at));
         const taken = memberIo.settled(peer, tag);
         this.topics.settling.peerSettled(peer);
         return taken;
@@ -320,6 +322,7 @@ export class PeerLinks {
   private acked(nowUs: Micros, peer: PeerDevice, view: DataView, at: number): Taken {
     const { stability, resync, peering, settling, serve } = this.topics;
     const credit = getAuthority(view, at);
+    peer.durableLsn = Math.max(peer.durableLsn, durableOf(view, at));
     if (!stability.acked(nowUs, peer, getOpLow(view, at), getTag(view, at), credit))
       return TAKEN.broken;
     resync.acked(peer);

@@ -120,6 +120,9 @@ export class PeerDevice {
   /** Life of the device at the other end of the link. */
   incarnation = 0;
   linkEpoch = 0;
+  /** Up to where its device said to be durable, in its present life and at most in all lives before. */
+  durableLsn = 0;
+  durableLsnBefore = 0;
   /** Since when there is no link. */
   downSinceUs: Micros;
   /** When to dial next; Infinity: not now. */
@@ -156,6 +159,14 @@ export class PeerDevice {
     this.key = key;
     this.downSinceUs = nowUs;
     this.grantedUntilUs = grantedUntilUs;
+  }
+
+  /** The device at the other end is in this life now. */
+  setIncarnation(incarnation: number): void {
+    if (incarnation === this.incarnation) return;
+    this.incarnation = incarnation;
+    this.durableLsnBefore = Math.max(this.durableLsnBefore, this.durableLsn);
+    this.durableLsn = 0;
   }
 
   /** Some comb is shared with it: a link is wanted. */

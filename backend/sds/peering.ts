@@ -5,9 +5,15 @@ import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { encodeControl } from '../protocol/control.js';
 import { LIMIT, MSG } from '../protocol/generated/constants.js';
-import type { BlockRange, CombAt, ControlBodies, OpId } from '../protocol/generated/types.js';
+import type {
+  BlockRange,
+  CombAt,
+  ControlBodies,
+  Generation,
+  OpId,
+} from '../protocol/generated/types.js';
 import { sendFrame } from '../protocol/send.js';
-import { CATCH_UP, PART, compareAt } from './comb.js';
+import { CATCH_UP, NO_GENERATION, PART, compareAt } from './comb.js';
 import type { Comb, Member } from './comb.js';
 import { OP_KIND, OP_PHASE } from './op.js';
 import type { PeerDevice } from './peer.js';
@@ -23,6 +29,7 @@ const MARKS = {
   waited: mark('sds.peering: a new primary waits for a lease to run out'),
   released: mark('sds.peering: a lease was released early'),
   deactivated: mark('sds.peering: a comb waits for a lost member'),
+  lostTail: mark('sds.peering: a device came back without changes that it had said to be durable'),
   paged: mark('sds.peering: a list of ranges took several frames'),
 };
 
@@ -107,7 +114,7 @@ export class Peering implements PeeringPart {
     if (comb?.part !== PART.primary || member === undefined || !comb.isAt(epoch, number)) return;
     if (member.joined || member.joinTag !== tag) return;
     member.ranges.push(...body.ranges);
-    member.inSyncUntil = body.inSyncUntil;
+    member.inSyncUntil = this.inSyncUntil(peer, body);
     if (body.more) return;
     member.joinTag = 0;
     this.released(nowUs, comb, peer);
@@ -119,6 +126,16 @@ export class Peering implements PeeringPart {
       this.shared.parts.resync.begin(comb, member);
     this.shared.parts.changes.consider(comb);
     this.activateIfReady(nowUs, comb);
+  }
+
+  /** A log that ends before what its device said to be durable was lost in part: that copy proves nothing (C6). */
+  private inSyncUntil(peer: PeerDevice, { inSyncUntil, recoveredLsn }: Joined): Generation {
+    if (recoveredLsn >= peer.durableLsnBefore) return inSyncUntil;
+    MARKS.lostTail.hits++;
+    this.shared.log.event('error', 'sds.peer-lost-changes', {
+      ...{ peer: peer.key, durable: peer.durableLsnBefore, recovered: recoveredLsn },
+    });
+    return NO_GENERATION;
   }
 
   activateIfReady(nowUs: Micros, comb: Comb): void {
@@ -310,6 +327,7 @@ export class Peering implements PeeringPart {
       this.send(peer, MSG.PEER_JOINED, tag, {
         comb: at(comb),
         inSyncUntil: comb.inSyncUntil,
+        recoveredLsn: this.shared.recoveredLsn,
         more: index < list.length - 1,
         ranges: page,
       });

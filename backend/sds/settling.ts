@@ -13,7 +13,7 @@ import { MICROS_PER_MS } from '../core/units.js';
 import { MSG } from '../protocol/generated/constants.js';
 import { PART } from './comb.js';
 import type { Comb } from './comb.js';
-import { sendBare } from './data-frame.js';
+import { closeFrame, openFrame, setDurable } from './data-frame.js';
 import type { PeerDevice } from './peer.js';
 import type { SettlingPart, Shared } from './shared.js';
 import { tagDistance } from './tag-ring.js';
@@ -183,10 +183,17 @@ export class Settling implements SettlingPart {
         continue;
       }
       peer.out.settledTag = tag;
-      sendBare(this.shared.links, peer.link, peer.version, MSG.SETTLED, 0, tag);
+      this.tell(peer, tag);
     }
     this.settle();
     if (this.lastOwnLsn > round.lsn || this.awaitsRound() || this.hasUntold()) this.schedule();
+  }
+
+  private tell(peer: PeerDevice, tag: number): void {
+    const { links, store } = this.shared;
+    const region = openFrame(links, peer.link, peer.version, MSG.SETTLED, 0, tag, 0);
+    setDurable(region, store.durableLsn);
+    closeFrame(region, 0);
   }
 
   /** Some comb in which the peer takes part has changes here that it may lack. */

@@ -179,6 +179,8 @@ export class Shared {
   startedUs: Micros = 0;
   deviceKey = 0;
   incarnation = 0;
+  /** LSN of the newest change that was found when the device was opened. */
+  recoveredLsn = 0;
   poolKey = 0;
   device: StoreIdentity | null = null;
   timing: Timing;

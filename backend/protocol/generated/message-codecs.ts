@@ -1227,6 +1227,7 @@ export function encodePeerJoinedBody(w: Writer, v: T.PeerJoinedBody, version: nu
   w.enter('inSyncUntil');
   encodeGeneration(w, v.inSyncUntil, version);
   w.leave();
+  w.u53('recoveredLsn', v.recoveredLsn, 0, 9007199254740991);
   w.bool('more', v.more);
   w.count('ranges', v.ranges, 1000);
   w.enter('ranges');
@@ -1250,6 +1251,7 @@ export function decodePeerJoinedBody(r: Reader, version: number): T.PeerJoinedBo
     inSyncUntilField = decodeGeneration(r, version);
     r.leave();
   }
+  const recoveredLsnField = r.u53('recoveredLsn', 0, 9007199254740991);
   const moreField = r.bool('more');
   let rangesField: readonly BlockRange[];
   {
@@ -1263,7 +1265,7 @@ export function decodePeerJoinedBody(r: Reader, version: number): T.PeerJoinedBo
     r.leave();
     rangesField = items0;
   }
-  return { comb: combField, inSyncUntil: inSyncUntilField, more: moreField, ranges: rangesField };
+  return { comb: combField, inSyncUntil: inSyncUntilField, recoveredLsn: recoveredLsnField, more: moreField, ranges: rangesField };
 }
 
 export function encodePeerActiveBody(w: Writer, v: T.PeerActiveBody, version: number): void {

@@ -1001,6 +1001,8 @@ export interface PeerJoinedBody {
   readonly comb: CombAt;
   /** of the last entry under which it was in sync; 0, 0: never */
   readonly inSyncUntil: Generation;
+  /** up to where the log of its device reached when it was opened */
+  readonly recoveredLsn: number;
   /** further parts follow */
   readonly more: boolean;
   /** a member in sync: its unsettled ranges; a target: the chunks that it changed since it left */

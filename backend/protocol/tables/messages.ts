@@ -485,7 +485,7 @@ export const MESSAGES = {
   PEER_FLUSH: control(0x0413, 'Make everything that was forwarded so far durable, soon.', []),
   PEER_ACK: data(
     0x0414,
-    'The member holds everything forwarded up to and including tag durably, and up to opLow so that it survives the end of its process. authority: blocks it still has room for (C12). No body.',
+    'The member holds everything forwarded up to and including tag durably, and up to opLow so that it survives the end of its process. authority: blocks it still has room for (C12). opHigh, volumeKey: upper and lower part of the LSN up to which its device is durable. No body.',
   ),
   PEER_REFUSED: data(
     0x0415,
@@ -493,7 +493,7 @@ export const MESSAGES = {
   ),
   SETTLED: data(
     0x0416,
-    'Everything forwarded up to and including tag is durable on every in-sync member. No body.',
+    'Everything forwarded up to and including tag is durable on every in-sync member. opHigh, volumeKey: as in PEER_ACK, of the sender. No body.',
   ),
   PEER_READ: data(
     0x0417,
@@ -559,6 +559,7 @@ export const MESSAGES = {
         'Generation',
         'of the last entry under which it was in sync; 0, 0: never',
       ),
+      u53('recoveredLsn', 'up to where the log of its device reached when it was opened'),
       bool('more', 'further parts follow'),
       list(
         'ranges',
