@@ -41,6 +41,8 @@ export interface SimDevice {
   fail(way: 'writes' | 'flushes' | 'reads'): void;
   /** Something that is not noticed at once; false: this device cannot do that, or nothing is written. */
   spoil(way: Spoil): boolean;
+  /** Something that was reported as flushed would not survive a loss of power. */
+  readonly lied: boolean;
   /** Flushes tell the truth again. */
   stopLying(): void;
   /** Whether a change is there and would survive the process, or the power; null: cannot be told. */

@@ -175,7 +175,8 @@ export class SimDisk implements Disk, EventTarget {
       medium.dropFlush(operation.serial);
       return false;
     }
-    if (!faults.lyingFlush) medium.endFlush(operation.serial);
+    if (faults.lyingFlush) medium.lied = true;
+    else medium.endFlush(operation.serial);
     return true;
   }
 
@@ -192,8 +193,10 @@ export class SimDisk implements Disk, EventTarget {
       return false;
     }
     if (operation.write === null) return true;
-    if (faults.lyingFlush) medium.endWrite(operation.write);
-    else medium.endDurableWrite(operation.write);
+    if (faults.lyingFlush) {
+      medium.lied = true;
+      medium.endWrite(operation.write);
+    } else medium.endDurableWrite(operation.write);
     return true;
   }
 

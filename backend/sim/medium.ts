@@ -49,6 +49,8 @@ export class SimMedium {
   };
   private readonly cached: Uint8Array;
   private readonly media: Uint8Array;
+  /** A flush was reported and did nothing, and no true one came after it. */
+  lied = false;
   private unflushed: UnflushedWrite[] = [];
   private serial = 0;
   private readonly prng: Prng;
@@ -103,6 +105,7 @@ export class SimMedium {
 
   /** Everything that completed before the flush began is on media now. */
   endFlush(serial: number): void {
+    this.lied = false;
     this.settle(serial, true);
   }
 

@@ -12,6 +12,7 @@ import type { Simulation } from './simulation.js';
 const PLENTY_BLOCKS = 4096;
 
 export class ModelDevice implements SimDevice {
+  readonly lied = false;
   private readonly medium: ModelMedium;
   private readonly geometry: Geometry;
   private store: ModelStore | null = null;

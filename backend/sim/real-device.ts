@@ -56,6 +56,10 @@ export class RealDevice implements SimDevice {
     this.medium = new SimMedium(sizeBytes, geometry.sectorBytes, prng.fork());
   }
 
+  get lied(): boolean {
+    return this.medium.lied;
+  }
+
   write(format: DeviceFormat): void {
     const time = new OwnTime();
     const disk = new SimDisk(this.medium, time);

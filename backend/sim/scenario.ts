@@ -118,11 +118,12 @@ class Scenario {
   }
 
   /**
-   * Whether everything has to work when all trouble is undone. Not promised: a copy that cannot be read, unnoticed, and
-   * then was the only one left, or has no room because it cannot read what to free; in a volatile mode, a power loss of one copy and a dead disk of the other (loneReturn is off).
+   * Whether everything has to work when all trouble is undone. Not promised: a disk that lied about flushes and lost its
+   * power; a copy that cannot be read, unnoticed, and then was the only one left, or has no room because it cannot read
+   * what to free; in a volatile mode, a power loss of one copy and a dead disk of the other (loneReturn is off).
    */
   private get promised(): boolean {
-    if (this.swarm.overLimit) return false;
+    if (this.swarm.overLimit || this.cluster.history.lied) return false;
     const { latentFault, happened } = this.nemesis;
     if (latentFault && (happened.size > 1 || this.swarm.capacityBlocks > 0)) return false;
     const isVolatile = this.swarm.durability !== 'media';

@@ -61,9 +61,9 @@ function powerOff(maker: TroubleMaker, servers: readonly ServerNode[]): boolean 
   say(`takes the power of servers ${hit.map(({ number }) => number).join(' ')}`);
   // One server, while nothing else is wrong, is a single failure: no mode loses anything by it.
   const single = hit.length === 1 && maker.open === 0 && maker.isRedundant();
+  const lied = hit.some(({ device }) => device.lied);
   for (const server of hit) server.powerOff();
   const { sim, history } = cluster;
-  const lied = hit.some(({ lies }) => lies);
   if (lied) {
     history.lied = true;
     maker.spoiledDisk();
