@@ -42,7 +42,7 @@ const SETTINGS = {
   device_paths: DISK,
   spare_percent: '10',
   gateway_port: String(PORT),
-  cinder_driver: 'powerflex',
+  cinder_driver: 'both',
 };
 
 /** Facts of the environment with the given nodes. */

@@ -15,7 +15,10 @@ import { Rest } from './rest.js';
 const FOUR = [1, 2, 3, 4];
 const FIVE = [1, 2, 3, 4, 5];
 const UNITS: Readonly<Record<string, readonly string[]>> = {
-  'node-1': ['meshsan-mdm', 'meshsan-sds', 'meshsan-sdc', 'meshsan-gateway', 'haproxy'],
+  'node-1': [
+    ...['meshsan-mdm', 'meshsan-sds', 'meshsan-sdc', 'meshsan-gateway', 'haproxy'],
+    'meshsan-cinder-bridge',
+  ],
   'node-4': ['meshsan-sds', 'meshsan-sdc'],
 };
 const VOLUME_GIB = 8;
@@ -73,10 +76,13 @@ async function checkSecrets(lab: Lab): Promise<string> {
 
 function checkOpenstack(lab: Lab): Promise<string> {
   const cinder = readFileSync(lab.machine('node-1').path('/etc/cinder/cinder.conf'), 'utf8');
-  expect(/^enabled_backends = lvm,powerflex$/m.test(cinder), `enabled_backends:\n${cinder}`);
+  expect(
+    /^enabled_backends = lvm,meshsan,powerflex$/m.test(cinder),
+    `enabled_backends:\n${cinder}`,
+  );
   expect(cinder.startsWith('# made by hand\n'), 'comments are gone');
-  expect(/^default_volume_type = powerflex$/m.test(cinder), 'default_volume_type');
-  return Promise.resolve('enabled_backends = lvm,powerflex');
+  expect(/^default_volume_type = meshsan$/m.test(cinder), 'default_volume_type');
+  return Promise.resolve('enabled_backends = lvm,meshsan,powerflex');
 }
 
 async function mainPid(machine: Machine, unit: string): Promise<string> {
@@ -160,7 +166,7 @@ export class FuelPart {
       await Promise.all(
         lab.machines.slice(0, 4).map((machine) => this.#fuel.install(machine, version)),
       );
-    await check('fewer than three controllers are refused before anything is changed', async () => {
+    await check('fewer than three controllers are refused with the reason', async () => {
       const run = await this.#fuel.deploy('9.0', '10.0', facts([1, 2, 4]));
       expect(run.failed?.code === 2, `exit ${String(run.failed?.code)}`);
       expect(run.failed.output.includes('at least 3 controllers are needed'), run.failed.output);

@@ -107,5 +107,8 @@ export async function startLab(count: number, say: (text: string) => void): Prom
 
 export async function bootWithServices(machine: Machine): Promise<void> {
   await machine.boot();
+  const user =
+    'id cinder >/dev/null 2>&1 || useradd --system --user-group --shell /usr/sbin/nologin cinder';
+  await machine.run('sh', '-c', user);
   await machine.run('systemctl', 'start', 'cinder-volume', 'nova-compute');
 }

@@ -253,10 +253,10 @@ export const SETTINGS = {
     kind: 'select',
     label: 'Cinder driver',
     description: 'How Cinder reaches the cluster.',
-    value: 'powerflex',
+    value: 'meshsan',
     values: [
-      { data: 'powerflex', label: "Cinder's own PowerFlex driver (8 GiB steps)" },
       { data: 'meshsan', label: 'MeshSAN (1 GiB steps, no password on compute nodes)' },
+      { data: 'powerflex', label: "Cinder's own PowerFlex driver (8 GiB steps)" },
       { data: 'both', label: 'both, as two volume types; the default is MeshSAN' },
     ],
   }),

@@ -488,7 +488,9 @@ test('Nova: with our driver alone no password lies on the compute node', async (
     files,
   });
   t.deepEqual([...filesAfter(ours.steps).keys()], ['/etc/nova/nova.conf']);
-  const stock = await plan('nova', factsOf(132), { files });
+  const stock = await plan('nova', factsOf(132, withSettings({ cinder_driver: 'powerflex' })), {
+    files,
+  });
   t.true(filesAfter(stock.steps).has('/opt/emc/scaleio/openstack/connector.conf'));
   const enough = new Map([
     ['/etc/nova/nova.conf', { text: '[libvirt]\nnum_volume_scan_tries = 30\n', mode: 0o640 }],
