@@ -13,6 +13,7 @@ import { guarded } from './bench.js';
 /** MESHSAN_KILLS=20 makes the long proof of it. */
 const KILLS = Number(process.env['MESHSAN_KILLS'] ?? '5');
 const SECONDS_PER_KILL = 9;
+const MDM_PATIENCE_MS = 5000;
 let cluster: LocalCluster;
 
 test.before(async (t) => {
@@ -42,12 +43,10 @@ async function deviceOf(id: string): Promise<DeviceFacts | null> {
   return status.volumes.find((volume) => volume.id === id)?.device ?? null;
 }
 
-/** Makes and maps a volume; its device is there when the mapping is answered. */
+/** Makes and maps a volume, and waits for its device. */
 async function device(name: string): Promise<DeviceFacts & { readonly id: string }> {
   const id = await cluster.addVolume(name);
   await cluster.mapVolume(id);
-  const byId = `/dev/disk/by-id/emc-vol-${cluster.file.systemId}-${id}`;
-  if (!existsSync(byId)) throw new Error(`${byId} was not there when the mapping was answered`);
   const facts = await until('the volume is a block device', () => deviceOf(id));
   return { ...facts, id };
 }
@@ -208,4 +207,23 @@ test.serial('a stop takes devices away that nobody uses; a start makes them agai
   t.is(again.device, facts.device);
   await cluster.unmapVolume(facts.id);
   await removed(again);
+});
+
+test.serial('when a mapping is answered, socket, device and links are there', async (t) => {
+  t.timeout(120_000);
+  const id = await cluster.addVolume('at-once');
+  const rest = await cluster.rest();
+  const { file } = cluster;
+  const started = Date.now();
+  await rest.post(`/instances/Volume::${id}/action/addMappedSdc`, { guid: file.sdcGuid });
+  const there = [
+    join(file.nbdDir, `${id}.sock`),
+    ...['emc-vol', 'scsi-emc-vol'].map((kind) => `/dev/disk/by-id/${kind}-${file.systemId}-${id}`),
+  ].filter((path) => existsSync(path));
+  // The MDM waits for the client so long and no longer.
+  if (Date.now() - started > MDM_PATIENCE_MS) t.log('this machine is too slow to tell');
+  else t.is(there.length, 3, there.join(' '));
+  const facts = await until('the volume is a block device', () => deviceOf(id));
+  await cluster.unmapVolume(id);
+  await removed(facts);
 });

@@ -120,9 +120,7 @@ export class LocalCluster {
     const rest = await this.rest();
     await rest.post(`/instances/Volume::${id}/action/addMappedSdc`, { guid: this.file.sdcGuid });
     const socket = join(this.file.nbdDir, `${id}.sock`);
-    if (!existsSync(socket))
-      throw new Error(`${socket} was not there when the mapping was answered`);
-    return socket;
+    return until('the volume has a socket', () => (existsSync(socket) ? socket : null));
   }
 
   /** A volume ready for I/O; returns the NBD address that libnbd, QEMU and fio take. */
