@@ -43,9 +43,11 @@ const OWN_LOOPS = 2048;
 
 /** A folder of devices in which the kernel itself makes the names of new ones. */
 function isKernelMade(folder: string): boolean {
-  return readFileSync('/proc/self/mountinfo', 'utf8')
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
-    .some((line) => line.split(' ')[4] === folder && line.includes(' - devtmpfs '));
+    .filter((line) => line.split(' ')[4] === folder);
+  // What was mounted last covers the others.
+  return mounts.at(-1)?.includes(' - devtmpfs ') === true;
 }
 
 /**

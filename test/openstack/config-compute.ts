@@ -88,6 +88,7 @@ function computeSections(state: CloudState, host: ComputeHost): Sections {
       virt_type: 'qemu',
       cpu_mode: 'none',
       num_volume_scan_tries: 5,
+      connection_uri: `qemu+unix:///system?socket=${host.libvirtSocket}`,
       // Every libvirtd of this machine is reached by its own socket; the memory of a guest goes over loopback.
       live_migration_uri: `qemu+unix:///system?socket=${path.join(path.dirname(host.dir), '%s', 'run', 'libvirt-sock')}`,
       live_migration_inbound_addr: host.address,

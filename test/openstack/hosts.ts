@@ -2,7 +2,15 @@
 // that does nothing else: its own host name and its own directories in place of libvirt's, so that nothing below /etc or
 // /var is changed. The first one shares /dev with the machine, and the SDC of the cluster; any other has its own of both.
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { execa } from 'execa';
 import { SERVICE_PATH } from './processes.js';
@@ -18,6 +26,8 @@ export interface ComputeHost {
   readonly keep: string;
   /** Runs a command inside: `enter COMMAND...`. */
   readonly enter: string;
+  /** The same for what looks at devices: it sees what the SDC of the host mounts later on, too. */
+  readonly enterDevices: string;
   /** The process that holds the namespaces. */
   readonly pidFile: string;
   readonly novaConfig: string;
@@ -64,7 +74,12 @@ function describeHost(state: CloudState, name: string, index: number): ComputeHo
   const at = (file: string): string => path.join(dir, file);
   return {
     ...{ name, dir, address: octets.join('.') },
-    ...{ keep: at('keep'), enter: at('enter'), pidFile: at('keeper.pid') },
+    ...{
+      keep: at('keep'),
+      enter: at('enter'),
+      enterDevices: at('enter-devices'),
+      pidFile: at('keeper.pid'),
+    },
     ...{ novaConfig: at('nova-compute.conf'), hooksConfig: at('meshsan-nova.conf') },
     libvirtSocket: at('run/libvirt-sock'),
     own: index === 0 ? null : { sdcConfig: at('sdc.json'), sdcSocket: at('sdc.sock') },
@@ -76,6 +91,10 @@ export function writeHost(host: ComputeHost): void {
   for (const name of Object.values(OWN))
     mkdirSync(path.join(host.dir, name), { recursive: true, mode: 0o755 });
   for (const dir of [host.dir, path.dirname(host.dir)]) chmodSync(dir, 0o711);
+  // Nova names the host that a guest moves to by its address.
+  const byAddress = path.join(path.dirname(host.dir), host.address);
+  rmSync(byAddress, { force: true });
+  symlinkSync(host.name, byAddress);
   const etc = path.join(host.dir, OWN['/etc/libvirt']);
   writeFileSync(path.join(etc, 'qemu.conf'), QEMU_CONF);
   writeFileSync(path.join(etc, 'libvirtd.conf'), libvirtdConf(host));
@@ -101,6 +120,13 @@ ${inside.replaceAll("'", `'\\''`)}
     host.enter,
     `# Runs a command on compute host ${host.name}: in its view of the file system, under its name.
 exec nsenter --mount --uts --target "$(cat '${host.pidFile}')" "$@"`,
+  );
+  // Mounts of the machine reach no namespace that was made before them, unless the machine shares its mounts.
+  const spaces = host.own === null ? '--uts' : '--mount --uts';
+  script(
+    host.enterDevices,
+    `# Runs a command under the name of compute host ${host.name}, where the devices of its SDC are.
+exec nsenter ${spaces} --target "$(cat '${host.pidFile}')" "$@"`,
   );
 }
 

@@ -5,7 +5,6 @@ import { HELP, parseOptions, type Options } from './options.js';
 import { clearInterruption, EXIT, interrupt, Progress, RunError } from './progress.js';
 import { prove } from './proof.js';
 import { proveInstances } from './proof-instances.js';
-import { backendsOf } from './backends.js';
 import { serviceProcesses } from './services.js';
 import { describeState, lockState, stateExists, type CloudState } from './state.js';
 
@@ -14,7 +13,7 @@ type Result = Record<string, unknown>;
 async function up(state: CloudState, options: Options, progress: Progress): Promise<Result> {
   await announce(state, options.cluster, true, progress);
   const cloud = await bringUp(state, options.cluster, progress);
-  const proved = await proveInstances({ ...cloud, progress }, backendsOf(state.scope));
+  const proved = await proveInstances({ ...cloud, progress }, options.only);
   const { versions } = await openstackCode(state.scope);
   progress.print(
     [

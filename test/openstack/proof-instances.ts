@@ -6,12 +6,13 @@ import { createHash } from 'node:crypto';
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { execa } from 'execa';
-import type { Backend } from './backends.js';
+import { backendsOf } from './backends.js';
 import { openstack } from './command.js';
 import { ComputeApi } from './compute-api.js';
 import { buildGuest } from './guest-image.js';
 import { CONTROLLER } from './hosts.js';
 import { connectGateway, killAndWait, processesOf, volumeOfSize } from './meshsan.js';
+import type { Part } from './options.js';
 import { SERVICE_PATH } from './processes.js';
 import { ledgerOf, proveUnmodified, type ProofContext } from './proof.js';
 import { proveMigration } from './proof-migration.js';
@@ -217,10 +218,10 @@ async function md5Of(image: string): Promise<string> {
   }
 }
 
-/** Proves the whole life of volumes of these backends with instances; returns the names of the steps that held. */
+/** Proves the whole life of volumes with instances, in these parts; returns the names of the steps that held. */
 export async function proveInstances(
   context: ProofContext,
-  backends: readonly Backend[],
+  parts: readonly Part[],
 ): Promise<string[]> {
   const { state, api, cluster } = context;
   const compute = new ComputeApi(state, api);
@@ -236,8 +237,8 @@ export async function proveInstances(
     ]);
   });
   const gateway = await connectGateway(cluster);
-  for (const backend of backends)
+  for (const backend of backendsOf(state.scope).filter(({ name }) => parts.includes(name as Part)))
     await new InstanceProof(context, backend, compute, gateway, hold).run();
-  await proveMigration(context, compute, gateway, hold);
+  if (parts.includes('migration')) await proveMigration(context, compute, gateway, hold);
   return held;
 }

@@ -98,7 +98,7 @@ function servicesOfHost(host: ComputeHost): readonly Service[] {
       user: 'root',
       graceSeconds: 20,
       command: (state) => [
-        enter,
+        host.enterDevices,
         ...['nova-compute', '--config-file', etc(state, 'nova', 'nova.conf')],
         ...['--config-file', host.novaConfig, '--config-file', host.hooksConfig],
       ],
