@@ -63,11 +63,10 @@ async function serve(config: BridgeConfig): Promise<void> {
   const log = logOf(config);
   const { bridge, close } = assemble(config, log);
   const app = bridgeApp({ bridge, authentication, log, version: VERSION, nowMs: Date.now });
-  const server = await startServer(app, config.listen);
-  log.event('info', 'bridge.started', { place: server.place, version: VERSION });
+  const starting = startServer(app, config.listen);
   let stopping: Promise<void> | null = null;
   const stop = async (): Promise<void> => {
-    await server.close();
+    await (await starting).close();
     close();
     log.event('info', 'bridge.stopped', {});
     await log.close();
@@ -76,6 +75,8 @@ async function serve(config: BridgeConfig): Promise<void> {
     process.on(signal, () => {
       stopping ??= stop().then(() => process.exit(0));
     });
+  const { place } = await starting;
+  log.event('info', 'bridge.started', { place, version: VERSION });
 }
 
 function seconds(text: string): number {
