@@ -30,6 +30,7 @@ interface Asked {
   readonly opLow: number;
   readonly opHigh: number;
   readonly fua: boolean;
+  readonly isZero: boolean;
 }
 
 interface Forwarded {
@@ -102,6 +103,7 @@ export class AckWatch {
         opLow: head.getOpLow(view, at),
         opHigh: head.getOpHigh(view, at),
         fua: (flags & FLAG.fua) !== 0,
+        isZero: head.getCode(view, at) === MSG.ZERO,
       });
   }
 
@@ -128,6 +130,7 @@ export class AckWatch {
     const durable = this.isMedia || op.fua || alone;
     entry.members.forEach(({ deviceKey }, index) => {
       if (((entry.inSyncMask >> index) & 1) === 0) return;
+      if (deviceKey !== primaryKey && op.isZero && !this.wasTold(op, primaryKey, deviceKey)) return;
       const fault =
         deviceKey === primaryKey ? null : this.missing(op, primaryKey, deviceKey, durable);
       const lies = this.holds(deviceKey, op.run, op.opLow, op.opHigh, durable) === false;
@@ -140,10 +143,21 @@ export class AckWatch {
     });
   }
 
+  private keyOf({ run, opLow, opHigh }: Asked, from: number, to: number): string {
+    return `${run}:${opHigh}:${opLow}:${from}:${to}`;
+  }
+
+  /**
+   * Zeroes where nothing was ever written change nothing: a member that came back while they waited for media need not
+   * hear of them.
+   */
+  private wasTold(op: Asked, from: number, to: number): boolean {
+    return this.forwarded.has(this.keyOf(op, from, to));
+  }
+
   /** Why the primary could not know that the device has the change; null: it could. */
   private missing(op: Asked, from: number, to: number, durable: boolean): string | null {
-    const key = `${op.run}:${op.opHigh}:${op.opLow}:${from}:${to}`;
-    const forwarded = this.forwarded.get(key);
+    const forwarded = this.forwarded.get(this.keyOf(op, from, to));
     if (forwarded === undefined) return 'was not told of it';
     const known = this.acknowledged.get(forwarded.end);
     const upTo = durable ? known?.durable : known?.written;
