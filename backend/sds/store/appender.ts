@@ -14,27 +14,13 @@ import { IO } from './io.js';
 import type { Loader } from './loader.js';
 import { ROW_NONE, homeOffset, touchedUnits } from './parts.js';
 import type { Parts } from './parts.js';
-import type { SavedEntry, WriteContext } from './store.js';
+import { Records } from './records.js';
+import type { WriteContext } from './store.js';
 
 /** A write takes at most so many blocks; a direct one needs a buffer of that size. */
 const WRITE_BLOCKS_MAX = 64;
 /** Units that overwriting in new places leaves alone. */
 const SPARE_SHARE = 64;
-
-const EMPTY: WriteContext = {
-  comb: 0,
-  generationEpoch: 0,
-  generationNumber: 0,
-  volumeKey: 0,
-  vtreeKey: 0,
-  volumeEpoch: 0,
-  chunkIndex: 0,
-  firstBlock: 0,
-  blockCount: 0,
-  run: 0,
-  opLow: 0,
-  opHigh: 0,
-};
 
 function u32At(bytes: Uint8Array, at: number): number {
   return (
@@ -49,6 +35,7 @@ function u32At(bytes: Uint8Array, at: number): number {
 export class Appender {
   /** Bytes of direct writes in flight. */
   directBytes = 0;
+  readonly records: Records;
   private readonly parts: Parts;
   private readonly loader: Loader;
   private readonly directBlocks: number;
@@ -61,6 +48,7 @@ export class Appender {
 
   constructor(parts: Parts, loader: Loader) {
     this.parts = parts;
+    this.records = new Records(parts);
     this.loader = loader;
     const { layout } = parts;
     this.directBlocks = Math.max(
@@ -92,7 +80,13 @@ export class Appender {
     const addresses = bitCount(newMask) + bitCount(freeMask);
     const recordBytes = disk.RECORD_BYTES + 4 * (addresses + blockCount);
     const lsn = log.beginRecord(recordBytes, payloadBlocks);
-    this.putHead(RECORD_KIND.write, fresh ? RECORD_FLAGS.fresh : 0, recordBytes, context, row);
+    this.records.putHead(
+      RECORD_KIND.write,
+      fresh ? RECORD_FLAGS.fresh : 0,
+      recordBytes,
+      context,
+      row,
+    );
     const { view, recordAt } = log;
     disk.setRecordNewMask(view, recordAt, newMask);
     disk.setRecordFreeMask(view, recordAt, freeMask);
@@ -297,7 +291,7 @@ export class Appender {
     const flags = discard ? RECORD_FLAGS.discard : 0;
     if (row < 0) {
       const lsn = log.beginRecord(disk.RECORD_BYTES, 0);
-      this.putHead(RECORD_KIND.zero, flags, disk.RECORD_BYTES, context, ROW_NONE);
+      this.records.putHead(RECORD_KIND.zero, flags, disk.RECORD_BYTES, context, ROW_NONE);
       ring.add(lsn, context, lsn);
       return lsn;
     }
@@ -308,7 +302,7 @@ export class Appender {
     const freeMask = discard ? this.takeEmpty(entry, row, firstBlock, blockCount) : 0;
     const recordBytes = disk.RECORD_BYTES + 4 * bitCount(freeMask);
     const lsn = log.beginRecord(recordBytes, 0);
-    this.putHead(RECORD_KIND.zero, flags, recordBytes, context, row);
+    this.records.putHead(RECORD_KIND.zero, flags, recordBytes, context, row);
     disk.setRecordFreeMask(log.view, log.recordAt, freeMask);
     this.putAddresses(entry, 0, freeMask, lsn, log.recordAt + disk.RECORD_BYTES);
     directory.stamp(row, context.comb, context.generationEpoch, context.generationNumber);
@@ -357,7 +351,7 @@ export class Appender {
     const freeMask = this.emptyUnits(entry, row, candidates);
     if (freeMask === 0) return;
     const recordBytes = disk.RECORD_BYTES + 4 * bitCount(freeMask);
-    const lsn = this.beginRow(RECORD_KIND.freeUnits, recordBytes, row);
+    const lsn = this.records.beginRow(RECORD_KIND.freeUnits, recordBytes, row);
     disk.setRecordFreeMask(log.view, log.recordAt, freeMask);
     this.putAddresses(entry, 0, freeMask, lsn, log.recordAt + disk.RECORD_BYTES);
     cache.touch(entry, lsn);
@@ -380,7 +374,7 @@ export class Appender {
     if (wanted === 0) return;
     const row = cache.rows[entry] ?? 0;
     const recordBytes = disk.RECORD_BYTES + 4 * bitCount(wanted);
-    const lsn = this.beginRow(RECORD_KIND.write, recordBytes, row);
+    const lsn = this.records.beginRow(RECORD_KIND.write, recordBytes, row);
     disk.setRecordNewMask(log.view, log.recordAt, wanted >>> 0);
     this.putAddresses(entry, wanted >>> 0, 0, lsn, log.recordAt + disk.RECORD_BYTES);
     directory.setUnitMask(row, ((directory.unitMasks[row] ?? 0) | wanted) >>> 0);
@@ -400,141 +394,11 @@ export class Appender {
       this.freed[count++] = address;
     }
     const recordBytes = disk.RECORD_BYTES + 4 * count;
-    const lsn = this.beginRow(RECORD_KIND.freeChunk, recordBytes, row);
+    const lsn = this.records.beginRow(RECORD_KIND.freeChunk, recordBytes, row);
     disk.setRecordFreeMask(log.view, log.recordAt, freeMask >>> 0);
     this.putAddresses(entry, 0, freeMask >>> 0, lsn, log.recordAt + disk.RECORD_BYTES);
     cache.drop(entry);
     directory.free(row);
-  }
-
-  /** A record of the store's own about a row. */
-  private beginRow(kind: number, recordBytes: number, row: number): number {
-    const { directory, log, ring } = this.parts;
-    const lsn = log.beginRecord(recordBytes, 0);
-    ring.addPlain(lsn);
-    this.putHead(kind, 0, recordBytes, EMPTY, row);
-    disk.setRecordComb(log.view, log.recordAt, directory.combs[row] ?? 0);
-    disk.setRecordVolumeKey(log.view, log.recordAt, directory.volumeKeys[row] ?? 0);
-    disk.setRecordVtreeKey(log.view, log.recordAt, directory.vtreeKeys[row] ?? 0);
-    disk.setRecordChunkIndex(log.view, log.recordAt, directory.chunkIndexes[row] ?? 0);
-    return lsn;
-  }
-
-  /** A record without blocks. */
-  private appendBare(kind: number, flags: number, context: WriteContext): number {
-    const { log, ring } = this.parts;
-    const lsn = log.beginRecord(disk.RECORD_BYTES, 0);
-    ring.addPlain(lsn);
-    this.putHead(kind, flags, disk.RECORD_BYTES, context, ROW_NONE);
-    return lsn;
-  }
-
-  freeVolume(volumeKey: number): number {
-    return this.appendBare(RECORD_KIND.freeVolume, 0, { ...EMPTY, volumeKey });
-  }
-
-  setVolatile(volatileMode: boolean): number {
-    const { mode } = this.parts;
-    const flags = volatileMode ? RECORD_FLAGS.volatile : 0;
-    const lsn = this.appendBare(RECORD_KIND.mode, flags, EMPTY);
-    mode.volatile = volatileMode;
-    mode.lsn = lsn;
-    return lsn;
-  }
-
-  forgetOps(comb: number): number {
-    const { ring } = this.parts;
-    const lsn = this.appendBare(RECORD_KIND.forget, 0, { ...EMPTY, comb });
-    ring.forgetComb(comb, lsn);
-    return lsn;
-  }
-
-  /** Notes an operation or an unsettled range anew. `originLsn` 0: settled. */
-  note(context: WriteContext, originLsn: number): number {
-    const { log, ring } = this.parts;
-    const recordBytes = disk.RECORD_BYTES + 8;
-    const lsn = log.beginRecord(recordBytes, 0);
-    this.putHead(RECORD_KIND.note, 0, recordBytes, context, ROW_NONE);
-    const at = log.recordAt + disk.RECORD_BYTES;
-    log.view.setUint32(at, originLsn >>> 0, true);
-    log.view.setUint32(at + 4, Math.floor(originLsn / 0x100000000), true);
-    ring.add(lsn, context, originLsn);
-    return lsn;
-  }
-
-  saveEntries(entries: readonly SavedEntry[]): number {
-    const { log, ring, entries: table } = this.parts;
-    assert(table.fits(entries), 'the table of entries has room for every comb of the device');
-    let lsn = log.lastLsn;
-    for (const { comb, bytes } of entries) {
-      const recordBytes = disk.RECORD_BYTES + Math.ceil(bytes.length / 4) * 4;
-      lsn = log.beginRecord(recordBytes, 0);
-      ring.addPlain(lsn);
-      this.putHead(
-        RECORD_KIND.entry,
-        0,
-        recordBytes,
-        { ...EMPTY, comb, blockCount: bytes.length },
-        ROW_NONE,
-      );
-      log.bytes.set(bytes, log.recordAt + disk.RECORD_BYTES);
-      table.set(comb, bytes.slice());
-    }
-    return lsn;
-  }
-
-  /** Stamps rows with a generation. */
-  restamp(rows: readonly number[], comb: number, epoch: number, number: number): number {
-    const { log, ring, directory, layout } = this.parts;
-    const perRecord = Math.floor(
-      (layout.headerBytes - disk.LOG_HEAD_BYTES - disk.RECORD_BYTES) / 4,
-    );
-    let lsn = log.lastLsn;
-    for (let start = 0; start < rows.length; start += perRecord) {
-      const part = rows.slice(start, start + perRecord);
-      const recordBytes = disk.RECORD_BYTES + 4 * part.length;
-      lsn = log.beginRecord(recordBytes, 0);
-      ring.addPlain(lsn);
-      const context = { ...EMPTY, comb, generationEpoch: epoch, generationNumber: number };
-      this.putHead(RECORD_KIND.restamp, 0, recordBytes, context, ROW_NONE);
-      disk.setRecordBlockCount(log.view, log.recordAt, part.length);
-      part.forEach((row, index) => {
-        log.view.setUint32(log.recordAt + disk.RECORD_BYTES + 4 * index, row, true);
-        directory.raiseStamp(row, epoch, number);
-      });
-    }
-    return lsn;
-  }
-
-  private putHead(
-    kind: number,
-    flags: number,
-    recordBytes: number,
-    context: WriteContext,
-    row: number,
-  ): void {
-    const { view, recordAt: at } = this.parts.log;
-    disk.setRecordKind(view, at, kind);
-    disk.setRecordFlags(view, at, flags);
-    disk.setRecordRecordBytes(view, at, recordBytes);
-    disk.setRecordComb(view, at, context.comb);
-    disk.setRecordGenerationEpoch(view, at, context.generationEpoch);
-    disk.setRecordGenerationNumber(view, at, context.generationNumber);
-    disk.setRecordVolumeKey(view, at, context.volumeKey);
-    disk.setRecordVtreeKey(view, at, context.vtreeKey);
-    disk.setRecordVolumeEpoch(view, at, context.volumeEpoch);
-    disk.setRecordChunkIndex(view, at, context.chunkIndex);
-    disk.setRecordFirstBlock(view, at, context.firstBlock);
-    disk.setRecordBlockCount(view, at, context.blockCount);
-    disk.setRecordRun(view, at, context.run);
-    disk.setRecordOpLow(view, at, context.opLow);
-    disk.setRecordOpHigh(view, at, context.opHigh);
-    view.setUint16(at + 46, 0, true);
-    disk.setRecordRow(view, at, row);
-    disk.setRecordNewMask(view, at, 0);
-    disk.setRecordFreeMask(view, at, 0);
-    disk.setRecordDirectMask(view, at, 0);
-    disk.setRecordExtra(view, at, 0);
   }
 }
 

@@ -8,10 +8,10 @@
 // 4 a flush makes copies, pages, notes, and all that superseded a record before the cut durable
 // 5 both superblocks say where the log starts now
 
-import type { Appender } from './appender.js';
 import type { Homing } from './homing.js';
 import type { PageWriter } from './page-writer.js';
 import type { Parts } from './parts.js';
+import type { Records } from './records.js';
 import type { StoreHost, WriteContext } from './store.js';
 import type { SuperblockWriter } from './superblock-writer.js';
 import type { Superblock } from './superblock.js';
@@ -21,7 +21,7 @@ const PHASE = { idle: 0, homing: 1, pages: 2, flushing: 3, superblock: 4 } as co
 export class Checkpoint {
   private readonly parts: Parts;
   private readonly homing: Homing;
-  private readonly appender: Appender;
+  private readonly records: Records;
   private readonly pages: PageWriter;
   private readonly writer: SuperblockWriter;
   private readonly superblock: Superblock;
@@ -53,7 +53,7 @@ export class Checkpoint {
   constructor(
     parts: Parts,
     homing: Homing,
-    appender: Appender,
+    records: Records,
     pages: PageWriter,
     writer: SuperblockWriter,
     superblock: Superblock,
@@ -61,7 +61,7 @@ export class Checkpoint {
   ) {
     this.parts = parts;
     this.homing = homing;
-    this.appender = appender;
+    this.records = records;
     this.pages = pages;
     this.writer = writer;
     this.superblock = superblock;
@@ -159,9 +159,9 @@ export class Checkpoint {
       if (originLsn > 0 && (newest.get(originLsn) ?? lsn) > lsn) continue;
       if (!unsettled && !this.opNeeded(slot, run)) continue;
       ring.load(slot, this.context);
-      this.appender.note(this.context, unsettled ? originLsn : 0);
+      this.records.note(this.context, unsettled ? originLsn : 0);
     }
-    for (const volumeKey of dying) this.appender.freeVolume(volumeKey);
+    for (const volumeKey of dying) this.records.freeVolume(volumeKey);
   }
 
   private opNeeded(slot: number, run: number): boolean {

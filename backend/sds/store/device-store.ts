@@ -103,7 +103,15 @@ export class DeviceStore implements Store, RecoveryHost {
     homing.begin(parts.log.headPosition);
     const pages = new PageWriter(parts, tables, superblock);
     const { host } = this;
-    const checkpoint = new Checkpoint(parts, homing, appender, pages, writer, superblock, host);
+    const checkpoint = new Checkpoint(
+      parts,
+      homing,
+      appender.records,
+      pages,
+      writer,
+      superblock,
+      host,
+    );
     this.running = {
       parts,
       loader,
@@ -368,11 +376,11 @@ export class DeviceStore implements Store, RecoveryHost {
   }
 
   setVolatile(volatileMode: boolean): number {
-    return this.change().appender.setVolatile(volatileMode);
+    return this.change().appender.records.setVolatile(volatileMode);
   }
 
   saveEntries(entries: readonly SavedEntry[]): number {
-    return this.change().appender.saveEntries(entries);
+    return this.change().appender.records.saveEntries(entries);
   }
 
   entries(): Iterable<SavedEntry> {
@@ -410,7 +418,7 @@ export class DeviceStore implements Store, RecoveryHost {
       const row = directory.find(range.volumeKey, range.chunkIndex);
       if (row >= 0) rows.add(row);
     }
-    return appender.restamp([...rows], comb, epoch, number);
+    return appender.records.restamp([...rows], comb, epoch, number);
   }
 
   knowsOp(run: number, opLow: number, opHigh: number): boolean {
@@ -423,11 +431,11 @@ export class DeviceStore implements Store, RecoveryHost {
   }
 
   forgetOps(comb: number): number {
-    return this.change().appender.forgetOps(comb);
+    return this.change().appender.records.forgetOps(comb);
   }
 
   noteOp(context: WriteContext): number {
-    return this.change().appender.note(context, 0);
+    return this.change().appender.records.note(context, 0);
   }
 
   freeVolume(volumeKey: number): void {
@@ -436,7 +444,7 @@ export class DeviceStore implements Store, RecoveryHost {
     if (!parts.directory.volumeUnits().has(volumeKey)) return;
     this.change();
     parts.dying.add(volumeKey);
-    appender.freeVolume(volumeKey);
+    appender.records.freeVolume(volumeKey);
   }
 
   *volumes(): Generator<{ readonly volumeKey: number; readonly usedBytes: number }> {
