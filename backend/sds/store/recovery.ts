@@ -5,7 +5,7 @@
 import type { Disk, Micros, Token } from '../../core/ports.js';
 
 import { Appender } from './appender.js';
-import { ChunkCache, STATE, UNIT_NONE, UNIT_UNKNOWN } from './chunk-cache.js';
+import { ChunkCache } from './chunk-cache.js';
 import { Directory } from './directory.js';
 import { EntryTable } from './entry-table.js';
 import { IO } from './io.js';
@@ -17,10 +17,10 @@ import { OpRing } from './op-ring.js';
 import { tablesOf } from './page-writer.js';
 import type { Table } from './page-writer.js';
 import { newestSlot } from './pages.js';
-import { homeOffset } from './parts.js';
 import type { Parts } from './parts.js';
 import type { StoreOptions } from './store-options.js';
 import { ReplayApply, rowsToLoad } from './replay-apply.js';
+import { ReplayHome } from './replay-home.js';
 import { ReplayScan } from './replay-scan.js';
 import type { Geometry, StoreIdentity } from './store.js';
 import { SuperblockWriter } from './superblock-writer.js';
@@ -29,7 +29,6 @@ import type { DecodedSuperblock, Superblock } from './superblock.js';
 import { UnitMap } from './unit-map.js';
 
 const LOADS_MAX = 32;
-const COPIES_MAX = 64;
 const READ_BYTES_MAX = 1 << 20;
 
 const PHASE = {
@@ -71,7 +70,6 @@ export class Recovery {
   private phase: number = PHASE.superblocks;
   private bytes: Uint8Array;
   private view: DataView;
-  private pending = 0;
   private faults: string[] = [];
   private found: DecodedSuperblock | null = null;
   private foundCopy = 0;
@@ -84,10 +82,7 @@ export class Recovery {
   private ticket = 0;
   private rows: number[] = [];
   private nextRow = 0;
-  private segment = 0;
-  private copyBlock = 0;
-  private segmentLoaded = false;
-  private readingSegment = -1;
+  private home: ReplayHome | null = null;
 
   constructor(
     disk: Disk,
@@ -345,19 +340,19 @@ export class Recovery {
     if (kind === IO.flush) log.flushDone(argA);
     if (kind === IO.superblock) opened.writer.writeDone();
     if (kind === IO.load) this.descriptorLoaded(opened, argA, argB, ok);
-    if (kind === IO.home) this.pending--;
+    if (kind === IO.home) this.home?.copyDone();
     if (kind === IO.scan && !ok) {
       this.host.refused(nowUs, 'the log cannot be read');
       return;
     }
-    if (kind === IO.scan) this.segmentLoaded = true;
+    if (kind === IO.scan) this.home?.readDone();
     if (this.phase === PHASE.firstFlush && log.flushedSerial >= this.ticket) this.beginLoad(opened);
     if (this.phase === PHASE.load) this.pumpLoad(opened);
     if (this.phase === PHASE.superblock && opened.writer.pump()) {
       this.phase = PHASE.home;
-      this.segment = log.segmentOf(log.tailPosition);
+      this.home = new ReplayHome(opened.parts, this.bytes);
     }
-    if (this.phase === PHASE.home) this.pumpHome(nowUs, opened);
+    if (this.phase === PHASE.home && this.home?.pump() === true) this.finish(nowUs, opened);
     if (this.phase < PHASE.done) log.pumpFlush();
   }
 
@@ -409,68 +404,6 @@ export class Recovery {
     cache.pins.fill(0);
     directory.rebuild();
     this.scan = null;
-  }
-
-  /** Copies what is only in the log to its home, segment by segment. */
-  private pumpHome(nowUs: Micros, opened: Opened): void {
-    const { log, layout } = opened.parts;
-    for (;;) {
-      if (this.pending >= COPIES_MAX) return;
-      if (this.segment > log.segmentOf(log.headPosition)) {
-        if (this.pending === 0) this.finish(nowUs, opened);
-        return;
-      }
-      const first = (this.segment % layout.segments) * layout.segmentBlocks;
-      const block = this.nextLive(opened, first);
-      if (block < 0) {
-        // The memory is reused: copies from it must be done.
-        if (this.pending > 0) return;
-        this.segment++;
-        this.copyBlock = 0;
-        this.segmentLoaded = false;
-        continue;
-      }
-      if (!this.segmentLoaded) {
-        const lengthBytes = layout.segmentBlocks * layout.geometry.blockBytes;
-        const offset = (layout.logAt + first) * layout.geometry.blockBytes;
-        if (this.readingSegment !== this.segment)
-          this.queue.read(IO.scan, 0, 0, offset, this.bytes, 0, lengthBytes);
-        this.readingSegment = this.segment;
-        return;
-      }
-      this.copyHome(opened, first, block);
-    }
-  }
-
-  private nextLive(opened: Opened, first: number): number {
-    const { log, cache, layout } = opened.parts;
-    for (; this.copyBlock < layout.segmentBlocks; this.copyBlock++) {
-      const owner = log.owners[first + this.copyBlock] ?? 0;
-      if (owner !== 0 && cache.places[owner - 1] === first + this.copyBlock + 1)
-        return this.copyBlock;
-    }
-    return -1;
-  }
-
-  private copyHome(opened: Opened, first: number, block: number): void {
-    const { log, cache, layout } = opened.parts;
-    const { blockBytes, unitBlocks } = layout.geometry;
-    const owner = (log.owners[first + block] ?? 0) - 1;
-    const entry = Math.floor(owner / cache.chunkBlocks);
-    const inChunk = owner % cache.chunkBlocks;
-    const unit = Math.floor(inChunk / unitBlocks);
-    const address = cache.units[entry * cache.unitsPerChunk + unit] ?? 0;
-    cache.places[owner] = 0;
-    cache.logCounts[entry] = (cache.logCounts[entry] ?? 0) - 1;
-    this.copyBlock++;
-    // Its place was lost with an unreadable descriptor; the checksum will tell whoever reads it.
-    if (address === UNIT_NONE || address === UNIT_UNKNOWN) {
-      cache.states[owner] = STATE.lost;
-      return;
-    }
-    this.pending++;
-    const offset = homeOffset(layout, address, inChunk % unitBlocks);
-    this.queue.write(IO.home, 0, 0, offset, this.bytes, block * blockBytes, blockBytes);
   }
 
   private finish(nowUs: Micros, opened: Opened): void {
