@@ -50,8 +50,8 @@ export class Homing {
     if (this.inFlight === 0) return true;
     const { log, layout } = this.parts;
     const last = Math.ceil(position / layout.segmentBlocks);
-    for (let segment = log.segmentOf(log.heldPosition); segment < last; segment++)
-      if ((log.segmentCopies[segment % layout.segments] ?? 0) > 0) return false;
+    for (let segment = log.window.firstSegment; segment < last; segment++)
+      if ((log.window.copies[segment % layout.segments] ?? 0) > 0) return false;
     return true;
   }
 
@@ -102,11 +102,11 @@ export class Homing {
     const offset = homeOffset(layout, address, block % unitBlocks);
     if (queue.overlaps(offset, count * blockBytes)) return 0;
     const segment = Math.floor(logBlock / layout.segmentBlocks);
-    log.segmentCopies[segment] = (log.segmentCopies[segment] ?? 0) + 1;
+    log.window.copies[segment] = (log.window.copies[segment] ?? 0) + 1;
     this.inFlight++;
     this.position += count;
     const at = (logBlock % layout.segmentBlocks) * blockBytes;
-    const memory = log.memoryOf(logBlock);
+    const memory = log.window.memoryOf(logBlock);
     queue.write(IO.home, logBlock, count, offset, memory, at, count * blockBytes);
     return count;
   }
@@ -139,7 +139,7 @@ export class Homing {
     const { log, cache, layout } = this.parts;
     this.inFlight--;
     const segment = Math.floor(logBlock / layout.segmentBlocks);
-    log.segmentCopies[segment] = (log.segmentCopies[segment] ?? 0) - 1;
+    log.window.copies[segment] = (log.window.copies[segment] ?? 0) - 1;
     for (let index = logBlock; index < logBlock + count; index++) {
       const owner = (log.owners[index] ?? 0) - 1;
       if (cache.places[owner] !== index + 1) continue;

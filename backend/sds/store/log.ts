@@ -1,6 +1,5 @@
-// The log: batches of records with their payload, appended round and round. It owns positions, batches, the memory in
-// which they are built (and from which they are later copied home), and which LSN is written and durable. It must never
-// know what a record means.
+// The log: batches of records with their payload, appended round and round. It owns positions, batches, and which LSN is
+// written and durable; the memory in which batches are built is log-window.ts. It must never know what a record means.
 //
 // A batch is a header (head and records) and the payload blocks. It is written with one disk write together with its
 // neighbours. Batches never cross a segment; where one does not fit, the next segment is begun. The header carries the
@@ -20,12 +19,11 @@ import { DISK_MAGIC, DISK_VERSION } from '../../protocol/tables/disk.js';
 import { IO } from './io.js';
 import type { DiskQueue } from './io.js';
 import type { Layout } from './layout.js';
+import { LogWindow } from './log-window.js';
 import type { FormatId } from './pages.js';
 import type { StoreOptions } from './store-options.js';
 
 const GROUPS = 1024;
-/** Spare buffers that an idle device keeps. */
-const IDLE_BUFFERS = 2;
 /** More segments than these are flushed, not written through. */
 const THROUGH_SEGMENTS_MAX = 4;
 
@@ -40,9 +38,6 @@ interface Group {
   direct: boolean;
   sealed: boolean;
 }
-
-/** Where the memory of segments comes from and goes to. */
-export type LogMemory = Pick<StoreOptions, 'allocate' | 'release'>;
 
 /** Where the log stands, at start. */
 export interface LogStart {
@@ -80,23 +75,13 @@ export class Log {
   readonly segmentChains: Uint32Array;
   /** Where the last batch of a segment's current lap ends, once the next segment was begun. */
   private readonly segmentEnds: Float64Array;
-  /** Copies home in flight from a segment's memory. */
-  readonly segmentCopies: Int32Array;
-  /** Segments whose memory is in use. */
-  windowSegments = 0;
+  readonly window: LogWindow;
   private readonly queue: DiskQueue;
   private readonly format: FormatId;
-  private readonly memory: LogMemory;
-  private readonly buffers: (Uint8Array | null)[];
-  private readonly views: (DataView | null)[];
-  private readonly pool: Uint8Array[] = [];
-  private readonly poolMax: number;
   private incarnation = 0;
   private writtenPosition = 0;
   private writtenMarkerLsn = 0;
   private writtenMarkerPosition = 0;
-  /** First segment (since ever) whose memory is still held. */
-  private firstHeld = 0;
 
   private open = false;
   private batchPosition = 0;
@@ -131,25 +116,15 @@ export class Log {
   /** Number of the last flush that completed. */
   flushedSerial = 0;
 
-  constructor(
-    layout: Layout,
-    queue: DiskQueue,
-    format: FormatId,
-    memory: LogMemory,
-    poolMax: number,
-  ) {
+  constructor(layout: Layout, queue: DiskQueue, format: FormatId, options: StoreOptions) {
     this.layout = layout;
     this.queue = queue;
     this.format = format;
-    this.memory = memory;
-    this.poolMax = poolMax;
     this.owners = new Uint32Array(layout.logBlocks);
     this.segmentLsns = new Float64Array(layout.segments);
     this.segmentChains = new Uint32Array(layout.segments);
     this.segmentEnds = new Float64Array(layout.segments);
-    this.segmentCopies = new Int32Array(layout.segments);
-    this.buffers = new Array<Uint8Array | null>(layout.segments).fill(null);
-    this.views = new Array<DataView | null>(layout.segments).fill(null);
+    this.window = new LogWindow(layout, options);
     for (let index = 0; index < GROUPS; index++) {
       this.groups.push({
         lastLsn: 0,
@@ -175,9 +150,10 @@ export class Log {
     this.writtenMarkerPosition = start.headPosition;
     this.settledLsn = settledLsn;
     this.chain = start.chain;
-    this.firstHeld = this.segmentOf(start.headPosition);
+    const first = this.segmentOf(start.headPosition);
+    this.window.begin(first);
     const { segments, segmentBlocks } = this.layout;
-    this.segmentEnds[this.firstHeld % segments] = (this.firstHeld + 1) * segmentBlocks;
+    this.segmentEnds[first % segments] = (first + 1) * segmentBlocks;
     const group = this.groupAt(this.groupHead);
     this.resetGroup(group);
   }
@@ -276,7 +252,9 @@ export class Log {
       this.segmentChains[segment] = this.chain;
       this.segmentEnds[segment] = this.headPosition + segmentBlocks;
     }
-    this.hold(segment);
+    const { bytes, view } = this.window.hold(segment);
+    this.bytes = bytes;
+    this.view = view;
     this.open = true;
     this.batchPosition = this.headPosition;
     this.batchAt = (this.headPosition % segmentBlocks) * geometry.blockBytes;
@@ -286,31 +264,6 @@ export class Log {
     this.batchFirstLsn = this.lastLsn + 1;
     const first = this.headPosition % this.layout.logBlocks;
     this.owners.fill(0, first, first + headerBlocks);
-  }
-
-  private hold(segment: number): void {
-    const held = this.buffers[segment];
-    const heldView = this.views[segment];
-    if (held && heldView) {
-      this.bytes = held;
-      this.view = heldView;
-      return;
-    }
-    const lengthBytes = this.layout.segmentBlocks * this.layout.geometry.blockBytes;
-    const bytes = this.pool.pop() ?? this.memory.allocate(lengthBytes);
-    assert(bytes.length >= lengthBytes, 'a buffer holds a segment');
-    this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.buffers[segment] = bytes;
-    this.views[segment] = this.view;
-    this.windowSegments++;
-  }
-
-  /** Memory of the segment that holds a block of the log. */
-  memoryOf(logBlock: number): Uint8Array {
-    const bytes = this.buffers[Math.floor(logBlock / this.layout.segmentBlocks)];
-    assert(bytes !== null && bytes !== undefined, 'the newest version of a block is in memory');
-    return bytes;
   }
 
   private closeBatch(): void {
@@ -492,14 +445,14 @@ export class Log {
     const last = this.segmentOf(position - 1);
     if (position <= this.durablePosition || last - first >= THROUGH_SEGMENTS_MAX) return false;
     for (let segment = first; segment <= last; segment++)
-      if (!this.buffers[segment % segments]) return false;
+      if (this.window.find(segment % segments) === null) return false;
     this.flushParts = 0;
     for (let segment = first; segment <= last; segment++) {
       const from = Math.max(this.durablePosition, segment * segmentBlocks);
       const segmentEnd = this.segmentEnds[segment % segments] ?? 0;
       const end = Math.min(position, segmentEnd);
-      const bytes = this.buffers[segment % segments];
-      if (from >= end || !bytes) continue;
+      const bytes = this.window.find(segment % segments);
+      if (from >= end || bytes === null) continue;
       this.flushParts++;
       const offsetBytes = (logAt + (from % logBlocks)) * blockBytes;
       const at = (from % segmentBlocks) * blockBytes;
@@ -534,32 +487,7 @@ export class Log {
 
   /** Gives memory back of segments before `position` whose blocks are home. Returns whether any was. */
   releaseBefore(position: number): boolean {
-    let any = false;
     const limit = Math.min(this.segmentOf(position), this.segmentOf(this.durablePosition));
-    while (this.firstHeld < limit) {
-      const segment = this.firstHeld % this.layout.segments;
-      if ((this.segmentCopies[segment] ?? 0) > 0) break;
-      const bytes = this.buffers[segment];
-      if (bytes) {
-        this.buffers[segment] = null;
-        this.views[segment] = null;
-        this.windowSegments--;
-        if (this.pool.length < this.poolMax) this.pool.push(bytes);
-        else this.memory.release?.(bytes);
-        any = true;
-      }
-      this.firstHeld++;
-    }
-    return any;
-  }
-
-  /** Gives spare memory back, when the device is idle. */
-  shrink(): void {
-    for (const bytes of this.pool.splice(IDLE_BUFFERS)) this.memory.release?.(bytes);
-  }
-
-  /** First position whose content is still in memory. */
-  get heldPosition(): number {
-    return this.firstHeld * this.layout.segmentBlocks;
+    return this.window.releaseBefore(limit);
   }
 }

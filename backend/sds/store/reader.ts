@@ -235,7 +235,7 @@ export class Reader {
     const block = op.firstBlock + index;
     const to = op.dataAt + index * blockBytes;
     if (state === STATE.data) {
-      const memory = log.memoryOf(place - 1);
+      const memory = log.window.memoryOf(place - 1);
       const from = ((place - 1) % layout.segmentBlocks) * blockBytes;
       op.bytes.set(memory.subarray(from, from + blockBytes), to);
       putU32(op.bytes, op.at + 4 * index, cache.crcs[op.entry * cache.chunkBlocks + block] ?? 0);

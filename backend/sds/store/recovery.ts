@@ -197,7 +197,7 @@ export class Recovery {
       layout,
       options,
       queue,
-      log: new Log(layout, queue, superblock, options, options.windowSegments),
+      log: new Log(layout, queue, superblock, options),
       ring: new OpRing(options.ringRecords),
       directory,
       units: new UnitMap(layout),

@@ -99,7 +99,7 @@ export class Rooms {
     const reserved = this.reservedBlocks + notesBlocks(layout, records);
     if (log.freeBlocks() < blocks + reserved) return false;
     if (records * 2 > ring.capacity) return false;
-    return log.windowSegments < options.windowSegments;
+    return log.window.segments < options.windowSegments;
   }
 
   /** See `Store.roomForNotes`. */

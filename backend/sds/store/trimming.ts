@@ -66,7 +66,7 @@ export class Trimming {
    */
   relieve(nowUs: Micros, roomWanted: boolean): void {
     const { log, layout, options, ring, cache } = this.parts;
-    if (log.windowSegments * 2 > options.windowSegments) {
+    if (log.window.segments * 2 > options.windowSegments) {
       const keep = Math.floor(options.windowSegments / 4) * layout.segmentBlocks;
       this.homing.want(Math.max(this.homing.wanted, log.headPosition - keep));
     }
@@ -90,7 +90,7 @@ export class Trimming {
   /** Whether memory for the log is about to run out, or the device is to be closed. */
   get urgent(): boolean {
     const { log, options } = this.parts;
-    return this.closing || log.windowSegments * 4 > options.windowSegments * 3;
+    return this.closing || log.window.segments * 4 > options.windowSegments * 3;
   }
 
   /** Lets a running checkpoint go on. Returns true once, when the log was trimmed. */
@@ -100,7 +100,7 @@ export class Trimming {
     this.trimmedLsn = log.lastLsn;
     this.trimmedPosition = log.headPosition;
     this.settledAtTrim = log.settledLsn;
-    if (this.changes === 0) log.shrink();
+    if (this.changes === 0) log.window.shrink();
     if (!this.closing) return true;
     // Only a checkpoint that began after the last change, and said so in the superblock, closes the device.
     if (this.changes > 0 || !this.checkpoint.isClosing || log.durableLsn < log.lastLsn)
