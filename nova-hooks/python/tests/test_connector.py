@@ -12,6 +12,7 @@ import unittest
 from unittest import mock
 
 from os_brick import exception
+from os_brick import privileged as brick_privileged
 from os_brick.initiator import connector
 from oslo_config import cfg
 
@@ -19,6 +20,9 @@ from meshsan_nova import brick
 from meshsan_nova import connector as ours
 from meshsan_nova import privileged
 from meshsan_nova import scaleio
+
+# Without this os-brick starts its daemon through sudo, which an ordinary user cannot.
+brick_privileged.default.set_client_mode(False)
 
 SYSTEM = '4d53415600000001'
 VOLUME = '4d53415600000007'
