@@ -78,7 +78,7 @@ function computeSections(state: CloudState, host: ComputeHost): Sections {
       host: host.name,
       my_ip: host.address,
       compute_driver: 'libvirt.LibvirtDriver',
-      instances_path: path.join(host.dir, 'instances'),
+      instances_path: host.instances,
       state_path: path.join(host.dir, 'nova'),
       reserved_host_memory_mb: 512,
       initial_cpu_allocation_ratio: 32,
@@ -176,9 +176,8 @@ export function writeComputeConfiguration(state: CloudState): void {
     writeHost(host);
     for (const name of ['nova', 'lock']) directory(path.join(host.dir, name));
     // QEMU runs as a user of its own and finds its files below.
-    const instances = path.join(host.dir, 'instances');
-    mkdirSync(instances, { recursive: true });
-    chmodSync(instances, 0o755);
+    mkdirSync(host.instances, { recursive: true });
+    chmodSync(host.instances, 0o755);
     privateFile(host.novaConfig, ini(computeSections(state, host)));
   }
 }

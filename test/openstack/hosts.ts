@@ -34,6 +34,8 @@ export interface ComputeHost {
   /** What the package of nova-hooks reads. */
   readonly hooksConfig: string;
   readonly libvirtSocket: string;
+  /** Where Nova keeps its instances: the same path on every host, as libvirt keeps it when a guest moves. */
+  readonly instances: string;
   /** A /dev and an SDC of its own. */
   readonly own: { readonly sdcConfig: string; readonly sdcSocket: string } | null;
 }
@@ -82,6 +84,7 @@ function describeHost(state: CloudState, name: string, index: number): ComputeHo
     },
     ...{ novaConfig: at('nova-compute.conf'), hooksConfig: at('meshsan-nova.conf') },
     libvirtSocket: at('run/libvirt-sock'),
+    instances: path.join(state.root, 'instances'),
     own: index === 0 ? null : { sdcConfig: at('sdc.json'), sdcSocket: at('sdc.sock') },
   };
 }
@@ -103,7 +106,13 @@ export function writeHost(host: ComputeHost): void {
   );
   const inside = [
     ...binds,
-    ...(host.own === null ? [] : ownDevices(path.join(host.dir, 'dev'))),
+    ...(host.own === null
+      ? []
+      : [
+          `mkdir -p '${path.join(host.dir, 'instances')}'`,
+          `mount --bind '${path.join(host.dir, 'instances')}' '${host.instances}'`,
+          ...ownDevices(path.join(host.dir, 'dev')),
+        ]),
     `hostname ${host.name}`,
     `echo $$ >'${host.pidFile}'`,
     'exec sleep infinity',

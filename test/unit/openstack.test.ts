@@ -41,6 +41,8 @@ test('flags: each verb, and where its cloud lives', (t) => {
   t.like(parseOptions(['--down', '--state', '/a/../b']), { verb: 'down', state: '/b' });
   t.like(parseOptions(['--purge']), { verb: 'purge', state: DEFAULT_STATE });
   t.like(parseOptions(['--core', '--help']), { verb: 'help' });
+  t.deepEqual(parseOptions(['--only', 'migration,meshsan']).only, ['meshsan', 'migration']);
+  t.deepEqual(parseOptions(['--only', 'none']).only, []);
 });
 
 for (const flags of [
@@ -48,6 +50,8 @@ for (const flags of [
   ['--down', '--purge'],
   ['--purge', '--cluster', '/x'],
   ['--unknown'],
+  ['--only', 'ceph'],
+  ['--core', '--only', 'meshsan'],
   ['word'],
   ['--state', ''],
 ])
