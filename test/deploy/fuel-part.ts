@@ -162,10 +162,12 @@ export class FuelPart {
   async #deploys(): Promise<void> {
     const { check } = bound(this.#report);
     const lab = this.#lab;
-    for (const version of ['9.0', '6.1'])
+    for (const version of ['9.0', '6.1']) {
+      await this.#fuel.index(version);
       await Promise.all(
         lab.machines.slice(0, 4).map((machine) => this.#fuel.install(machine, version)),
       );
+    }
     await check('fewer than three controllers are refused with the reason', async () => {
       const run = await this.#fuel.deploy('9.0', '10.0', facts([1, 2, 4]));
       expect(run.failed?.code === 2, `exit ${String(run.failed?.code)}`);

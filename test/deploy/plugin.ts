@@ -109,7 +109,14 @@ export class Fuel {
     return join(this.#plugins, `meshsan-${version}`);
   }
 
-  /** Scripts and the package repository, where Fuel puts them; the index is made as its builder makes it. */
+  /** Makes the index of a plugin's repository, as Fuel's builder does. */
+  async index(version: string): Promise<void> {
+    const repository = join(this.#folder(version), 'repositories/ubuntu');
+    const index = await execa('dpkg-scanpackages', ['--multiversion', '.'], { cwd: repository });
+    writeFileSync(join(repository, 'Packages'), `${index.stdout}\n`);
+  }
+
+  /** Scripts and the package repository, where Fuel puts them. */
   async install(machine: Machine, version: string): Promise<void> {
     const scripts = machine.path(`/etc/fuel/plugins/meshsan-${version}`);
     mkdirSync(scripts, { recursive: true });
@@ -117,8 +124,6 @@ export class Fuel {
     const repository = machine.path(REPOSITORY);
     rmSync(repository, { recursive: true, force: true });
     cpSync(join(this.#folder(version), 'repositories/ubuntu'), repository, { recursive: true });
-    const index = await execa('dpkg-scanpackages', ['--multiversion', '.'], { cwd: repository });
-    writeFileSync(join(repository, 'Packages'), `${index.stdout}\n`);
     const list = machine.path(`/etc/apt/sources.list.d/meshsan-${version}.list`);
     writeFileSync(list, `deb [trusted=yes] file:${REPOSITORY} ./\n`);
     await machine.run(
