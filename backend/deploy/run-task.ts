@@ -10,6 +10,7 @@ import type { Plan } from './plan/model.js';
 import { TASKS } from './plan/tasks.js';
 import type { Task, TaskId } from './plan/tasks.js';
 import { execute } from './shell/execute.js';
+import { PendingSteps } from './shell/pending.js';
 import { ownPartitions } from './shell/partitions.js';
 import { freshObservation, observe } from './shell/observe.js';
 
@@ -85,17 +86,21 @@ export async function runTask(run: TaskRun): Promise<TaskReport> {
     await pause(REPEAT_MS);
   }
   if (plan.refusals.length > 0) throw new TaskRefused(plan.refusals);
-  const steps = plan.steps.map(({ about }) => about);
+  const pending = new PendingSteps(id);
+  const all = pending.completed(plan.steps);
+  const steps = all.map(({ about }) => about);
   for (const note of plan.notes) say(`${self.name} ${id}: ${note}`);
   if (dryRun) for (const step of steps) say(`${self.name} ${id}: would: ${step}`);
   if (dryRun) return { ...report, steps, changed: 0, notes: plan.notes };
-  const changed = await execute(plan.steps, {
+  pending.begin(all);
+  const changed = await execute(all, {
     environment,
     secrets,
     progress: ({ about }) => {
       say(`${self.name} ${id}: ${about}`);
     },
   });
+  pending.end();
   return { ...report, steps, changed, notes: plan.notes };
 }
 
