@@ -2,7 +2,17 @@
 // asserts what that operator relies on; they build on each other, in one machine.
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { flusherGuest, hasResourceCapability } from './guest.js';
 import { memoryStory } from './memory.js';
@@ -22,6 +32,9 @@ export interface Bench {
 type Story = (bench: Bench) => Promise<readonly string[]>;
 
 const MOUNT = '/mnt/volume';
+/** Prints what nova-compute would load. */
+const ENTRY_POINTS =
+  'from importlib.metadata import entry_points as e; print(*[p.value for p in e(group="nova.compute.monitors.cpu") if p.name == "meshsan"])';
 /** Process flags of PR_SET_IO_FLUSHER: PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE. */
 const IO_FLUSHER = 0x00180000;
 /** What `systemd-analyze security` may find at most; 10 is a service without any restriction. */
@@ -63,6 +76,10 @@ const install: Story = async ({ machine, first }) => {
     const { stdout } = await machine.try('systemctl', 'is-active', unit);
     assert.equal(stdout, 'inactive', `${unit} waits for its configuration`);
   }
+  const hooks = await machine.run('python3', '-c', ENTRY_POINTS);
+  assert.equal(hooks, 'meshsan_nova.hook:Hook');
+  for (const path of ['/opt/emc/scaleio/sdc/bin/drv_cfg', '/bin/emc/scaleio/drv_cfg'])
+    assert.match(await machine.run(path, '--help'), /--query_guid/);
   const { stdout } = await machine.try('systemctl', '--failed', '--no-legend', 'meshsan-*');
   assert.equal(stdout, '');
   const { stderr } = await machine.try('scli', '--query_all');
@@ -290,10 +307,21 @@ const remove: Story = async ({ machine }) => {
   return ['refused while the volume was mounted; afterwards configuration and state stay'];
 };
 
+/** The beginning of a device, with its signature. */
+function headOf(path: string): string {
+  const bytes = Buffer.alloc(65536);
+  const file = openSync(path, 'r');
+  try {
+    readSync(file, bytes, 0, bytes.length, 0);
+  } finally {
+    closeSync(file);
+  }
+  assert.ok(!bytes.every((byte) => byte === 0), `${path} carries a signature`);
+  return bytes.toString('base64');
+}
+
 const purge: Story = async ({ machine }) => {
-  const head = (index: number): string =>
-    readFileSync(machine.diskFile(index)).subarray(0, 65536).toString('base64');
-  const before = [head(0), head(1)];
+  const before = [headOf(machine.diskFile(0)), headOf(machine.diskFile(1))];
   const fileDevice = machine.path('/var/lib/meshsan/sds/device-file');
   writeFileSync(fileDevice, 'data of a customer');
   const { stdout } = await machine.try('dpkg-query', '-W', '-f', '${Package}\\n', 'meshsan-*');
@@ -316,7 +344,11 @@ const purge: Story = async ({ machine }) => {
   ])
     assert.ok(!existsSync(machine.path(path)), `${path} is gone`);
   assert.ok(statSync(fileDevice).size > 0);
-  assert.deepEqual([head(0), head(1)], before, 'devices are not touched');
+  assert.deepEqual(
+    [headOf(machine.diskFile(0)), headOf(machine.diskFile(1))],
+    before,
+    'devices are not touched',
+  );
   const left = await machine.try(
     'sh',
     '-c',
