@@ -219,7 +219,7 @@ export class FuelPart {
         await machine.run('systemctl', 'start', 'meshsan-gateway');
         await until(`the gateway of ${machine.name}`, async () => {
           const rest = new Rest(lab, machine.spec.management);
-          return (await rest.request('GET', '/api/version')).code === 401;
+          return (await rest.request('GET', '/api/version')).code === 200;
         });
       }
       return `${3 * TOKEN_REQUESTS} requests at ${MANAGEMENT_VIP}`;
