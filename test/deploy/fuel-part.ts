@@ -241,6 +241,7 @@ export class FuelPart {
     const compute = this.#lab.machine('node-4');
     await check('a volume is a block device of the compute node', async () => {
       this.#volumeId = await this.#rest.createVolume('data', VOLUME_GIB);
+      await compute.makeLoopNodes();
       await this.#rest.mapVolume(this.#volumeId, 'node-4');
       await until('the device', async () => {
         const link = await compute.try(

@@ -27,7 +27,7 @@ const STOP_MS = 30_000;
 const COMMAND_MS = 300_000;
 const POLL_MS = 200;
 const DISK_GROUP = 6;
-const LOOP_NODES = 64;
+const LOOP_NODES = 128;
 /** Address of whoever works from outside, as an operator does. */
 export const OPERATOR = '192.168.0.250';
 
@@ -222,12 +222,15 @@ export class Machine {
       });
     });
     await until(`${this.name} boots`, () => this.#isUp());
-    await this.#makeLoopNodes();
   }
 
-  /** Nodes of loop devices, which the kernel makes in the host's /dev only: clients attach volumes through them. */
-  async #makeLoopNodes(): Promise<void> {
-    const make = `for i in $(seq 0 ${LOOP_NODES - 1}); do [ -e /dev/loop$i ] || mknod -m 0660 /dev/loop$i b 7 $i; done; chgrp disk /dev/loop*`;
+  /**
+   * Nodes of loop devices, which the kernel makes in the host's /dev only: clients attach volumes through them. The next
+   * free ones may have high numbers on a host that has used many.
+   */
+  async makeLoopNodes(): Promise<void> {
+    const free = Number(/\d+$/.exec(await run('losetup', '--find'))?.[0] ?? '0');
+    const make = `for i in $(seq ${free} ${free + LOOP_NODES}); do [ -e /dev/loop$i ] || mknod -m 0660 /dev/loop$i b 7 $i; done; chgrp disk /dev/loop*`;
     await this.run('sh', '-c', make);
   }
 
@@ -280,7 +283,6 @@ export class Machine {
     await this.try('systemctl', 'reboot');
     await until(`${this.name} goes down`, async () => (await this.#leader()) !== before);
     await until(`${this.name} comes back`, () => this.#isUp());
-    await this.#makeLoopNodes();
   }
 
   /** As if its power were cut. */
