@@ -76,10 +76,10 @@ test.serial(
   },
 );
 
-/** fio that writes on a volume; it is the caller's to wait for or to kill. */
+/** fio that writes on a volume, in one process: it is the caller's to wait for or to kill. */
 function writer(uri: string, ...flags: string[]) {
   const args = ['--name=w', '--ioengine=nbd', `--uri=${uri}`, '--rw=write', '--bs=256k'];
-  return execa('fio', [...args, '--iodepth=128', ...flags], {
+  return execa('fio', [...args, '--thread', '--iodepth=128', ...flags], {
     ...{ reject: false, stdin: 'ignore', timeout: 120_000, killSignal: 'SIGKILL' },
   });
 }
