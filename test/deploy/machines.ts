@@ -277,12 +277,11 @@ export class Machine {
     return stdout;
   }
 
-  /** Restarts the machine as `reboot` does. */
+  /** Restarts the machine as `reboot` does: its container ends, and whoever started it starts it again. */
   async reboot(): Promise<void> {
-    const before = await this.#leader();
     await this.try('systemctl', 'reboot');
-    await until(`${this.name} goes down`, async () => (await this.#leader()) !== before);
-    await until(`${this.name} comes back`, () => this.#isUp());
+    await this.#ended();
+    await this.boot();
   }
 
   /** As if its power were cut. */
