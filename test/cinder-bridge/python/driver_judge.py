@@ -70,9 +70,15 @@ def ledger(volume):
     return sorted(one['holder'] for one in found)
 
 
-def process(role):
+def processes(role):
+    """The pids in this role, as the supervisor reports them: none between the end of one and the start of the next."""
     with open(os.path.join(cluster.directory, 'cluster.json'), encoding='utf-8') as file:
-        return next(one['pid'] for one in json.load(file)['processes'] if one['role'] == role)
+        return [one['pid'] for one in json.load(file)['processes'] if one['role'] == role]
+
+
+def process(role):
+    [pid] = processes(role)
+    return pid
 
 
 def until(what, probe, seconds=60):
@@ -80,6 +86,13 @@ def until(what, probe, seconds=60):
     while not probe():
         assert time.monotonic() < deadline, f'waited in vain: {what}'
         eventlet.sleep(0.05)
+
+
+def kill(role):
+    """Ends the process as a crash would, and waits for its successor's pid, so that the next kill meets that one."""
+    pid = process(role)
+    os.kill(pid, signal.SIGKILL)
+    until(f'{role} runs again', lambda: processes(role) not in ([], [pid]))
 
 
 class Stopped:
@@ -280,9 +293,7 @@ def _():
     threads = [eventlet.spawn(rig.driver.create_volume, volume) for volume in volumes]
     eventlet.sleep(0.05)
     for _ in range(2):
-        pid = process('cinder-bridge')
-        os.kill(pid, signal.SIGKILL)
-        eventlet.sleep(0.4)
+        kill('cinder-bridge')
     ids = {thread.wait()['provider_id'] for thread in threads}
     assert len(ids) == len(volumes)
     assert len(rest('GET', '/types/Volume/instances')) == before + len(volumes)
@@ -296,7 +307,7 @@ def _():
     volumes = [rig.made() for _ in range(4)]
     threads = [eventlet.spawn(rig.attach, volume) for volume in volumes]
     eventlet.sleep(0.1)
-    os.kill(process('cinder-bridge'), signal.SIGKILL)
+    kill('cinder-bridge')
     attachments = [thread.wait()[0] for thread in threads]
     for volume, attachment in zip(volumes, attachments):
         assert ledger(volume) == [attachment.connector['meshsan_holder']]
