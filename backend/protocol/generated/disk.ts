@@ -35,6 +35,14 @@ export function setSuperblockCrc(view: DataView, at: number, value: number): voi
   view.setUint32(at + 8, value, true);
 }
 
+/** over kind, number and sequence of every page of the tables that counts */
+export function getSuperblockTablesDigest(view: DataView, at: number): number {
+  return view.getUint32(at + 12, true);
+}
+export function setSuperblockTablesDigest(view: DataView, at: number, value: number): void {
+  view.setUint32(at + 12, value, true);
+}
+
 /** where this copy lies: a misplaced one is seen */
 export function getSuperblockOffsetBytes(view: DataView, at: number): number {
   return view.getUint32(at + 16, true) + view.getUint32(at + 20, true) * 4294967296;
@@ -286,7 +294,16 @@ export function setSuperblockSettledLsn(view: DataView, at: number, value: numbe
   view.setUint32(at + 244, Math.floor(value / 4294967296), true);
 }
 
-/** Start of every page. A page has two slots; the valid one with the higher sequence counts. Its size. */
+/** pages with a higher sequence are of a checkpoint that did not end */
+export function getSuperblockTablesSequence(view: DataView, at: number): number {
+  return view.getUint32(at + 248, true) + view.getUint32(at + 252, true) * 4294967296;
+}
+export function setSuperblockTablesSequence(view: DataView, at: number, value: number): void {
+  view.setUint32(at + 248, value >>> 0, true);
+  view.setUint32(at + 252, Math.floor(value / 4294967296), true);
+}
+
+/** Start of every page. A page has two slots. Of a table the valid one counts that has the highest sequence up to tablesSequence, of a descriptor the one that the directory names. Its size. */
 export const PAGE_HEAD_BYTES = 40;
 
 /** DISK_MAGIC.page */
@@ -353,7 +370,7 @@ export function setPageHeadFormatHigh(view: DataView, at: number, value: number)
   view.setUint32(at + 24, value, true);
 }
 
-/** last LSN when the page was made */
+/** of the superblock that ends the checkpoint which wrote the page; 0: at format */
 export function getPageHeadSequence(view: DataView, at: number): number {
   return view.getUint32(at + 32, true) + view.getUint32(at + 36, true) * 4294967296;
 }
@@ -363,7 +380,7 @@ export function setPageHeadSequence(view: DataView, at: number, value: number): 
 }
 
 /** A chunk that has a descriptor. volumeKey 0: free row. Its size. */
-export const DIRECTORY_ROW_BYTES = 28;
+export const DIRECTORY_ROW_BYTES = 32;
 
 /** volume, 0: free */
 export function getDirectoryRowVolumeKey(view: DataView, at: number): number {
@@ -419,6 +436,14 @@ export function getDirectoryRowUnitMask(view: DataView, at: number): number {
 }
 export function setDirectoryRowUnitMask(view: DataView, at: number, value: number): void {
   view.setUint32(at + 24, value, true);
+}
+
+/** low 32 bits of the sequence of the chunk's descriptor, 0: never written */
+export function getDirectoryRowDescriptorSequence(view: DataView, at: number): number {
+  return view.getUint32(at + 28, true);
+}
+export function setDirectoryRowDescriptorSequence(view: DataView, at: number, value: number): void {
+  view.setUint32(at + 28, value, true);
 }
 
 /** Head of a descriptor behind the page head; then u32 per unit (1 + unit number, 0: none), u32 CRC per block, 2 bits of state per block (0 absent, 1 data, 2 zero, 3 lost). Its size. */

@@ -46,6 +46,11 @@ export const DISK = {
       version: { at: 4, type: 'u16', about: 'DISK_VERSION' },
       flags: { at: 6, type: 'u16', about: 'SUPERBLOCK_FLAGS' },
       crc: { at: 8, type: 'u32', about: 'CRC-32 of the structure with this field zero' },
+      tablesDigest: {
+        at: 12,
+        type: 'u32',
+        about: 'over kind, number and sequence of every page of the tables that counts',
+      },
       offsetBytes: { at: 16, type: 'u53', about: 'where this copy lies: a misplaced one is seen' },
       sequence: { at: 24, type: 'u53', about: 'goes up with each update' },
       formatLow: {
@@ -85,11 +90,16 @@ export const DISK = {
       tailLsn: { at: 224, type: 'u53', about: 'LSN of the first record at the tail' },
       durableLsn: { at: 232, type: 'u53', about: 'everything up to it was flushed' },
       settledLsn: { at: 240, type: 'u53', about: 'everything up to it was settled' },
+      tablesSequence: {
+        at: 248,
+        type: 'u53',
+        about: 'pages with a higher sequence are of a checkpoint that did not end',
+      },
     },
   },
   pageHead: {
     about:
-      'Start of every page. A page has two slots; the valid one with the higher sequence counts.',
+      'Start of every page. A page has two slots. Of a table the valid one counts that has the highest sequence up to tablesSequence, of a descriptor the one that the directory names.',
     sizeBytes: 40,
     fields: {
       magic: { at: 0, type: 'u32', about: 'DISK_MAGIC.page' },
@@ -100,12 +110,16 @@ export const DISK = {
       slot: { at: 16, type: 'u32', about: '0 or 1' },
       formatLow: { at: 20, type: 'u32', about: 'as in the superblock' },
       formatHigh: { at: 24, type: 'u32', about: 'as in the superblock' },
-      sequence: { at: 32, type: 'u53', about: 'last LSN when the page was made' },
+      sequence: {
+        at: 32,
+        type: 'u53',
+        about: 'of the superblock that ends the checkpoint which wrote the page; 0: at format',
+      },
     },
   },
   directoryRow: {
     about: 'A chunk that has a descriptor. volumeKey 0: free row.',
-    sizeBytes: 28,
+    sizeBytes: 32,
     fields: {
       volumeKey: { at: 0, type: 'u32', about: 'volume, 0: free' },
       vtreeKey: { at: 4, type: 'u32', about: 'V-tree of the volume' },
@@ -114,6 +128,11 @@ export const DISK = {
       stampEpoch: { at: 16, type: 'u32', about: 'generation of the last write (C6)' },
       stampNumber: { at: 20, type: 'u32', about: 'generation of the last write (C6)' },
       unitMask: { at: 24, type: 'u32', about: 'bit i: unit i of the chunk is allocated' },
+      descriptorSequence: {
+        at: 28,
+        type: 'u32',
+        about: "low 32 bits of the sequence of the chunk's descriptor, 0: never written",
+      },
     },
   },
   descriptor: {

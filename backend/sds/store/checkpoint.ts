@@ -119,7 +119,7 @@ export class Checkpoint {
     const { log } = this.parts;
     if (this.phase === PHASE.homing && this.homing.isHome(this.cutPosition)) {
       this.noteAgain();
-      this.pages.begin(this.cutLsn);
+      this.pages.begin(this.cutLsn, this.superblock.sequence + 1);
       this.phase = PHASE.pages;
     }
     if (this.phase === PHASE.pages && this.pages.pump()) {
@@ -180,6 +180,8 @@ export class Checkpoint {
     superblock.tailChain = this.cutChain;
     superblock.durableLsn = log.durableLsn;
     superblock.settledLsn = log.settledLsn;
+    superblock.tablesSequence = superblock.sequence + 1;
+    superblock.tablesDigest = this.pages.digest;
     superblock.volatile = mode.volatile || mode.lsn > log.durableLsn;
     // The owner sets the mode once the cluster knows about this open: from then on it needs no telling again.
     if (mode.lsn > 0 && mode.lsn <= log.durableLsn) superblock.rolledBack = false;

@@ -11,6 +11,7 @@ import {
   PAGE_HEAD_BYTES,
   getDirectoryRowChunkIndex,
   getDirectoryRowComb,
+  getDirectoryRowDescriptorSequence,
   getDirectoryRowStampEpoch,
   getDirectoryRowStampNumber,
   getDirectoryRowUnitMask,
@@ -18,6 +19,7 @@ import {
   getDirectoryRowVtreeKey,
   setDirectoryRowChunkIndex,
   setDirectoryRowComb,
+  setDirectoryRowDescriptorSequence,
   setDirectoryRowStampEpoch,
   setDirectoryRowStampNumber,
   setDirectoryRowUnitMask,
@@ -56,6 +58,8 @@ export class Directory {
   readonly stampEpochs: Uint32Array;
   readonly stampNumbers: Uint32Array;
   readonly unitMasks: Uint32Array;
+  /** Low 32 bits of the sequence of the page that is the row's descriptor, 0: none was written. */
+  readonly descriptorSequences: Uint32Array;
   /** 1 + entry of the chunk cache that holds the row's descriptor; 0 costs no memory until it is used. */
   private readonly cacheEntries: Int32Array;
   private readonly nextInComb: Int32Array;
@@ -82,6 +86,7 @@ export class Directory {
     this.stampEpochs = new Uint32Array(capacity);
     this.stampNumbers = new Uint32Array(capacity);
     this.unitMasks = new Uint32Array(capacity);
+    this.descriptorSequences = new Uint32Array(capacity);
     this.cacheEntries = new Int32Array(capacity);
     this.nextInComb = new Int32Array(capacity);
     this.previousInComb = new Int32Array(capacity);
@@ -141,6 +146,7 @@ export class Directory {
     this.stampEpochs[row] = 0;
     this.stampNumbers[row] = 0;
     this.unitMasks[row] = 0;
+    this.descriptorSequences[row] = 0;
     this.touch(row);
   }
 
@@ -279,6 +285,12 @@ export class Directory {
     this.touch(row);
   }
 
+  /** The row's descriptor is the page with that sequence from now on. */
+  setDescriptorSequence(row: number, sequence: number): void {
+    this.descriptorSequences[row] = sequence >>> 0;
+    this.touch(row);
+  }
+
   private touch(row: number): void {
     this.dirtyPages[Math.floor(row / this.rowsPerPage)] = 1;
   }
@@ -318,6 +330,7 @@ export class Directory {
       setDirectoryRowStampEpoch(view, place, this.stampEpochs[row] ?? 0);
       setDirectoryRowStampNumber(view, place, this.stampNumbers[row] ?? 0);
       setDirectoryRowUnitMask(view, place, this.unitMasks[row] ?? 0);
+      setDirectoryRowDescriptorSequence(view, place, this.descriptorSequences[row] ?? 0);
     }
   }
 
@@ -336,6 +349,7 @@ export class Directory {
       this.stampEpochs[row] = getDirectoryRowStampEpoch(view, place);
       this.stampNumbers[row] = getDirectoryRowStampNumber(view, place);
       this.unitMasks[row] = getDirectoryRowUnitMask(view, place);
+      this.descriptorSequences[row] = getDirectoryRowDescriptorSequence(view, place);
     }
   }
 }

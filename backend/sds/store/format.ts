@@ -102,6 +102,8 @@ export class Formatter {
       tailChain: options.formatLow,
       durableLsn: 0,
       settledLsn: 0,
+      tablesSequence: 0,
+      tablesDigest: 0,
     };
     const { directoryAt, directoryPages, bitmapAt, bitmapPages, entriesAt, entryPages } = layout;
     this.areas = [

@@ -7,7 +7,7 @@ import type { Directory } from './directory.js';
 import { IO } from './io.js';
 import type { DiskQueue } from './io.js';
 import type { Layout } from './layout.js';
-import { newestSlot } from './pages.js';
+import { namedSlot, openSlots } from './pages.js';
 import type { FormatId } from './pages.js';
 
 interface Buffer {
@@ -70,7 +70,10 @@ export class Loader {
     this.queue.read(IO.load, entry, index, offset, bytes, 0, pairBytes);
   }
 
-  /** A descriptor arrived. Returns false when it is unreadable: the entry's unknown blocks are lost. */
+  /**
+   * A descriptor arrived. Returns false when it is unreadable, or not the one that the directory names: the entry's
+   * unknown blocks are lost.
+   */
   done(entry: number, bufferIndex: number, ok: boolean): boolean {
     const { cache, layout } = this;
     const buffer = this.buffers[bufferIndex];
@@ -79,7 +82,7 @@ export class Loader {
     cache.loading[entry] = 0;
     if (ok && buffer !== undefined) {
       const row = cache.rows[entry] ?? 0;
-      const slot = newestSlot(
+      const slots = openSlots(
         buffer.bytes,
         buffer.view,
         0,
@@ -88,6 +91,7 @@ export class Loader {
         row,
         this.format,
       );
+      const slot = namedSlot(slots, this.directory.descriptorSequences[row] ?? 0);
       if (slot >= 0 && cache.decode(entry, buffer.view, slot * layout.descriptorBytes, slot))
         return true;
     }

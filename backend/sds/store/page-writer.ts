@@ -1,12 +1,13 @@
 // Writes changed pages: directory, bitmap, entries, descriptors. It owns in which slot each page lies; it must never let a
 // page reach the device before every record that it reflects is durable: pages are copied first, then the log is
-// flushed, then they are written.
+// flushed, then they are written. All pages of a checkpoint carry the sequence of the superblock that will end it: they
+// count from then on.
 
 import { PAGE_KIND } from '../../protocol/tables/disk.js';
 
 import { IO } from './io.js';
 import type { Parts } from './parts.js';
-import { sealPage } from './pages.js';
+import { digestOf, sealPage } from './pages.js';
 import type { FormatId } from './pages.js';
 
 const STAGED_MAX = 64;
@@ -19,6 +20,8 @@ export interface Table {
   readonly pages: number;
   readonly dirtyPages: Uint8Array;
   readonly slots: Uint8Array;
+  /** Sequence of the page in that slot. */
+  readonly sequences: Float64Array;
   encodePage(page: number, bytes: Uint8Array, view: DataView, at: number, pageBytes: number): void;
 }
 
@@ -32,6 +35,7 @@ export function tablesOf(parts: Parts): readonly Table[] {
       pages: layout.directoryPages,
       dirtyPages: directory.dirtyPages,
       slots: new Uint8Array(layout.directoryPages),
+      sequences: new Float64Array(layout.directoryPages),
       encodePage: (page, bytes, view, at, length) => {
         directory.encodePage(page, bytes, view, at, length);
       },
@@ -42,6 +46,7 @@ export function tablesOf(parts: Parts): readonly Table[] {
       pages: layout.bitmapPages,
       dirtyPages: units.dirtyPages,
       slots: new Uint8Array(layout.bitmapPages),
+      sequences: new Float64Array(layout.bitmapPages),
       encodePage: (page, bytes, view, at, length) => {
         units.encodePage(page, bytes, view, at, length);
       },
@@ -52,6 +57,7 @@ export function tablesOf(parts: Parts): readonly Table[] {
       pages: layout.entryPages,
       dirtyPages: entries.dirtyPages,
       slots: new Uint8Array(layout.entryPages),
+      sequences: new Float64Array(layout.entryPages),
       encodePage: (page, bytes, view, at, length) => {
         entries.encodePage(page, bytes, view, at, length);
       },
@@ -59,7 +65,19 @@ export function tablesOf(parts: Parts): readonly Table[] {
   ];
 }
 
+/** Digest over all pages of the tables (see `digestOf`). */
+export function digestOfTables(tables: readonly Table[]): number {
+  let digest = 0;
+  for (const { kind, sequences } of tables)
+    sequences.forEach((sequence, page) => {
+      digest ^= digestOf(kind, page, sequence);
+    });
+  return digest >>> 0;
+}
+
 export class PageWriter {
+  /** Of the tables as the running checkpoint leaves them. */
+  digest: number;
   private readonly parts: Parts;
   private readonly tables: readonly Table[];
   private readonly format: FormatId;
@@ -78,17 +96,24 @@ export class PageWriter {
   private page = 0;
   private entry = 0;
   private beforeLsn = 0;
+  private sequence = 0;
 
   constructor(parts: Parts, tables: readonly Table[], format: FormatId) {
     this.parts = parts;
     this.tables = tables;
     this.format = format;
+    this.digest = digestOfTables(tables);
     this.stepBytes = Math.max(parts.layout.pageBytes, parts.layout.descriptorBytes);
   }
 
-  /** Starts to write all changed pages of tables, and descriptors that changed before an LSN. */
-  begin(beforeLsn: number): void {
+  /**
+   * Starts to write all changed pages of tables, and descriptors that changed before an LSN.
+   *
+   * @param sequence - of the superblock that will end the checkpoint; higher than any before
+   */
+  begin(beforeLsn: number, sequence: number): void {
     this.beforeLsn = beforeLsn;
+    this.sequence = sequence;
     this.table = 0;
     this.page = 0;
     this.entry = 0;
@@ -131,7 +156,8 @@ export class PageWriter {
   }
 
   private stageTables(bytes: Uint8Array): void {
-    const { layout, log } = this.parts;
+    const { layout } = this.parts;
+    const { sequence } = this;
     while (this.table < this.tables.length && this.staged < STAGED_MAX) {
       const table = this.tables[this.table];
       if (table === undefined || this.page >= table.pages) {
@@ -148,15 +174,19 @@ export class PageWriter {
       const { pageBytes, geometry } = layout;
       table.encodePage(page, bytes, this.view, at, pageBytes);
       const { kind } = table;
-      sealPage(bytes, this.view, at, pageBytes, kind, page, slot, log.lastLsn, this.format);
+      sealPage(bytes, this.view, at, pageBytes, kind, page, slot, sequence, this.format);
+      this.digest ^= digestOf(kind, page, table.sequences[page] ?? 0);
+      this.digest = (this.digest ^ digestOf(kind, page, sequence)) >>> 0;
+      table.sequences[page] = sequence;
       const offset = table.firstBlock * geometry.blockBytes + (2 * page + slot) * pageBytes;
       this.note(offset, pageBytes, NONE);
     }
   }
 
   private stageDescriptors(bytes: Uint8Array): void {
-    const { cache, layout, log } = this.parts;
+    const { cache, directory, layout } = this.parts;
     const { descriptorBytes, geometry } = layout;
+    const { sequence } = this;
     for (; this.entry < cache.capacity && this.staged < STAGED_MAX; this.entry++) {
       const entry = this.entry;
       const dirtyLsn = cache.dirtyLsns[entry] ?? 0;
@@ -171,7 +201,8 @@ export class PageWriter {
       const at = this.staged * this.stepBytes;
       cache.encode(entry, bytes, this.view, at, descriptorBytes);
       const kind = PAGE_KIND.descriptor;
-      sealPage(bytes, this.view, at, descriptorBytes, kind, row, slot, log.lastLsn, this.format);
+      sealPage(bytes, this.view, at, descriptorBytes, kind, row, slot, sequence, this.format);
+      directory.setDescriptorSequence(row, sequence);
       const offset =
         layout.descriptorsAt * geometry.blockBytes + (2 * row + slot) * descriptorBytes;
       this.note(offset, descriptorBytes, entry);

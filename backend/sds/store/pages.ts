@@ -1,6 +1,9 @@
 // Pages: the self-describing envelope of everything on the device but superblock, log and data. A page has two slots;
 // it is always written to the one that does not hold the current content, so a torn write loses nothing. It must never
 // know what a page contains.
+//
+// Which slot counts is said elsewhere, never by the page itself: a page that a disk lost, or that rotted, leaves the older
+// one behind, as valid as ever and wrong.
 
 import { crc32 } from '../../core/checksum.js';
 import * as disk from '../../protocol/generated/disk.js';
@@ -69,8 +72,15 @@ export function openPage(
   return disk.getPageHeadSequence(view, at);
 }
 
-/** The slot (0 or 1) with the newest valid content of a page whose two slots lie at `at` and behind it; -1: none. */
-export function newestSlot(
+/** Which slots of a page hold what. */
+export interface PageSlots {
+  /** Sequence of each slot, or PAGE_INVALID. */
+  first: number;
+  second: number;
+}
+
+/** Looks at both slots of a page, which lie at `at` and behind it. */
+export function openSlots(
   bytes: Uint8Array,
   view: DataView,
   at: number,
@@ -78,9 +88,32 @@ export function newestSlot(
   kind: number,
   index: number,
   format: FormatId,
-): number {
-  const first = openPage(bytes, view, at, pageBytes, kind, index, 0, format);
-  const second = openPage(bytes, view, at + pageBytes, pageBytes, kind, index, 1, format);
-  if (first === PAGE_INVALID && second === PAGE_INVALID) return -1;
-  return second > first ? 1 : 0;
+): PageSlots {
+  return {
+    first: openPage(bytes, view, at, pageBytes, kind, index, 0, format),
+    second: openPage(bytes, view, at + pageBytes, pageBytes, kind, index, 1, format),
+  };
+}
+
+/** The slot (0 or 1) with the highest sequence up to a limit; -1: none. */
+export function countedSlot({ first, second }: PageSlots, sequenceMax: number): number {
+  const one = first <= sequenceMax ? first : PAGE_INVALID;
+  const other = second <= sequenceMax ? second : PAGE_INVALID;
+  if (one === PAGE_INVALID && other === PAGE_INVALID) return -1;
+  return other > one ? 1 : 0;
+}
+
+/** The slot (0 or 1) whose sequence has these low 32 bits; -1: none. */
+export function namedSlot({ first, second }: PageSlots, sequenceLow: number): number {
+  if (first !== PAGE_INVALID && first >>> 0 === sequenceLow) return 0;
+  return second !== PAGE_INVALID && second >>> 0 === sequenceLow ? 1 : -1;
+}
+
+/** What a page adds to the digest over all pages that count, by exclusive or. A page as the format left it adds nothing. */
+export function digestOf(kind: number, index: number, sequence: number): number {
+  if (sequence === 0) return 0;
+  let mix = Math.imul(kind, 0x9e3779b1) ^ Math.imul(index + 1, 0x85ebca6b);
+  mix = Math.imul(mix ^ (mix >>> 15), 0x2c1b3c6d) ^ Math.imul(sequence >>> 0, 0xc2b2ae35);
+  mix = Math.imul(mix ^ (mix >>> 13), 0x297a2d39) ^ Math.floor(sequence / 0x100000000);
+  return (mix ^ (mix >>> 16)) >>> 0;
 }

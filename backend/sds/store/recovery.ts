@@ -16,12 +16,12 @@ import { Log } from './log.js';
 import { OpRing } from './op-ring.js';
 import { tablesOf } from './page-writer.js';
 import type { Table } from './page-writer.js';
-import { newestSlot } from './pages.js';
 import type { Parts } from './parts.js';
 import type { StoreOptions } from './store-options.js';
 import { ReplayApply, rowsToLoad } from './replay-apply.js';
 import { ReplayHome } from './replay-home.js';
 import { ReplayScan } from './replay-scan.js';
+import { ReplayTables } from './replay-tables.js';
 import type { Geometry, StoreIdentity } from './store.js';
 import { SuperblockWriter } from './superblock-writer.js';
 import { decodeSuperblock } from './superblock.js';
@@ -29,7 +29,6 @@ import type { DecodedSuperblock, Superblock } from './superblock.js';
 import { UnitMap } from './unit-map.js';
 
 const LOADS_MAX = 32;
-const READ_BYTES_MAX = 1 << 20;
 
 const PHASE = {
   superblocks: 1,
@@ -69,16 +68,13 @@ export class Recovery {
   private readonly bootId: string;
   private phase: number = PHASE.superblocks;
   private bytes: Uint8Array;
-  private view: DataView;
   private faults: string[] = [];
   private found: DecodedSuperblock | null = null;
   private foundCopy = 0;
   private tailWasCut = false;
   private opened: Opened | null = null;
   private scan: ReplayScan | null = null;
-  private tableIndex = 0;
-  private page = 0;
-  private pagesRead = 0;
+  private tables: ReplayTables | null = null;
   private ticket = 0;
   private rows: number[] = [];
   private nextRow = 0;
@@ -99,7 +95,6 @@ export class Recovery {
     this.host = host;
     this.bootId = bootId;
     this.bytes = options.allocate(Math.max(geometry.blockBytes, 512));
-    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
   }
 
   private get superblockBytes(): number {
@@ -225,66 +220,23 @@ export class Recovery {
       },
     };
     this.opened.writer.readFrom(this.foundCopy);
-    const segmentBytes = layout.segmentBlocks * layout.geometry.blockBytes;
-    const pairBytes = 2 * layout.pageBytes;
-    const tableBytes = Math.min(READ_BYTES_MAX, pairBytes * Math.max(1, layout.directoryPages));
-    this.bytes = allocate(Math.max(segmentBytes, pairBytes, tableBytes));
-    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
+    this.tables = new ReplayTables(parts, this.opened.tables, superblock);
+    // Segments of the log, which are copied home from here.
+    this.bytes = allocate(layout.segmentBlocks * layout.geometry.blockBytes);
   }
 
   private readTables(nowUs: Micros): void {
-    const { opened } = this;
-    if (opened === null) return;
-    const { layout } = opened.parts;
-    const table = opened.tables[this.tableIndex];
-    if (table === undefined) {
-      this.beginScan(opened.parts.layout, opened.superblock);
-      return;
-    }
-    const pairBytes = 2 * layout.pageBytes;
-    const count = Math.min(table.pages - this.page, Math.floor(this.bytes.length / pairBytes));
-    if (count === 0) {
-      this.tableIndex++;
-      this.page = 0;
-      this.readTables(nowUs);
-      return;
-    }
-    this.pagesRead = count;
-    const offset = table.firstBlock * layout.geometry.blockBytes + this.page * pairBytes;
-    this.queue.read(IO.scan, 0, 0, offset, this.bytes, 0, count * pairBytes);
+    const { opened, tables } = this;
+    if (opened === null || tables === null || tables.read()) return;
+    if (tables.reason === null) this.beginScan(opened.parts.layout, opened.superblock);
+    else this.host.refused(nowUs, tables.reason);
   }
 
   private tableRead(nowUs: Micros, ok: boolean): void {
-    const { opened } = this;
-    const table = opened?.tables[this.tableIndex];
-    if (opened === null || table === undefined) return;
-    const { layout, directory, units, entries } = opened.parts;
-    for (let index = 0; index < this.pagesRead; index++) {
-      const page = this.page + index;
-      const at = index * 2 * layout.pageBytes;
-      const slot = ok
-        ? newestSlot(
-            this.bytes,
-            this.view,
-            at,
-            layout.pageBytes,
-            table.kind,
-            page,
-            opened.superblock,
-          )
-        : -1;
-      if (slot < 0) {
-        this.host.refused(nowUs, `both copies of page ${page} of table ${table.kind} are damaged`);
-        return;
-      }
-      table.slots[page] = slot;
-      const from = at + slot * layout.pageBytes;
-      if (this.tableIndex === 0) directory.decodePage(page, this.view, from);
-      else if (this.tableIndex === 1) units.decodePage(page, this.view, from);
-      else entries.decodePage(page, this.bytes, this.view, from);
-    }
-    this.page += this.pagesRead;
-    this.readTables(nowUs);
+    const { tables } = this;
+    if (tables === null) return;
+    if (tables.done(ok)) this.readTables(nowUs);
+    else this.host.refused(nowUs, tables.reason ?? 'the tables cannot be read');
   }
 
   private beginScan(layout: Layout, superblock: Superblock): void {

@@ -29,6 +29,9 @@ export interface Superblock {
   tailChain: number;
   durableLsn: number;
   settledLsn: number;
+  /** Sequence of the last checkpoint that ended, and the digest of the pages of tables that count. */
+  tablesSequence: number;
+  tablesDigest: number;
 }
 
 function putText(bytes: Uint8Array, at: number, length: number, text: string): void {
@@ -90,6 +93,8 @@ export function encodeSuperblock(
   disk.setSuperblockTailLsn(view, 0, superblock.tailLsn);
   disk.setSuperblockDurableLsn(view, 0, superblock.durableLsn);
   disk.setSuperblockSettledLsn(view, 0, superblock.settledLsn);
+  disk.setSuperblockTablesSequence(view, 0, superblock.tablesSequence);
+  disk.setSuperblockTablesDigest(view, 0, superblock.tablesDigest);
   disk.setSuperblockCrc(view, 0, crc32(bytes.subarray(0, disk.SUPERBLOCK_BYTES)));
 }
 
@@ -161,6 +166,8 @@ export function decodeSuperblock(
     tailChain: disk.getSuperblockTailChain(view, 0),
     durableLsn: disk.getSuperblockDurableLsn(view, 0),
     settledLsn: disk.getSuperblockSettledLsn(view, 0),
+    tablesSequence: disk.getSuperblockTablesSequence(view, 0),
+    tablesDigest: disk.getSuperblockTablesDigest(view, 0),
   };
   return { superblock, layout };
 }

@@ -154,6 +154,8 @@ function ourDevice(): string {
     tailChain: 0,
     durableLsn: 0,
     settledLsn: 0,
+    tablesSequence: 0,
+    tablesDigest: 0,
   };
   for (const offset of [0, layout.secondSuperblockAt]) {
     const bytes = new Uint8Array(layout.superblockBytes);
