@@ -12,6 +12,9 @@ import { LocalCluster, until } from '../support/local-cluster.js';
 
 import { Browser } from './browser.js';
 
+/** What a device misses while it is stopped: copying it takes several refreshes of the page. */
+const MISSED = '2g';
+
 let cluster: LocalCluster;
 let browser: Browser;
 let uri: string;
@@ -97,11 +100,14 @@ test.serial('a device that stops is seen, and the resync after it', async (t) =>
     await browser.shows('[aria-label=Health] .state', /one copy/);
     await browser.shows('[data-health=devices]', /2 of 3 connected/);
     await browser.shows('[data-alert=DEVICE_DISCONNECTED]', /Device/);
-    t.is((await load('--rw=randwrite', '--number_ios=2000', '--rate_iops=2000')).exitCode, 0);
+    const missed = ['--rw=write', '--bs=1m', `--size=${MISSED}`, '--rate_iops=10000'];
+    t.is((await load(...missed)).exitCode, 0);
     await browser.picture('degraded');
   } finally {
     process.kill(row.pid, 'SIGCONT');
   }
+  await browser.shows('[data-health=resync]', /% of/);
+  await browser.picture('resync');
   await browser.shows('[aria-label=Health] .state', /All data has two copies/);
   await browser.shows('[data-health=devices]', /3 of 3 connected/);
   t.deepEqual(browser.faults, []);

@@ -93,6 +93,7 @@ export async function bringUp(
   createState(state);
   await refuseTakenPorts(state);
   await progress.step('packages are installed', () => installPackages(state, progress));
+  if (state.scope === 'full') prepareHosts(state);
   const meshsan = progress.step('MeshSAN answers', () =>
     clusterDir === undefined
       ? startCluster(state.cluster, path.join(state.log, 'meshsan.log'), flagsOf(state))
@@ -110,7 +111,6 @@ export async function bringUp(
       );
     copyFileSync(cluster.caFile, caFileOf(state));
     writeConnectorConf(state, cluster, POWERFLEX.name);
-    prepareHosts(state);
     writeHooks(state, cluster);
     await progress.step(
       'meshsan-cinder and meshsan-nova are installed (pip, below the state)',
