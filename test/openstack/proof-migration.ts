@@ -22,7 +22,7 @@ class MigrationProof extends VolumeProof {
       const data = await this.dataVolume([`stream${STREAM_SECONDS}`]);
       await this.boot(root, '--host', CONTROLLER);
       await this.step('the guest writes without a pause', async () => {
-        await this.attach(data, /^MESHSAN-STREAM vdb at=/);
+        await this.attach(data, /MESHSAN-STREAM vdb at=/);
       });
       await this.step(`live migration to ${SECOND} while it writes`, () => this.migrate());
       await this.step('only the new host is mapped', () => this.handedOver([root, data]));
@@ -53,7 +53,7 @@ class MigrationProof extends VolumeProof {
     });
     await this.compute.serverStatus(server, 'ACTIVE', 120);
     assert.equal(
-      await this.compute.count(server, /^MESHSAN-STREAMED/),
+      await this.compute.count(server, /MESHSAN-STREAMED/),
       0,
       'the guest was done writing before it had moved',
     );
@@ -82,7 +82,7 @@ class MigrationProof extends VolumeProof {
 
   private async compare(): Promise<void> {
     const [, count, errors, slowest, wrote, read] = await this.line(
-      /^MESHSAN-STREAMED vdb count=(\d+) errors=(\d+) slowest=(\S+) wrote=([0-9a-f]+) read=([0-9a-f]+)/,
+      /MESHSAN-STREAMED vdb count=(\d+) errors=(\d+) slowest=(\S+) wrote=([0-9a-f]+) read=([0-9a-f]+)/,
     );
     assert.equal(errors, '0', `${errors} of ${count} writes failed`);
     assert.equal(read, wrote, 'what the guest wrote is not what it read');

@@ -107,7 +107,7 @@ export abstract class VolumeProof {
       );
       this.made.server = textOf(made, 'id');
       await this.compute.serverStatus(this.made.server, 'ACTIVE', 300);
-      await this.line(/^MESHSAN-GUEST-BOOTED/);
+      await this.line(/MESHSAN-GUEST-BOOTED/);
     });
   }
 
@@ -119,13 +119,13 @@ export abstract class VolumeProof {
     const before = await this.compute.count(this.made.server, pattern);
     await this.quiet('server', 'add', 'volume', this.made.server, volume);
     await this.context.api.volumeStatus(volume, 'in-use', 120);
-    const serial = new RegExp(`^MESHSAN-DISK vdb .*serial=${volume.slice(0, 20)}`);
+    const serial = new RegExp(`MESHSAN-DISK vdb .*serial=${volume.slice(0, 20)}`);
     await this.line(serial);
     return this.line(pattern, before);
   }
 
   protected async detach(volume: string): Promise<void> {
-    const gone = /^MESHSAN-GONE vdb/;
+    const gone = /MESHSAN-GONE vdb/;
     const before = await this.compute.count(this.made.server, gone);
     await this.quiet('server', 'remove', 'volume', this.made.server, volume);
     await this.context.api.volumeStatus(volume, 'available', 120);
