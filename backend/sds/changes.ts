@@ -129,6 +129,7 @@ export class Changes implements ChangesPart {
 
   private isGone(nowUs: Micros, member: Member): boolean {
     const { peer, incarnation } = member;
+    if (member.full) return true;
     if (peer.up) return peer.incarnation !== incarnation;
     const device = this.shared.map.devices.get(peer.key);
     if (device === undefined) return true;

@@ -40,6 +40,8 @@ export class Member {
   drainTag = 0;
   /** When to try again after a copy that could not be made. */
   retryAtUs = Infinity;
+  /** It refused for lack of room what it has to have: it must leave the set (C12). */
+  full = false;
 
   constructor(peer: PeerDevice, incarnation: number) {
     this.peer = peer;
@@ -61,6 +63,7 @@ export class Member {
     this.workNext = 0;
     this.workDone = 0;
     this.retryAtUs = Infinity;
+    this.full = false;
   }
 }
 

@@ -135,8 +135,7 @@ export class MemberIo {
     for (const peer of this.shared.peers) {
       if (!peer.up) continue;
       if (peer.in.dirty) this.acknowledgeTo(peer);
-      if (peer.in.creditTold < CREDIT_LOW_BLOCKS && this.credit() > 2 * peer.in.creditTold)
-        this.sendAcknowledgement(peer);
+      if (this.grantsMore(peer)) this.sendAcknowledgement(peer);
     }
   }
 
@@ -341,6 +340,13 @@ export class MemberIo {
   private dropSettled(peer: PeerDevice): void {
     const { ring, settledTag, durableTag } = peer.in;
     ring.drop(tagDistance(settledTag, durableTag) > 0 ? durableTag : settledTag);
+  }
+
+  /** Where what was granted may be too little for one request, every block more counts: a write may wait for it. */
+  private grantsMore(peer: PeerDevice): boolean {
+    const told = peer.in.creditTold;
+    if (told >= CREDIT_LOW_BLOCKS) return false;
+    return this.credit() > (told < this.shared.ioBlocksMax ? told : 2 * told);
   }
 
   /** Every peer may use its share of the room, and so may this device as primary (C12). */

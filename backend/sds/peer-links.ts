@@ -15,7 +15,7 @@ import {
   getTag,
 } from '../protocol/generated/frame-head.js';
 import { ProtocolError } from '../protocol/wire.js';
-import { PART } from './comb.js';
+import { CATCH_UP, PART } from './comb.js';
 import { durableOf } from './data-frame.js';
 import type { Leases } from './leases.js';
 import { TAKEN } from './member-io.js';
@@ -332,14 +332,15 @@ export class PeerLinks {
     return TAKEN.yes;
   }
 
-  /** A target without room is not waited for: only its resync ends. False: it is one that counts (C12). */
-  private sparedTarget(peer: PeerDevice, entryBytes: Uint8Array): boolean {
-    if (entryBytes.length === 0) return false;
-    const comb = this.shared.comb(decodeStruct('CombEntry', entryBytes).index);
+  /** A peer without room loses its part in that comb only: the link serves others, some of which it may be primary of. */
+  private noRoom(nowUs: Micros, peer: PeerDevice, combIndex: number): void {
+    MARKS.noRoom.hits++;
+    const comb = this.shared.comb(combIndex);
     const member = comb?.memberOf(peer);
-    if (comb?.part !== PART.primary || member === undefined || member.required) return false;
-    this.topics.resync.noRoom(comb, member);
-    return true;
+    if (comb?.part !== PART.primary || member === undefined) return;
+    const { peering, resync } = this.topics;
+    if (member.inSync || member.catchUp === CATCH_UP.admitting) peering.full(nowUs, comb, member);
+    else resync.noRoom(comb, member);
   }
 
   /** A member did not take a change. With a newer entry this device may not be primary any more; else it is asked again. */
@@ -350,14 +351,13 @@ export class PeerLinks {
     status: number,
     entryBytes: Uint8Array,
   ): Taken {
+    if (entryBytes.length === 0) return TAKEN.broken;
+    const entry = decodeStruct('CombEntry', entryBytes);
     if (status === ERR.NO_SPACE) {
-      MARKS.noRoom.hits++;
-      if (!this.sparedTarget(peer, entryBytes)) this.drop(nowUs, peer, 'has no room');
+      this.noRoom(nowUs, peer, entry.index);
       return TAKEN.yes;
     }
     MARKS.refused.hits++;
-    if (entryBytes.length === 0) return TAKEN.broken;
-    const entry = decodeStruct('CombEntry', entryBytes);
     this.shared.parts.membership.adopt(nowUs, [entry]);
     const comb = this.shared.comb(entry.index);
     const member = comb?.part === PART.primary ? comb.memberOf(peer) : undefined;

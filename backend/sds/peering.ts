@@ -30,6 +30,7 @@ const MARKS = {
   released: mark('sds.peering: a lease was released early'),
   deactivated: mark('sds.peering: a comb waits for a lost member'),
   lostTail: mark('sds.peering: a device came back without changes that it had said to be durable'),
+  full: mark('sds.peering: a member that counts has no room'),
   paged: mark('sds.peering: a list of ranges took several frames'),
 };
 
@@ -105,6 +106,13 @@ export class Peering implements PeeringPart {
       comb.startEqualAnew();
     } else if (wasRequired) this.shared.parts.stability.membersChanged(nowUs, comb);
     this.shared.parts.changes.consider(comb);
+  }
+
+  /** A member that counts has no room: it lacks a change, and has to leave the set (C12). */
+  full(nowUs: Micros, comb: Comb, member: Member): void {
+    MARKS.full.hits++;
+    this.lost(nowUs, comb, member);
+    member.full = true;
   }
 
   joined(nowUs: Micros, peer: PeerDevice, tag: number, body: Joined): void {

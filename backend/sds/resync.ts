@@ -242,9 +242,11 @@ export class Resync implements ResyncPart {
   }
 
   private stop(comb: Comb, member: Member, pauseUs: Micros): void {
+    const wasRequired = member.required;
     member.catchUp = CATCH_UP.stuck;
     member.session++;
     member.retryAtUs = this.shared.nowUs + pauseUs;
     this.stuck.push({ comb, member });
+    if (wasRequired) this.shared.parts.stability.membersChanged(this.shared.nowUs, comb);
   }
 }

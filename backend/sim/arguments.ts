@@ -13,10 +13,13 @@ export interface SimArguments {
   readonly stopAtFailure: boolean;
   /** File to which the outcome is added; empty: none. */
   readonly ledger: string;
+  /** File with the scenario to run instead of one that a seed draws; empty: none. */
+  readonly scenario: string;
 }
 
 export const HELP = `Usage: npm run sim -- [--seeds N] [--seed S] [--jobs J] [--twice P] [--stop] [--ledger FILE] [--json]
        npm run sim -- --seed S [--verbose]
+       npm run sim -- --scenario FILE [--verbose]
 
 Runs scenarios of a whole cluster (MDM, servers, clients) in virtual time, with faults, and checks that every client
 could have worked with one correct disk. A seed decides everything: the same seed is the same run.
@@ -27,6 +30,7 @@ could have worked with one correct disk. A seed decides everything: the same see
   --twice P    percent of the scenarios that run twice and must leave the same trace (default: 2)
   --stop       stop at the first failure
   --ledger F   add a line to F: code, seeds, what failed
+  --scenario F run the scenario that file F holds with its seed and all its options (test/sim/scenarios)
   --json       print one JSON object instead of text
   --verbose    print a readable trace; with one seed only
   --help       print this
@@ -62,9 +66,10 @@ function parse(args: readonly string[]): ReturnType<typeof parseValues> {
 }
 
 function parseValues(args: readonly string[]): Record<string, string | boolean | undefined> {
-  return parseArgs({
+  const { values, tokens } = parseArgs({
     args: [...args],
     strict: true,
+    tokens: true,
     options: {
       seeds: { type: 'string' },
       seed: { type: 'string' },
@@ -72,11 +77,20 @@ function parseValues(args: readonly string[]): Record<string, string | boolean |
       twice: { type: 'string' },
       stop: { type: 'boolean' },
       ledger: { type: 'string' },
+      scenario: { type: 'string' },
       json: { type: 'boolean' },
       verbose: { type: 'boolean' },
       help: { type: 'boolean' },
     },
-  }).values;
+  });
+  const given = new Set<string>();
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    if (given.has(token.name))
+      throw new UsageError(`--${token.name} is given more than once: give it once`);
+    given.add(token.name);
+  }
+  return values;
 }
 
 /** @throws UsageError */
@@ -87,10 +101,15 @@ export function parseSimArguments(args: readonly string[], drawnSeed: number): S
     return typeof value === 'string' ? value : undefined;
   };
   const flag = (name: string): boolean => values[name] === true;
-  const alone = text('seed') !== undefined && text('seeds') === undefined;
+  const scenario = text('scenario') ?? '';
+  if (scenario !== '' && (text('seed') !== undefined || text('seeds') !== undefined))
+    throw new UsageError('--scenario names the seed itself: give it without --seed and --seeds');
+  const alone = scenario !== '' || (text('seed') !== undefined && text('seeds') === undefined);
   const seeds = integer('seeds', text('seeds'), 1, 1_000_000_000, alone ? 1 : 1000);
   if (flag('verbose') && seeds !== 1)
-    throw new UsageError('--verbose prints the trace of one seed: give --seed and not --seeds');
+    throw new UsageError(
+      '--verbose prints the trace of one seed: give --seed or --scenario, and not --seeds',
+    );
   return {
     help: flag('help'),
     firstSeed: integer('seed', text('seed'), 1, Number.MAX_SAFE_INTEGER - seeds, drawnSeed),
@@ -101,5 +120,6 @@ export function parseSimArguments(args: readonly string[], drawnSeed: number): S
     twicePercent: integer('twice', text('twice'), 0, 100, 2),
     stopAtFailure: flag('stop'),
     ledger: text('ledger') ?? '',
+    scenario,
   };
 }

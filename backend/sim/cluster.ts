@@ -20,6 +20,8 @@ import type { Simulation } from './simulation.js';
 import type { Swarm } from './swarm.js';
 
 const RETRY_US = 100_000;
+/** A frame of a broken link is on its way no longer than this, beside what the network adds of its own. */
+const ON_ITS_WAY_US_MAX = 1_000_000;
 const UNMAPPED_US_MAX = 600_000;
 /** Settings of a pool that stay as they are. */
 const KEEP_ALL = {
@@ -307,18 +309,22 @@ export class SimCluster {
         'MAP_VOLUME',
         { volumeKey: volume.key, sdcKey, allowMultiple: true, access: 'readWrite' },
         (status) => {
-          if (status !== 0 && status !== ERR.VOLUME_ALREADY_MAPPED) this.soon(RETRY_US, remap);
+          if (status !== 0 && status !== ERR.VOLUME_ALREADY_MAPPED)
+            this.soon(this.pauseUs(status), remap);
           else this.changes -= 1;
         },
       );
     };
-    this.changes += 1;
-    this.soon(0, (nowUs) => {
+    const unmap = (nowUs: Micros): void => {
       this.admin.ask(
         nowUs,
         'UNMAP_VOLUME',
         { volumeKey: volume.key, sdcKeys: [sdcKey], generation: 0 },
         (status) => {
+          if (status === ERR.TIMED_OUT) {
+            this.soon(this.pauseUs(status), unmap);
+            return;
+          }
           if (status === 0) {
             const life = client.process?.alive === true ? client.runs : client.runs + 1;
             this.history.fence(volume.key, client.number, life, this.sim.nowUs);
@@ -337,7 +343,16 @@ export class SimCluster {
           });
         },
       );
-    });
+    };
+    this.changes += 1;
+    this.soon(0, unmap);
+  }
+
+  /** Pause before a command is asked again; long enough that one whose outcome is unknown does not arrive any more. */
+  private pauseUs(status: number): number {
+    return (
+      RETRY_US + (status === ERR.TIMED_OUT ? this.swarm.network.lingerUsMax + ON_ITS_WAY_US_MAX : 0)
+    );
   }
 
   /** Takes a volume away from everybody and removes it: nothing of it may be served afterwards (C13). */

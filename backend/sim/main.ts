@@ -1,5 +1,6 @@
 // Runs the simulator from the command line: threads, progress, report. It owns what is printed and the exit status.
 
+import { readFileSync } from 'node:fs';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 
 import { HELP, parseSimArguments, UsageError } from './arguments.js';
@@ -7,6 +8,8 @@ import type { SimArguments } from './arguments.js';
 import { addResult, emptyResult, runBatch } from './batch.js';
 import type { BatchOrder, BatchResult } from './batch.js';
 import { note } from './ledger.js';
+import { parseScenario } from './scenario-file.js';
+import type { KeptScenario } from './scenario-file.js';
 import { runScenario } from './scenario.js';
 import type { ScenarioResult } from './scenario.js';
 import { makeSimulationMemory } from './simulation.js';
@@ -36,11 +39,23 @@ function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
+/** The scenario that the arguments name. */
+function wanted({ firstSeed, scenario }: SimArguments): KeptScenario {
+  if (scenario === '') return { about: '', seed: firstSeed, swarm: drawSwarm(firstSeed) };
+  try {
+    return parseScenario(readFileSync(scenario, 'utf8'));
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw new UsageError(`--scenario ${scenario}: ${error.message}`);
+  }
+}
+
 function replay(args: SimArguments): number {
-  const { firstSeed, json } = args;
-  const swarm = drawSwarm(firstSeed);
-  if (!json) say(`seed ${firstSeed}: ${describeSwarm(swarm)}`);
-  const result = runScenario(firstSeed, makeSimulationMemory(), args.verbose ? say : null);
+  const { json } = args;
+  const { about, seed, swarm } = wanted(args);
+  if (!json && about !== '') say(about);
+  if (!json) say(`seed ${seed}: ${describeSwarm(swarm)}`);
+  const result = runScenario(seed, makeSimulationMemory(), args.verbose ? say : null, swarm);
   if (json) say(JSON.stringify({ ...result, swarm }));
   else {
     const seconds = (result.virtualUs / 1_000_000).toFixed(1);

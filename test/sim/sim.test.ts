@@ -1,13 +1,14 @@
 // The simulator as a test: kept seeds and a fixed range, each twice, so that a seed decides everything; and that the
 // command line says what is wrong with it.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import test from 'ava';
 import { execa } from 'execa';
 
+import { parseScenario } from '../../backend/sim/scenario-file.js';
 import { runScenario } from '../../backend/sim/scenario.js';
 import { makeSimulationMemory } from '../../backend/sim/simulation.js';
 import { drawSwarm, noTrouble } from '../../backend/sim/swarm.js';
@@ -32,6 +33,33 @@ test('kept seeds and a fixed range pass, and leave the same trace when they run 
     t.is(result.failure, null, `npm run sim -- --seed ${seed} --verbose`);
     t.is(runScenario(seed, memory).digest, result.digest, `seed ${seed} is not deterministic`);
   }
+});
+
+test('kept scenarios pass, and leave the same trace when they run again', (t) => {
+  const memory = makeSimulationMemory();
+  const folder = join(ROOT, 'test', 'sim', 'scenarios');
+  const files = readdirSync(folder).filter((name) => name.endsWith('.json'));
+  t.true(files.length > 0);
+  for (const file of files) {
+    const { seed, swarm } = parseScenario(readFileSync(join(folder, file), 'utf8'));
+    const result = runScenario(seed, memory, null, swarm);
+    t.is(result.failure, null, `npm run sim -- --scenario test/sim/scenarios/${file} --verbose`);
+    t.is(runScenario(seed, memory, null, swarm).digest, result.digest, file);
+  }
+});
+
+test('a scenario file says what is wrong with it', (t) => {
+  const whole = { about: 'why', seed: 1, swarm: drawSwarm(1) };
+  t.deepEqual(parseScenario(JSON.stringify(whole)), whole);
+  for (const [changes, expected] of [
+    [{ about: '' }, /about must say/],
+    [{ seed: 0 }, /seed must be an integer from 1/],
+    [{ swarm: { ...whole.swarm, servers: 'three' } }, /swarm.servers must be a number/],
+    [{ swarm: { ...whole.swarm, volumeChunks: 4 } }, /swarm.volumeChunks must be a list/],
+    [{ swarm: { ...whole.swarm, trouble: { frob: 1 } } }, /swarm.trouble.frob is not known/],
+  ] as const)
+    t.throws(() => parseScenario(JSON.stringify({ ...whole, ...changes })), { message: expected });
+  t.throws(() => parseScenario('{'), { name: 'ScenarioFileError' });
 });
 
 test('a run with a trace is the same run', (t) => {
@@ -72,6 +100,10 @@ test('the command line explains itself and names what is wrong', async (t) => {
     [['--seeds', '0'], /--seeds must be an integer from 1/],
     [['--seed', 'x'], /--seed must be an integer from 1 to .*is "x"/],
     [['--frob'], /--frob/],
+    [['--seed', '1', '--seed', '2'], /--seed is given more than once/],
+    [['--json', '--json'], /--json is given more than once/],
+    [['--scenario', 'x', '--seed', '2'], /--scenario names the seed itself/],
+    [['--scenario', '/nowhere.json'], /--scenario \/nowhere.json: /],
     [['--seed', '1', '--seeds', '2', '--verbose'], /--verbose prints the trace of one seed/],
   ] as const) {
     const wrong = await run(...args);
