@@ -196,13 +196,23 @@ export class Nemesis implements EventTarget, TroubleMaker {
     this.latentFault = true;
   }
 
+  /**
+   * Whether every comb has all its copies. An entry may be older than the last restart of a member: the copy of a life
+   * that it does not name counts only when it is in sync anew.
+   */
   isRedundant(): boolean {
+    const lives = new Map(
+      this.cluster.servers.map(({ data, deviceKey }) => [deviceKey, data?.identity.incarnation]),
+    );
     for (const client of this.cluster.clients) {
       const map = client.sdc?.map;
       if (map === undefined) continue;
       for (const pool of map.pools.values())
-        for (const entry of pool.known())
-          if (entry.inSyncMask !== (1 << entry.members.length) - 1) return false;
+        for (const { inSyncMask, members } of pool.known()) {
+          if (inSyncMask !== (1 << members.length) - 1) return false;
+          if (members.some(({ deviceKey, incarnation }) => lives.get(deviceKey) !== incarnation))
+            return false;
+        }
     }
     return this.cluster.servers.every(({ data }) => data?.alive === true && !data.paused);
   }
