@@ -13,7 +13,10 @@ export class Reaper {
   private readonly loader: Loader;
   private readonly appender: Appender;
   private volumeKey = 0;
+  /** Where the search for further chunks of the volume goes on. */
   private row = 0;
+  /** Rows whose descriptors are needed first: few, or a small cache would lose each before its turn comes. */
+  private awaited: number[] = [];
 
   constructor(parts: Parts, loader: Loader, appender: Appender) {
     this.parts = parts;
@@ -23,17 +26,23 @@ export class Reaper {
 
   /** Frees some chunks. Returns whether it should be called again soon. */
   pump(logBlocksMin: number): boolean {
-    const { dying, log } = this.parts;
+    const { dying } = this.parts;
     if (dying.size === 0) return false;
+    this.awaited = this.awaited.filter((row) => !this.mayAppend(logBlocksMin) || !this.free(row));
     for (let count = 0; count < CHUNKS_PER_PUMP; count++) {
-      if (log.freeBlocks() < logBlocksMin || log.crowded) return false;
+      if (!this.mayAppend(logBlocksMin)) return false;
       if (!this.step()) return false;
       if (dying.size === 0) return false;
     }
     return true;
   }
 
-  /** Frees one chunk or ends a volume; false when it must wait. */
+  private mayAppend(logBlocksMin: number): boolean {
+    const { log } = this.parts;
+    return log.freeBlocks() >= logBlocksMin && !log.crowded;
+  }
+
+  /** Goes to the next chunk or ends a volume; false when it must wait. */
   private step(): boolean {
     const { dying, directory, cache } = this.parts;
     if (!dying.has(this.volumeKey)) {
@@ -44,19 +53,23 @@ export class Reaper {
     }
     const row = directory.nextRowOfVolume(this.volumeKey, this.row);
     if (row < 0) {
-      // Rows that were passed because somebody used them come in another round.
-      const again = directory.nextRowOfVolume(this.volumeKey, 0) >= 0;
-      if (!again) dying.delete(this.volumeKey);
+      if (this.awaited.length > 0) return false;
       this.row = 0;
-      return !again;
-    }
-    if (directory.cacheEntryOf(row) < 0 && this.loader.loading >= LOADS_MAX) return false;
-    const entry = this.loader.entryOf(row);
-    if (cache.loaded[entry] === 0 || (cache.pins[entry] ?? 0) > 0) {
-      this.row = row + 1;
+      if (directory.nextRowOfVolume(this.volumeKey, 0) < 0) dying.delete(this.volumeKey);
       return true;
     }
+    const awaitedMax = Math.min(LOADS_MAX, Math.max(1, Math.floor(cache.capacity / 2)));
+    if (this.awaited.length >= awaitedMax) return false;
     this.row = row + 1;
+    if (!this.free(row)) this.awaited.push(row);
+    return true;
+  }
+
+  /** Frees a chunk if its descriptor is here and nobody uses it; else sees to it that it comes. */
+  private free(row: number): boolean {
+    const { cache } = this.parts;
+    const entry = this.loader.entryOf(row);
+    if (cache.loaded[entry] === 0 || (cache.pins[entry] ?? 0) > 0) return false;
     this.appender.freeChunk(row, entry);
     return true;
   }

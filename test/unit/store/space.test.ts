@@ -4,7 +4,7 @@ import test from 'ava';
 
 import { ROOM } from '../../../backend/sds/store/store.js';
 import { Model } from '../../power/store-model.js';
-import { GEOMETRY, Rig } from '../../power/store-rig.js';
+import { GEOMETRY, Rig, optionsOf } from '../../power/store-rig.js';
 
 const SIZE_BYTES = 96 * 1024;
 const CHUNK = GEOMETRY.chunkBlocks;
@@ -159,4 +159,20 @@ test('what a volume uses is counted by units', (t) => {
     ],
   );
   t.is(rig.store.usage().usedBytes, 7 * unitBytes);
+});
+
+test('a deletion comes to an end although the cache holds few descriptors', (t) => {
+  for (const cacheChunks of [1, 2, 4]) {
+    const rig = new Rig(7, SIZE_BYTES, optionsOf({ cacheChunks }));
+    rig.format();
+    rig.openFully();
+    const model = new Model(rig);
+    t.true(fill(rig, model, 1) > 10);
+    rig.flush();
+    rig.runIdle();
+    model.freeVolume(1);
+    rig.endBatch();
+    rig.runIdle();
+    t.is(rig.store.usage().usedBytes, 0);
+  }
 });
