@@ -44,8 +44,8 @@ function rolesOf(roles: TaskRoles, own: boolean): string[] {
       return [...CONTROLLERS, 'compute', ...storage];
     case 'clients':
       return ['compute', 'cinder'];
-    case 'cinder':
-      return ['cinder'];
+    case 'volumes':
+      return [...CONTROLLERS, 'cinder'];
     case 'compute':
       return ['compute'];
   }

@@ -3,7 +3,7 @@
 
 import { stringify } from 'yaml';
 import { ENVIRONMENT_KEY } from '../support/deploy-facts.js';
-import type { Fixture } from '../support/deploy-facts.js';
+import type { Fixture, FixtureNode } from '../support/deploy-facts.js';
 import type { MachineSpec } from './machines.js';
 
 export const MANAGEMENT_VIP = '192.168.0.6';
@@ -61,6 +61,17 @@ export function facts(
     managementVip: MANAGEMENT_VIP,
     publicVip: PUBLIC_VIP,
   };
+}
+
+/** The machine that runs OpenStack in that part of the test: compute and Cinder node of its deployment. */
+export const CLOUD_NODE = nameOf(4);
+
+/** Facts of an environment of four whose Cinder and Nova are on one node, the compute node. */
+export function cloudFacts(): Fixture {
+  const made = facts([1, 2, 3, 4]);
+  const rolesOf = ({ uid, roles }: FixtureNode): readonly string[] =>
+    nameOf(uid) === CLOUD_NODE ? ['compute', 'cinder'] : roles.filter((role) => role !== 'cinder');
+  return { ...made, nodes: made.nodes.map((node) => ({ ...node, roles: rolesOf(node) })) };
 }
 
 export interface InventoryParts {

@@ -25,7 +25,7 @@ const VOLUME_GIB = 8;
 const DATA_BYTES = 4 * 2 ** 20;
 const TOKEN_REQUESTS = 20;
 
-function mustPass(run: FuelRun): FuelRun {
+export function mustPass(run: FuelRun): FuelRun {
   const { failed } = run;
   if (failed !== null)
     throw new Error(`${failed.node} ${failed.task} ended with ${failed.code}:\n${failed.output}`);
@@ -385,7 +385,7 @@ function bound(report: Report): { check: Report['check'] } {
   return { check: (name, work) => report.check(name, work) };
 }
 
-const changes = (run: FuelRun): string =>
+export const changes = (run: FuelRun): string =>
   run.outcomes
     .filter(({ output }) => /: [1-9]\d* changed$/.test(output))
     .map(({ node, task, output }) => `${node} ${task}:\n${output}`)

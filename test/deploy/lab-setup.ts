@@ -89,14 +89,32 @@ function layOpenstack(machine: Machine): void {
   for (const unit of ['cinder-volume', 'nova-compute']) layService(machine, unit);
 }
 
-/** Boots the first machines of the environment. Machines that are not booted are prepared. */
-export async function startLab(count: number, say: (text: string) => void): Promise<Lab> {
-  const lab = new Lab(MACHINES, []);
+/** No configuration of OpenStack: what a machine gets of it comes later, or never. */
+function layNothing(machine: Machine): void {
+  for (const folder of ['/etc/cinder/cinder.conf', '/etc/nova/nova.conf'])
+    rmSync(machine.path(folder), { force: true });
+}
+
+/**
+ * Boots the first machines of the environment. Machines that are not booted are prepared.
+ *
+ * @param standIns - each has configuration files and services of OpenStack's names; otherwise none has
+ */
+export async function startLab(
+  count: number,
+  standIns: boolean,
+  say: (text: string) => void,
+): Promise<Lab> {
+  const lab = new Lab(MACHINES, standIns ? [] : [ROOT, process.execPath]);
   const began = Date.now();
   try {
     await lab.prepare();
-    for (const machine of lab.machines) layOpenstack(machine);
-    await Promise.all(lab.machines.slice(0, count).map((machine) => bootWithServices(machine)));
+    for (const machine of lab.machines) (standIns ? layOpenstack : layNothing)(machine);
+    await Promise.all(
+      lab.machines
+        .slice(0, count)
+        .map((machine) => (standIns ? bootWithServices(machine) : machine.boot())),
+    );
   } catch (error) {
     await lab.remove();
     throw error;

@@ -67,6 +67,19 @@ async function run(...argv: readonly string[]): Promise<string> {
   return (await execa(program, args, { stdin: 'ignore', timeout: COMMAND_MS })).stdout;
 }
 
+/** How a program of the host is run inside. */
+const INSIDE = {
+  reject: false,
+  stdin: 'ignore',
+  extendEnv: false,
+  env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LC_ALL: 'C.UTF-8' },
+} as const;
+
+const entering = (leader: number): string[] => [
+  ...['-t', String(leader)],
+  ...['-m', '-u', '-i', '-n', '-p', '--'],
+];
+
 export class Machine {
   readonly spec: MachineSpec;
   readonly root: string;
@@ -255,18 +268,30 @@ export class Machine {
   async try(...argv: readonly string[]): Promise<Output> {
     const leader = await this.#leader();
     if (leader === null) return { code: -1, stdout: '', stderr: `${this.name} does not run` };
-    const result = await execa(
-      'nsenter',
-      ['-t', String(leader), '-m', '-u', '-i', '-n', '-p', '--', ...argv],
-      {
-        reject: false,
-        stdin: 'ignore',
-        timeout: COMMAND_MS,
-        extendEnv: false,
-        env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LC_ALL: 'C.UTF-8' },
-      },
-    );
+    const result = await execa('nsenter', [...entering(leader), ...argv], {
+      ...INSIDE,
+      timeout: COMMAND_MS,
+    });
     return { code: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
+  }
+
+  /**
+   * Runs a program inside that takes long.
+   *
+   * @param watch - sees each line of its standard output as it comes
+   * @throws Error with its standard error when it fails
+   */
+  async follow(argv: readonly string[], watch: (line: string) => void): Promise<void> {
+    const leader = await this.#leader();
+    if (leader === null) throw new Error(`${this.name} does not run`);
+    const child = execa('nsenter', [...entering(leader), ...argv], {
+      ...INSIDE,
+      timeout: 4 * COMMAND_MS,
+    });
+    for await (const line of child.iterable()) watch(line);
+    const { exitCode, stderr } = await child;
+    if (exitCode !== 0)
+      throw new Error(`${this.name}: ${argv.join(' ')}: ${exitCode ?? 'killed'}: ${stderr}`);
   }
 
   /** As try(); a failure is an error. */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { FuelPart } from './fuel-part.js';
 import { InventoryPart } from './inventory-part.js';
+import { OpenstackPart, installOpenstack } from './openstack-part.js';
 import { build, installPrograms, startLab } from './lab-setup.js';
 import type { Lab } from './machines.js';
 import { HELP, readOptions } from './options.js';
@@ -16,13 +17,23 @@ let current: Lab | null = null;
 
 async function part(name: Part, options: Options, folders: Folders, report: Report): Promise<void> {
   report.say(`-- ${name}`);
-  const lab = await startLab(MACHINES_FIRST, (text) => {
+  const say = (text: string): void => {
     report.say(text);
-  });
+  };
+  if (name === 'openstack') await installOpenstack();
+  const lab = await startLab(MACHINES_FIRST, name !== 'openstack', say);
   current = lab;
   try {
-    if (name === 'fuel') await new FuelPart(lab, folders.plugins, report).run();
-    else await new InventoryPart(lab, folders.packages, report).run();
+    switch (name) {
+      case 'fuel':
+        await new FuelPart(lab, folders.plugins, report).run();
+        break;
+      case 'inventory':
+        await new InventoryPart(lab, folders.packages, report).run();
+        break;
+      case 'openstack':
+        await new OpenstackPart(lab, folders.plugins, report).run();
+    }
   } catch (error) {
     if (!(error instanceof CheckFailed)) throw error;
   }

@@ -2,7 +2,6 @@
 // services to report in. (A call of the `openstack` command costs over a second; a request here a few milliseconds.)
 import axios, { type AxiosInstance } from 'axios';
 import { RunError, until } from './progress.js';
-import { CINDER_HOST } from './config.js';
 import { keystoneUrl, REGION } from './config-parts.js';
 import { secret, type CloudState, type Ports, type Scope, type ServiceUser } from './state.js';
 
@@ -146,9 +145,12 @@ export class CloudApi {
     return created;
   }
 
-  /** Waits until cinder-scheduler and cinder-volume report in and the scheduler knows the backend's pool. */
+  /**
+   * Waits until cinder-scheduler and cinder-volume report in and the scheduler knows the backends' pools.
+   * @param volumeHosts - services of the backends, HOST\@BACKEND
+   */
   async cinderReady(
-    backends: readonly string[],
+    volumeHosts: readonly string[],
     boundSeconds: number,
     hint: string,
   ): Promise<Pool[]> {
@@ -158,24 +160,23 @@ export class CloudApi {
     await until(`cinder-scheduler and cinder-volume are up (${hint})`, boundSeconds, async () => {
       const { data } = await this.cinder.get<Report>('os-services');
       const up = data.services.filter((service) => service.state === 'up');
-      const wanted = [
-        { binary: 'cinder-scheduler', host: CINDER_HOST },
-        ...backends.map((name) => ({ binary: 'cinder-volume', host: `${CINDER_HOST}@${name}` })),
+      const down = [
+        ...(up.some(({ binary }) => binary === 'cinder-scheduler') ? [] : ['cinder-scheduler']),
+        ...volumeHosts.filter(
+          (wanted) => !up.some(({ binary, host }) => binary === 'cinder-volume' && host === wanted),
+        ),
       ];
-      const down = wanted
-        .filter((one) => !up.some(({ binary, host }) => binary === one.binary && host === one.host))
-        .map(({ binary, host }) => `${binary} (${host})`);
       return down.length === 0 ? { done: true } : { not: `${down.join(' and ')} not up` };
     });
     return until(`cinder-scheduler knows the pools (${hint})`, boundSeconds, async () => {
       const { data } = await this.cinder.get<{ pools: Pool[] }>('scheduler-stats/get_pools', {
         params: { detail: true },
       });
-      const pools = backends.map((backend) =>
-        data.pools.find(({ name }) => name.startsWith(`${CINDER_HOST}@${backend}#`)),
+      const pools = volumeHosts.map((host) =>
+        data.pools.find(({ name }) => name.startsWith(`${host}#`)),
       );
       const known = pools.filter((pool) => pool !== undefined);
-      return known.length === backends.length ? { done: known } : { not: 'a pool is missing' };
+      return known.length === volumeHosts.length ? { done: known } : { not: 'a pool is missing' };
     });
   }
 

@@ -5,7 +5,7 @@ import { releaseDevices } from '../../backend/deploy/local/devices.js';
 import { CloudApi, type Pool } from './apis.js';
 import { backendsOf, POWERFLEX } from './backends.js';
 import { ComputeApi } from './compute-api.js';
-import { writeBackends, writeConfiguration } from './config.js';
+import { CINDER_HOST, writeBackends, writeConfiguration } from './config.js';
 import { writeHooks } from './config-compute.js';
 import {
   createDatabases,
@@ -122,7 +122,8 @@ export async function bringUp(
     const session = await CloudApi.login(state);
     const hint = `log: ${serviceLog(state, 'cinder-volume')}`;
     const backends = backendsOf(state.scope).map(({ name }) => name);
-    const found = await session.cinderReady(backends, 240, hint);
+    const hosts = backends.map((name) => `${CINDER_HOST}@${name}`);
+    const found = await session.cinderReady(hosts, 240, hint);
     for (const backend of backends) await session.ensureVolumeType(backend);
     return { api: session, pools: found };
   });

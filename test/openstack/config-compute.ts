@@ -18,7 +18,7 @@ import { computeHosts, writeHost, type ComputeHost } from './hosts.js';
 import type { MeshsanCluster } from './meshsan.js';
 import type { CloudState } from './state.js';
 
-function placementSections(state: CloudState): Sections {
+export function placementSections(state: CloudState): Sections {
   return {
     placement_database: { connection: databaseUrl(state, 'placement') },
     api: { auth_strategy: 'keystone' },
@@ -28,7 +28,7 @@ function placementSections(state: CloudState): Sections {
 }
 
 /** What every service of Nova has in common. */
-function novaSections(state: CloudState): Sections {
+export function novaSections(state: CloudState): Sections {
   return {
     DEFAULT: {
       my_ip: state.address,
@@ -103,7 +103,7 @@ function computeSections(state: CloudState, host: ComputeHost): Sections {
 }
 
 /** Nova asks for ports and security groups whenever it shows or ends a server, so there must be a neutron; no agent is. */
-function neutronSections(state: CloudState): Sections {
+export function neutronSections(state: CloudState): Sections {
   return {
     DEFAULT: {
       bind_host: state.address,
@@ -126,7 +126,7 @@ function neutronSections(state: CloudState): Sections {
   };
 }
 
-const ML2: Sections = {
+export const ML2: Sections = {
   ml2: {
     type_drivers: 'local',
     tenant_network_types: 'local',

@@ -27,7 +27,7 @@ import { secret, writePrivate, type CloudState } from './state.js';
 /** cinder-volume's host name in its database and in `host@backend#pool`. */
 export const CINDER_HOST = 'controller';
 
-function keystoneSections(state: CloudState): Sections {
+export function keystoneSections(state: CloudState): Sections {
   return {
     database: { connection: databaseUrl(state, 'keystone') },
     fernet_tokens: { key_repository: path.join(state.root, 'keystone', 'fernet-keys') },
@@ -42,7 +42,7 @@ function keystoneSections(state: CloudState): Sections {
   };
 }
 
-function glanceSections(state: CloudState): Sections {
+export function glanceSections(state: CloudState): Sections {
   const images = path.join(state.root, 'glance');
   return {
     DEFAULT: {
@@ -63,7 +63,7 @@ function glanceSections(state: CloudState): Sections {
   };
 }
 
-function cinderSections(state: CloudState): Sections {
+export function cinderSections(state: CloudState): Sections {
   const backends = backendsOf(state.scope);
   const config = path.join(state.etc, 'cinder', 'cinder.conf');
   const helper = { helper_command: `privsep-helper --config-file ${config}` };
@@ -197,7 +197,7 @@ export function writeBackends(state: CloudState, cluster: MeshsanCluster): void 
 }
 
 /** The file to source: who the administrator is, and nothing left over from another cloud. */
-function openrc(state: CloudState): string {
+export function openrc(state: CloudState): string {
   const values = Object.entries(clientEnvironment(state)).map(
     ([name, value]) => `export ${name}=${value}`,
   );

@@ -13,7 +13,11 @@ import { ETC, editSteps, fileSteps, serviceSteps } from './parts.js';
 import { authoritySteps, isNew } from './roles.js';
 
 export const CINDER_CONF = '/etc/cinder/cinder.conf';
-const CINDER_UNIT = 'cinder-volume.service';
+const VOLUME_UNIT = 'cinder-volume.service';
+const API_UNIT = 'cinder-api.service';
+/** Where cinder-api is an application of Apache's instead of a service of its own. */
+const API_SITE = '/etc/apache2/conf-enabled/cinder-wsgi.conf';
+const APACHE_UNIT = 'apache2.service';
 export const NOVA_CONF = '/etc/nova/nova.conf';
 const NOVA_UNIT = 'nova-compute.service';
 /** Readable for Cinder's user, and taken into the system's authorities: os-brick verifies against those. */
@@ -112,18 +116,23 @@ const optionsOf: Readonly<Record<CinderDriver, (context: Context) => Options>> =
 };
 
 /** cinder.conf with our back-ends beside those that are there. */
-export function cinderText(context: Context, present: string): string {
-  const { drivers, defaultVolumeType } = context.environment.settings;
+function withBackends(context: Context, present: string): string {
+  const { drivers } = context.environment.settings;
   let text = present;
   for (const driver of drivers) {
     const section = BACKENDS[driver];
     for (const [key, value] of optionsOf[driver](context)) text = setIni(text, section, key, value);
     text = extendIniList(text, 'DEFAULT', 'enabled_backends', section);
   }
-  const [first] = drivers;
-  if (defaultVolumeType && first !== undefined)
-    text = setIni(text, 'DEFAULT', 'default_volume_type', BACKENDS[first]);
   return text;
+}
+
+/** cinder.conf with our type as that of volumes for which nobody names one; cinder-api reads it. */
+function withDefaultType({ environment }: Context, present: string): string {
+  const { drivers, defaultVolumeType } = environment.settings;
+  const [first] = drivers;
+  if (!defaultVolumeType || first === undefined) return present;
+  return setIni(present, 'DEFAULT', 'default_volume_type', BACKENDS[first]);
 }
 
 function connectorSteps({ environment, seen, secrets }: Context): Step[] {
@@ -145,31 +154,53 @@ function trustSteps(context: Context): Step[] {
 
 export const cinderQuestions = (): Questions => ({
   files: [
-    ...[CINDER_CONF, CONNECTOR_CONF, SYSTEM_AUTHORITY],
+    ...[CINDER_CONF, CONNECTOR_CONF, SYSTEM_AUTHORITY, API_SITE],
     ...[BRIDGE.config, BRIDGE.password, BRIDGE.token],
   ],
-  units: [CINDER_UNIT, BRIDGE.unit],
+  units: [VOLUME_UNIT, API_UNIT, APACHE_UNIT, BRIDGE.unit],
 });
 
-export function planCinder(context: Context): Plan {
-  const { environment, seen } = context;
-  const present = seen.files.get(CINDER_CONF) ?? null;
-  if (present === null)
-    return refused(`${CINDER_CONF} is missing: Cinder is not installed on this node`);
-  const before = iniValue(present.text, 'DEFAULT', 'default_volume_type');
-  const text = cinderText(context, present.text);
-  const steps = [
-    ...trustSteps(context),
-    ...connectorSteps(context),
-    ...(environment.settings.drivers.includes('meshsan') ? bridgeSteps(context) : []),
+/** Whoever serves Cinder's API here reads its file again. */
+function apiSteps({ seen }: Context): Step[] {
+  if (seen.units.get(API_UNIT)?.active === true)
+    return [{ kind: 'unit', unit: API_UNIT, action: 'restart', about: `restart ${API_UNIT}` }];
+  const site = seen.files.get(API_SITE) ?? null;
+  if (site === null || seen.units.get(APACHE_UNIT)?.active !== true) return [];
+  return [
+    { kind: 'unit', unit: APACHE_UNIT, action: 'reload', about: 'cinder-api reads its file' },
   ];
-  const edit = editSteps(seen, `Cinder's back-ends: ${listed(environment)}`, CINDER_CONF, text);
-  const changed = edit.length + steps.length > 0;
-  const notes =
-    before !== null && before !== iniValue(text, 'DEFAULT', 'default_volume_type')
-      ? [`default_volume_type was ${before}`]
-      : [];
-  return planned([...steps, ...edit, ...restartSteps(context, CINDER_UNIT, changed)], notes);
+}
+
+export function planCinder(context: Context): Plan {
+  const { environment, self, seen } = context;
+  const present = seen.files.get(CINDER_CONF) ?? null;
+  const volumes = isCinder(self);
+  if (present === null)
+    return volumes
+      ? refused(`${CINDER_CONF} is missing: Cinder is not installed on this node`)
+      : planned([], [`${CINDER_CONF} is missing: no cinder-api here`]);
+  const before = iniValue(present.text, 'DEFAULT', 'default_volume_type');
+  const extended = volumes ? withBackends(context, present.text) : present.text;
+  const text = withDefaultType(context, extended);
+  const files = volumes
+    ? [
+        ...trustSteps(context),
+        ...connectorSteps(context),
+        ...(environment.settings.drivers.includes('meshsan') ? bridgeSteps(context) : []),
+      ]
+    : [];
+  const about = volumes ? `Cinder's back-ends: ${listed(environment)}` : "Cinder's default type";
+  const edit = editSteps(seen, about, CINDER_CONF, text);
+  const volumesChanged = volumes && edit.length + files.length > 0;
+  const typeChanged = text !== extended;
+  return planned(
+    [
+      ...[...files, ...edit],
+      ...(typeChanged ? apiSteps(context) : []),
+      ...restartSteps(context, VOLUME_UNIT, volumesChanged),
+    ],
+    typeChanged && before !== null ? [`default_volume_type was ${before}`] : [],
+  );
 }
 
 function listed({ settings }: Environment): string {

@@ -37,7 +37,7 @@ import { planVerify, verifyQuestions } from './verify.js';
 
 /** Fuel's names of those who may run a task; which of them does something is decided on the node. */
 export type TaskRoles =
-  'all' | 'controllers' | 'primary' | 'storage' | 'clients' | 'cinder' | 'compute';
+  'all' | 'controllers' | 'primary' | 'storage' | 'clients' | 'volumes' | 'compute';
 
 export interface Task {
   readonly about: string;
@@ -127,11 +127,19 @@ export const TASKS = {
     ask: () => haproxyQuestions,
     plan: planHaproxy,
   }),
+  types: task({
+    about: 'volume types',
+    roles: 'primary',
+    timeoutSeconds: 180,
+    applies: (_, node) => isPrimary(node),
+    ask: typesQuestions,
+    plan: planTypes,
+  }),
   cinder: task({
-    about: "Cinder's back-ends",
-    roles: 'cinder',
+    about: "Cinder's back-ends, and its default type where its API is",
+    roles: 'volumes',
     timeoutSeconds: 300,
-    applies: (_, node) => isCinder(node),
+    applies: (_, node) => isCinder(node) || isController(node),
     ask: cinderQuestions,
     plan: planCinder,
   }),
@@ -142,14 +150,6 @@ export const TASKS = {
     applies: (_, node) => isCompute(node),
     ask: novaQuestions,
     plan: planNova,
-  }),
-  types: task({
-    about: 'volume types',
-    roles: 'primary',
-    timeoutSeconds: 180,
-    applies: (_, node) => isPrimary(node),
-    ask: typesQuestions,
-    plan: planTypes,
   }),
   verify: task({
     about: 'everything is connected and usable',

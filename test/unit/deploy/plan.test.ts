@@ -482,6 +482,41 @@ test('Cinder: our back-ends beside those that are there; the default type is tha
   t.regex((await plan('cinder', factsOf(128), {})).refusals.join(), /Cinder is not installed/);
 });
 
+test("Cinder's API: a controller without volumes gets the default type alone, after the types were made", async (t) => {
+  const made = fixture({
+    nodes: fixture().nodes.map((node) =>
+      node.uid === 129 ? { ...node, roles: ['controller'] } : node,
+    ),
+  });
+  const path = '/etc/cinder/cinder.conf';
+  const files = new Map([[path, { text: '[DEFAULT]\nenabled_backends = lvm\n', mode: 0o640 }]]);
+  const facts = factsOf(129, made);
+  const own = await plan('cinder', facts, {
+    files,
+    units: new Map([
+      ['cinder-api.service', RUNNING],
+      ['cinder-volume.service', RUNNING],
+    ]),
+  });
+  t.deepEqual(abouts(own), ["Cinder's default type", 'restart cinder-api.service']);
+  const text = filesAfter(own.steps).get(path)?.text ?? '';
+  t.is(text, '[DEFAULT]\nenabled_backends = lvm\ndefault_volume_type = meshsan\n');
+  const site = new Map([
+    ...files,
+    ['/etc/apache2/conf-enabled/cinder-wsgi.conf', { text: '', mode: 0o644 }],
+  ]);
+  const units = new Map([['apache2.service', RUNNING]]);
+  const inApache = await plan('cinder', facts, { files: site, units });
+  t.deepEqual(
+    inApache.steps.flatMap((step) => (step.kind === 'unit' ? [`${step.action} ${step.unit}`] : [])),
+    ['reload apache2.service'],
+  );
+  const without = await plan('cinder', facts, {});
+  t.deepEqual([without.steps, without.refusals], [[], []]);
+  const order = Object.keys(TASKS);
+  t.true(order.indexOf('types') < order.indexOf('cinder'));
+});
+
 test('Nova: with our driver alone no password lies on the compute node', async (t) => {
   const files = new Map([['/etc/nova/nova.conf', { text: '[DEFAULT]\n', mode: 0o640 }]]);
   const ours = await plan('nova', factsOf(132, withSettings({ cinder_driver: 'meshsan' })), {
@@ -517,7 +552,7 @@ test('an existing cluster: clients and OpenStack only', async (t) => {
       facts.environment.nodes.some((node) => task.applies(facts.environment, node)),
     )
     .map(([id]) => id);
-  t.deepEqual(applied, ['precheck', 'packages', 'sdc', 'cinder', 'nova', 'types']);
+  t.deepEqual(applied, ['precheck', 'packages', 'sdc', 'types', 'cinder', 'nova']);
   const sdc = await plan('sdc', facts);
   t.is(filesAfter(sdc.steps).get('/etc/meshsan/secret')?.text, `${'cd'.repeat(32)}\n`);
   const setup = sdc.steps.find((step) => step.kind === 'setup');

@@ -1,0 +1,146 @@
+// The part of the deployment test with a real OpenStack: one machine runs Debian's, under Debian's units, on files in /etc
+// that the services read; it is the compute and the Cinder node of the deployment. The plugin's tasks are what changes its
+// cinder.conf and nova.conf; then `openstack volume create` without a type makes volumes on what they deployed.
+
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { iniValue } from '../../backend/deploy/plan/ini.js';
+import { installPackages } from '../openstack/packages.js';
+import { Progress } from '../openstack/progress.js';
+import { createState } from '../openstack/state.js';
+import { describeState } from '../openstack/state.js';
+import { OLD_BACKEND, KILLED, STREAMS, describeNode } from './cloud/node-state.js';
+import { CLOUD_NODE, cloudFacts, nameOf } from './environment.js';
+import { changes, mustPass } from './fuel-part.js';
+import { ROOT } from './lab-setup.js';
+import type { Lab, Machine } from './machines.js';
+import { Fuel } from './plugin.js';
+import { expect } from './report.js';
+import type { Report } from './report.js';
+
+const PLUGIN = '9.0';
+const SHAPE = '10.0';
+const INSIDE = join(ROOT, 'dist', 'test', 'deploy', 'cloud', 'inside.js');
+const CINDER = '/etc/cinder/cinder.conf';
+const NOVA = '/etc/nova/nova.conf';
+/** Services whose processes must be new ones after the deployment, and the same after the next. */
+const READERS = ['cinder-api', 'cinder-volume', 'nova-compute'];
+const SECTIONS_OF_OURS = ['meshsan', 'powerflex'];
+
+/** OpenStack's packages on this host, of which the machines see an overlay; no service of theirs is started here. */
+export async function installOpenstack(): Promise<void> {
+  const state = describeState('/var/lib/meshsan-deploy-test', 'full');
+  createState(state);
+  await installPackages(state, new Progress(process.stdout));
+}
+
+/** Lines of a configuration file that were taken away. */
+function lost(before: string, after: string): string[] {
+  const kept = new Set(after.split('\n'));
+  return before.split('\n').filter((line) => !kept.has(line));
+}
+
+export class OpenstackPart {
+  readonly #lab: Lab;
+  readonly #report: Report;
+  readonly #fuel: Fuel;
+  readonly #machine: Machine;
+
+  constructor(lab: Lab, plugins: string, report: Report) {
+    this.#lab = lab;
+    this.#report = report;
+    this.#fuel = new Fuel(lab, plugins);
+    this.#machine = lab.machine(CLOUD_NODE);
+  }
+
+  /** Runs the program inside, and shows its lines. */
+  async #inside(verb: string, watch: (line: string) => void = () => undefined): Promise<undefined> {
+    const argv = [process.execPath, INSIDE, verb, this.#machine.spec.management];
+    await this.#machine.follow(argv, (line) => {
+      this.#report.say(`      ${line}`);
+      watch(line);
+    });
+    return undefined;
+  }
+
+  #text(path: string): string {
+    return readFileSync(this.#machine.path(path), 'utf8');
+  }
+
+  async #processes(): Promise<string[]> {
+    const out: string[] = [];
+    for (const unit of READERS)
+      out.push(await this.#machine.run('systemctl', 'show', '-p', 'MainPID', '--value', unit));
+    return out;
+  }
+
+  async run(): Promise<void> {
+    const check: Report['check'] = (name, work) => this.#report.check(name, work);
+    await check("Debian's OpenStack runs under Debian's units", () => this.#inside('up'));
+    await check('before: volumes without a type go to its own back-end', () =>
+      this.#inside('before'),
+    );
+    await this.#deploys(check);
+    await check('after: they go to the deployed cluster, and an instance uses them', async () => {
+      const kills: Promise<void>[] = [];
+      await this.#inside('after', (line) => {
+        if (line.includes(STREAMS)) kills.push(this.#killServer());
+      });
+      await Promise.all(kills);
+      return undefined;
+    });
+    await check('once more: nothing is changed, nothing restarted', async () => {
+      const before = await this.#processes();
+      const run = mustPass(await this.#fuel.deploy(PLUGIN, SHAPE, cloudFacts()));
+      expect(run.changed === 0, changes(run));
+      const now = await this.#processes();
+      expect(now.join() === before.join(), `${before.join()} became ${now.join()}`);
+      return '0 changed';
+    });
+  }
+
+  async #deploys(check: Report['check']): Promise<void> {
+    await this.#fuel.index(PLUGIN);
+    for (const machine of this.#lab.machines.slice(0, 4)) await this.#fuel.install(machine, PLUGIN);
+    // Fuel leaves it on every controller.
+    const credentials = describeNode(this.#machine.spec.management).openrc;
+    const copy = this.#lab.machine(nameOf(1)).path(credentials);
+    copyFileSync(this.#machine.path(credentials), copy);
+    const was = { cinder: this.#text(CINDER), nova: this.#text(NOVA) };
+    const processes = await this.#processes();
+    await check("the plugin's tasks deploy beside it", async () => {
+      const run = mustPass(await this.#fuel.deploy(PLUGIN, SHAPE, cloudFacts()));
+      return `${run.outcomes.length} tasks, ${run.changed} changed`;
+    });
+    await check('cinder.conf and nova.conf are extended, their services restarted', async () => {
+      const cinder = this.#text(CINDER);
+      expect(
+        lost(was.cinder, cinder).join() ===
+          [`enabled_backends = ${OLD_BACKEND}`, `default_volume_type = ${OLD_BACKEND}`].join(),
+        `lines that are gone: ${lost(was.cinder, cinder).join('\n')}`,
+      );
+      const backends = iniValue(cinder, 'DEFAULT', 'enabled_backends');
+      expect(
+        backends === [OLD_BACKEND, ...SECTIONS_OF_OURS].join(','),
+        `enabled_backends = ${backends ?? ''}`,
+      );
+      expect(iniValue(cinder, 'DEFAULT', 'default_volume_type') === 'meshsan', cinder);
+      expect(lost(was.nova, this.#text(NOVA)).length === 0, 'nova.conf lost lines');
+      const now = await this.#processes();
+      expect(
+        now.every((pid, index) => pid !== '0' && pid !== processes[index]),
+        `${READERS.join()}: ${processes.join()} became ${now.join()}`,
+      );
+      return `enabled_backends = ${backends}`;
+    });
+  }
+
+  /** Ends the storage server of another node with all its processes; systemd starts it again. */
+  async #killServer(): Promise<void> {
+    const { root } = describeNode(this.#machine.spec.management);
+    const told = this.#machine.path(join(root, KILLED));
+    rmSync(told, { force: true });
+    await this.#lab.machine(nameOf(2)).run('systemctl', 'kill', '-s', 'KILL', 'meshsan-sds');
+    writeFileSync(told, '');
+  }
+}
