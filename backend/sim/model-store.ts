@@ -36,6 +36,8 @@ const WHAT = { opened: 1, written: 2, flushed: 3, read: 4 } as const;
 const WRITE_US = 30;
 const FLUSH_US = 200;
 const READ_US = 60;
+/** A device of which so many reads failed is dead: here they all fail or none does. */
+const FAILED_READS_MAX = 4;
 /** Blocks that are kept free so that a member can always complete what it granted. */
 const RESERVE_BLOCKS = 4;
 
@@ -54,6 +56,7 @@ export class ModelStore implements Store, EventTarget {
   private flushingSettled = 0;
   private wantedLsn = 0;
   private failed = false;
+  private failedReads = 0;
   private closing = false;
   private bootId = '';
 
@@ -323,6 +326,8 @@ export class ModelStore implements Store, EventTarget {
     const read = this.reads.shift();
     if (read === undefined) return;
     if (read.describe) this.host.storeDescribed(nowUs, read.token, read.status);
+    else if (read.status === STORE_STATUS.failed && ++this.failedReads >= FAILED_READS_MAX)
+      this.fail(nowUs, 'nothing can be read from the device');
     else this.host.storeRead(nowUs, read.token, read.status, read.badLow, read.badHigh);
   }
 

@@ -25,7 +25,7 @@ function failDisk(maker: TroubleMaker): boolean {
   maker.say(`breaks the disk of server ${hit.number}: ${way} fail`);
   hit.device.fail(way);
   maker.brokeDisk(hit);
-  // Failing reads end no process: the copy counts on, and nobody knows before it is the only one.
+  // Failing reads end the process only when somebody reads: until then the copy counts on, and nobody knows.
   if (way === 'reads') maker.spoiledDisk();
   return true;
 }

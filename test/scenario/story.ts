@@ -10,6 +10,8 @@
 //   flush | zero 0+8 | discard 0+8
 //   kill|start|pause|continue PLACE   primary, member, spare, mdm, client
 //   power-off|power-on PLACE|all      primary, member, spare
+//   break-disk PLACE reads|writes|flushes   they fail from now on
+//   failed PLACE                      its device failed for good (in time)
 //   cut|join PLACE PLACE              network between two hosts
 //   cut-way PLACE PLACE               from the first to the second only
 //   begin-unmap | unmap-pending | done-unmap   the operator takes the volume away; not answered yet; answered
@@ -122,6 +124,12 @@ export class Story {
       case 'whole':
         this.until('every comb has its copies', () => lackingCopies(this.cluster) === null);
         return;
+      case 'break-disk':
+        this.breakDisk(first, second);
+        return;
+      case 'failed':
+        this.until('the device failed', () => this.server(first).failed);
+        return;
       case 'mark':
         this.checkMark(words.slice(1).join(' '));
         return;
@@ -161,6 +169,12 @@ export class Story {
     else if (verb === 'kill') this.kill(this.server(place));
     else if (verb === 'start') this.server(place).processes.release();
     else throw new StoryError('no such word');
+  }
+
+  private breakDisk(place: string, way: string): void {
+    if (way !== 'reads' && way !== 'writes' && way !== 'flushes')
+      throw new StoryError(`no such fault "${way}"`);
+    this.server(place).device.fail(way);
   }
 
   /** Its control process starts it again when the story says so. */

@@ -11,6 +11,7 @@
 import type { Homing } from './homing.js';
 import type { PageWriter } from './page-writer.js';
 import type { Parts } from './parts.js';
+import type { ReadWatch } from './read-watch.js';
 import type { Records } from './records.js';
 import type { StoreHost, WriteContext } from './store.js';
 import type { SuperblockWriter } from './superblock-writer.js';
@@ -25,6 +26,7 @@ export class Checkpoint {
   private readonly pages: PageWriter;
   private readonly writer: SuperblockWriter;
   private readonly superblock: Superblock;
+  private readonly reads: ReadWatch;
   private readonly host: StoreHost;
   private phase: number = PHASE.idle;
   private cutPosition = 0;
@@ -57,6 +59,7 @@ export class Checkpoint {
     pages: PageWriter,
     writer: SuperblockWriter,
     superblock: Superblock,
+    reads: ReadWatch,
     host: StoreHost,
   ) {
     this.parts = parts;
@@ -65,6 +68,7 @@ export class Checkpoint {
     this.pages = pages;
     this.writer = writer;
     this.superblock = superblock;
+    this.reads = reads;
     this.host = host;
   }
 
@@ -132,7 +136,8 @@ export class Checkpoint {
     if (
       this.phase === PHASE.flushing &&
       log.flushedSerial >= this.ticket &&
-      log.durableLsn >= this.endLsn
+      log.durableLsn >= this.endLsn &&
+      !this.reads.busy
     )
       this.writeSuperblock();
     if (this.phase === PHASE.superblock && this.writer.pump()) {

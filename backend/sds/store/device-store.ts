@@ -14,6 +14,7 @@ import { PageWriter } from './page-writer.js';
 import { homeOffset } from './parts.js';
 import type { Parts } from './parts.js';
 import type { StoreOptions } from './store-options.js';
+import { ReadWatch } from './read-watch.js';
 import { Reader } from './reader.js';
 import { Reaper } from './reaper.js';
 import { Recovery } from './recovery.js';
@@ -39,6 +40,7 @@ interface Running {
   readonly loader: Loader;
   readonly appender: Appender;
   readonly reader: Reader;
+  readonly reads: ReadWatch;
   readonly homing: Homing;
   readonly pages: PageWriter;
   readonly rooms: Rooms;
@@ -103,6 +105,7 @@ export class DeviceStore implements Store, RecoveryHost {
     homing.begin(parts.log.headPosition);
     const pages = new PageWriter(parts, tables, superblock);
     const { host } = this;
+    const reads = new ReadWatch(parts, writer);
     const checkpoint = new Checkpoint(
       parts,
       homing,
@@ -110,6 +113,7 @@ export class DeviceStore implements Store, RecoveryHost {
       pages,
       writer,
       superblock,
+      reads,
       host,
     );
     this.running = {
@@ -117,6 +121,7 @@ export class DeviceStore implements Store, RecoveryHost {
       loader,
       appender,
       reader: new Reader(parts, loader),
+      reads,
       homing,
       pages,
       rooms: new Rooms(parts, appender),
@@ -158,6 +163,10 @@ export class DeviceStore implements Store, RecoveryHost {
     }
     const { running } = this;
     if (running === null) return;
+    if (kind === IO.probe) {
+      if (running.reads.probed(ok)) this.failed(nowUs, 'nothing can be read from the device');
+      return;
+    }
     if (!ok && kind !== IO.read && kind !== IO.load) {
       this.failed(nowUs, kind === IO.flush ? 'a flush of the device failed' : 'a write failed');
       return;
@@ -180,9 +189,11 @@ export class DeviceStore implements Store, RecoveryHost {
         running.homing.copyDone(argA, argB);
         break;
       case IO.read:
+        running.reads.note(ok);
         running.reader.runDone(argA, argB, ok);
         break;
       case IO.load:
+        running.reads.note(ok);
         this.loaded(running, argA, argB, ok);
         break;
       case IO.page:
@@ -241,9 +252,10 @@ export class DeviceStore implements Store, RecoveryHost {
   }
 
   private work(nowUs: Micros, running: Running): void {
-    const { parts, rooms, homing, trimming, reaper } = running;
+    const { parts, rooms, homing, trimming, reaper, reads } = running;
     const { log } = parts;
     this.stirred = false;
+    reads.pump();
     trimming.noteChanges(nowUs);
     if (!log.crowded) log.submitOrCollect();
     this.again = reaper.pump(rooms.reservedBlocks);

@@ -17,6 +17,7 @@ export const IO = {
   superblock: 7,
   flush: 8,
   scan: 9,
+  probe: 10,
 } as const;
 
 function isRanged(kind: number): boolean {

@@ -89,6 +89,38 @@ test('a failed read is reported as bad blocks, and the store goes on', (t) => {
   t.is(model.check(0), null);
 });
 
+test('a disk of which nothing can be read any more ends the store after a few reads', (t) => {
+  const { rig, model } = opened(9);
+  model.write(1, 0, 0, 8);
+  rig.flush();
+  rig.runIdle();
+  rig.medium.faults.failReads = Infinity;
+  for (let count = 0; count < 8 && rig.broken === null; count++) {
+    rig.store.read(1000 + count, 1, 1, 0, 0, 8, new Uint8Array(8 * (BYTES + 4)), 0);
+    rig.endBatch();
+    settleDown(rig);
+  }
+  t.regex(rig.broken ?? '', /nothing can be read/);
+});
+
+test('a bad spot of a disk never ends the store, however often it is read', (t) => {
+  const { rig, model } = opened(11);
+  model.write(1, 0, 0, 8);
+  rig.flush();
+  rig.runIdle();
+  for (let count = 0; count < 40; count++) {
+    // The read of the block fails; what the store reads thereupon to find out about the disk does not.
+    rig.medium.faults.failReads = 1;
+    t.is(rig.readTags(1, 0, 0, 1)[0], -2);
+    rig.medium.faults.failReads = 0;
+    model.write(1, 1, 0, 2);
+    rig.flush();
+    rig.runIdle();
+  }
+  t.is(rig.broken, null);
+  t.is(model.check(0), null);
+});
+
 test('lost and misdirected writes are never handed out as data', (t) => {
   for (let seed = 10; seed < 60; seed++) {
     const { rig, model } = opened(seed);
