@@ -53,16 +53,18 @@ const parseJson: RequestHandler = express.json({
   strict: false,
 });
 
-function bodyOf(request: Request, response: Response): Promise<Body> {
+async function bodyOf(request: Request, response: Response): Promise<Body> {
+  const body = withoutNulls(await jsonOf(request, response));
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as Body;
+  throw ApiError.invalid('the body must be a JSON object');
+}
+
+/** Nothing is done with the body in the parser's callback: what fails there has no caller, and ends the process. */
+function jsonOf(request: Request, response: Response): Promise<unknown> {
   return new Promise((resolve, reject) => {
     parseJson(request, response, (error?: unknown) => {
-      if (error !== undefined) {
-        reject(bodyFault(error));
-        return;
-      }
-      const body: unknown = withoutNulls(request.body ?? {});
-      if (typeof body === 'object' && body !== null && !Array.isArray(body)) resolve(body as Body);
-      else reject(ApiError.invalid('the body must be a JSON object'));
+      if (error === undefined) resolve(request.body ?? {});
+      else reject(bodyFault(error));
     });
   });
 }
@@ -92,12 +94,14 @@ class Gateway {
     const path = request.path;
     if (path.length > PATH_CHARS_MAX) throw new ApiError(414, 0, 'The path is too long');
     const plain = path.replace(/\/+$/, '');
-    const special = SPECIAL.get(`${request.method} ${plain}`);
+    // The server leaves the body out by itself.
+    const method = request.method === 'HEAD' ? 'GET' : request.method;
+    const special = SPECIAL.get(`${method} ${plain}`);
     if (special !== undefined) {
       await special(this, request, response);
       return;
     }
-    const match = this.match(request.method, path);
+    const match = this.match(method, path);
     const system = await this.system();
     const session = await this.session(request, system);
     const body = request.method === 'POST' ? await bodyOf(request, response) : {};

@@ -9,6 +9,7 @@ import type { Body } from './route.js';
 
 const TEXT_CHARS_MAX = 1024;
 const LIST_MAX = 4096;
+const LEVELS_MAX = 32;
 
 /** Forms of values; `description` is what the refusal says. */
 export const TEXT: SchemaObject = {
@@ -96,14 +97,19 @@ function keyPath(pointer: string): string {
   return pointer === '' ? 'the body' : pointer.slice(1).replaceAll('/', '.');
 }
 
-/** A copy without null values, at any depth: clients send null for "not given". */
-export function withoutNulls(value: unknown): unknown {
-  if (Array.isArray(value)) return value.filter((item) => item !== null).map(withoutNulls);
+/**
+ * A copy without null values, at any depth: clients send null for "not given".
+ * @throws ApiError when it is nested deeper than any request is: a mebibyte has room for more levels than the stack
+ */
+export function withoutNulls(value: unknown, levels = LEVELS_MAX): unknown {
   if (typeof value !== 'object' || value === null) return value;
+  if (levels === 0) throw ApiError.invalid(`the body must have at most ${LEVELS_MAX} levels`);
+  if (Array.isArray(value))
+    return value.filter((item) => item !== null).map((item) => withoutNulls(item, levels - 1));
   return Object.fromEntries(
     Object.entries(value)
       .filter(([, item]) => item !== null && item !== undefined)
-      .map(([key, item]) => [key, withoutNulls(item)]),
+      .map(([key, item]) => [key, withoutNulls(item, levels - 1)]),
   );
 }
 

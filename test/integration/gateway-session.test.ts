@@ -186,6 +186,19 @@ test('malformed and oversized bodies get a JSON answer and change nothing', asyn
   t.is(gateway.cluster.asked.length, before);
 });
 
+test('a body nested deeper than the stack is refused, and the gateway lives on, also before a login', async (t) => {
+  const levels = 100_000;
+  const arrays = '['.repeat(levels) + ']'.repeat(levels);
+  const objects = `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`;
+  for (const data of [arrays, objects]) {
+    const headers = { 'content-type': 'application/json' };
+    const answer = await gateway.send('POST', '/rest/auth/login', { data, headers });
+    t.is(answer.status, 400);
+    t.regex(String(at(answer.json, 'message')), /must have at most 32 levels/);
+  }
+  t.is((await gateway.send('GET', '/api/version')).status, 200);
+});
+
 test('any media type is read as JSON, a GET may carry a body, slashes may trail', async (t) => {
   const token = await gateway.login();
   const named = await gateway.send('POST', '/api/types/StoragePool/instances/action/queryIdByKey', {
@@ -214,6 +227,19 @@ test('unknown paths, types and methods are refused in JSON', async (t) => {
     t.is(answer.status, status, path);
     t.is(at(answer.json, 'httpStatusCode'), status);
     t.is(at(answer.json, 'errorCode'), 0);
+  }
+});
+
+test('HEAD is answered as GET is, without the body', async (t) => {
+  for (const [path, status] of [
+    ['/health/live', 200],
+    ['/api/version', 200],
+    ['/api/types/Volume/instances', 401],
+    ['/api/nothing', 404],
+  ] as const) {
+    const answer = await gateway.send('HEAD', path);
+    t.is(answer.status, status, path);
+    t.is(answer.text, '');
   }
 });
 

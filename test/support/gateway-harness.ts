@@ -110,7 +110,7 @@ export class GatewayHarness {
   }
 
   async send(
-    method: 'GET' | 'POST',
+    method: 'GET' | 'HEAD' | 'POST',
     path: string,
     config: AxiosRequestConfig = {},
   ): Promise<Answer> {
