@@ -2,6 +2,7 @@
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -139,6 +140,7 @@ test.serial('fio writes and verifies at depth 64 over four connections', async (
     `--size=${SIZE_BYTES}`,
     '--io_size=64m',
     '--verify=crc32c',
+    '--verify_state_save=0',
     '--verify_fatal=1',
     '--randseed=7',
   ]);
@@ -265,3 +267,51 @@ test.serial('data behind leading zeroes is data, in every size that is read', as
     t.notRegex(stdout, /verification failed/i, `${size} bytes`);
   }
 });
+
+/** Sends the same bytes until nothing more is taken from this client, which reads no answer. @returns bytes taken */
+async function takenUnread(first: Buffer, again: Buffer, enoughBytes: number): Promise<number> {
+  const client = connect(socket);
+  client.pause();
+  client.write(first);
+  const idleMs = 1000;
+  for (let last = Date.now(); Date.now() - last < idleMs && client.bytesWritten < enoughBytes;) {
+    const accepted = client.write(again);
+    if (!accepted && (await drained(client, idleMs))) last = Date.now();
+    else if (accepted) last = Date.now();
+  }
+  const taken = client.bytesWritten - client.writableLength;
+  client.destroy();
+  return taken;
+}
+
+function drained(client: Socket, limitMs: number): Promise<boolean> {
+  return new Promise((done) => {
+    const timer = setTimeout(done, limitMs, false);
+    client.once('drain', () => {
+      clearTimeout(timer);
+      done(true);
+    });
+  });
+}
+
+const clientFlags = Buffer.from('00000003', 'hex');
+/** An option whose answer is eight times as long: it asks 4,000 times for the name of the export. */
+const manyInfos = Buffer.alloc(16 + 6 + 8000);
+manyInfos.write('IHAVEOPT', 0, 'latin1');
+manyInfos.writeUInt32BE(6, 8);
+manyInfos.writeUInt32BE(6 + 8000, 12);
+manyInfos.writeUInt16BE(4000, 20);
+for (let at = 22; at < manyInfos.length; at += 2) manyInfos.writeUInt16BE(1, at);
+const refused = Buffer.concat(Array.from({ length: 4000 }, () => request(99, 0, 512, 1)));
+
+for (const [what, first, again, enoughBytes] of [
+  ['requests that are refused', exportName, refused, 128 * 1048576],
+  ['options', clientFlags, manyInfos, 8 * 1048576],
+] as const)
+  test.serial(
+    `a client that sends ${what} and reads no answer is not read from for ever`,
+    async (t) => {
+      t.true((await takenUnread(first, again, enoughBytes)) < enoughBytes / 4);
+      t.is((await execa('nbdinfo', ['--size', uri])).exitCode, 0);
+    },
+  );

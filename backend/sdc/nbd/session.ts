@@ -82,6 +82,10 @@ export class NbdSession implements SlotOwner {
     let at = from;
     this.blocked = false;
     if (this.#volume === null) {
+      if (this.#isDeaf()) {
+        this.blocked = true;
+        return 0;
+      }
       at += this.#negotiation.receive(bytes, at, to);
       if (this.#negotiation.stage === 'closed') this.closed = true;
       if (this.#negotiation.stage !== 'transmission') return at - from;
@@ -99,6 +103,11 @@ export class NbdSession implements SlotOwner {
       if (at === to) return at - from;
       at += this.#take(nowUs, bytes, at, to);
     }
+  }
+
+  /** The client does not read what it was answered. */
+  #isDeaf(): boolean {
+    return this.out.length + this.unsentBytes > OUTPUT_BYTES_MAX;
   }
 
   /** Takes a run of bytes for whatever is incomplete. */
@@ -138,6 +147,8 @@ export class NbdSession implements SlotOwner {
       if (this.#inFlight === 0) this.closed = true;
       return true;
     }
+    // Before anything is answered: a refusal is an answer too.
+    if (this.#isDeaf()) return false;
     const lengthBytes = view.getUint32(24);
     const offsetBytes = view.getUint32(16) * 2 ** 32 + view.getUint32(20);
     const errno = this.#fault(command, offsetBytes, lengthBytes);
@@ -145,7 +156,6 @@ export class NbdSession implements SlotOwner {
       this.#refuse(command, lengthBytes, errno);
       return true;
     }
-    if (this.out.length + this.unsentBytes > OUTPUT_BYTES_MAX) return false;
     const bufferBytes = bufferFor(command, offsetBytes, lengthBytes);
     const slot = this.#host.takeSlot(this, bufferBytes, command === COMMAND.write);
     if (slot === null) return false;
