@@ -82,6 +82,46 @@ export interface InventoryParts {
   readonly keys?: ReadonlyMap<number, string>;
 }
 
+/** What an environment must be told of a cluster that another environment runs. */
+export interface ForeignCluster {
+  readonly manager: string;
+  readonly secret: string;
+  readonly password: string;
+  readonly authority: string;
+}
+
+/** One node that uses a cluster that is there, as an inventory. */
+export function existingInventory(
+  uid: number,
+  cluster: ForeignCluster,
+  parts: Pick<InventoryParts, 'keyFile' | 'packages'>,
+): string {
+  return stringify({
+    name: 'existing-test',
+    managementVip: MANAGEMENT_VIP,
+    packages: parts.packages,
+    ssh: { user: 'root', key: parts.keyFile },
+    nodes: NODES.filter((node) => node.uid === uid).map((node) => ({
+      name: nameOf(uid),
+      roles: ['compute', 'cinder'],
+      management: management(node),
+      storage: storage(node),
+    })),
+    settings: {
+      existing_cluster: true,
+      gateway_ip: MANAGEMENT_VIP,
+      gateway_user: 'admin',
+      gateway_password: cluster.password,
+      gateway_ca: cluster.authority,
+      mdm_addresses: cluster.manager,
+      system_secret: cluster.secret,
+      storage_pools: SETTINGS.storage_pools,
+      gateway_port: SETTINGS.gateway_port,
+      cinder_driver: SETTINGS.cinder_driver,
+    },
+  });
+}
+
 /** The same as an inventory. */
 export function inventory(uids: readonly number[], parts: InventoryParts): string {
   return stringify({

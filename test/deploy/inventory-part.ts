@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { inventory } from './environment.js';
 import type { InventoryParts } from './environment.js';
-import { ROOT } from './lab-setup.js';
+import { ExistingPart } from './existing-part.js';
+import { DEPLOYER } from './lab-setup.js';
 import type { Lab, Output } from './machines.js';
 import { expect } from './report.js';
 import type { Report } from './report.js';
 
 const FOUR = [1, 2, 3, 4];
-const DEPLOYER = join(ROOT, 'dist', 'backend', 'bin', 'deploy.js');
 
 export class InventoryPart {
   readonly #lab: Lab;
@@ -101,5 +101,6 @@ export class InventoryPart {
       expect(again.stdout === '0 changed', again.stderr);
       return changed.stdout;
     });
+    await new ExistingPart(this.#lab, this.#packages, this.#report).run();
   }
 }

@@ -9,6 +9,7 @@ import type { Machine } from './machines.js';
 import { MACHINES } from './environment.js';
 
 export const ROOT = join(import.meta.dirname, '..', '..', '..');
+export const DEPLOYER = join(ROOT, 'dist', 'backend', 'bin', 'deploy.js');
 const PROGRAMS: Readonly<Record<string, string>> = {
   'systemd-nspawn': 'systemd-container',
   sshd: 'openssh-server',

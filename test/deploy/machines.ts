@@ -100,7 +100,7 @@ export class Machine {
     return this.spec.name;
   }
 
-  get #namespace(): string {
+  get namespace(): string {
     return `${this.#lab.prefix}-${this.name}`;
   }
 
@@ -169,7 +169,7 @@ export class Machine {
   }
 
   async #network(): Promise<void> {
-    const inside = this.#namespace;
+    const inside = this.namespace;
     const hub = this.#lab.hub;
     await run('ip', 'netns', 'add', inside);
     await run('ip', '-n', inside, 'link', 'set', 'lo', 'up');
@@ -219,7 +219,7 @@ export class Machine {
         ],
         ...[`--machine=${this.name}`, `--directory=${this.root}`],
         '--capability=CAP_NET_ADMIN',
-        `--network-namespace-path=/run/netns/${this.#namespace}`,
+        `--network-namespace-path=/run/netns/${this.namespace}`,
         ...['/dev/fuse', '/dev/loop-control'].filter(existsSync).map((path) => `--bind=${path}`),
         ...binds,
         ...this.#lab.binds.map((path) => `--bind-ro=${path}`),
@@ -333,7 +333,7 @@ export class Machine {
     const quiet = { reject: false, stdin: 'ignore' } as const;
     await execa('umount', ['--recursive', this.root], quiet);
     for (const loop of this.#loops) await execa('losetup', ['--detach', loop], quiet);
-    await execa('ip', ['netns', 'delete', this.#namespace], quiet);
+    await execa('ip', ['netns', 'delete', this.namespace], quiet);
   }
 }
 
@@ -401,6 +401,14 @@ export class Lab {
     for await (const line of child.iterable({ from: 'stderr' })) watch(line);
     const result = await child;
     return { code: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
+  }
+
+  /** One more link of a machine to the management network, with that name inside. */
+  async plug(name: string, link: string): Promise<void> {
+    const outer = `x${this.indexOf(name)}`;
+    const peer = ['peer', 'name', link, 'netns', this.machine(name).namespace];
+    await run('ip', '-n', this.hub, 'link', 'add', outer, 'type', 'veth', ...peer);
+    await run('ip', '-n', this.hub, 'link', 'set', outer, 'master', 'br-mgmt', 'up');
   }
 
   /** Cuts a machine off from the management network, or connects it again. */

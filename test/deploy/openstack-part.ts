@@ -7,16 +7,17 @@ import { join } from 'node:path';
 import { iniValue } from '../../backend/deploy/plan/ini.js';
 import { installPackages } from '../openstack/packages.js';
 import { Progress } from '../openstack/progress.js';
-import { createState } from '../openstack/state.js';
-import { describeState } from '../openstack/state.js';
+import { createState, describeState } from '../openstack/state.js';
 import { OLD_BACKEND, KILLED, STREAMS, describeNode } from './cloud/node-state.js';
-import { CLOUD_NODE, cloudFacts, nameOf } from './environment.js';
+import { CLOUD_NODE, MANAGEMENT_VIP, PORT, PUBLIC_VIP, cloudFacts, nameOf } from './environment.js';
+import { layFuelHaproxy, listeners } from './fuel-haproxy.js';
 import { changes, mustPass } from './fuel-part.js';
 import { ROOT } from './lab-setup.js';
 import type { Lab, Machine } from './machines.js';
 import { Fuel } from './plugin.js';
 import { expect } from './report.js';
 import type { Report } from './report.js';
+import { Rest } from './rest.js';
 
 const PLUGIN = '9.0';
 const SHAPE = '10.0';
@@ -82,6 +83,7 @@ export class OpenstackPart {
     );
     await this.#deploys(check);
     await check('after: they go to the deployed cluster, and an instance uses them', async () => {
+      await this.#machine.makeLoopNodes();
       const kills: Promise<void>[] = [];
       await this.#inside('after', (line) => {
         if (line.includes(STREAMS)) kills.push(this.#killServer());
@@ -102,15 +104,24 @@ export class OpenstackPart {
   async #deploys(check: Report['check']): Promise<void> {
     await this.#fuel.index(PLUGIN);
     for (const machine of this.#lab.machines.slice(0, 4)) await this.#fuel.install(machine, PLUGIN);
+    const first = this.#lab.machine(nameOf(1));
+    await layFuelHaproxy(this.#lab, first);
     // Fuel leaves it on every controller.
     const credentials = describeNode(this.#machine.spec.management).openrc;
-    const copy = this.#lab.machine(nameOf(1)).path(credentials);
-    copyFileSync(this.#machine.path(credentials), copy);
+    copyFileSync(this.#machine.path(credentials), first.path(credentials));
     const was = { cinder: this.#text(CINDER), nova: this.#text(NOVA) };
     const processes = await this.#processes();
     await check("the plugin's tasks deploy beside it", async () => {
       const run = mustPass(await this.#fuel.deploy(PLUGIN, SHAPE, cloudFacts()));
       return `${run.outcomes.length} tasks, ${run.changed} changed`;
+    });
+    await check("HAProxy in Fuel's namespace serves the gateways", async () => {
+      const listening = await listeners(first);
+      for (const vip of [MANAGEMENT_VIP, PUBLIC_VIP])
+        expect(listening.includes(`${vip}:${PORT} `), listening);
+      const { code } = await new Rest(this.#lab).request('GET', '/api/version');
+      expect(code === 200, `GET /api/version at ${MANAGEMENT_VIP}: ${code}`);
+      return `${MANAGEMENT_VIP}:${PORT}, ${PUBLIC_VIP}:${PORT}`;
     });
     await check('cinder.conf and nova.conf are extended, their services restarted', async () => {
       const cinder = this.#text(CINDER);
