@@ -8,7 +8,7 @@ import { ConfigError } from '../backend/runtime/config-file.js';
 import { readPrivateFile } from '../backend/runtime/secret-file.js';
 
 import { Bridge } from './bridge.js';
-import type { BridgeConfig } from './config.js';
+import type { BridgeConfig } from '../backend/runtime/bridge-config.js';
 import { GatewayClient } from './gateway/client.js';
 import { Cluster } from './gateway/cluster.js';
 import { Transport } from './gateway/transport.js';

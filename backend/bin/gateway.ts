@@ -14,6 +14,7 @@ import { readSecretFile } from '../runtime/secret-file.js';
 import { ownTls, serverTls } from '../runtime/tls-store.js';
 import type { ServerTls } from '../runtime/tls-store.js';
 
+import { showDaemonManual } from './daemon-manuals.js';
 import { readGatewayConfig } from './gateway-config.js';
 import type { GatewayConfig } from './gateway-config.js';
 import { startFailureCode } from './process-exit.js';
@@ -47,6 +48,7 @@ async function textOrEmpty(path: string): Promise<string> {
 }
 
 async function main(): Promise<void> {
+  if (showDaemonManual('gateway')) return;
   const { values } = parseArgs({ options: { config: { type: 'string' } } });
   if (values.config === undefined) throw new ConfigError('Use: gateway --config FILE');
   const config = readGatewayConfig(values.config);

@@ -20,6 +20,7 @@ import { Loop, monotonicUs } from '../runtime/loop.js';
 import { LmdbStore, StoreError } from '../runtime/metadata-store.js';
 import { readSecretFile } from '../runtime/secret-file.js';
 
+import { showDaemonManual } from './daemon-manuals.js';
 import { readMdmConfig } from './mdm-config.js';
 import type { MdmConfig } from './mdm-config.js';
 import { EXIT_CONFIGURATION, EXIT_FAILED, startFailureCode } from './process-exit.js';
@@ -72,6 +73,7 @@ function makeLinks(config: MdmConfig, secret: Uint8Array, loop: Loop, log: Proce
 }
 
 async function main(): Promise<void> {
+  if (showDaemonManual('mdm')) return;
   const { values } = parseArgs({ options: { config: { type: 'string' } } });
   if (values.config === undefined) throw new ConfigError('Use: mdm --config FILE');
   const config = readMdmConfig(values.config);

@@ -15,6 +15,7 @@ import { Loop } from '../runtime/loop.js';
 import { readSecretFile } from '../runtime/secret-file.js';
 import { CLIENT_DEFAULTS } from '../sdc/options.js';
 import { Sdc } from '../sdc/sdc.js';
+import { showDaemonManual } from './daemon-manuals.js';
 import { startFailureCode } from './process-exit.js';
 import { Attachments } from './sdc-attachments.js';
 import { readSdcConfig } from './sdc-config.js';
@@ -177,6 +178,7 @@ function sciniFor(
 }
 
 async function main(): Promise<void> {
+  if (showDaemonManual('sdc')) return;
   const { values } = parseArgs({ options: { config: { type: 'string' } } });
   if (values.config === undefined) throw new ConfigError('Use: sdc --config FILE');
   const config = readSdcConfig(values.config);

@@ -16,6 +16,7 @@ import { openLog } from '../runtime/log-sink.js';
 import { Loop } from '../runtime/loop.js';
 import { readSecretFile } from '../runtime/secret-file.js';
 import { CONTROL_DEFAULTS, SdsControl } from '../sds/control.js';
+import { showDaemonManual } from './daemon-manuals.js';
 import { startFailureCode } from './process-exit.js';
 import { readSdsConfig } from './sds-config.js';
 import { ChildProcesses } from './sds-processes.js';
@@ -37,6 +38,7 @@ function ownGuid(stateDir: string): string {
 }
 
 async function main(): Promise<void> {
+  if (showDaemonManual('sds')) return;
   const { values } = parseArgs({ options: { config: { type: 'string' } } });
   if (values.config === undefined) throw new ConfigError('Use: sds --config FILE');
   const config = readSdsConfig(values.config);

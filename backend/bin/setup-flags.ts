@@ -4,6 +4,8 @@
 import { isIP } from 'node:net';
 
 import { ConfigError } from '../runtime/config-file.js';
+import { endpointFrom } from '../runtime/endpoint-text.js';
+import { LIA_PORT } from '../protocol/lia.js';
 
 const MDM_PORT = 6611;
 const ROLES: readonly string[] = ['all', 'sdsOnly', 'sdcOnly', 'management'];
@@ -22,21 +24,11 @@ export function addressFrom(text: string): Json {
   return { host, role };
 }
 
-/** HOST, HOST:PORT or [HOST]:PORT. */
-export function endpointFrom(flag: string, text: string, portIfNone: number | null): Json {
-  const bracketed = /^\[(.+)\](?::(\d+))?$/.exec(text);
-  const plain = /^([^:]+)(?::(\d+))?$/.exec(text);
-  const [, host = '', port] = bracketed ?? plain ?? (isIP(text) === 6 ? [text, text] : []);
-  const number = port === undefined ? portIfNone : Number(port);
-  if (isIP(host) === 0 || number === null || number < 1 || number > 65535)
-    throw new ConfigError(
-      `--${flag} "${text}" must be ${portIfNone === null ? 'IP:PORT' : `IP or IP:PORT (${portIfNone})`}, with an IPv6 address in brackets`,
-    );
-  return { host, port: number };
-}
-
-export const mdmFrom = (text: string): Json => endpointFrom('mdm', text, MDM_PORT);
-export const listenFrom = (text: string): Json => endpointFrom('listen', text, null);
+export const mdmFrom = (text: string): Json => ({ ...endpointFrom('mdm', text, MDM_PORT) });
+export const listenFrom = (text: string): Json => ({ ...endpointFrom('listen', text, null) });
+export const agentListenFrom = (text: string): Json => ({
+  ...endpointFrom('listen', text, LIA_PORT),
+});
 
 /** Sets what `KEY=JSON` says; the key may have dots. */
 export function applySet(config: Json, text: string): void {

@@ -3,13 +3,16 @@
 
 import { randomUUID } from 'node:crypto';
 
+import { checkBridgeConfig } from '../runtime/bridge-config.js';
+
 import { checkDrvCfgConfig } from './drv-cfg-config.js';
 import { checkGatewayConfig } from './gateway-config.js';
 import { checkMdmConfig } from './mdm-config.js';
 import { checkScliConfig } from './scli-config.js';
 import { checkSdcConfig } from './sdc-config.js';
+import { checkLiaConfig } from './lia-config.js';
 import { checkSdsConfig } from './sds-config.js';
-import { addressFrom, listenFrom, mdmFrom } from './setup-flags.js';
+import { addressFrom, agentListenFrom, listenFrom, mdmFrom } from './setup-flags.js';
 import type { Json } from './setup-flags.js';
 
 /** A flag that sets a key. */
@@ -21,6 +24,10 @@ interface Flag {
 }
 
 export interface Role {
+  /** What it is, in a few words. */
+  readonly about: string;
+  /** File below the configuration directory without which it cannot run, or null. */
+  readonly secret: 'secret' | 'lia-token' | null;
   /** Name of its file, less ".json". */
   readonly file: string;
   readonly flags: Readonly<Record<string, Flag>>;
@@ -52,10 +59,13 @@ const byRoot = (role: string): Json => ({
   secretFile: '/etc/meshsan/secret',
   stateDir: `/var/lib/meshsan/${role}`,
 });
+export const BRIDGE_TOKEN = '/etc/meshsan/cinder-bridge-token';
 export const SDC_CONTROL_SOCKET = '/run/meshsan-sdc/control.sock';
 
 export const ROLES = {
   mdm: {
+    about: 'metadata manager',
+    secret: 'secret',
     file: 'mdm',
     flags: {
       name: NAME,
@@ -67,6 +77,8 @@ export const ROLES = {
     check: checkMdmConfig,
   },
   sds: {
+    about: 'storage server',
+    secret: 'secret',
     file: 'sds',
     flags: {
       name: NAME,
@@ -83,6 +95,8 @@ export const ROLES = {
     check: checkSdsConfig,
   },
   sdc: {
+    about: 'client of this host; drv_cfg.json too',
+    secret: 'secret',
     file: 'sdc',
     flags: {
       name: NAME,
@@ -102,6 +116,8 @@ export const ROLES = {
     check: checkSdcConfig,
   },
   gateway: {
+    about: 'REST gateway',
+    secret: 'secret',
     file: 'gateway',
     flags: {
       name: NAME,
@@ -122,11 +138,59 @@ export const ROLES = {
     check: checkGatewayConfig,
   },
   scli: {
+    about: 'command line of administrators',
+    secret: 'secret',
     file: 'scli',
     flags: { mdm: MDM },
     needs: ['mdm'],
     fresh: () => byRoot('scli'),
     check: checkScliConfig,
+  },
+  lia: {
+    about: 'agent of this node',
+    secret: 'lia-token',
+    file: 'lia',
+    flags: {
+      name: NAME,
+      listen: {
+        key: 'listen',
+        about: 'where it answers, IP or IP:PORT; may be repeated',
+        list: agentListenFrom,
+      },
+      signer: {
+        key: 'signerFile',
+        about: 'public key of who vouches for package files; lia-signer.pem where that is there',
+      },
+    },
+    needs: ['listen'],
+    fresh: () => ({ tokenFile: '/etc/meshsan/lia-token', stateDir: '/var/lib/meshsan/lia' }),
+    check: checkLiaConfig,
+  },
+  'cinder-bridge': {
+    about: 'service beside cinder-volume; its token is made if there is none',
+    secret: null,
+    file: 'cinder-bridge',
+    flags: {
+      name: NAME,
+      gateway: {
+        key: 'gateways',
+        about: 'https://HOST:PORT of a gateway, the preferred one first; may be repeated',
+        list: asText,
+      },
+      username: { key: 'username', about: 'account of the system that Cinder uses' },
+      'password-file': { key: 'passwordFile', about: 'file with its password' },
+      'ca-file': { key: 'caFile', about: "certificate of the gateways' authority" },
+      'default-guid': { key: 'defaultSdcGuid', about: 'client of hosts that nobody names' },
+    },
+    needs: ['gateway', 'username'],
+    fresh: () => ({
+      name: 'cinder-bridge',
+      caFile: '/etc/meshsan/ca.pem',
+      passwordFile: '/etc/meshsan/cinder-bridge-password',
+      tokenFile: BRIDGE_TOKEN,
+      listen: { socket: '/run/meshsan-cinder-bridge/bridge.sock' },
+    }),
+    check: checkBridgeConfig,
   },
 } as const satisfies Readonly<Record<string, Role>>;
 

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 
 import { ConfigError } from '../runtime/config-file.js';
 import { makePrivateDirectory, writePrivate } from '../runtime/durable-files.js';
+import { signerPair } from '../runtime/node-agent/signature.js';
 import { hashPassword, newPassword, passwordFault } from '../runtime/passwords.js';
 import { readPrivateFile, readSecretFile } from '../runtime/secret-file.js';
 import { makeAuthority } from '../runtime/tls-certificates.js';
@@ -21,6 +22,9 @@ export const SYSTEM_FILES = {
   password: 'admin-password',
   authority: TLS_FILES.authority,
   authorityKey: TLS_FILES.authorityKey,
+  agentToken: 'lia-token',
+  signer: 'lia-signer.pem',
+  signerKey: 'lia-signer-key.pem',
 } as const;
 
 /** The first administrator, as the MDM takes it at its first start. */
@@ -45,13 +49,15 @@ export async function makeSystem(directory: string, name: string): Promise<strin
   };
   ensure(SYSTEM_FILES.secret, () => `${randomBytes(32).toString('hex')}\n`);
   ensure(SYSTEM_FILES.password, () => `${newPassword()}\n`);
-  const { authority, authorityKey } = SYSTEM_FILES;
-  const present = [authority, authorityKey].filter((file) => existsSync(join(directory, file)));
-  if (present.length === 1)
-    throw new ConfigError(
-      `${join(directory, present[0] ?? '')} is there without the other of ${authority} and ${authorityKey}; bring both or none`,
-    );
-  if (present.length === 0) {
+  const { authority, authorityKey, agentToken, signer, signerKey } = SYSTEM_FILES;
+  ensure(agentToken, () => `${randomBytes(32).toString('hex')}\n`);
+  if (!hasPair(directory, signer, signerKey)) {
+    const { publicPem, privatePem } = signerPair(randomBytes(32));
+    writePrivate(join(directory, signerKey), privatePem);
+    writePrivate(join(directory, signer), publicPem, PUBLIC_MODE);
+    made.push(signer, signerKey);
+  }
+  if (!hasPair(directory, authority, authorityKey)) {
     const { certificate, key } = await makeAuthority(`${name} gateway CA`, Date.now());
     writePrivate(join(directory, authorityKey), key);
     writePrivate(join(directory, authority), certificate, PUBLIC_MODE);
@@ -60,9 +66,29 @@ export async function makeSystem(directory: string, name: string): Promise<strin
   return made;
 }
 
-/** @throws PrivateFileError with the file and what would be right, when the secret is missing or none */
-export function requireSecret(directory: string): void {
-  readSecretFile(join(directory, SYSTEM_FILES.secret));
+/** Whether two files that belong together are there. @throws ConfigError when only one is */
+function hasPair(directory: string, one: string, other: string): boolean {
+  const present = [one, other].filter((file) => existsSync(join(directory, file)));
+  if (present.length === 1)
+    throw new ConfigError(
+      `${join(directory, present[0] ?? '')} is there without the other of ${one} and ${other}; bring both or none`,
+    );
+  return present.length === 2;
+}
+
+/** @throws PrivateFileError with the file and what would be right, when a secret is missing or none */
+export function requireSecret(directory: string, name: string): void {
+  readSecretFile(join(directory, name));
+}
+
+/** Makes a secret where there is none. @returns whether it did */
+export function ensureSecret(path: string): boolean {
+  if (existsSync(path)) {
+    readSecretFile(path);
+    return false;
+  }
+  writePrivate(path, `${randomBytes(32).toString('hex')}\n`);
+  return true;
 }
 
 /** @throws ConfigError, PrivateFileError when there is no password that may be used */

@@ -5,40 +5,80 @@ import { chownSync, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { VERSION } from '../core/version.js';
 import { ConfigError, nearest, readJsonFile } from '../runtime/config-file.js';
 import { writePrivate } from '../runtime/durable-files.js';
+import { helpText, manualAnswer } from '../runtime/manual.js';
+import type { Manual } from '../runtime/manual.js';
 
 import { startFailureCode } from './process-exit.js';
 import { applySet } from './setup-flags.js';
 import type { Json } from './setup-flags.js';
-import { ROLES, drvCfgOf, isRoleName } from './setup-roles.js';
+import { BRIDGE_TOKEN, ROLES, drvCfgOf, isRoleName } from './setup-roles.js';
 import type { Role, RoleName } from './setup-roles.js';
-import { handOverAuthority, initialAdmin, makeSystem, requireSecret } from './setup-system.js';
+import {
+  SYSTEM_FILES,
+  ensureSecret,
+  handOverAuthority,
+  initialAdmin,
+  makeSystem,
+  requireSecret,
+} from './setup-system.js';
 
 const CONFIG_DIR = '/etc/meshsan';
 const SYSTEM_NAME = 'meshsan';
 
-function helpText(): string {
-  const lines = [
-    'Use: meshsan-setup COMMAND [FLAGS]',
-    '',
-    '  system [--name NAME]          secret, admin-password, ca.pem and ca-key.pem, unless they are there',
-    '  check ROLE                    says whether the configuration of a role is right',
-  ];
-  for (const [name, role] of Object.entries(ROLES) as [RoleName, Role][]) {
-    const needs = role.needs.map((flag) => ` --${flag} ...`).join('');
-    lines.push(`  ${name}${needs}`.padEnd(32) + `writes ${CONFIG_DIR}/${role.file}.json`);
-    for (const [flag, { about }] of Object.entries(role.flags))
-      lines.push(`    --${flag}`.padEnd(32) + about);
-  }
-  lines.push(
-    '',
-    '  --set KEY=JSON                any other key of the file; may be repeated',
-    '  --root DIR                    works below DIR instead of /',
-    '',
-  );
-  return lines.join('\n');
-}
+const MANUAL: Manual = {
+  name: 'meshsan-setup',
+  section: 8,
+  summary: 'writes the configuration of a node',
+  synopsis: [
+    'meshsan-setup system [--name NAME]',
+    'meshsan-setup ROLE [FLAGS] [--set KEY=JSON ...]',
+    'meshsan-setup check ROLE',
+  ],
+  description: [
+    'Writes configuration, checks it with the schema of the process that will read it, and says in one line of JSON what it did. It only sets what is named: the rest of a file that is there stays, so the same command twice changes nothing the second time. It starts nothing.',
+  ],
+  parts: [
+    {
+      title: 'Commands',
+      rows: [
+        {
+          term: 'system [--name NAME]',
+          about: `makes ${Object.values(SYSTEM_FILES).join(', ')}, each unless it is there`,
+        },
+        { term: 'check ROLE', about: 'says whether the configuration of a role is right' },
+        ...(Object.entries(ROLES) as [RoleName, Role][]).map(([name, role]) => ({
+          term: `${name}${role.needs.map((flag) => ` --${flag} ...`).join('')}`,
+          about: `writes ${CONFIG_DIR}/${role.file}.json: ${role.about}`,
+        })),
+      ],
+    },
+    ...(Object.entries(ROLES) as [RoleName, Role][]).map(([name, role]) => ({
+      title: `Flags of ${name}`,
+      rows: Object.entries(role.flags).map(([flag, { about }]) => ({ term: `--${flag}`, about })),
+    })),
+    {
+      title: 'Flags',
+      rows: [
+        { term: '--set KEY=JSON', about: 'any other key of the file; may be repeated' },
+        { term: '--root DIR', about: 'works below DIR instead of /' },
+        { term: '--help', about: 'this text' },
+        { term: '--man', about: 'this text as a manual page' },
+      ],
+    },
+    {
+      title: 'Exit codes',
+      rows: [
+        { term: '0', about: 'done' },
+        { term: '1', about: 'failed' },
+        { term: '2', about: 'refused, with a sentence on standard error; nothing was written' },
+      ],
+    },
+  ],
+  seeAlso: ['scli(1)', 'meshsan-mdm(8)', 'meshsan-sds(8)', 'meshsan-sdc(8)', 'meshsan-gateway(8)'],
+};
 
 function unknown(word: string, known: readonly string[]): ConfigError {
   const near = nearest(word, known);
@@ -106,13 +146,17 @@ async function setUpRole(name: RoleName, args: readonly string[]): Promise<Json>
   });
   const { root } = values;
   const directory = join(root, CONFIG_DIR);
-  requireSecret(directory);
+  if (role.secret !== null) requireSecret(directory, role.secret);
   const before = present(join(directory, `${role.file}.json`));
   const config = merged(role, before, values);
   if (name === 'mdm') config['initialAdmin'] ??= await initialAdmin(directory);
+  if (name === 'lia' && existsSync(join(directory, SYSTEM_FILES.signer)))
+    config['signerFile'] ??= join(CONFIG_DIR, SYSTEM_FILES.signer);
   role.check(join(CONFIG_DIR, `${role.file}.json`), structuredClone(config));
   const drvCfg = name === 'sdc' ? drvCfgOf(config) : null;
+  const madeToken = name === 'cinder-bridge' && ensureSecret(join(root, BRIDGE_TOKEN));
   const outcome = writeConfig(root, role.file, before, config);
+  if (madeToken) return { ...outcome, changed: true };
   if (drvCfg !== null) {
     const other = writeConfig(root, 'drv_cfg', present(join(directory, 'drv_cfg.json')), drvCfg);
     return { ...outcome, changed: outcome.changed || other.changed, guid: config['guid'] };
@@ -147,7 +191,9 @@ async function system(args: readonly string[]): Promise<Json> {
 }
 
 async function main([command = '', ...args]: readonly string[]): Promise<string> {
-  if (['', 'help', '--help', '-h'].includes(command)) return helpText();
+  if (['', 'help'].includes(command)) return helpText(MANUAL);
+  const manual = manualAnswer([command], MANUAL, VERSION);
+  if (manual !== null) return manual;
   if (command === 'system') return `${JSON.stringify(await system(args))}\n`;
   if (command === 'check') return `${JSON.stringify(check(args))}\n`;
   if (!isRoleName(command)) throw unknown(command, ['system', 'check', ...Object.keys(ROLES)]);

@@ -11,7 +11,7 @@ import { Ajv } from 'ajv';
 import { bridgeApp } from '../../cinder-bridge/app.js';
 import { assemble } from '../../cinder-bridge/assembly.js';
 import { Authentication, PROOF_HEADER } from '../../cinder-bridge/authentication.js';
-import { bridgeConfig } from '../../cinder-bridge/config.js';
+import { checkBridgeConfig } from '../../backend/runtime/bridge-config.js';
 import { OPERATIONS } from '../../cinder-bridge/operations.js';
 import { ERROR_ANSWER } from '../../cinder-bridge/schemas.js';
 import { startServer } from '../../cinder-bridge/server.js';
@@ -75,7 +75,7 @@ export class BridgeHarness {
       return path;
     };
     const socket = join(directory, 'bridge.sock');
-    const config = bridgeConfig('test', {
+    const config = checkBridgeConfig('test', {
       gateways: [`https://127.0.0.1:${proxy.port}`, `https://127.0.0.1:${second.port}`],
       // Each of the two has an authority of its own here.
       caFile: file('ca.pem', gateways.map(({ ca }) => ca).join('\n')),

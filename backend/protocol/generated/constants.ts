@@ -388,6 +388,10 @@ export const ERR = {
   REMOVE_MODE_ILLEGAL: 182,
   LIMIT_ILLEGAL: 183,
   ZERO_PADDING_LOCKED: 184,
+  JOB_DIFFERS: 192,
+  JOBS_FULL: 193,
+  SIGNATURE_REFUSED: 194,
+  PACKAGE_REFUSED: 195,
 } as const;
 
 /** Hard limits. */
@@ -426,6 +430,14 @@ export const LIMIT = {
   clientInFlightMax: 1024,
   deviceInFlightMax: 4096,
   linksPerProcessMax: 4096,
+  liaPackageBytesMax: 268435456,
+  liaPackagesMax: 32,
+  liaJobsMax: 256,
+  liaJobsWaitingMax: 16,
+  liaJobOutputCharsMax: 8192,
+  liaRequestBytesMax: 65536,
+  liaConnectionsMax: 64,
+  liaDevicesMax: 1024,
   deviceBytesMin: 1073741824,
 } as const;
 

@@ -79,7 +79,11 @@ export type ErrorName =
   | 'PASSWORD_REJECTED'
   | 'REMOVE_MODE_ILLEGAL'
   | 'LIMIT_ILLEGAL'
-  | 'ZERO_PADDING_LOCKED';
+  | 'ZERO_PADDING_LOCKED'
+  | 'JOB_DIFFERS'
+  | 'JOBS_FULL'
+  | 'SIGNATURE_REFUSED'
+  | 'PACKAGE_REFUSED';
 
 export interface ErrorInfo {
   readonly name: ErrorName;
@@ -169,6 +173,10 @@ export const ERROR_BY_NAME: Readonly<Record<ErrorName, ErrorInfo>> = {
   REMOVE_MODE_ILLEGAL: { name: 'REMOVE_MODE_ILLEGAL', code: 182, class: 'rejected', restCode: 62, httpStatus: 400, nbdErrno: 0, text: 'removeMode must be ONLY_ME, INCLUDING_DESCENDANTS, DESCENDANTS_ONLY or WHOLE_VTREE' },
   LIMIT_ILLEGAL: { name: 'LIMIT_ILLEGAL', code: 183, class: 'rejected', restCode: 64, httpStatus: 400, nbdErrno: 0, text: '{reason}' },
   ZERO_PADDING_LOCKED: { name: 'ZERO_PADDING_LOCKED', code: 184, class: 'rejected', restCode: 262, httpStatus: 500, nbdErrno: 0, text: 'Zero padding cannot be changed while the Storage Pool has devices' },
+  JOB_DIFFERS: { name: 'JOB_DIFFERS', code: 192, class: 'rejected', restCode: 0, httpStatus: 409, nbdErrno: 0, text: 'Another job has this id: {reason}' },
+  JOBS_FULL: { name: 'JOBS_FULL', code: 193, class: 'retry', restCode: 32, httpStatus: 503, nbdErrno: 0, text: 'Too many jobs wait on this node' },
+  SIGNATURE_REFUSED: { name: 'SIGNATURE_REFUSED', code: 194, class: 'denied', restCode: 0, httpStatus: 403, nbdErrno: 0, text: 'The package file is not trusted: {reason}' },
+  PACKAGE_REFUSED: { name: 'PACKAGE_REFUSED', code: 195, class: 'rejected', restCode: 0, httpStatus: 400, nbdErrno: 0, text: 'The package file is refused: {reason}' },
 };
 
 export const ERROR_BY_CODE: ReadonlyMap<number, ErrorInfo> = new Map(

@@ -192,4 +192,10 @@ export const ERRORS = {
     0,
     'Zero padding cannot be changed while the Storage Pool has devices',
   ),
+
+  // Node agent: 192 .. 207.
+  JOB_DIFFERS: row(192, 'rejected', 0, 409, 0, 'Another job has this id: {reason}'),
+  JOBS_FULL: row(193, 'retry', 32, 503, 0, 'Too many jobs wait on this node'),
+  SIGNATURE_REFUSED: row(194, 'denied', 0, 403, 0, 'The package file is not trusted: {reason}'),
+  PACKAGE_REFUSED: row(195, 'rejected', 0, 400, 0, 'The package file is refused: {reason}'),
 } as const satisfies Record<string, ErrorRow>;

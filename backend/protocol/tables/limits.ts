@@ -63,5 +63,16 @@ export const LIMITS = {
   clientInFlightMax: { value: 1024, why: 'operations of one client on one link' },
   deviceInFlightMax: { value: 4096, why: 'operations that one data process has admitted' },
   linksPerProcessMax: { value: 4096, why: 'sdcMax clients plus peers' },
+  liaPackageBytesMax: {
+    value: 268435456,
+    why: 'a package file that is handed to the agent of a node; the largest, with Node, has 40 MiB',
+  },
+  liaPackagesMax: { value: 32, why: 'package files that an agent keeps: two versions of all' },
+  liaJobsMax: { value: 256, why: 'jobs that an agent remembers, the oldest are forgotten' },
+  liaJobsWaitingMax: { value: 16, why: 'one at a time is done; more waiting is a mistake' },
+  liaJobOutputCharsMax: { value: 8192, why: 'the end of what a job printed says why it failed' },
+  liaRequestBytesMax: { value: 65536, why: 'a job that names all packages stays below 8 KiB' },
+  liaConnectionsMax: { value: 64, why: 'managers and operators of one node at the same time' },
+  liaDevicesMax: { value: 1024, why: 'block devices in a report' },
   deviceBytesMin: { value: 1073741824, why: '1 GiB: below it the reserves would eat the device' },
 } as const satisfies Record<string, LimitRow>;

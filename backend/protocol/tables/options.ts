@@ -3,7 +3,7 @@
 
 export interface OptionRow {
   /** Processes that take it; on the command line as `--kebab-case`. */
-  readonly of: readonly ('mdm' | 'sds' | 'sdsData' | 'sdc' | 'gateway')[];
+  readonly of: readonly ('mdm' | 'sds' | 'sdsData' | 'sdc' | 'gateway' | 'lia')[];
   readonly type: 'number' | 'string' | 'boolean';
   readonly default: number | string | boolean;
   readonly min?: number;
@@ -193,6 +193,33 @@ export const OPTIONS = {
     live: false,
     about:
       'The same in the durability modes device and memory, where it costs a flush on every copy: bounds what a simultaneous loss of power costs.',
+  },
+  jobTimeoutSeconds: {
+    of: ['lia'],
+    type: 'number',
+    default: 900,
+    min: 10,
+    max: 7200,
+    live: false,
+    about: 'How long a job of the node agent may take, such as an installation; then it is ended.',
+  },
+  infoMiBMax: {
+    of: ['lia'],
+    type: 'number',
+    default: 64,
+    min: 1,
+    max: 1024,
+    live: false,
+    about: 'Size of a support bundle before compression, in MiB; what does not fit is named in it.',
+  },
+  infoHours: {
+    of: ['lia'],
+    type: 'number',
+    default: 24,
+    min: 1,
+    max: 720,
+    live: false,
+    about: 'How far back the logs of a support bundle go.',
   },
 } as const satisfies Record<string, OptionRow>;
 

@@ -10,7 +10,7 @@ import { ConfigError } from '../../../backend/runtime/config-file.js';
 import { PrivateFileError } from '../../../backend/runtime/secret-file.js';
 import { assemble } from '../../../cinder-bridge/assembly.js';
 import { Authentication } from '../../../cinder-bridge/authentication.js';
-import { readBridgeConfig } from '../../../cinder-bridge/config.js';
+import { readBridgeConfig } from '../../../backend/runtime/bridge-config.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'meshsan-bridge-config-'));
 const QUIET = { event: () => undefined };

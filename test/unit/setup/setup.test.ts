@@ -16,11 +16,13 @@ import test from 'ava';
 import { execa } from 'execa';
 import { readDrvCfgConfig } from '../../../backend/bin/drv-cfg-config.js';
 import { readGatewayConfig } from '../../../backend/bin/gateway-config.js';
+import { readLiaConfig } from '../../../backend/bin/lia-config.js';
 import { readMdmConfig } from '../../../backend/bin/mdm-config.js';
 import { readScliConfig } from '../../../backend/bin/scli-config.js';
 import { readSdcConfig } from '../../../backend/bin/sdc-config.js';
 import { readSdsConfig } from '../../../backend/bin/sds-config.js';
 import { makeSystem } from '../../../backend/bin/setup-system.js';
+import { readBridgeConfig } from '../../../backend/runtime/bridge-config.js';
 import { PasswordChecker } from '../../../backend/runtime/passwords.js';
 
 const PROGRAM = join(import.meta.dirname, '..', '..', '..', 'backend', 'bin', 'setup.js');
@@ -72,16 +74,15 @@ async function ready(name: string): Promise<Node> {
 test.serial('a system is made once, for root only', async (t) => {
   const node = new Node('system');
   const made = await node.answer('system', '--name', 'prod');
-  t.deepEqual(made, { made: ['secret', 'admin-password', 'ca.pem', 'ca-key.pem'] });
-  const contents = () =>
-    ['secret', 'admin-password', 'ca.pem', 'ca-key.pem'].map((name) =>
-      readFileSync(node.file(name), 'utf8'),
-    );
+  const secrets = ['secret', 'admin-password', 'lia-token', 'lia-signer-key.pem', 'ca-key.pem'];
+  const names = [...secrets, 'lia-signer.pem', 'ca.pem'];
+  t.deepEqual([...(made['made'] as string[])].sort(), [...names].sort());
+  const contents = () => names.map((name) => readFileSync(node.file(name), 'utf8'));
   const before = contents();
   t.regex(before[0] ?? '', /^[0-9a-f]{64}\n$/);
-  for (const name of ['secret', 'admin-password', 'ca-key.pem'])
-    t.is(statSync(node.file(name)).mode & 0o777, 0o600, name);
-  t.is(statSync(node.file('ca.pem')).mode & 0o777, 0o644);
+  for (const name of secrets) t.is(statSync(node.file(name)).mode & 0o777, 0o600, name);
+  for (const name of ['ca.pem', 'lia-signer.pem'])
+    t.is(statSync(node.file(name)).mode & 0o777, 0o644, name);
   t.deepEqual(await node.answer('system'), { made: [] });
   t.deepEqual(contents(), before);
 });
@@ -123,6 +124,8 @@ test.serial(
       ],
       gateway: ['--listen', '10.0.0.11:4443', '--mdm', '10.0.0.11', '--dns-name', '10.0.0.2'],
       scli: ['--mdm', '10.0.0.11'],
+      lia: ['--name', 'ctl1', '--listen', '10.0.0.11'],
+      'cinder-bridge': ['--gateway', 'https://10.0.0.2:4443', '--username', 'openstack'],
     };
     for (const [role, flags] of Object.entries(commands)) {
       t.like(await node.answer(role, ...flags), {
@@ -158,6 +161,18 @@ test.serial(
     });
     t.deepEqual(readGatewayConfig(node.file('gateway.json')).names, ['10.0.0.2']);
     t.is(readScliConfig(node.file('scli.json')).secretFile, '/etc/meshsan/secret');
+    t.like(readLiaConfig(node.file('lia.json')), {
+      listen: [{ host: '10.0.0.11', port: 9099 }],
+      tokenFile: '/etc/meshsan/lia-token',
+      signerFile: '/etc/meshsan/lia-signer.pem',
+    });
+    t.like(readBridgeConfig(node.file('cinder-bridge.json')), {
+      gateways: ['https://10.0.0.2:4443'],
+      tokenFile: '/etc/meshsan/cinder-bridge-token',
+    });
+    const token = node.file('cinder-bridge-token');
+    t.regex(readFileSync(token, 'utf8'), /^[0-9a-f]{64}\n$/);
+    t.is(statSync(token).mode & 0o777, 0o600);
   },
 );
 

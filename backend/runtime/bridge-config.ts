@@ -1,5 +1,5 @@
-// Configuration of the bridge: its keys, their bounds, and what contradicts what. It must never hold a secret: those lie in
-// files of their own that only their owner can read.
+// Configuration of the Cinder bridge, cinder-bridge.json: its keys, their bounds, and what contradicts what. The bridge reads
+// it, meshsan-setup writes it. It must never hold a secret: those lie in files of their own that only their owner can read.
 
 import { isIP } from 'node:net';
 
@@ -12,8 +12,8 @@ import {
   PORT,
   configReader,
   readConfigFile,
-} from '../backend/runtime/config-file.js';
-import type { LogLevel } from '../backend/runtime/log-sink.js';
+} from './config-file.js';
+import type { LogLevel } from './log-sink.js';
 
 export interface BridgeConfig {
   readonly name: string;
@@ -99,6 +99,6 @@ export function readBridgeConfig(path: string): BridgeConfig {
 }
 
 /** The same for a value that is no file. @throws ConfigError */
-export function bridgeConfig(source: string, value: unknown): BridgeConfig {
+export function checkBridgeConfig(source: string, value: unknown): BridgeConfig {
   return checked(source, configReader(SCHEMA)(source, value));
 }

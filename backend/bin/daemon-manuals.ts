@@ -1,0 +1,159 @@
+// The manuals of the services: what each is, its one flag, its options from the table, its files. It must never start one.
+
+import { VERSION } from '../core/version.js';
+import { OPTIONS } from '../protocol/tables/options.js';
+import type { OptionRow } from '../protocol/tables/options.js';
+import { manualAnswer } from '../runtime/manual.js';
+import type { Manual, ManualRow } from '../runtime/manual.js';
+import type { OptionProcess } from '../runtime/options-schema.js';
+
+interface Daemon {
+  readonly summary: string;
+  readonly about: readonly string[];
+  /** Keys of the configuration that hold options, and whose they are. */
+  readonly options: Readonly<Record<string, OptionProcess>>;
+  readonly files: readonly ManualRow[];
+  readonly exits: readonly ManualRow[];
+  readonly seeAlso: readonly string[];
+}
+
+const FAILED: ManualRow = { term: '1', about: 'failed; the reason is on standard error' };
+const SECRET: ManualRow = { term: '/etc/meshsan/secret', about: 'secret of the system, root only' };
+
+const DAEMONS = {
+  mdm: {
+    summary: 'metadata manager of a MeshSAN system',
+    about: [
+      'Keeps the configuration of a system and decides which server holds what. It is never in the path of I/O; a command is answered after its metadata store has flushed it.',
+    ],
+    options: { options: 'mdm' },
+    files: [SECRET, { term: '/var/lib/meshsan/mdm/store', about: 'metadata' }],
+    exits: [],
+    seeAlso: ['scli(1)', 'meshsan-setup(8)'],
+  },
+  sds: {
+    summary: 'storage server of a node',
+    about: [
+      'Owns the disks of a node: serves reads and writes of the volumes on them and keeps their second copies on other nodes. It starts one data process for each device and looks for devices by their signature.',
+    ],
+    options: { options: 'sds', dataOptions: 'sdsData' },
+    files: [
+      SECRET,
+      { term: '/var/lib/meshsan/sds', about: 'state; devices that are files lie here' },
+    ],
+    exits: [{ term: '20', about: 'of a data process: the device failed' }],
+    seeAlso: ['scli(1)', 'meshsan-setup(8)'],
+  },
+  sdc: {
+    summary: 'client of a host: volumes as block devices and NBD sockets',
+    about: [
+      'Offers the volumes that are mapped to this host and routes their I/O to the storage servers. Block devices are held by a process of their own, which outlives this one: it may be stopped, killed and upgraded while volumes are in use.',
+    ],
+    options: { options: 'sdc' },
+    files: [
+      SECRET,
+      { term: '/run/meshsan-sdc/nbd/ID.sock', about: 'NBD socket of a mapped volume' },
+      { term: '/dev/disk/by-id/emc-vol-SYSTEM-VOLUME', about: 'block device of a mapped volume' },
+    ],
+    exits: [],
+    seeAlso: ['drv_cfg(1)', 'meshsan-setup(8)'],
+  },
+  gateway: {
+    summary: 'REST interface and dashboard of a MeshSAN system',
+    about: [
+      'Speaks the REST interface of ScaleIO and PowerFlex over TLS. It keeps no state: any number of gateways with the same secret accept the tokens of each other.',
+    ],
+    options: {},
+    files: [SECRET, { term: '/run/meshsan-gateway/ca.pem', about: 'certificate of its authority' }],
+    exits: [],
+    seeAlso: ['meshsan-setup(8)'],
+  },
+  lia: {
+    summary: 'agent of a node',
+    about: [
+      'Reports what is installed and running on its node and which devices it has, starts and stops services of MeshSAN, installs package files for which the enrolled signer vouches, and makes support bundles. Both ends of a connection prove that they know the token; nothing else is answered.',
+      'Jobs are done one after the other, each in a unit of its own, and written down before they begin: an agent that was killed, upgraded, or whose node was started again says what became of each.',
+    ],
+    options: { options: 'lia' },
+    files: [
+      { term: '/etc/meshsan/lia-token', about: 'token of the agents of a system: 64 hex digits' },
+      { term: '/etc/meshsan/lia-signer.pem', about: 'public key of who vouches for package files' },
+      {
+        term: '/var/lib/meshsan/lia',
+        about: 'journal of jobs, package files that were handed over',
+      },
+    ],
+    exits: [],
+    seeAlso: ['meshsan-lia(1)', 'meshsan-setup(8)'],
+  },
+} as const satisfies Readonly<Record<string, Daemon>>;
+
+export type DaemonName = keyof typeof DAEMONS;
+
+function optionRow(key: string, name: string, row: OptionRow): ManualRow {
+  const bounds = row.type === 'number' ? `, ${row.min} to ${row.max}` : '';
+  return { term: `${key}.${name}`, about: `${row.about} (${row.default}${bounds})` };
+}
+
+function optionRows(options: Readonly<Record<string, OptionProcess>>): ManualRow[] {
+  const table: readonly (readonly [string, OptionRow])[] = Object.entries(OPTIONS);
+  return Object.entries(options).flatMap(([key, process]) =>
+    table
+      .filter(([, row]) => row.of.includes(process))
+      .map(([name, row]) => optionRow(key, name, row)),
+  );
+}
+
+function daemonManual(name: DaemonName): Manual {
+  const { summary, about, options, files, exits, seeAlso }: Daemon = DAEMONS[name];
+  const rows = optionRows(options);
+  return {
+    name: `meshsan-${name}`,
+    section: 8,
+    summary,
+    synopsis: [
+      `systemctl start meshsan-${name}`,
+      `/usr/lib/meshsan/bin/node /usr/lib/meshsan/backend/bin/${name}.js --config FILE`,
+    ],
+    description: about,
+    parts: [
+      {
+        title: 'Flags',
+        rows: [
+          { term: '--config FILE', about: 'configuration in JSON, readable by its owner only' },
+          { term: '--help', about: 'this text' },
+          { term: '--man', about: 'this text as a manual page' },
+        ],
+      },
+      ...(rows.length === 0 ? [] : [{ title: 'Configuration', rows }]),
+      {
+        title: 'Files',
+        rows: [
+          {
+            term: `/etc/meshsan/${name}.json`,
+            about: `configuration, written by meshsan-setup ${name}`,
+          },
+          ...files,
+        ],
+      },
+      {
+        title: 'Exit codes',
+        rows: [
+          { term: '0', about: 'ended on request' },
+          FAILED,
+          { term: '2', about: 'the configuration is refused' },
+          { term: '3', about: 'an address or port is in use' },
+          ...exits,
+        ],
+      },
+    ],
+    seeAlso,
+  };
+}
+
+/** Answers `--help` and `--man` of a service. @returns whether that was all that was wanted */
+export function showDaemonManual(name: DaemonName): boolean {
+  const text = manualAnswer(process.argv.slice(2), daemonManual(name), VERSION);
+  if (text !== null) process.stdout.write(text);
+  return text !== null;
+}
