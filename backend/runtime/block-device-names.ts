@@ -3,7 +3,15 @@
 //
 // Several clusters may share a folder of devices, so a name is taken by making its link, which only one of them can.
 
-import { lstatSync, mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /** A link that was made: where, and what it points to. */
@@ -15,6 +23,8 @@ export interface DeviceLink {
 const PREFIX = 'scini';
 const LETTERS = 26;
 /** sciniaaa to scinizzz are the last. */
+/** Everybody may look devices up: Cinder and QEMU are users of their own. */
+const FOLDER_MODE = 0o755;
 const NAMES_MAX = LETTERS + LETTERS ** 2 + LETTERS ** 3;
 
 /** The name with a number from 0: scinia ... sciniz, sciniaa ... */
@@ -79,9 +89,17 @@ function isTaken(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
+/** Makes the folder where it is missing, as udev would: whatever the umask of this process is. */
+function ensureFolder(folder: string): void {
+  const first = mkdirSync(folder, { recursive: true });
+  if (first === undefined) return;
+  for (let made = folder; made.length >= first.length; made = dirname(made))
+    chmodSync(made, FOLDER_MODE);
+}
+
 /** Makes a link whose name belongs to one volume; an older one of the same name is replaced without a gap. */
 export function putLink(link: DeviceLink): void {
-  mkdirSync(dirname(link.path), { recursive: true });
+  ensureFolder(dirname(link.path));
   if (tryLink(link)) return;
   const beside = `${link.path}.meshsan-${process.pid}`;
   rmSync(beside, { force: true });
