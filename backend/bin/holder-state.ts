@@ -8,17 +8,29 @@ import { detachLoop, isMounted, loopsOver } from '../runtime/block-device.js';
 import { removeLink } from '../runtime/block-device-names.js';
 import type { DeviceLink } from '../runtime/block-device-names.js';
 import { unmountLazily } from '../runtime/fuse-mount.js';
+import { disconnectNbd, nbdOf } from '../runtime/kernel-nbd.js';
+import type { AttachRequest } from './holder-carrier.js';
 
 const STATE_VERSION = 1;
 /** Names of volumes that were detached are kept for so many. */
 const NAMES_MAX = 4096;
+/** A device that the kernel is letting go of is gone after this, in steps of so much. */
+const LET_GO_MS = 1000;
+const STEP_MS = 20;
 
 /** One attachment, written before each step that leaves something in the system. */
 export interface AttachmentRecord {
   readonly volumeId: string;
-  /** The file of the FUSE mount; unique per attachment. */
+  /** The file of the FUSE mount, or the socket of the kernel's nbd; unique per attachment. */
   readonly mountPoint: string;
   readonly links: readonly DeviceLink[];
+  /** Of a device of the kernel's nbd, which outlives this process. */
+  readonly nbd?: {
+    /** By which the kernel knows it. */
+    readonly name: string;
+    readonly request: AttachRequest;
+    readonly isReleasing: boolean;
+  };
 }
 
 interface Content {
@@ -76,9 +88,15 @@ export class HolderState {
     this.#save();
   }
 
-  /** Takes away what a killed holder left behind. Its devices answer every I/O with an error by now. */
+  /** Devices of a killed holder that wait in the kernel to be served again. */
+  waiting(): AttachmentRecord[] {
+    return [...this.#records.values()].filter(({ nbd }) => nbd !== undefined);
+  }
+
+  /** Takes away what a killed holder left behind and what answers every I/O with an error by now. */
   async cleanLeftovers(log: Log): Promise<void> {
     for (const record of [...this.#records.values()]) {
+      if (record.nbd !== undefined) continue;
       try {
         await takeAway(record);
         this.remove(record.mountPoint);
@@ -114,7 +132,16 @@ function readContent(file: string): Content {
 /** Removes whatever of an attachment exists, in an order in which nothing points to what is gone. */
 export async function takeAway(record: AttachmentRecord): Promise<void> {
   for (const link of record.links) removeLink(link);
+  if (record.nbd !== undefined) await endNbd(record.nbd.name);
   for (const name of loopsOver(record.mountPoint)) await detachLoop(join('/dev', name));
   if (isMounted(record.mountPoint)) await unmountLazily(record.mountPoint);
   rmSync(record.mountPoint, { force: true });
+}
+
+/** The kernel may be ending the device at this moment; otherwise it is told to. */
+async function endNbd(name: string): Promise<void> {
+  for (let left = LET_GO_MS; left > 0 && nbdOf(name) !== null; left -= STEP_MS)
+    await new Promise((done) => setTimeout(done, STEP_MS));
+  const index = nbdOf(name);
+  if (index !== null) await disconnectNbd(index);
 }

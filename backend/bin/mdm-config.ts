@@ -3,8 +3,6 @@
 import type { JSONSchemaType } from 'ajv';
 
 import type { Address } from '../protocol/generated/types.js';
-import { OPTIONS } from '../protocol/tables/options.js';
-import type { OptionName } from '../protocol/tables/options.js';
 import {
   ABSOLUTE_PATH,
   IP_ADDRESS,
@@ -14,12 +12,10 @@ import {
   readJsonFile,
 } from '../runtime/config-file.js';
 import type { LogLevel } from '../runtime/log-sink.js';
+import { optionsSchema } from '../runtime/options-schema.js';
+import type { OptionsOf } from '../runtime/options-schema.js';
 
 const MDM_PORT = 6611;
-
-type MdmOptionName = {
-  [N in OptionName]: 'mdm' extends (typeof OPTIONS)[N]['of'][number] ? N : never;
-}[OptionName];
 
 export interface MdmConfig {
   readonly name: string;
@@ -35,16 +31,7 @@ export interface MdmConfig {
     readonly saltHex: string;
     readonly hashHex: string;
   };
-  readonly options: Readonly<Partial<Record<MdmOptionName, number>>>;
-}
-
-/** Rows of the options table that this process takes, as schema: bounds and defaults stand there alone. */
-function optionSchemas(): Record<string, object> {
-  const schemas: Record<string, object> = {};
-  for (const [name, row] of Object.entries(OPTIONS))
-    if ((row.of as readonly string[]).includes('mdm'))
-      schemas[name] = { type: 'integer', minimum: row.min, maximum: row.max, default: row.default };
-  return schemas;
+  readonly options: Partial<OptionsOf<'mdm'>>;
 }
 
 const HEX = { type: 'string', pattern: '^([0-9a-f]{2}){16,64}$' } as const;
@@ -98,12 +85,7 @@ const SCHEMA = {
       required: ['name', 'saltHex', 'hashHex'],
       additionalProperties: false,
     },
-    options: {
-      type: 'object',
-      properties: optionSchemas(),
-      additionalProperties: false,
-      default: {},
-    },
+    options: optionsSchema('mdm'),
   },
   required: ['addresses', 'secretFile', 'stateDir'],
   additionalProperties: false,

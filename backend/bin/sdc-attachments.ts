@@ -10,6 +10,7 @@ import { VERSION } from '../core/version.js';
 import { ControlRefusal, askControl } from '../runtime/control-socket.js';
 import type { ControlReply } from '../runtime/control-socket.js';
 import type { DeviceFacts } from './holder-attachment.js';
+import type { AttachRequest } from './holder-carrier.js';
 
 const HOLDER = join(import.meta.dirname, 'sdc-holder.js');
 const START_MS = 15_000;
@@ -32,6 +33,8 @@ export interface AttachmentOptions {
   readonly deviceDir: string;
   /** `all`: every mapped volume; `none`: those that were asked for. */
   readonly mode: 'none' | 'all';
+  /** How they become block devices. */
+  readonly method: AttachRequest['method'];
   readonly log: Log;
   readonly systemId: () => string;
   readonly mapped: () => readonly MappedFacts[];
@@ -259,7 +262,7 @@ export class Attachments {
 
   async #attachOne(volume: MappedFacts): Promise<void> {
     const { id, sizeBytes, readOnly, socket } = volume;
-    const { deviceDir, systemId } = this.#options;
+    const { deviceDir, systemId, method } = this.#options;
     const present = this.#devices.get(id);
     if (present?.sizeBytes === sizeBytes && present.connected) return;
     this.#attaching = id;
@@ -268,7 +271,7 @@ export class Attachments {
         op: 'attach',
         volumeId: id,
         systemId: systemId(),
-        ...{ socket, sizeBytes, readOnly, deviceDir },
+        ...{ socket, sizeBytes, readOnly, deviceDir, method },
       });
       this.#devices.set(id, reply['device'] as DeviceFacts);
       this.#failures.delete(id);

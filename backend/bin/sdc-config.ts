@@ -2,8 +2,6 @@
 
 import type { JSONSchemaType } from 'ajv';
 import { normalizeGuid } from '../core/ids.js';
-import { OPTIONS } from '../protocol/tables/options.js';
-import type { OptionName } from '../protocol/tables/options.js';
 import type { Address } from '../protocol/generated/types.js';
 import {
   ABSOLUTE_PATH,
@@ -15,6 +13,9 @@ import {
   readJsonFile,
 } from '../runtime/config-file.js';
 import type { LogLevel } from '../runtime/log-sink.js';
+import { optionsSchema } from '../runtime/options-schema.js';
+import type { OptionsOf } from '../runtime/options-schema.js';
+import type { AttachRequest } from './holder-carrier.js';
 import type { SciniKind } from './sdc-scini.js';
 
 export interface SdcConfig {
@@ -36,18 +37,7 @@ export interface SdcConfig {
 }
 
 /** Rows of the options table that this process takes. */
-export interface SdcOptions {
-  readonly connectTimeoutMs: number;
-  readonly handshakeTimeoutMs: number;
-  readonly pingIdleMs: number;
-  readonly pingDeadMs: number;
-  readonly ioTimeoutSeconds: number;
-}
-
-function option(name: OptionName & keyof SdcOptions) {
-  const { min, max, default: fallback } = OPTIONS[name];
-  return { type: 'integer', minimum: min, maximum: max, default: fallback } as const;
-}
+export type SdcOptions = OptionsOf<'sdc'> & { readonly attachMethod: AttachRequest['method'] };
 
 const SCHEMA = {
   type: 'object',
@@ -87,19 +77,7 @@ const SCHEMA = {
     attach: { type: 'string', enum: ['none', 'all'], default: 'none' },
     deviceDir: { ...ABSOLUTE_PATH, default: '/dev' },
     scini: { type: 'string', enum: ['none', 'auto', 'cuse', 'fuse'], default: 'none' },
-    options: {
-      type: 'object',
-      properties: {
-        connectTimeoutMs: option('connectTimeoutMs'),
-        handshakeTimeoutMs: option('handshakeTimeoutMs'),
-        pingIdleMs: option('pingIdleMs'),
-        pingDeadMs: option('pingDeadMs'),
-        ioTimeoutSeconds: option('ioTimeoutSeconds'),
-      },
-      required: [],
-      additionalProperties: false,
-      default: {},
-    },
+    options: optionsSchema('sdc'),
   },
   required: ['addresses', 'mdm', 'secretFile', 'stateDir', 'guid', 'nbdDir', 'controlSocket'],
   additionalProperties: false,

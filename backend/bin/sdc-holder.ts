@@ -1,6 +1,6 @@
-// The process that holds the block devices of this host: FUSE files under loop devices, fed by the client process. It
-// outlives the client process and knows nothing of the cluster, so that the client can be killed, restarted and upgraded
-// under mounted file systems. It ends when it is told to and holds nothing.
+// The process that holds the block devices of this host: devices of the kernel's nbd or FUSE files under loop devices, fed
+// by the client process. It outlives the client process and knows nothing of the cluster, so that the client can be killed,
+// restarted and upgraded under mounted file systems. It ends when it is told to and holds nothing.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,11 +13,13 @@ import { ABSOLUTE_PATH, ConfigError, describeFault } from '../runtime/config-fil
 import { ControlRefusal, ControlServer } from '../runtime/control-socket.js';
 import { openLog } from '../runtime/log-sink.js';
 import { Loop } from '../runtime/loop.js';
+import { FlushList } from '../runtime/unix-server.js';
 import { PAYLOAD_AT } from '../sdc/attach/volume-client.js';
 import type { RequestOwner } from '../sdc/attach/volume-client.js';
 import { Slots } from '../sdc/nbd/slots.js';
 import { Attachment } from './holder-attachment.js';
-import type { AttachRequest, HolderTools } from './holder-attachment.js';
+import type { HolderTools } from './holder-attachment.js';
+import type { AttachRequest } from './holder-carrier.js';
 import { HolderState } from './holder-state.js';
 import { startFailureCode } from './process-exit.js';
 
@@ -56,6 +58,7 @@ const SCHEMA = {
         sizeBytes: { type: 'integer', minimum: 512, maximum: 2 ** 50, multipleOf: 512 },
         readOnly: { type: 'boolean' },
         deviceDir: ABSOLUTE_PATH,
+        method: { type: 'string', enum: ['auto', 'nbd', 'fuse'], default: 'auto' },
       },
       required: ['volumeId', 'systemId', 'socket', 'sizeBytes', 'readOnly', 'deviceDir'],
       additionalProperties: false,
@@ -80,6 +83,7 @@ class Holder {
   readonly #valid = new Ajv({
     verbose: true,
     discriminator: true,
+    useDefaults: true,
     formats: { 'absolute-path': (text: string) => text.startsWith('/') },
   }).compile(SCHEMA);
   /** Changes happen one after the other. */
@@ -89,14 +93,33 @@ class Holder {
     const loop = new Loop();
     const slots = new Slots<RequestOwner>(SLOTS_MAX, BUFFER_BYTES_MAX, PAYLOAD_AT);
     this.#onEnd = onEnd;
-    this.#tools = { loop, log, state, slots, gone: (one) => this.#all.delete(one) };
+    const flushes = new FlushList();
+    this.#tools = { loop, log, state, slots, flushes, gone: (one) => this.#all.delete(one) };
     loop.addFlush(() => {
       for (const attachment of this.#all) attachment.flush();
+      flushes.flush();
     });
   }
 
   get isIdle(): boolean {
     return this.#all.size === 0;
+  }
+
+  /** Goes on with the devices that wait in the kernel for a holder. */
+  async adopt(): Promise<void> {
+    const { state, log } = this.#tools;
+    for (const record of state.waiting()) {
+      const { volumeId, nbd } = record;
+      if (nbd === undefined) continue;
+      const attachment = new Attachment(nbd.request, this.#tools, record);
+      this.#all.add(attachment);
+      try {
+        if (await attachment.adopt()) log.event('warn', 'holder.adopted', { volumeId });
+      } catch (error) {
+        const reason = (error as Error).message;
+        log.event('error', 'holder.adopt-failed', { volumeId, reason });
+      }
+    }
   }
 
   /** @throws ControlRefusal */
@@ -144,12 +167,12 @@ class Holder {
       }
       if (this.#all.size >= ATTACHMENTS_MAX)
         throw new Error(`${ATTACHMENTS_MAX} volumes are attached`);
-      const attachment = new Attachment(request, this.#tools);
+      const attachment = new Attachment(request, this.#tools, null);
       this.#all.add(attachment);
       await attachment.attach();
       const facts = attachment.describe();
-      const { volumeId, device, blockDevice } = facts;
-      this.#tools.log.event('info', 'holder.attached', { volumeId, device, blockDevice });
+      const { volumeId, device, blockDevice, method } = facts;
+      this.#tools.log.event('info', 'holder.attached', { volumeId, device, blockDevice, method });
       return { device: facts };
     } catch (error) {
       const reason = (error as Error).message;
@@ -223,6 +246,7 @@ async function main(): Promise<void> {
     void log.close().then(() => process.exit(0));
   };
   const running = new Holder(state, log, end);
+  await running.adopt();
   holder = running;
   log.event('info', 'holder.started', { pid: process.pid, version: VERSION });
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)

@@ -135,6 +135,7 @@ function buildClient(config: SdcConfig, secret: Uint8Array, log: ProcessLog): Cl
     stateDir,
     deviceDir,
     mode: attach,
+    method: config.options.attachMethod,
     log,
     systemId: () => own.systemId,
     mapped: () => facts.volumes(),

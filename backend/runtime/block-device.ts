@@ -42,7 +42,7 @@ const OWN_LOOP_FIRST = 128;
 const OWN_LOOPS = 2048;
 
 /** A folder of devices in which the kernel itself makes the names of new ones. */
-function isKernelMade(folder: string): boolean {
+export function isKernelMade(folder: string): boolean {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .filter((line) => line.split(' ')[4] === folder);
@@ -134,7 +134,12 @@ export async function isUsed(device: string): Promise<boolean> {
     if ((error as NodeJS.ErrnoException).code === 'EBUSY') return true;
     throw error;
   }
-  return readdirSync('/proc').some((name) => /^\d+$/.test(name) && hasOpen(name, device));
+  return hasOpenElsewhere(device);
+}
+
+/** Whether any process has a path open. */
+export function hasOpenElsewhere(path: string): boolean {
+  return readdirSync('/proc').some((name) => /^\d+$/.test(name) && hasOpen(name, path));
 }
 
 /** Whether a process has a path open. */

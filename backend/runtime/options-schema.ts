@@ -17,7 +17,8 @@ export type OptionsOf<P extends OptionProcess> = {
 
 /** One option as a JSON schema with its bounds and default. */
 function optionSchema(row: OptionRow): Readonly<Record<string, unknown>> {
-  if (row.type !== 'number') return { type: row.type, default: row.default };
+  const choices = row.choices === undefined ? {} : { enum: row.choices };
+  if (row.type !== 'number') return { type: row.type, ...choices, default: row.default };
   return { type: 'integer', minimum: row.min, maximum: row.max, default: row.default };
 }
 

@@ -9,11 +9,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import type { DeviceFacts } from '../../backend/bin/holder-attachment.js';
+import type { AttachRequest } from '../../backend/bin/holder-carrier.js';
+import { HolderState } from '../../backend/bin/holder-state.js';
 import { loopsOver } from '../../backend/runtime/block-device.js';
 import { askControl } from '../../backend/runtime/control-socket.js';
+import { disconnectNbd, nbdOf } from '../../backend/runtime/kernel-nbd.js';
 
 const BIN = join(import.meta.dirname, '..', '..', 'backend', 'bin');
-const WAIT_MS = 30_000;
+const WAIT_MS = 120_000;
 const POLL_MS = 20;
 export const VOLUME = '4d53415600000007';
 export const SYSTEM = '4d53415600000001';
@@ -118,15 +121,14 @@ export class Bench {
     return askControl(join(this.stateDir, 'holder.sock'), request);
   }
 
-  async attach(sizeBytes: number, readOnly = false, volumeId = VOLUME): Promise<DeviceFacts> {
+  async attach(
+    sizeBytes: number,
+    { readOnly = false, volumeId = VOLUME, method = 'fuse' }: Partial<AttachRequest> = {},
+  ): Promise<DeviceFacts> {
+    const { socket, deviceDir } = this;
     const reply = await this.ask({
       op: 'attach',
-      volumeId,
-      systemId: SYSTEM,
-      socket: this.socket,
-      sizeBytes,
-      readOnly,
-      deviceDir: this.deviceDir,
+      ...{ volumeId, systemId: SYSTEM, socket, sizeBytes, readOnly, deviceDir, method },
     });
     if (!reply.ok) throw new Error(String(reply['error']));
     return reply['device'] as DeviceFacts;
@@ -176,6 +178,10 @@ export class Bench {
     // A holder that ends lets every waiting I/O fail, so that nothing below can hang.
     await this.killHolder();
     await this.killServer();
+    for (const { nbd } of new HolderState(this.stateDir).waiting()) {
+      const index = nbd === undefined ? null : nbdOf(nbd.name);
+      if (index !== null) await disconnectNbd(index);
+    }
     for (const point of this.#mounts) await guarded(30, 'umount', '-l', point).catch(() => null);
     const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
     for (const line of lines) {

@@ -76,6 +76,25 @@ attached('a device has all its names, size and sectors; detached it is gone', as
   await detachCleanly(t, bench);
 });
 
+attached('nbd is used where the kernel has it, and refused by name where not', async (t, bench) => {
+  const asked = bench.attach(SIZE_BYTES, { method: 'nbd' });
+  const loaded = await asked.then(
+    () => true,
+    (error: unknown) => {
+      t.regex(
+        (error as Error).message,
+        /cannot be attached: nbd-device: this kernel has no nbd driver/,
+      );
+      return false;
+    },
+  );
+  if (loaded) await bench.detach();
+  t.deepEqual(bench.leftovers(), []);
+  const { method } = await bench.attach(SIZE_BYTES, { method: 'auto' });
+  t.is(method, loaded ? 'nbd' : 'fuse');
+  await detachCleanly(t, bench);
+});
+
 attached(
   'fio verifies mixed sizes at depth while the server is killed 20 times',
   async (t, bench) => {
@@ -219,7 +238,7 @@ attached('names are stable, and a taken one is left to its owner', async (t, ben
   symlinkSync('/dev/null', join(bench.deviceDir, 'scinia'));
   const other = '4d53415600000008';
   const first = await bench.attach(SIZE_BYTES);
-  const second = await bench.attach(SIZE_BYTES, false, other);
+  const second = await bench.attach(SIZE_BYTES, { volumeId: other });
   t.is(first.device, join(bench.deviceDir, 'scinib'));
   t.is(second.device, join(bench.deviceDir, 'scinic'));
   await bench.detach();
@@ -251,7 +270,7 @@ attached(
 test.serial('a read-only volume is a read-only device', async (t) => {
   const bench = await Bench.start(SIZE_BYTES, 'ro');
   try {
-    const { device } = await bench.attach(SIZE_BYTES, true);
+    const { device } = await bench.attach(SIZE_BYTES, { readOnly: true });
     t.is((await guarded(10, 'blockdev', '--getro', device)).stdout, '1');
     t.is((await guarded(10, 'dd', `if=${device}`, 'of=/dev/null', 'bs=1M')).exitCode, 0);
     await detachCleanly(t, bench);

@@ -1,9 +1,10 @@
 // Makes what a guest boots from: Debian's kernel as it is, a small initrd with the modules that are needed, and a disk with
 // Node, our programs and the judges. It owns the folder that it is given; it must never change the host.
 
-import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
+import { FILES } from '../../backend/deploy/packages/definitions.js';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 const DISK_SIZE = '900M';
@@ -11,13 +12,26 @@ const MODULES = [
   ...['drivers/virtio/virtio_ring', 'drivers/virtio/virtio'],
   ...['drivers/virtio/virtio_pci_modern_dev', 'drivers/virtio/virtio_pci_legacy_dev'],
   ...['drivers/virtio/virtio_pci', 'drivers/block/virtio_blk', 'fs/fuse/fuse', 'fs/fuse/cuse'],
-  'drivers/block/nbd',
+  ...['drivers/block/nbd', 'drivers/block/loop'],
 ] as const;
+/** What the judges run beside ours; in the guest found by the same paths as here. */
 const PROGRAMS = [
-  ...['/usr/bin/node', '/usr/bin/python3', '/usr/sbin/nbd-client', '/bin/busybox'],
+  ...['/usr/bin/node', '/usr/bin/python3', '/bin/busybox', '/usr/sbin/nbd-client'],
+  ...['/bin/mount', '/bin/umount', '/sbin/losetup', '/sbin/blockdev', '/sbin/blkdiscard'],
+  ...['/sbin/mkfs.ext4', '/sbin/e2fsck', '/sbin/resize2fs', '/sbin/lvm', '/bin/udevadm'],
+  ...['/bin/dd', '/bin/cp', '/bin/sync', '/usr/bin/timeout', '/usr/bin/env', '/usr/bin/truncate'],
 ] as const;
-/** What Python needs at run time, and os-brick's own code, unmodified. */
-const FOLDERS = ['/usr/lib/python3.11', '/usr/lib/python3/dist-packages/os_brick'] as const;
+/** What Python needs at run time, and os-brick's own code, unmodified; Debian's rules of udev and settings of LVM. */
+const FOLDERS = [
+  ...['/usr/lib/python3.11', '/usr/lib/python3/dist-packages/os_brick'],
+  ...['/lib/udev', '/etc/lvm'],
+] as const;
+/** What our packages bring to a compute host: from the repository, and where it lies there. */
+const DROP_INS: readonly (readonly [string, string])[] = [
+  ['nova-hooks/etc/udev/rules.d/60-meshsan.rules', '/lib/udev/rules.d/60-meshsan.rules'],
+  ['nova-hooks/etc/lvm/meshsan-lvmlocal.conf', '/etc/lvm/lvmlocal.conf'],
+  [`${FILES}/libexec/nbd-device`, `/meshsan/${FILES}/libexec/nbd-device`],
+];
 
 export interface GuestImage {
   readonly kernel: string;
@@ -65,11 +79,28 @@ async function makeInitrd(folder: string, target: string, version: string): Prom
 
 async function makeDisk(folder: string, target: string): Promise<void> {
   const tree = join(folder, 'disk.d');
-  for (const name of ['proc', 'sys', 'dev', 'tmp', 'meshsan'])
+  for (const name of [
+    'proc',
+    'sys',
+    'dev',
+    'tmp',
+    'run',
+    'meshsan',
+    'usr/bin',
+    'usr/sbin',
+    'usr/lib',
+  ])
     mkdirSync(join(tree, name), { recursive: true });
+  // As on any Debian: programs are found under both paths.
+  for (const name of ['bin', 'sbin', 'lib']) symlinkSync(`usr/${name}`, join(tree, name));
   for (const program of PROGRAMS) await copyProgram(program, tree);
   for (const path of FOLDERS) await copyTree(path, join(tree, dirname(path)));
-  await execa('ln', ['-s', 'usr/sbin', join(tree, 'sbin')]);
+  mkdirSync(join(tree, 'lib/systemd'), { recursive: true });
+  symlinkSync('/bin/udevadm', join(tree, 'lib/systemd/systemd-udevd'));
+  for (const [from, to] of DROP_INS) {
+    mkdirSync(join(tree, dirname(to)), { recursive: true });
+    copyFileSync(join(ROOT, from), join(tree, to));
+  }
   await copyTree(join(ROOT, 'dist'), join(tree, 'meshsan'));
   await copyTree(join(ROOT, 'package.json'), join(tree, 'meshsan'));
   const listed = await execa('npm', ['ls', '--omit=dev', '--parseable', '--all'], {

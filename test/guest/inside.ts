@@ -1,55 +1,21 @@
 // Runs inside the guest, as its only program: the checks of `npm run guest`. Every check prints a line that begins with
 // GUEST; the host reads them.
 
-import { execFileSync, spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { createHash, randomBytes, scryptSync } from 'node:crypto';
+import { randomBytes, scryptSync } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
+import { attachByNbd } from './attach.js';
+import { check, digest, run, same, say, start, until } from './checks.js';
+import { startUdev, udevProperties } from './rules.js';
 
-const DIST = join(import.meta.dirname, '..', '..');
 const FOLDER = '/tmp/meshsan';
 const GUID = '5F0C1D5E-7A42-4F0B-9B0D-2C7B4D1E8A90';
 const DISK_BYTES = 64 * 1048576;
-const WAIT_MS = 240_000;
-const BUSYBOX = '/bin/busybox';
-
-const say = (text: string): void => {
-  process.stdout.write(`GUEST${text}\n`);
-};
-
-async function until(what: string, probe: () => boolean): Promise<void> {
-  const deadline = Date.now() + WAIT_MS;
-  while (!probe()) {
-    if (Date.now() > deadline) throw new Error(`waited in vain: ${what}`);
-    await pause(200);
-  }
-}
-
-async function check(name: string, act: () => void | Promise<void>): Promise<void> {
-  try {
-    await act();
-    say(`-PASSED ${name}`);
-  } catch (error) {
-    say(`-FAILED ${name}: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
-function same(actual: unknown, expected: unknown): void {
-  if (actual !== expected) throw new Error(`${String(actual)} instead of ${String(expected)}`);
-}
 
 function writePrivate(path: string, content: unknown): string {
   const text = typeof content === 'string' ? content : JSON.stringify(content);
   writeFileSync(path, text, { mode: 0o600 });
   return path;
-}
-
-function start(program: string, ...args: string[]): ChildProcess {
-  return spawn(process.execPath, [join(DIST, program), ...args], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
 }
 
 /** os-brick's code that asks /dev/scini, as Debian ships it; only the door to its privileged process is left open. */
@@ -73,8 +39,7 @@ print(scaleio.get_guid(code('GET_GUID_OP_CODE')) if sys.argv[1] == 'guid'
       else scaleio.rescan_vols(code('RESCAN_VOLS_OP_CODE')))
 `;
 
-const brick = (what: 'guid' | 'rescan'): string =>
-  execFileSync('/usr/bin/python3', ['-c', BRICK, what], { encoding: 'utf8' }).trim();
+const brick = (what: 'guid' | 'rescan'): string => run('/usr/bin/python3', '-c', BRICK, what);
 
 const isCharacterDevice = (path: string): boolean =>
   existsSync(path) && statSync(path).isCharacterDevice();
@@ -127,53 +92,55 @@ async function scini(): Promise<void> {
   client.kill('SIGTERM');
 }
 
-const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-
-function dd(...args: string[]): void {
-  execFileSync(BUSYBOX, ['dd', ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
-}
-
 async function kernelNbd(): Promise<void> {
   const file = '/tmp/volume';
   const socket = '/tmp/volume.sock';
   writeFileSync(file, '');
-  execFileSync(BUSYBOX, ['truncate', '-s', String(DISK_BYTES), file]);
+  run('truncate', '-s', String(DISK_BYTES), file);
   start('test/attach/server-process.js', socket, file, String(DISK_BYTES));
   const device = '/dev/nbd0';
   await check("the kernel's nbd client attaches to our NBD server", async () => {
     await until('the socket', () => existsSync(socket));
-    execFileSync('/usr/sbin/nbd-client', ['-unix', socket, device, '-timeout', '0', '-C', '2']);
-    await until('the size', () => {
-      const size = execFileSync(BUSYBOX, ['blockdev', '--getsize64', device], { encoding: 'utf8' });
-      return Number(size) === DISK_BYTES;
-    });
+    run('nbd-client', '-unix', socket, device, '-timeout', '0', '-C', '2');
+    await until('the size', () => Number(run('blockdev', '--getsize64', device)) === DISK_BYTES);
   });
   await check('bytes written through /dev/nbd0 are in the volume, and read back', () => {
     const content = randomBytes(8 * 1048576);
     writeFileSync('/tmp/content', content);
-    dd('if=/tmp/content', `of=${device}`, 'bs=64k', 'seek=16', 'oflag=direct', 'conv=fsync');
+    run('dd', 'if=/tmp/content', `of=${device}`, 'bs=64k', 'seek=16', 'oflag=direct', 'conv=fsync');
     same(digest(readFileSync(file).subarray(1048576, 9 * 1048576)), digest(content));
-    dd(`if=${device}`, 'of=/tmp/back', 'bs=64k', 'skip=16', 'count=128', 'iflag=direct');
+    run('dd', `if=${device}`, 'of=/tmp/back', 'bs=64k', 'skip=16', 'count=128', 'iflag=direct');
     same(digest(readFileSync('/tmp/back')), digest(content));
   });
   await check('blkdiscard reaches the volume', () => {
-    execFileSync(BUSYBOX, ['blkdiscard', '-o', '1048576', '-l', '4194304', device]);
+    run('blkdiscard', '-o', '1048576', '-l', '4194304', device);
     const zeroes = readFileSync(file).subarray(1048576, 5 * 1048576);
     same(
       zeroes.every((byte) => byte === 0),
       true,
     );
   });
-  await check('it is detached again', () => {
-    execFileSync('/usr/sbin/nbd-client', ['-d', device], { stdio: 'ignore' });
+  await check('udev does look at what is on a device of somebody else', () => {
+    run('mkfs.ext4', '-q', '-F', device);
+    same(udevProperties(device).get('ID_FS_TYPE'), 'ext4');
   });
+  await check('it is detached again', () => {
+    run('nbd-client', '-d', device);
+  });
+}
+
+/** The kernel's command line names the parts that are wanted; without it all are. */
+function wanted(part: string): boolean {
+  const named = /\bguest\.only=(\S+)/.exec(readFileSync('/proc/cmdline', 'utf8'))?.[1];
+  return named === undefined || named.split(',').includes(part);
 }
 
 process.env['PATH'] = '/usr/sbin:/usr/bin:/sbin:/bin';
 say(
   ` kernel ${readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim()}, node ${process.version}`,
 );
-await scini();
-await kernelNbd();
+startUdev();
+for (const [part, judge] of Object.entries({ scini, attach: attachByNbd, client: kernelNbd }))
+  if (wanted(part)) await judge();
 say('-END');
 process.exit(0);

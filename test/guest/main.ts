@@ -1,10 +1,12 @@
 // `npm run guest`: what needs a kernel with CUSE and nbd, proved in a virtual machine with Debian's own kernel (QEMU without
-// hardware support, so it takes minutes): /dev/scini as a character device, asked by os-brick's own code, and the kernel's
-// nbd client on our NBD server. It owns the machine; what is judged is in inside.ts.
+// hardware support, so it takes minutes). `-- --only PART,...`: scini (/dev/scini as a character device, asked by os-brick's
+// own code), attach (block devices by the kernel's nbd through our holder; udev's and LVM's view of them), client (Debian's
+// nbd-client on our NBD server). It owns the machine; what is judged is in inside.ts.
 
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { execa } from 'execa';
 import { makeImage } from './image.js';
 import type { GuestImage } from './image.js';
@@ -15,15 +17,21 @@ const NEEDS: Readonly<Record<string, string>> = {
   '/usr/sbin/nbd-client': 'nbd-client',
   '/sbin/mkfs.ext4': 'e2fsprogs',
   '/usr/bin/cpio': 'cpio',
+  '/sbin/lvm': 'lvm2',
+  '/bin/udevadm': 'udev',
   '/usr/lib/python3/dist-packages/os_brick': 'python3-os-brick',
 };
+const PARTS: readonly string[] = ['scini', 'attach', 'client'];
 const GUEST_MS = 20 * 60_000;
 const say = (text: string): void => {
   process.stdout.write(`${text}\n`);
 };
 
 /** Boots the machine and lets it run; returns how many checks passed and failed. */
-async function judge({ kernel, initrd, disk }: GuestImage): Promise<[number, number]> {
+async function judge(
+  { kernel, initrd, disk }: GuestImage,
+  only: string,
+): Promise<[number, number]> {
   let passed = 0;
   let failed = 0;
   let ended = false;
@@ -33,7 +41,7 @@ async function judge({ kernel, initrd, disk }: GuestImage): Promise<[number, num
       ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-net', 'none'],
       ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '1536'],
       ...['-serial', 'stdio', '-kernel', kernel, '-initrd', initrd],
-      ...['-append', 'console=ttyS0 quiet panic=-1'],
+      ...['-append', `console=ttyS0 quiet panic=-1${only}`],
       ...['-drive', `file=${disk},format=raw,if=virtio`],
     ],
     { reject: false, timeout: GUEST_MS, stdin: 'ignore', all: true, buffer: false },
@@ -54,6 +62,11 @@ async function judge({ kernel, initrd, disk }: GuestImage): Promise<[number, num
 }
 
 async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { only: { type: 'string' } } });
+  const parts = values.only?.split(',') ?? [];
+  const unknown = parts.find((part) => !PARTS.includes(part));
+  if (unknown !== undefined)
+    throw new Error(`--only takes ${PARTS.join(', ')}; "${unknown}" is none of them`);
   const missing = Object.entries(NEEDS).flatMap(([path, name]) => (existsSync(path) ? [] : [name]));
   if (missing.length > 0) throw new Error(`needs Debian's packages: ${missing.join(' ')}`);
   const folder = mkdtempSync(join(tmpdir(), 'meshsan-guest-'));
@@ -61,7 +74,10 @@ async function main(): Promise<void> {
     say('Making the guest ...');
     const image = await makeImage(folder);
     say(`Booting ${image.kernel} ...`);
-    const [passed, failed] = await judge(image);
+    const [passed, failed] = await judge(
+      image,
+      parts.length === 0 ? '' : ` guest.only=${parts.join(',')}`,
+    );
     say(`${passed} passed, ${failed} failed`);
     if (failed > 0) process.exitCode = 1;
   } finally {

@@ -130,6 +130,13 @@ export const PACKAGES: readonly PackageDefinition[] = [
     commands: { '/usr/bin/drv_cfg': 'backend/bin/drv-cfg' },
     service: { unit: 'meshsan-sdc', user: null },
     depends: ['mount'],
+    extras: [
+      {
+        from: `${FILES}/libexec/nbd-device`,
+        to: `${HOME}/libexec/nbd-device`,
+        executable: true,
+      },
+    ],
     scripts: { prerm: 'sdc.prerm' },
     purge: 'sdc.purge',
   },

@@ -214,6 +214,8 @@ export function checkModel(model: Model): void {
 
 function checkOption(name: string, row: Model['options'][string]): void {
   if (typeof row.default !== row.type) fail(name, `its default is no ${row.type}`);
+  if (row.choices?.includes(String(row.default)) === false)
+    fail(name, 'its default is none of its choices');
   if (row.type !== 'number') return;
   if (row.min === undefined || row.max === undefined) fail(name, 'a number needs min and max');
   if (Number(row.default) < row.min || Number(row.default) > row.max)

@@ -153,7 +153,7 @@ export function emitOptionDocs(model: Model): string {
     row.of.join(', '),
     row.type,
     String(row.default),
-    row.min === undefined ? '' : `${row.min} to ${row.max ?? ''}`,
+    row.min === undefined ? (row.choices ?? []).join(', ') : `${row.min} to ${row.max ?? ''}`,
     row.live ? 'yes' : 'no',
     row.about,
   ]);

@@ -8,6 +8,8 @@ export interface OptionRow {
   readonly default: number | string | boolean;
   readonly min?: number;
   readonly max?: number;
+  /** Of a string: what it may be. */
+  readonly choices?: readonly string[];
   /** Whether a running process takes a new value. */
   readonly live: boolean;
   readonly about: string;
@@ -60,6 +62,15 @@ export const OPTIONS = {
     live: false,
     about:
       'I/O that could not be done for this long is answered with an error; 0: it waits through failures.',
+  },
+  attachMethod: {
+    of: ['sdc'],
+    type: 'string',
+    default: 'auto',
+    choices: ['auto', 'nbd', 'fuse'],
+    live: false,
+    about:
+      "How a volume becomes a block device: by the kernel's nbd driver (Linux 5.14), as a FUSE file under a loop device, or by nbd where it works and otherwise by fuse. Devices that are attached stay as they are.",
   },
   leaseMs: {
     of: ['mdm'],

@@ -44,6 +44,11 @@ export class VolumeClient {
     return this.#open.length;
   }
 
+  /** The mapping was taken away. */
+  get isRevoked(): boolean {
+    return this.#revoked;
+  }
+
   /** A connection serves requests now. */
   get isConnected(): boolean {
     return this.#link?.isReady ?? false;
