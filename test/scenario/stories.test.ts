@@ -13,10 +13,10 @@ for (const file of readdirSync(FOLDER).sort()) {
   const lines = readFileSync(`${FOLDER}${file}`, 'utf8').split('\n');
   const setting = (name: string): string | undefined =>
     lines.find((line) => line.startsWith(`${name} `))?.split(' ')[1];
-  const steps = lines.map((line) => (/^(servers|mode) /.test(line) ? '' : line));
+  const steps = lines.map((line) => (/^(servers|mode|device) /.test(line) ? '' : line));
   test.serial(`${file}: ${(lines[0] ?? '').replace(/^# */, '')}`, (t) => {
     const mode = setting('mode') === 'memory' ? 'memory' : 'media';
-    const story = new Story(Number(setting('servers') ?? 2), mode);
+    const story = new Story(Number(setting('servers') ?? 2), mode, setting('device') === 'real');
     t.notThrows(() => {
       story.run(steps);
     });

@@ -2,7 +2,7 @@
 // simulator's: the product's own machines in virtual time. It owns the words of the language; a story says what it shows
 // in its first line.
 //
-//   servers 3 | mode media            before anything else
+//   servers 3 | mode media | device real   before anything else (device: the model, or the real format)
 //   write 0+8 = 5                     and wait until it is answered
 //   begin NAME write 0+8 = 5          without waiting (also read, zero, discard, flush)
 //   done NAME | pending NAME          it is answered without error (in time) | it is not
@@ -11,6 +11,7 @@
 //   kill|start|pause|continue PLACE   primary, member, spare, mdm, client
 //   power-off|power-on PLACE|all      primary, member, spare
 //   break-disk PLACE reads|writes|flushes   they fail from now on
+//   lose-write PLACE                  its disk reports the next write and does nothing
 //   failed PLACE                      its device failed for good (in time)
 //   cut|join PLACE PLACE              network between two hosts
 //   cut-way PLACE PLACE               from the first to the second only
@@ -66,13 +67,13 @@ export class Story {
   private unmapStatus: number | null = null;
   private readonly hits: ReadonlyMap<string, number>;
 
-  constructor(servers: number, mode: 'media' | 'memory') {
+  constructor(servers: number, mode: 'media' | 'memory', realDevice: boolean) {
     this.hits = new Map(marks().map(({ name, hits }) => [name, hits]));
     const drawn = drawSwarm(1);
     const swarm = {
       ...drawn,
       ...{ servers, clients: 2, volumeChunks: [4], shared: true, combLog2: 2, durability: mode },
-      ...{ realDevice: false, trouble: noTrouble(), storeUnknownPermille: 0, overLimit: false },
+      ...{ realDevice, trouble: noTrouble(), storeUnknownPermille: 0, overLimit: false },
       ...{ ioTimeoutS: 0, driftPpmMax: 0, linksPerDevice: 1, commitUsMax: 200 },
       network: { ...drawn.network, delayUsMin: 50, delayUsMax: 100 },
     } as const;
@@ -126,6 +127,9 @@ export class Story {
         return;
       case 'break-disk':
         this.breakDisk(first, second);
+        return;
+      case 'lose-write':
+        this.server(first).device.spoil('lost');
         return;
       case 'failed':
         this.until('the device failed', () => this.server(first).failed);
