@@ -10,6 +10,9 @@ import type { Loop } from './loop.js';
 
 const RECEIVE_BYTES = 262144;
 const CONNECTIONS_MAX = 64;
+/** How often a client that is not read from is looked at: nothing is heard of its end otherwise. */
+const PROBE_MS = 1000;
+const NOTHING = new Uint8Array(0);
 
 /** A conversation with one client, without I/O of its own. */
 export interface ByteSession {
@@ -66,6 +69,7 @@ class Connection implements Flushable {
   readonly #socket: Socket;
   readonly #loop: Loop;
   readonly #list: FlushList;
+  readonly #onStopped: () => void;
   readonly #buffer = new Uint8Array(RECEIVE_BYTES);
   /** Received bytes that the session has not taken: from, to. */
   #from = 0;
@@ -92,9 +96,11 @@ class Connection implements Flushable {
     session: ByteSession,
     loop: Loop,
     list: FlushList,
+    onStopped: () => void,
     onEnd: () => void,
   ) {
     this.session = session;
+    this.#onStopped = onStopped;
     this.#loop = loop;
     this.#list = list;
     session.out.onDirty = () => {
@@ -130,13 +136,24 @@ class Connection implements Flushable {
     this.#from += session.receive(this.#loop.nowUs, this.#buffer, this.#from, this.#to);
     // It may have ended without a reply.
     if (session.closed) this.#list.add(this);
-    return this.#from === this.#to && !session.blocked;
+    if (!this.isStopped) return true;
+    this.#onStopped();
+    return false;
+  }
+
+  /** It is not read from, until its session has room. */
+  get isStopped(): boolean {
+    return this.#from !== this.#to || this.session.blocked;
   }
 
   /** As `feed`, for a connection that may have stopped reading. */
   resume(): void {
-    const stopped = this.#from !== this.#to || this.session.blocked;
-    if (stopped && this.feed()) this.#socket.resume();
+    if (this.isStopped && this.feed()) this.#socket.resume();
+  }
+
+  /** A write of no bytes is nothing to a client that lives, and an error of the socket when it is gone. */
+  probe(): void {
+    if (this.isStopped && this.#inFlight === null) this.#socket.write(NOTHING);
   }
 
   /** Hands replies to the socket in one write, unless an earlier write is under way. */
@@ -167,6 +184,12 @@ export class UnixServer {
   readonly #loop: Loop;
   readonly #list: FlushList;
   readonly #connections = new Set<Connection>();
+  #probing: NodeJS.Timeout | null = null;
+  readonly #probeSoon = (): void => {
+    this.#probing ??= setTimeout(() => {
+      this.#probe();
+    }, PROBE_MS).unref();
+  };
 
   /**
    * @param path - where the socket is made, mode 0600; a leftover of an earlier process is replaced
@@ -196,13 +219,31 @@ export class UnixServer {
 
   #accept(socket: Socket, source: SessionSource): void {
     const session = source.open();
-    const connection = new Connection(socket, session, this.#loop, this.#list, () => {
+    const ended = (): void => {
       this.#connections.delete(connection);
       this.#loop.begin();
       source.close(session);
       this.#loop.end();
-    });
+    };
+    const connection = new Connection(
+      socket,
+      session,
+      this.#loop,
+      this.#list,
+      this.#probeSoon,
+      ended,
+    );
     this.#connections.add(connection);
+  }
+
+  /** Looks at the clients that are not read from, again and again while there are some. */
+  #probe(): void {
+    this.#probing = null;
+    for (const connection of this.#connections) {
+      if (!connection.isStopped) continue;
+      connection.probe();
+      this.#probeSoon();
+    }
   }
 
   /** Connections that were blocked are offered their bytes again. */
@@ -213,6 +254,7 @@ export class UnixServer {
   /** Ends all connections and removes the socket. */
   close(): void {
     this.#server.close();
+    if (this.#probing !== null) clearTimeout(this.#probing);
     for (const connection of this.#connections) connection.end();
     rmSync(this.#path, { force: true });
   }
