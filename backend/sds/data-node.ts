@@ -3,7 +3,7 @@
 //
 //   serve, admission, intake, write-path, edges, flushes, repair   requests of clients at the primary
 //   stability, forward, member-io              a change reaches its copies and is acknowledged
-//   membership, peering, leases                entries, who goes by which, who may serve
+//   membership, peering, known-ops, leases     entries, who goes by which, who may serve
 //   resync, copier                             content for copies that lack it
 //   settling                                   what need not be compared after a crash
 //   changes, mdm-link, peer-links              the MDM and the other data processes

@@ -115,12 +115,11 @@ export class MemberIo {
     return this.apply(peer, comb, tag, isWrite, bytes, view, at);
   }
 
-  /** Whether so many operations may be noted; if not, the link waits for room. */
-  mayNote(peer: PeerDevice, count: number): boolean {
-    if (count === 0 || this.shared.store.roomForNotes(count)) return true;
+  /** The link waits for room. */
+  stall(peer: PeerDevice): Taken {
     MARKS.stalled.hits++;
     peer.stalled = true;
-    return false;
+    return TAKEN.later;
   }
 
   /** PEER_FLUSH and other numbered frames: they hold with what was appended so far. */
@@ -247,11 +246,7 @@ export class MemberIo {
     }
     if (isWrite) {
       const room = store.room(volumeKey, extent.chunkIndex, extent.firstBlock, extent.blockCount);
-      if (room === ROOM.wait) {
-        MARKS.stalled.hits++;
-        peer.stalled = true;
-        return TAKEN.later;
-      }
+      if (room === ROOM.wait) return this.stall(peer);
       if (room === ROOM.full) {
         MARKS.full.hits++;
         return this.refuse(peer, tag, ERR.NO_SPACE, comb.index);

@@ -305,8 +305,7 @@ export class PeerLinks {
         return TAKEN.yes;
       case MSG.PEER_OPS: {
         const told = decodeBody(code, body, peer.version);
-        if (!memberIo.mayNote(peer, told.ops.length)) return TAKEN.later;
-        peering.opsTold(peer, told);
+        if (!peering.knownOps.told(peer, told)) return memberIo.stall(peer);
         return memberIo.note(peer, tag, false);
       }
       case MSG.PEER_ACTIVE: {

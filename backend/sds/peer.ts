@@ -2,6 +2,7 @@
 // direction, and leases. It owns these numbers and their order; what they mean is decided by the parts that use it.
 
 import type { LinkId, Micros } from '../core/ports.js';
+import type { OpId } from '../protocol/generated/types.js';
 import { TagRing, tagAfter, tagDistance } from './tag-ring.js';
 
 /** Sum over combs and generations, equal on both sides when both go by the same entries (C5). */
@@ -92,6 +93,8 @@ export class Incoming {
   lastVolatileTag = 0;
   /** Something new may be said to the peer. */
   dirty = false;
+  /** Operation ids that it tells, and which of them is noted next; -1: the list is not complete. */
+  readonly ops: { ops: OpId[]; next: number } = { ops: [], next: -1 };
 
   reset(): void {
     this.ring.reset();
@@ -101,6 +104,8 @@ export class Incoming {
     this.creditTold = Number.MAX_SAFE_INTEGER;
     this.lastVolatileTag = 0;
     this.dirty = false;
+    this.ops.ops = [];
+    this.ops.next = -1;
   }
 
   /** LSN of the oldest change from the peer that is not settled, or Infinity. */

@@ -1,23 +1,17 @@
 // Peering of a comb between its primary and its other members: who goes by which entry, what may differ (C6, C7), and when
-// the comb is served (C5). It owns both sides of PEER_JOIN, PEER_JOINED, PEER_OPS and PEER_ACTIVE; it must never copy data.
+// the comb is served (C5). It owns both sides of PEER_JOIN, PEER_JOINED and PEER_ACTIVE; it must never copy data.
 
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { encodeControl } from '../protocol/control.js';
 import { LIMIT, MSG } from '../protocol/generated/constants.js';
-import type {
-  BlockRange,
-  CombAt,
-  ControlBodies,
-  Generation,
-  OpId,
-} from '../protocol/generated/types.js';
+import type { BlockRange, CombAt, ControlBodies, Generation } from '../protocol/generated/types.js';
 import { sendFrame } from '../protocol/send.js';
 import { CATCH_UP, NO_GENERATION, PART, compareAt } from './comb.js';
 import type { Comb, Member } from './comb.js';
+import { KnownOps } from './known-ops.js';
 import { OP_KIND, OP_PHASE } from './op.js';
 import type { PeerDevice } from './peer.js';
-import { makeContext } from './shared.js';
 import type { PeeringPart, Shared } from './shared.js';
 import type { Stability } from './stability.js';
 import { tagDistance } from './tag-ring.js';
@@ -37,8 +31,6 @@ const MARKS = {
 type Joined = ControlBodies[typeof MSG.PEER_JOINED];
 
 const U32_MAX = 0xffffffff;
-/** Operations told in one frame: the member notes all of them at once, and may have to find room first. */
-const OPS_PER_FRAME = 64;
 /** Tag of an operation that a peer's present link has not seen. */
 const NOT_SENT = 0;
 
@@ -55,7 +47,7 @@ function pages<T>(items: readonly T[], size: number): readonly (readonly T[])[] 
 export class Peering implements PeeringPart {
   private readonly shared: Shared;
   private readonly stability: Stability;
-  private readonly context = makeContext();
+  readonly knownOps: KnownOps;
   /** Combs that wait for a time. */
   private readonly waiting = new Set<Comb>();
   /** Combs that are being made equal. */
@@ -64,6 +56,7 @@ export class Peering implements PeeringPart {
   constructor(shared: Shared, stability: Stability) {
     this.shared = shared;
     this.stability = stability;
+    this.knownOps = new KnownOps(shared);
   }
 
   // At the primary.
@@ -126,7 +119,7 @@ export class Peering implements PeeringPart {
     if (body.more) return;
     member.joinTag = 0;
     this.released(nowUs, comb, peer);
-    if (member.target || comb.fresh) this.sendOps(comb, member);
+    if (member.target || comb.fresh) this.knownOps.send(comb, member);
     member.joined = true;
     comb.refreshForward();
     if (member.required && !comb.fresh) this.resendTo(comb, member);
@@ -291,17 +284,6 @@ export class Peering implements PeeringPart {
     }
   }
 
-  private sendOps(comb: Comb, member: Member): void {
-    const ops: OpId[] = [];
-    for (const { run, opLow, opHigh } of this.shared.store.knownOps(comb.index))
-      if (this.shared.clients.mayRetry(this.shared.nowUs, run, opLow, opHigh))
-        ops.push({ run, opLow, opHigh });
-    pages(ops, OPS_PER_FRAME).forEach((page, index) => {
-      const body = { comb: at(comb), first: index === 0, ops: page };
-      this.shared.parts.forward.control(member.peer, MSG.PEER_OPS, body, false);
-    });
-  }
-
   // At a member.
 
   /** PEER_JOIN; its number was noted. Entries that are news were adopted. */
@@ -340,22 +322,6 @@ export class Peering implements PeeringPart {
         ranges: page,
       });
     });
-  }
-
-  opsTold(peer: PeerDevice, body: ControlBodies[typeof MSG.PEER_OPS]): void {
-    const comb = this.shared.comb(body.comb.index);
-    if (comb?.joinedFrom !== peer) return;
-    if (body.first) this.shared.store.forgetOps(comb.index);
-    const { context } = this;
-    context.comb = comb.index;
-    context.generationEpoch = comb.epoch;
-    context.generationNumber = comb.number;
-    for (const { run, opLow, opHigh } of body.ops) {
-      context.run = run;
-      context.opLow = opLow;
-      context.opHigh = opHigh;
-      this.shared.store.noteOp(context);
-    }
   }
 
   activeTold(peer: PeerDevice, tag: number, body: ControlBodies[typeof MSG.PEER_ACTIVE]): void {

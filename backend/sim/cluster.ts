@@ -75,6 +75,7 @@ export class SimCluster {
         commitUsMax: Math.max(100, swarm.commitUsMax),
         // The operator that sets the system up does not find out what an unknown outcome was.
         unknownPermille: 0,
+        slowUs: 0,
       },
       { combCountLog2: swarm.combLog2 },
     );

@@ -67,6 +67,7 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
   private parent: Control | null = null;
   private waiting: DataProcessSpec | null = null;
   private holds = 0;
+  private portTaken = false;
   private serial = 0;
   private end: DataReport | null = null;
   private exitCode: number = DATA_EXIT.closed;
@@ -95,6 +96,11 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
   start(spec: DataProcessSpec): void {
     this.waiting = spec;
     this.startSoon();
+  }
+
+  /** The next program that is started finds its port taken. */
+  takePort(): void {
+    this.portTaken = true;
   }
 
   /** Programs start slowly: nothing is started until as many `release` calls came. */
@@ -149,6 +155,11 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
     const { device } = this.facts;
     const { deviceKey, poolKey, task } = spec.want;
     const parent = this.control;
+    if (this.portTaken) {
+      this.portTaken = false;
+      this.tell(parent, deviceKey, DATA_EXIT.address);
+      return;
+    }
     if (this.data?.alive === true) {
       MARKS.inUse.hits++;
       this.refuse(parent, deviceKey, 'the device is in use by another process');
@@ -210,8 +221,12 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
 
   private refuse(parent: Control | null, deviceKey: number, reason: string): void {
     this.report(parent, deviceKey, { kind: 'refused', status: ERR.DEVICE_OPEN_FAILED, reason });
+    this.tell(parent, deviceKey, DATA_EXIT.refused);
+  }
+
+  private tell(parent: Control | null, deviceKey: number, exitCode: number): void {
     parent?.process.input((nowUs) => {
-      parent.machine.dataEnded(nowUs, deviceKey, DATA_EXIT.refused);
+      parent.machine.dataEnded(nowUs, deviceKey, exitCode);
     });
   }
 
@@ -251,8 +266,6 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
     this.machine = null;
     if (parent === null) return;
     if (end !== null) this.report(parent, deviceKey, end);
-    parent.process.input((nowUs) => {
-      parent.machine.dataEnded(nowUs, deviceKey, exitCode);
-    });
+    this.tell(parent, deviceKey, exitCode);
   }
 }

@@ -63,6 +63,8 @@ export class LinkEnd implements EventTarget {
   deafSinceUs = Infinity;
   /** Nothing flows in either direction until then, although no host is cut off. */
   stalledUntilUs = 0;
+  /** It came up while connections of one of its hosts carried nothing. */
+  cameUpMute = false;
   /** Frames that arrived and were not taken: addresses in the arena. */
   private incoming: number[] = [];
   private incomingHead = 0;

@@ -15,6 +15,8 @@ export interface StoreTiming {
   readonly commitUsMax: number;
   /** Of a thousand commits, how many report 'unknown'; half of them are done all the same. */
   unknownPermille: number;
+  /** What every commit takes longer. */
+  slowUs: number;
 }
 
 interface Entry {
@@ -74,7 +76,6 @@ export class SimMetadataStore implements MetadataStore, EventTarget {
   private readonly listener: CommitListener;
   private readonly pending: Pending[] = [];
   private lastUs = 0;
-  slowUs = 0;
 
   constructor(
     sim: Simulation,
@@ -105,8 +106,8 @@ export class SimMetadataStore implements MetadataStore, EventTarget {
       outcome: unknown ? 'unknown' : 'done',
       applied: !unknown || this.prng.chance(1, 2),
     });
-    const { commitUsMin, commitUsMax } = this.timing;
-    const takesUs = this.prng.between(commitUsMin, commitUsMax) + this.slowUs;
+    const { commitUsMin, commitUsMax, slowUs } = this.timing;
+    const takesUs = this.prng.between(commitUsMin, commitUsMax) + slowUs;
     this.lastUs = Math.max(this.lastUs, this.sim.nowUs + takesUs);
     this.sim.queue.push(this.lastUs, this, 0, 0);
   }

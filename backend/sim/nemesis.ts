@@ -14,6 +14,7 @@ import type { EventTarget } from './event-queue.js';
 import type { ServerNode } from './server-node.js';
 import type { TroubleKind } from './swarm.js';
 import { TRACE } from './trace.js';
+import { AMBUSH } from './trouble-ambush.js';
 import { DISK_TROUBLE } from './trouble-disks.js';
 import { NETWORK_TROUBLE } from './trouble-network.js';
 import { OPERATOR_TROUBLE } from './trouble-operator.js';
@@ -27,6 +28,7 @@ const STRIKES: Strikes<TroubleKind> = {
   ...NETWORK_TROUBLE,
   ...DISK_TROUBLE,
   ...OPERATOR_TROUBLE,
+  ...AMBUSH,
 };
 
 const MARKS = {
@@ -58,6 +60,10 @@ const MARKS = {
   unmap: mark('nemesis: a volume was unmapped and mapped again'),
   resize: mark('nemesis: a volume grew'),
   removeVolume: mark('nemesis: a volume was removed'),
+  takePort: mark('nemesis: a port was taken'),
+  muteLinks: mark('nemesis: new connections of a host carried nothing'),
+  slowStore: mark('nemesis: the metadata store was slow'),
+  ambush: mark('nemesis: something broke at a chosen message'),
 } satisfies Record<TroubleKind, unknown>;
 
 export class Nemesis implements EventTarget, TroubleMaker {

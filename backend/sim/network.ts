@@ -50,6 +50,8 @@ export class SimNetwork implements EndNetwork, EventTarget {
   readonly sim: Simulation;
   readonly hosts: SimHost[] = [];
   watcher: FrameWatcher | null = null;
+  /** As `watcher`, for whoever lies in wait for a frame. */
+  spy: FrameWatcher | null = null;
   private readonly options: NetworkOptions;
   private readonly features: number;
   private readonly ends: LinkEnd[] = [];
@@ -60,6 +62,7 @@ export class SimNetwork implements EndNetwork, EventTarget {
   private readonly cuts = new Map<number, number>();
   /** Extra delay per host, of a slow network card. */
   private readonly slowUs = new Map<number, number>();
+  private readonly mute = new Set<number>();
 
   constructor(sim: Simulation, options: NetworkOptions) {
     this.sim = sim;
@@ -94,11 +97,16 @@ export class SimNetwork implements EndNetwork, EventTarget {
     return from === to || (this.cuts.get(this.pair(from, to)) ?? 0) === 0;
   }
 
+  private isMute(end: LinkEnd, other: LinkEnd): boolean {
+    return this.mute.has(end.process.host.index) || this.mute.has(other.process.host.index);
+  }
+
   /** Whether a packet from this end reaches the other one now. */
   flows(end: LinkEnd): boolean {
     const other = end.other;
     if (other === null) return true;
     if (end.stalledUntilUs > this.sim.nowUs) return false;
+    if (end.cameUpMute && this.isMute(end, other)) return false;
     return this.passes(end.process.host, other.process.host) && other.process.host.powered;
   }
 
@@ -106,6 +114,13 @@ export class SimNetwork implements EndNetwork, EventTarget {
   cut(from: SimHost, to: SimHost, on: boolean): void {
     const pair = this.pair(from, to);
     this.cuts.set(pair, (this.cuts.get(pair) ?? 0) + (on ? 1 : -1));
+    this.reachabilityChanged();
+  }
+
+  /** Connections to and from a host that come up from now on carry nothing while this lasts. */
+  setMute(host: SimHost, on: boolean): void {
+    if (on) this.mute.add(host.index);
+    else this.mute.delete(host.index);
     this.reachabilityChanged();
   }
 
@@ -232,6 +247,10 @@ export class SimNetwork implements EndNetwork, EventTarget {
       return;
     }
     end.process.linkUp(end, peerOf(other.process.identity, 0, 0, this.features));
+    if (!this.isMute(end, other)) return;
+    end.cameUpMute = true;
+    other.cameUpMute = true;
+    this.reachabilityChanged();
   }
 
   /** A connection breaks: both sides hear of it, each in its own time. */
@@ -298,7 +317,9 @@ export class SimNetwork implements EndNetwork, EventTarget {
     const view = arena.viewOf(address);
     const at = arena.offsetOf(address);
     trace.header(view, at);
-    if (this.watcher !== null) this.watcher(end, end.other, view, at, arena.bytesOf(address));
+    const bytes = arena.bytesOf(address);
+    if (this.watcher !== null) this.watcher(end, end.other, view, at, bytes);
+    if (this.spy !== null) this.spy(end, end.other, view, at, bytes);
   }
 }
 

@@ -38,6 +38,10 @@ export interface TroubleWeights {
   unmap: number;
   resize: number;
   removeVolume: number;
+  takePort: number;
+  muteLinks: number;
+  slowStore: number;
+  ambush: number;
 }
 
 export type TroubleKind = keyof TroubleWeights;
@@ -107,13 +111,22 @@ const KINDS: readonly TroubleKind[] = [
   'removeVolume',
 ];
 
+/** Kinds that are drawn apart, so that the scenarios of seeds stay what they were before these came. */
+const FURTHER_KINDS: readonly TroubleKind[] = [
+  'takePort',
+  'muteLinks',
+  'slowStore',
+  'ambush',
+  'ambush',
+];
+
 /** Of twelve scenarios, how many run the real device format: as many as the rate of a plain run permits. */
 const REAL_OF_12 = 6;
 
 /** Every kind of trouble with weight 0. */
 export function noTrouble(): TroubleWeights {
   const weights: Partial<TroubleWeights> = {};
-  for (const kind of KINDS) weights[kind] = 0;
+  for (const kind of [...KINDS, ...FURTHER_KINDS]) weights[kind] = 0;
   return weights as TroubleWeights;
 }
 
@@ -122,6 +135,14 @@ function drawTrouble(prng: Prng): TroubleWeights {
   const count = prng.pick([0, 1, 1, 2, 2, 3, 3, 4, 6]);
   for (let drawn = 0; drawn < count; drawn++) weights[prng.pick(KINDS)] += prng.between(1, 4);
   return weights;
+}
+
+function addFurther(seed: number, swarm: Swarm): Swarm {
+  const prng = new Prng(seed, 0x4d4f5245);
+  if (!prng.chance(1, 4)) return swarm;
+  const trouble = { ...swarm.trouble };
+  trouble[prng.pick(FURTHER_KINDS)] += prng.between(1, 6);
+  return { ...swarm, trouble };
 }
 
 /** @param safetyUs - the requests of a client spread over this time: more scenarios find more than more requests */
@@ -202,12 +223,13 @@ export function drawSwarm(seed: number): Swarm {
     commitUsMax: prng.pick([300, 2_000, 50_000]),
     overLimit: prng.chance(1, 20),
   };
-  return prng.chance(1, 16) ? drawFull(prng, swarm) : swarm;
+  return addFurther(seed, prng.chance(1, 16) ? drawFull(prng, swarm) : swarm);
 }
 
 /** The parts of a scenario that a reader wants to know first. */
 export function describeSwarm(swarm: Swarm): string {
-  const trouble = KINDS.filter((kind) => swarm.trouble[kind] > 0).join(' ');
+  const kinds = [...KINDS, ...new Set(FURTHER_KINDS)];
+  const trouble = kinds.filter((kind) => swarm.trouble[kind] > 0).join(' ');
   const { servers, clients, volumeChunks, durability } = swarm;
   return `${servers} servers, ${clients} clients, volumes of ${volumeChunks.join('+')} chunks, ${1 << swarm.combLog2} combs, ${durability}, ${swarm.realDevice ? 'real' : 'modelled'} devices${swarm.capacityBlocks > 0 ? ` of ${swarm.capacityBlocks} blocks (${swarm.fullPolicy})` : ''}${swarm.overLimit ? ', over the limit' : ''}; trouble: ${trouble === '' ? 'none' : trouble}`;
 }

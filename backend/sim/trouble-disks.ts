@@ -5,7 +5,14 @@ import type { Spoil } from './device.js';
 import type { Strikes, TroubleMaker } from './trouble.js';
 
 export type DiskTrouble =
-  'slowDisk' | 'failDisk' | 'rot' | 'lostWrite' | 'misdirectedWrite' | 'tornWrite' | 'lyingFlush';
+  | 'slowDisk'
+  | 'failDisk'
+  | 'rot'
+  | 'lostWrite'
+  | 'misdirectedWrite'
+  | 'tornWrite'
+  | 'lyingFlush'
+  | 'slowStore';
 
 function slowDisk({ prng, server, say, later }: TroubleMaker): boolean {
   const factor = prng.pick([10, 100, 1000, 10_000]);
@@ -52,6 +59,18 @@ function lyingFlush(maker: TroubleMaker): boolean {
   return true;
 }
 
+/** Where the MDM keeps its state: every commit takes long. */
+function slowStore({ cluster, prng, say, later }: TroubleMaker): boolean {
+  const { timing } = cluster.mdm;
+  if (timing.slowUs > 0) return false;
+  timing.slowUs = prng.pick([100_000, 1_000_000, 4_000_000]);
+  say(`slows the metadata store by ${timing.slowUs} us`);
+  later(() => {
+    timing.slowUs = 0;
+  });
+  return true;
+}
+
 export const DISK_TROUBLE: Strikes<DiskTrouble> = {
   slowDisk,
   failDisk,
@@ -60,4 +79,5 @@ export const DISK_TROUBLE: Strikes<DiskTrouble> = {
   misdirectedWrite: (maker) => spoil(maker, 'misdirected'),
   tornWrite: (maker) => spoil(maker, 'torn'),
   lyingFlush,
+  slowStore,
 };

@@ -5,7 +5,14 @@ import type { LinkEnd } from './link-end.js';
 import type { Strikes, TroubleMaker } from './trouble.js';
 
 export type NetworkTrouble =
-  'cutServers' | 'cutOneWay' | 'cutClient' | 'cutMdm' | 'slowNetwork' | 'stallLink' | 'breakLink';
+  | 'cutServers'
+  | 'cutOneWay'
+  | 'cutClient'
+  | 'cutMdm'
+  | 'slowNetwork'
+  | 'stallLink'
+  | 'breakLink'
+  | 'muteLinks';
 
 function isolate(maker: TroubleMaker, host: SimHost, from: readonly SimHost[]): boolean {
   const { cluster, prng, say, later } = maker;
@@ -45,6 +52,20 @@ function slowNetwork({ cluster, prng, say, later }: TroubleMaker): boolean {
   cluster.network.setSlow(host, prng.pick([2_000, 20_000, 200_000]));
   later(() => {
     cluster.network.setSlow(host, 0);
+  });
+  return true;
+}
+
+/** A handshake passes, larger packets do not. What runs on the host connects anew. */
+function muteLinks({ cluster, prng, say, later }: TroubleMaker): boolean {
+  const { network } = cluster;
+  const host = prng.pick(network.hosts);
+  say(`mutes new connections of ${host.address}`);
+  network.setMute(host, true);
+  for (const end of network.upEnds())
+    if (end.process.host === host && prng.chance(1, 2)) network.breakLink(end);
+  later(() => {
+    network.setMute(host, false);
   });
   return true;
 }
@@ -100,4 +121,5 @@ export const NETWORK_TROUBLE: Strikes<NetworkTrouble> = {
   slowNetwork,
   stallLink: (maker) => hitLink(maker, true),
   breakLink: (maker) => hitLink(maker, false),
+  muteLinks,
 };

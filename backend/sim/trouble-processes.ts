@@ -1,5 +1,7 @@
 // Trouble with processes and power: killed, stopped, without power. It must never touch a disk or a link by itself.
 
+import type { ClientNode } from './client-node.js';
+import type { EndOwner } from './link-end.js';
 import type { SimProcess } from './process.js';
 import type { ServerNode } from './server-node.js';
 import type { Strikes, TroubleMaker } from './trouble.js';
@@ -15,11 +17,11 @@ export type ProcessTrouble =
   | 'pauseData'
   | 'pauseControl'
   | 'pauseMdm'
-  | 'pauseClient';
+  | 'pauseClient'
+  | 'takePort';
 
 /** Its control process starts the data process again, at once or when the host finds the time. */
-function crashData({ prng, server, say, later }: TroubleMaker): boolean {
-  const hit = server();
+function crashData({ prng, say, later }: TroubleMaker, hit: ServerNode): boolean {
   if (hit.data?.alive !== true) return false;
   say(`kills data${hit.number}`);
   if (prng.chance(2, 3)) {
@@ -32,8 +34,7 @@ function crashData({ prng, server, say, later }: TroubleMaker): boolean {
   return true;
 }
 
-function crashControl({ server, say, later }: TroubleMaker): boolean {
-  const hit = server();
+function crashControl({ say, later }: TroubleMaker, hit: ServerNode): boolean {
   if (hit.control?.alive !== true) return false;
   say(`kills sds${hit.number}`);
   hit.killControl();
@@ -88,8 +89,7 @@ function crashMdm({ cluster, say, later }: TroubleMaker): boolean {
   return true;
 }
 
-function crashClient({ cluster, prng, say, later }: TroubleMaker): boolean {
-  const client = prng.pick(cluster.clients);
+function crashClient({ say, later }: TroubleMaker, client: ClientNode): boolean {
   if (client.process?.alive !== true) return false;
   say(`kills sdc${client.number}`);
   client.kill();
@@ -99,7 +99,30 @@ function crashClient({ cluster, prng, say, later }: TroubleMaker): boolean {
   return true;
 }
 
-function pause({ cluster, say, later }: TroubleMaker, process: SimProcess | null): boolean {
+/** Kills a process, whichever it is. */
+export function crash(maker: TroubleMaker, process: EndOwner): boolean {
+  const { servers, clients, mdm } = maker.cluster;
+  if (process === mdm.process) return crashMdm(maker);
+  const client = clients.find((other) => other.process === process);
+  if (client !== undefined) return crashClient(maker, client);
+  for (const server of servers) {
+    if (server.data === process) return crashData(maker, server);
+    if (server.control === process) return crashControl(maker, server);
+  }
+  return false;
+}
+
+/** Kills a data process whose port somebody else takes before it is started again. */
+function takePort(maker: TroubleMaker): boolean {
+  const hit = maker.server();
+  if (hit.data?.alive !== true) return false;
+  maker.say(`takes the port of data${hit.number}`);
+  hit.processes.takePort();
+  return crashData(maker, hit);
+}
+
+/** Stops a process for a while. */
+export function pause({ cluster, say, later }: TroubleMaker, process: SimProcess | null): boolean {
   if (process?.alive !== true || process.paused) return false;
   say(`stops ${process.name}`);
   process.pause();
@@ -113,15 +136,16 @@ function pause({ cluster, say, later }: TroubleMaker, process: SimProcess | null
 }
 
 export const PROCESS_TROUBLE: Strikes<ProcessTrouble> = {
-  crashData,
-  crashControl,
+  crashData: (maker) => crashData(maker, maker.server()),
+  crashControl: (maker) => crashControl(maker, maker.server()),
   crashServer,
   powerServer: (maker) => powerOff(maker, [maker.server()]),
   powerAll: (maker) => powerOff(maker, maker.cluster.servers),
   crashMdm,
-  crashClient,
+  crashClient: (maker) => crashClient(maker, maker.prng.pick(maker.cluster.clients)),
   pauseData: (maker) => pause(maker, maker.server().data),
   pauseControl: (maker) => pause(maker, maker.server().control),
   pauseMdm: (maker) => pause(maker, maker.cluster.mdm.process),
   pauseClient: (maker) => pause(maker, maker.prng.pick(maker.cluster.clients).process),
+  takePort,
 };

@@ -1014,10 +1014,10 @@ export interface PeerActiveBody {
   readonly comb: CombAt;
 }
 
-/** Operations of clients that the sender knows to be applied in the comb and that may be asked again (C10). */
+/** Operations of clients that the sender knows to be applied in the comb and that may be asked again (C10). A frame with fewer than combOpsMax ends the list. */
 export interface PeerOpsBody {
   readonly comb: CombAt;
-  /** forget what is known of the comb before */
+  /** begins a list: what is not in it need not be known any more */
   readonly first: boolean;
   /** operations */
   readonly ops: readonly OpId[];

@@ -576,10 +576,10 @@ export const MESSAGES = {
   ),
   PEER_OPS: control(
     0x0434,
-    'Operations of clients that the sender knows to be applied in the comb and that may be asked again (C10).',
+    'Operations of clients that the sender knows to be applied in the comb and that may be asked again (C10). A frame with fewer than combOpsMax ends the list.',
     [
       struct('comb', 'CombAt', ''),
-      bool('first', 'forget what is known of the comb before'),
+      bool('first', 'begins a list: what is not in it need not be known any more'),
       list('ops', struct('op', 'OpId', ''), LIMITS.combOpsMax.value, 'operations'),
     ],
   ),
