@@ -31,6 +31,8 @@ import { readSdsDataConfig } from './sds-config.js';
 import type { SdsDataConfig } from './sds-config.js';
 
 const NO_IDENTITY = { key: 0, incarnation: 0, run: 0, systemId: '' } as const;
+/** Incarnations have 32 bits, which from here last until 2156. */
+const INCARNATIONS_FROM_MS = Date.UTC(2020);
 const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
 
 /** Why the device is not served; the control process is told before this process ends. */
@@ -65,6 +67,11 @@ function probe(path: string): ProbedDevice {
 /** A device of ours that is formatted already, which a format that was interrupted behind its end leaves. */
 function isOwn(config: SdsDataConfig, { identity }: ProbedDevice): boolean {
   return identity?.systemId === config.systemId && identity.deviceKey === config.deviceKey;
+}
+
+/** In seconds: a later open has a higher number, also one of another copy of the device. */
+function incarnationNow(): number {
+  return Math.max(0, Math.floor((Date.now() - INCARNATIONS_FROM_MS) / 1000));
 }
 
 /** Where the device is today. */
@@ -139,6 +146,7 @@ function serve(
             release: (bytes) => {
               disk.release(bytes);
             },
+            incarnationFloor: incarnationNow(),
             expected: { systemId, deviceKey },
           },
           owner,

@@ -48,7 +48,10 @@ function isSystemError(error: unknown): boolean {
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).code === 'string';
 }
 
-/** Where a device is now: where it was last seen, or wherever its signature is found; null: nowhere. */
+/**
+ * Where a device is now: where it was last seen, or wherever its signature is found; null: nowhere. Of several copies of
+ * it that which was opened last.
+ */
 export function findDevice(
   systemId: string,
   deviceKey: number,
@@ -56,8 +59,10 @@ export function findDevice(
   search: readonly string[],
 ): string | null {
   const places = [lastPath, ...search];
-  const found = foundDevices(places).find(
-    (device) => device.deviceKey === deviceKey && device.systemId === systemId,
-  );
-  return found?.path ?? null;
+  let latest: FoundOnDisk | null = null;
+  for (const device of foundDevices(places)) {
+    if (device.deviceKey !== deviceKey || device.systemId !== systemId) continue;
+    if (latest === null || device.incarnation > latest.incarnation) latest = device;
+  }
+  return latest?.path ?? null;
 }

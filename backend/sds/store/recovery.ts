@@ -214,7 +214,7 @@ export class Recovery {
         systemId: superblock.systemId,
         deviceKey: superblock.deviceKey,
         poolKey: superblock.poolKey,
-        incarnation: superblock.incarnation + 1,
+        incarnation: Math.max(superblock.incarnation + 1, options.incarnationFloor ?? 0),
         dataIncarnation: superblock.incarnation,
         rolledBack: false,
       },

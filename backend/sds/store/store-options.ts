@@ -16,6 +16,12 @@ export interface StoreOptions {
   readonly allocate: (lengthBytes: number) => Uint8Array;
   /** Takes memory back; what is not given back is kept. */
   readonly release?: (bytes: Uint8Array) => void;
+  /**
+   * The incarnation of this open is at least this, and higher than the one before. It keeps two lives that begin from
+   * copies of one device apart: counted up by one, both would have the same incarnation, and the stale copy would pass for
+   * the one that was written to meanwhile.
+   */
+  readonly incarnationFloor?: number;
   /** Whose device it must be; another one is refused. */
   readonly expected?: { readonly systemId: string; readonly deviceKey: number };
 }
