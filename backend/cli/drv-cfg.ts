@@ -1,6 +1,10 @@
 // drv_cfg: what scripts ask of the client on a host. There is no kernel module here; the client process answers on its
 // control socket. It owns the original's lines, of which scripts take words by position from the first column on.
 
+import { VERSION } from '../core/version.js';
+import { helpText, manPage } from '../runtime/manual.js';
+import type { Manual } from '../runtime/manual.js';
+
 export const EXIT = { done: 0, usage: 1, configuration: 2, unreachable: 4 } as const;
 
 const NO_INSTALLATION = '0'.repeat(16);
@@ -73,12 +77,49 @@ const ACTIONS: readonly Action[] = [
   },
 ];
 
-function usage(): readonly string[] {
-  return [
-    'Usage: drv_cfg --<option>',
-    ...ACTIONS.map(({ names, about }) => `    ${`--${names[0] ?? ''}`.padEnd(20)} ${about}`),
-  ];
-}
+const MANUAL: Manual = {
+  name: 'drv_cfg',
+  section: 1,
+  summary: 'asks the client of this host',
+  synopsis: ['drv_cfg --OPTION'],
+  description: [
+    "Asks the MeshSAN client on its control socket. Options and lines are those of the original's program, for scripts that take words by position.",
+  ],
+  parts: [
+    {
+      title: 'Options',
+      rows: [
+        ...ACTIONS.map(({ names, about }) => ({
+          term: names.map((name) => `--${name}`).join(', '),
+          about,
+        })),
+        { term: '--help', about: 'this text' },
+        { term: '--man', about: 'this text as a manual page' },
+      ],
+    },
+    {
+      title: 'Environment',
+      rows: [
+        {
+          term: 'MESHSAN_DRV_CFG_CONFIG',
+          about: 'configuration instead of /etc/meshsan/drv_cfg.json',
+        },
+      ],
+    },
+    {
+      title: 'Exit codes',
+      rows: [
+        { term: String(EXIT.done), about: 'done' },
+        { term: String(EXIT.usage), about: 'wrong usage' },
+        { term: String(EXIT.configuration), about: 'configuration refused' },
+        { term: String(EXIT.unreachable), about: 'no client answers' },
+      ],
+    },
+  ],
+  seeAlso: ['meshsan-sdc(8)', 'scli(1)'],
+};
+
+const usage = (): readonly string[] => helpText(MANUAL).trimEnd().split('\n');
 
 /**
  * Runs a command line.
@@ -91,8 +132,9 @@ export async function runDrvCfg(
 ): Promise<number> {
   const [first, ...more] = argv;
   const name = (first ?? '').replace(DASHES, '').toLowerCase();
-  if (name === 'help') {
-    for (const line of usage()) environment.out(line);
+  if (name === 'help' || name === 'man') {
+    const text = name === 'help' ? helpText(MANUAL) : manPage(MANUAL, VERSION);
+    environment.out(text.trimEnd());
     return EXIT.done;
   }
   const action = DASHES.test(first ?? '')

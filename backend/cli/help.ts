@@ -1,5 +1,7 @@
 // Help and documentation, made from the command table.
 
+import type { Manual, ManualRow } from '../runtime/manual.js';
+
 import { GLOBAL_OPTIONS } from './option.js';
 import type { Command, Option } from './option.js';
 
@@ -58,6 +60,60 @@ export function commandHelp(command: Command): readonly string[] {
   return [`Usage: ${usageOf(command)}`, '', command.about, ...options];
 }
 
+const EXIT_CODES: readonly ManualRow[] = [
+  { term: '0', about: 'done' },
+  { term: '1', about: 'wrong usage' },
+  { term: '2', about: 'configuration refused' },
+  { term: '4', about: 'no MDM reached' },
+  { term: '7', about: 'refused or not found' },
+];
+
+/** The manual page: every command, and every option once. */
+export function manualOf(commands: readonly Command[]): Manual {
+  const options = new Map<string, string>();
+  for (const { options: own } of commands)
+    for (const option of own)
+      if (!options.has(written(option))) options.set(written(option), option.about);
+  const sorted = [...options].sort(([one], [other]) => (one < other ? -1 : 1));
+  return {
+    name: 'scli',
+    section: 1,
+    summary: 'manages a MeshSAN system',
+    synopsis: ['scli --COMMAND [--OPTION [VALUE] ...]', 'scli --help [--COMMAND]'],
+    description: [
+      'Manages a system with the commands and flags of ScaleIO. Names are read without case and by unique prefix.',
+    ],
+    parts: [
+      ...byTopic(commands).map(([topic, list]) => ({
+        title: topic,
+        rows: list.map((command) => ({ term: usageOf(command).slice(5), about: command.about })),
+      })),
+      {
+        title: 'Options of commands',
+        rows: sorted.map(([term, about]) => ({ term, about })),
+      },
+      {
+        title: 'Options of every command',
+        rows: [
+          ...GLOBAL_OPTIONS.map((option) => ({ term: written(option), about: option.about })),
+          { term: '--man', about: 'alone: this page' },
+        ],
+      },
+      {
+        title: 'Environment',
+        rows: [
+          {
+            term: 'MESHSAN_SCLI_CONFIG',
+            about: 'configuration instead of /etc/meshsan/scli.json',
+          },
+        ],
+      },
+      { title: 'Exit codes', rows: EXIT_CODES },
+    ],
+    seeAlso: ['meshsan-setup(8)', 'meshsan-lia(1)', 'drv_cfg(1)'],
+  };
+}
+
 /** The reference page. */
 export function referencePage(commands: readonly Command[]): string {
   const lines = [
@@ -66,7 +122,7 @@ export function referencePage(commands: readonly Command[]): string {
     'Made from the command table (`backend/cli/commands.ts`); the test of the table compares.',
     '',
     'Option names are read without case and by unique prefix, also with the dashes that web pages put in place of `--`.',
-    'Exit codes: 0 done, 1 wrong usage, 2 configuration refused, 4 no MDM reached, 7 refused or not found.',
+    `Exit codes: ${EXIT_CODES.map(({ term, about }) => `${term} ${about}`).join(', ')}.`,
     ...byTopic(commands).flatMap(([topic, list]) => [
       '',
       `## ${topic}`,

@@ -1,13 +1,15 @@
 // One run of scli: command line in, lines and exit code out. It owns the original's error lines and exit codes.
 
+import { VERSION } from '../core/version.js';
 import type { System } from '../protocol/generated/types.js';
 import { ClusterError } from '../runtime/cluster.js';
 import type { Cluster } from '../runtime/cluster.js';
 import { ClusterReader } from '../runtime/cluster-reader.js';
+import { manPage } from '../runtime/manual.js';
 
 import { COMMANDS } from './commands.js';
 import { passwordMark } from './commands/session.js';
-import { commandHelp, overview } from './help.js';
+import { commandHelp, manualOf, overview } from './help.js';
 import type { Command, Outcome, Session, Terminal, Values } from './option.js';
 import { UsageError, parseArguments } from './parser.js';
 import type { SessionStore } from './session-file.js';
@@ -129,6 +131,10 @@ function explain(error: unknown): readonly [string, number] {
  */
 export async function runScli(argv: readonly string[], environment: Environment): Promise<number> {
   const { terminal } = environment;
+  if (argv.length === 1 && argv[0] === '--man') {
+    terminal.out(manPage(manualOf(COMMANDS), VERSION).trimEnd());
+    return EXIT.done;
+  }
   try {
     const parsed = parseArguments(argv, COMMANDS);
     if ('help' in parsed) {

@@ -4,6 +4,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { VERSION } from '../core/version.js';
+import { helpText, manualAnswer } from '../runtime/manual.js';
+import type { Manual } from '../runtime/manual.js';
 import { PrivateFileError, readPrivateFile } from '../runtime/secret-file.js';
 import { readFacts } from './environment/astute.js';
 import { readInventory } from './environment/inventory.js';
@@ -20,28 +23,75 @@ import { StepError } from './shell/execute.js';
 
 export const EXIT = { done: 0, usage: 1, input: 2, refused: 3, failed: 4 } as const;
 
-export const HELP = `Usage: meshsan-deploy VERB [flags]
-
-Deploys MeshSAN on the nodes of an OpenStack environment: managers, servers, clients, gateways behind HAProxy, Cinder and
-Nova. Every run looks first and changes only what differs; a run that stopped is simply run again.
-
-  apply --inventory FILE [--state DIR] [--dry-run]   deploy all nodes over SSH (no Fuel needed)
-  plan  (--facts FILE | --inventory FILE)            show nodes, managers and, per task, what a new deployment does
-  task NAME (--facts FILE | --inventory FILE --key-file FILE --node NODE) [--dry-run]
-                                                     one task on this node: ${TASK_IDS.join(', ')}
-  may-remove NODE (--facts FILE | --inventory FILE --key-file FILE)
-                                                     whether a node may leave the environment now; asks the cluster
-
-  --facts FILE       facts of this node as Fuel writes them (/etc/astute.yaml)
-  --inventory FILE   nodes, SSH access and settings in YAML (backend/docs/deployment.md)
-  --state DIR        keeps the environment's key and the hosts' keys; default: FILE.state beside the inventory
-  --dry-run          look and say what would be done; change nothing
-  --json             one JSON object on standard output; progress goes to standard error
-  --help             this text
-
-Exit codes: 0 done, 1 wrong usage, 2 facts, inventory or settings refused, 3 refused by a check (nothing was changed),
-4 stopped: a step failed or a node could not be reached; what was done stays, and the next run goes on from there.
-`;
+const MANUAL: Manual = {
+  name: 'meshsan-deploy',
+  section: 8,
+  summary: 'deploys MeshSAN on the nodes of an OpenStack environment',
+  synopsis: ['meshsan-deploy VERB [FLAGS]'],
+  description: [
+    'Deploys managers, servers, clients, agents, gateways behind HAProxy, Cinder and Nova. Every run looks first and changes only what differs; a run that stopped is simply run again.',
+  ],
+  parts: [
+    {
+      title: 'Verbs',
+      rows: [
+        {
+          term: 'apply --inventory FILE [--state DIR] [--dry-run]',
+          about: 'deploy all nodes over SSH (no Fuel needed)',
+        },
+        {
+          term: 'plan (--facts FILE | --inventory FILE)',
+          about: 'show nodes, managers and, per task, what a new deployment does',
+        },
+        {
+          term: 'task NAME (--facts FILE | --inventory FILE --key-file FILE --node NODE) [--dry-run]',
+          about: `one task on this node: ${TASK_IDS.join(', ')}`,
+        },
+        {
+          term: 'may-remove NODE (--facts FILE | --inventory FILE --key-file FILE)',
+          about: 'whether a node may leave the environment now; asks the cluster',
+        },
+      ],
+    },
+    {
+      title: 'Flags',
+      rows: [
+        {
+          term: '--facts FILE',
+          about: 'facts of this node as Fuel writes them (/etc/astute.yaml)',
+        },
+        { term: '--inventory FILE', about: 'nodes, SSH access and settings in YAML' },
+        {
+          term: '--state DIR',
+          about:
+            "keeps the environment's key and the hosts' keys; default: FILE.state beside the inventory",
+        },
+        { term: '--dry-run', about: 'look and say what would be done; change nothing' },
+        {
+          term: '--json',
+          about: 'one JSON object on standard output; progress goes to standard error',
+        },
+        { term: '--help', about: 'this text' },
+        { term: '--man', about: 'this text as a manual page' },
+      ],
+    },
+    {
+      title: 'Exit codes',
+      rows: [
+        { term: String(EXIT.done), about: 'done' },
+        { term: String(EXIT.usage), about: 'wrong usage' },
+        { term: String(EXIT.input), about: 'facts, inventory or settings refused' },
+        { term: String(EXIT.refused), about: 'refused by a check; nothing was changed' },
+        {
+          term: String(EXIT.failed),
+          about:
+            'stopped: a step failed or a node could not be reached; what was done stays, and the next run goes on from there',
+        },
+      ],
+    },
+  ],
+  seeAlso: ['meshsan-setup(8)', 'meshsan-lia(1)'],
+};
 
 class UsageError extends Error {}
 
@@ -188,10 +238,15 @@ async function mayRemove(name: string | undefined, flags: Flags): Promise<void> 
 }
 
 async function dispatch(args: readonly string[]): Promise<void> {
+  const manual = manualAnswer(args, MANUAL, VERSION);
+  if (manual !== null) {
+    process.stdout.write(manual);
+    return;
+  }
   const { flags, words } = parse(args);
   const [verb, name, ...rest] = words;
   if (flags.help === true || verb === 'help') {
-    process.stdout.write(HELP);
+    process.stdout.write(helpText(MANUAL));
     return;
   }
   if (rest.length > 0) throw new UsageError(`unexpected "${rest.join(' ')}"`);

@@ -7,6 +7,8 @@ import { VERSION } from '../../backend/core/version.js';
 import { ConfigError } from '../../backend/runtime/config-file.js';
 import { openLog } from '../../backend/runtime/log-sink.js';
 import type { ProcessLog } from '../../backend/runtime/log-sink.js';
+import { helpText, manualAnswer } from '../../backend/runtime/manual.js';
+import type { Manual } from '../../backend/runtime/manual.js';
 import { PrivateFileError } from '../../backend/runtime/secret-file.js';
 import { bridgeApp } from '../app.js';
 import { assemble } from '../assembly.js';
@@ -21,30 +23,80 @@ const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const EXIT_ADDRESS = 3;
 
-const HELP = `Usage: cinder-bridge --config FILE            serves the Cinder driver until it is told to end
-       cinder-bridge COMMAND --config FILE    asks the cluster, beside a bridge that runs or without one
+const FILE = '/etc/meshsan/cinder-bridge.json';
 
-Commands:
-  check     reads the configuration and the files it names, and says whether they can be used
-  health    which gateways answer; exit code 1 when Cinder's requests would fail
-  ledger    who has which volume mapped, by which generation, and who relies on it
-  orphans   what differs between the cluster and Cinder; exit code 4 when something does
-  repair    takes the repair steps of that report; exit code 4 when something is left for a person
-
-Flags:
-  --config FILE    configuration, readable by its owner only (default /etc/meshsan/cinder-bridge.json)
-  --known FILE     orphans, repair: what Cinder knows, as meshsan-cinder-known prints it; - is standard input
-  --min-age SEC    orphans, repair: leave out what is younger, it may be under way (default 300)
-  --dry-run        repair: show the steps and take none
-  --json           print JSON
-  --version        print the version
-  --help           print this
-
-Exit codes: 0 done, 1 failed, 2 wrong flags or configuration, 3 the address or socket is in use, 4 see above.
-`;
+const MANUAL: Manual = {
+  name: 'cinder-bridge',
+  section: 8,
+  summary: "service beside cinder-volume, and its operator's commands",
+  synopsis: ['cinder-bridge --config FILE', 'cinder-bridge COMMAND --config FILE [FLAGS]'],
+  description: [
+    "Without a command it serves MeshSAN's Cinder driver until it is told to end. A command asks the cluster, beside a bridge that runs or without one.",
+  ],
+  parts: [
+    {
+      title: 'Commands',
+      rows: [
+        {
+          term: 'check',
+          about:
+            'reads the configuration and the files it names, and says whether they can be used',
+        },
+        {
+          term: 'health',
+          about: "which gateways answer; exit code 1 when Cinder's requests would fail",
+        },
+        {
+          term: 'ledger',
+          about: 'who has which volume mapped, by which generation, and who relies on it',
+        },
+        {
+          term: 'orphans',
+          about: 'what differs between the cluster and Cinder; exit code 4 when something does',
+        },
+        {
+          term: 'repair',
+          about:
+            'takes the repair steps of that report; exit code 4 when something is left for a person',
+        },
+      ],
+    },
+    {
+      title: 'Flags',
+      rows: [
+        { term: '--config FILE', about: `configuration, readable by its owner only (${FILE})` },
+        {
+          term: '--known FILE',
+          about:
+            'orphans, repair: what Cinder knows, as meshsan-cinder-known prints it; - is standard input',
+        },
+        {
+          term: '--min-age SEC',
+          about: 'orphans, repair: leave out what is younger, it may be under way (300)',
+        },
+        { term: '--dry-run', about: 'repair: show the steps and take none' },
+        { term: '--json', about: 'print JSON' },
+        { term: '--version', about: 'print the version' },
+        { term: '--help', about: 'this text' },
+        { term: '--man', about: 'this text as a manual page' },
+      ],
+    },
+    {
+      title: 'Exit codes',
+      rows: [
+        { term: '0', about: 'done' },
+        { term: String(EXIT_FAILED), about: 'failed' },
+        { term: String(EXIT_USAGE), about: 'wrong flags or configuration' },
+        { term: String(EXIT_ADDRESS), about: 'the address or socket is in use' },
+        { term: '4', about: 'see orphans and repair' },
+      ],
+    },
+  ],
+  seeAlso: ['meshsan-cinder-known(8)', 'meshsan-setup(8)'],
+};
 
 const FLAGS = {
-  config: { type: 'string', default: '/etc/meshsan/cinder-bridge.json' },
+  config: { type: 'string', default: FILE },
   known: { type: 'string' },
   'min-age': { type: 'string', default: '300' },
   'dry-run': { type: 'boolean', default: false },
@@ -95,6 +147,11 @@ function readKnown(path: string | undefined): unknown {
 }
 
 async function main(args: readonly string[]): Promise<number> {
+  const manual = manualAnswer(args, MANUAL, VERSION);
+  if (manual !== null) {
+    process.stdout.write(manual);
+    return 0;
+  }
   const { values, positionals } = parseArgs({
     args: [...args],
     options: FLAGS,
@@ -105,7 +162,7 @@ async function main(args: readonly string[]): Promise<number> {
     process.stdout.write(text);
   };
   if (values.help || values.version) {
-    print(values.help ? HELP : `${VERSION}\n`);
+    print(values.help ? helpText(MANUAL) : `${VERSION}\n`);
     return 0;
   }
   const [name, ...more] = positionals;

@@ -14,7 +14,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { VERSION } from '../../backend/core/version.js';
 import { flusherGuest, hasResourceCapability } from './guest.js';
+import { agentInstallStory, agentStory, bridgeStory } from './agent.js';
 import { memoryStory } from './memory.js';
 import type { Machine } from './machine.js';
 import { until } from './machine.js';
@@ -44,6 +46,7 @@ const EXPOSURE_MAX: Readonly<Record<string, number>> = {
   'meshsan-sds': 2.5,
   'meshsan-sdc': 5,
   'meshsan-cinder-bridge': 2,
+  'meshsan-lia': 2.5,
 };
 
 function debs(folder: string): string[] {
@@ -341,6 +344,7 @@ const purge: Story = async ({ machine }) => {
     '/var/lib/meshsan/mdm',
     '/var/lib/meshsan/sdc',
     '/var/lib/meshsan/gateway',
+    '/var/lib/meshsan/lia',
   ])
     assert.ok(!existsSync(machine.path(path)), `${path} is gone`);
   assert.ok(statSync(fileDevice).size > 0);
@@ -365,10 +369,20 @@ export const STORIES: readonly (readonly [string, Story])[] = [
   ['every service has only the rights it needs', rights],
   ['whoever writes block devices is an I/O flusher and is killed last', flushers],
   ['the gateway serves REST and dashboard', gateway],
+  ['the Cinder bridge is configured, and answers the driver', bridgeStory],
+  ['the agent reports, restarts services, makes a support bundle', agentStory],
   ['a file system on the volume', mounted],
   ['every service comes back after kill -9', killed],
   ['writes through the block device with 10 % of the memory free', memoryStory],
   ['an upgrade keeps configuration, data and attached devices', upgrade],
+  [
+    'the agent brings the lower version back, and is replaced on the way',
+    async (bench) => {
+      const told = await agentInstallStory(bench, bench.first, VERSION);
+      await readsBack(bench.machine);
+      return told;
+    },
+  ],
   ['removal: refused while in use; keeps configuration and state', remove],
   ['purge: takes configuration and state, never data', purge],
 ];

@@ -4,6 +4,7 @@
 import { createECDH, hkdfSync } from 'node:crypto';
 import { passwordFault } from '../../runtime/passwords.js';
 import { authorityFromKey } from '../../runtime/tls-certificates.js';
+import { signerPair } from '../../runtime/node-agent/signature.js';
 import type { Secrets } from '../plan/model.js';
 import type { Environment } from './model.js';
 
@@ -33,6 +34,19 @@ function deriveScalar(environmentKey: string): Buffer {
   }
 }
 
+/** What the agents of an environment are enrolled with. @param scope - tells environments with the same key apart */
+function agentSecrets(
+  key: string,
+  scope: string,
+): Pick<Secrets, 'agentToken' | 'signerPem' | 'signerKeyPem'> {
+  const { publicPem, privatePem } = signerPair(derive(key, `signer${scope}`, 32));
+  return {
+    agentToken: derive(key, `agent${scope}`, 32).toString('hex'),
+    signerPem: publicPem,
+    signerKeyPem: privatePem,
+  };
+}
+
 /** @param nowMs - beginning of the authority's validity, where its certificate is made anew */
 export async function secretsOf(environment: Environment, nowMs: number): Promise<Secrets> {
   const { existing, environmentKey, adminPassword } = environment.settings;
@@ -43,6 +57,7 @@ export async function secretsOf(environment: Environment, nowMs: number): Promis
       openstackPassword: existing.password,
       // Both ends are on the same node, so each environment has its own whatever the cluster.
       bridgeToken: derive(existing.systemSecret, `bridge ${environment.label}`, 32).toString('hex'),
+      ...agentSecrets(existing.systemSecret, ` ${environment.label}`),
       authorityPem: existing.authorityPem,
       authorityKeyPem: '',
     };
@@ -59,6 +74,7 @@ export async function secretsOf(environment: Environment, nowMs: number): Promis
     adminPassword: adminPassword === '' ? derivePassword(environmentKey, 'admin') : adminPassword,
     openstackPassword: derivePassword(environmentKey, 'openstack'),
     bridgeToken: derive(environmentKey, 'bridge', 32).toString('hex'),
+    ...agentSecrets(environmentKey, ''),
     authorityPem: authority.certificate,
     authorityKeyPem: authority.key,
   };

@@ -33,6 +33,8 @@ export interface PackageDefinition {
   readonly assets: readonly string[];
   /** Commands on the target: path, and the program that it runs. */
   readonly commands: Readonly<Record<string, string>>;
+  /** Manual pages below /usr/share/man, less ".gz", and the programs that print them (`--man`). */
+  readonly manuals: Readonly<Record<string, string>>;
   readonly service: Service | null;
   readonly depends: readonly string[];
   readonly recommends: readonly string[];
@@ -54,6 +56,7 @@ export const FILES = 'backend/deploy/packages/files';
 const NOTHING = {
   assets: [],
   commands: {},
+  manuals: {},
   service: null,
   recommends: [],
   extras: [],
@@ -74,6 +77,7 @@ export const PACKAGES: readonly PackageDefinition[] = [
     ],
     programs: ['backend/bin/setup'],
     commands: { '/usr/sbin/meshsan-setup': 'backend/bin/setup' },
+    manuals: { 'man8/meshsan-setup.8': 'backend/bin/setup' },
     depends: ['python3:any'],
     extras: [
       {
@@ -97,6 +101,7 @@ export const PACKAGES: readonly PackageDefinition[] = [
       'The metadata manager keeps the configuration of a MeshSAN system and decides which server holds what. It is never in the path of I/O.',
     ],
     programs: ['backend/bin/mdm'],
+    manuals: { 'man8/meshsan-mdm.8': 'backend/bin/mdm' },
     service: { unit: 'meshsan-mdm', user: 'meshsan-mdm' },
     depends: [],
     recommends: ['meshsan-cli'],
@@ -110,6 +115,7 @@ export const PACKAGES: readonly PackageDefinition[] = [
       'The storage server owns the disks of a node: it serves reads and writes of the volumes on them and keeps their second copies on other nodes.',
     ],
     programs: ['backend/bin/sds', 'backend/bin/sds-data'],
+    manuals: { 'man8/meshsan-sds.8': 'backend/bin/sds' },
     service: { unit: 'meshsan-sds', user: 'meshsan-sds' },
     depends: [],
     purge: 'sds.purge',
@@ -128,6 +134,7 @@ export const PACKAGES: readonly PackageDefinition[] = [
       'backend/bin/sdc-release',
     ],
     commands: { '/usr/bin/drv_cfg': 'backend/bin/drv-cfg' },
+    manuals: { 'man1/drv_cfg.1': 'backend/bin/drv-cfg', 'man8/meshsan-sdc.8': 'backend/bin/sdc' },
     service: { unit: 'meshsan-sdc', user: null },
     depends: ['mount'],
     extras: [
@@ -149,9 +156,27 @@ export const PACKAGES: readonly PackageDefinition[] = [
     ],
     programs: ['backend/bin/gateway'],
     assets: ['backend/gateway/dashboard/page'],
+    manuals: { 'man8/meshsan-gateway.8': 'backend/bin/gateway' },
     service: { unit: 'meshsan-gateway', user: 'meshsan-gateway' },
     depends: [],
     purge: 'gateway.purge',
+  },
+  {
+    ...NOTHING,
+    name: 'meshsan-lia',
+    summary: 'MeshSAN storage: agent of a node',
+    about: [
+      'The agent reports what is installed and running on its node and which devices it has, starts and stops services of MeshSAN, installs packages for which an enrolled signer vouches, and makes support bundles. meshsan-lia asks agents.',
+    ],
+    programs: ['backend/bin/lia', 'backend/bin/lia-devices', 'backend/bin/meshsan-lia'],
+    commands: { '/usr/bin/meshsan-lia': 'backend/bin/meshsan-lia' },
+    manuals: {
+      'man1/meshsan-lia.1': 'backend/bin/meshsan-lia',
+      'man8/meshsan-lia.8': 'backend/bin/lia',
+    },
+    service: { unit: 'meshsan-lia', user: null },
+    depends: [],
+    purge: 'lia.purge',
   },
   {
     ...NOTHING,
@@ -160,6 +185,7 @@ export const PACKAGES: readonly PackageDefinition[] = [
     about: ['scli manages a MeshSAN system with the commands and flags of ScaleIO.'],
     programs: ['backend/bin/scli'],
     commands: { '/usr/bin/scli': 'backend/bin/scli' },
+    manuals: { 'man1/scli.1': 'backend/bin/scli' },
     depends: [],
     scripts: { postrm: 'cli.postrm' },
   },
@@ -172,6 +198,7 @@ export const PACKAGES: readonly PackageDefinition[] = [
     ],
     programs: ['backend/bin/deploy'],
     commands: { '/usr/sbin/meshsan-deploy': 'backend/bin/deploy' },
+    manuals: { 'man8/meshsan-deploy.8': 'backend/bin/deploy' },
     depends: [],
   },
   {
@@ -183,6 +210,10 @@ export const PACKAGES: readonly PackageDefinition[] = [
     ],
     programs: ['cinder-bridge/bin/cinder-bridge'],
     commands: { '/usr/bin/cinder-bridge': 'cinder-bridge/bin/cinder-bridge' },
+    manuals: {
+      'man8/cinder-bridge.8': 'cinder-bridge/bin/cinder-bridge',
+      'man8/meshsan-cinder-known.8': 'cinder-bridge/bin/known-manual',
+    },
     service: { unit: 'meshsan-cinder-bridge', user: null },
     depends: ['python3:any'],
     recommends: ['cinder-volume'],

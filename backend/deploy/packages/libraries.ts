@@ -28,6 +28,11 @@ const USELESS = [
   /^(makefile|doxyfile|artistic-license|\.npmrc)$/i,
   /^\./,
 ];
+/** Command lines of libraries. */
+const USELESS_FILES: readonly string[] = [
+  'yaml/bin.mjs',
+  ...['bin', 'build-test', 'optional'].map((name) => `node-gyp-build-optional-packages/${name}.js`),
+];
 const LICENCE = /^(licen[cs]e|copying|notice|copyright)/i;
 const USELESS_FOLDERS: readonly string[] = [
   ...['.bin', '.github', 'bin', 'test', 'tests', 'docs', 'example', 'tools'],
@@ -43,6 +48,7 @@ export function filesBelow(folder: string): string[] {
 
 function isUseless(path: string): boolean {
   const name = basename(path);
+  if (USELESS_FILES.includes(path)) return true;
   if (LICENCE.test(name)) return false;
   if (
     path
@@ -62,6 +68,7 @@ function isUseless(path: string): boolean {
 export async function libraries(root: string, cache: string): Promise<string> {
   const hash = createHash('sha256');
   for (const name of INPUTS) hash.update(readFileSync(join(root, name)));
+  hash.update([...USELESS, ...USELESS_FILES, ...USELESS_FOLDERS].join(' '));
   const home = join(cache, `libraries-${hash.digest('hex').slice(0, 16)}`);
   const modules = join(home, 'node_modules');
   if (existsSync(home)) return modules;

@@ -11,12 +11,14 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { execaSync } from 'execa';
 import { HOME, FILES, RUNTIME } from './definitions.js';
 import type { PackageDefinition } from './definitions.js';
 import { changelogText, writeGzip } from './deb.js';
 import { filesBelow } from './libraries.js';
 import { pythonCommands, pythonFiles } from './python.js';
 
+const MANUALS = '/usr/share/man';
 const UNITS = '/lib/systemd/system';
 /** Modules of the system's Python, for packages. */
 const PYTHON = '/usr/lib/python3/dist-packages';
@@ -125,6 +127,16 @@ function stageRuntime(tree: Tree, parts: RuntimeParts, version: string): void {
   for (const folder of ['/etc/meshsan', '/var/lib/meshsan']) tree.folder(folder);
 }
 
+/** Every program prints its own page, from the tables of its help. */
+function stageManuals(tree: Tree, root: string, manuals: PackageDefinition['manuals']): void {
+  for (const [page, program] of Object.entries(manuals)) {
+    const { stdout } = execaSync(process.execPath, [join(root, 'dist', `${program}.js`), '--man']);
+    const path = `${MANUALS}/${page}.gz`;
+    writeGzip(tree.place(path), `${stdout}\n`);
+    chmodSync(join(tree.dir, path), PLAIN);
+  }
+}
+
 function stagePython(tree: Tree, folder: string, version: string): void {
   for (const [path, text] of pythonFiles(folder, version)) tree.write(`${PYTHON}/${path}`, text);
   for (const [name, text] of pythonCommands(folder))
@@ -142,7 +154,7 @@ export function stagePackage(
   { root, version, epochSeconds }: StageFacts,
   runtime: RuntimeParts | null,
 ): void {
-  const { name, commands, service, extras, links, python } = definition;
+  const { name, commands, manuals, service, extras, links, python } = definition;
   const tree = new Tree(dir);
   for (const file of files) tree.copy(join(root, 'dist', file), `${HOME}/${file}`);
   for (const library of libraries)
@@ -152,6 +164,7 @@ export function stagePackage(
   for (const [path, program] of Object.entries(commands))
     tree.write(path, wrapper(program), EXECUTABLE);
   for (const [path, target] of Object.entries(links)) symlinkSync(target, tree.place(path));
+  stageManuals(tree, root, manuals);
   if (python !== null) stagePython(tree, join(root, python.from), version);
   for (const { from, to, executable } of extras)
     tree.copy(join(root, from), to, executable === true ? EXECUTABLE : PLAIN);

@@ -15,6 +15,8 @@ export interface Questions {
   readonly managers?: readonly string[];
   /** Gateways to log in to. */
   readonly gateways?: readonly string[];
+  /** Nodes whose agents report. */
+  readonly agents?: readonly string[];
   readonly volumeTypes?: boolean;
 }
 
@@ -39,6 +41,19 @@ export interface DeviceSeen {
   readonly damaged: string | null;
   readonly systemId: string | null;
   readonly deviceKey: number;
+}
+
+/** What the agent of a node reports. */
+export interface AgentSeen {
+  /** Why it cannot be asked, or null. */
+  readonly fault: string | null;
+  readonly packages: readonly {
+    readonly name: string;
+    readonly version: string;
+    readonly state: string;
+  }[];
+  /** Services of ours that ended in failure. */
+  readonly failed: readonly string[];
 }
 
 export interface PoolView {
@@ -106,6 +121,7 @@ export interface Observation {
   readonly managers: readonly string[];
   /** Why each gateway could not be used; null: it works. */
   readonly gateways: ReadonlyMap<string, string | null>;
+  readonly agents: ReadonlyMap<string, AgentSeen>;
   /** Names of Cinder's volume types; null: they cannot be asked for here. */
   readonly volumeTypes: readonly string[] | null;
   readonly host: {
@@ -215,6 +231,11 @@ export interface Secrets {
   readonly openstackPassword: string;
   /** Shared between Cinder's driver and the bridge: 64 hex digits. */
   readonly bridgeToken: string;
+  /** That the agents of all nodes and their askers know: 64 hex digits. */
+  readonly agentToken: string;
+  /** Who vouches for packages. */
+  readonly signerPem: string;
+  readonly signerKeyPem: string;
   readonly authorityPem: string;
   readonly authorityKeyPem: string;
 }

@@ -12,6 +12,10 @@ export const FILES = {
   adminPassword: `${ETC}/admin-password`,
   authority: `${ETC}/ca.pem`,
   authorityKey: `${ETC}/ca-key.pem`,
+  agentToken: `${ETC}/lia-token`,
+  signer: `${ETC}/lia-signer.pem`,
+  /** Of who vouches for packages; on the primary controller. */
+  signerKey: `${ETC}/lia-signer-key.pem`,
   /** Nodes of the last deployment; on the primary controller. */
   record: `${ETC}/deployment.json`,
   /** Address of the controller that has the metadata; on every controller. */

@@ -43,6 +43,7 @@ export function packagesOf(environment: Environment, node: EnvironmentNode): str
   return [
     'meshsan-runtime',
     'meshsan-deploy',
+    'meshsan-lia',
     ...(controller ? ['meshsan-cli', 'meshsan-mdm', 'meshsan-gateway'] : []),
     ...(isServer(environment, node) ? ['meshsan-sds'] : []),
     ...(isClient(node) ? ['meshsan-sdc'] : []),

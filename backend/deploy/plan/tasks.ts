@@ -3,6 +3,7 @@
 
 import { isController } from '../environment/model.js';
 import type { Environment, EnvironmentNode } from '../environment/model.js';
+import { agentQuestions, planAgent } from './agent.js';
 import { clusterQuestions, planCluster } from './cluster.js';
 import { haproxyQuestions, planHaproxy } from './haproxy.js';
 import type { Context, Plan, Questions } from './model.js';
@@ -76,6 +77,14 @@ export const TASKS = {
     applies: () => true,
     ask: packagesQuestions,
     plan: planPackages,
+  }),
+  lia: task({
+    about: 'agent of this node: report, services, packages',
+    roles: 'all',
+    timeoutSeconds: 120,
+    applies: () => true,
+    ask: agentQuestions,
+    plan: planAgent,
   }),
   mdm: task({
     about: 'metadata manager on the primary controller, secrets on all controllers',

@@ -9,6 +9,7 @@ import { isClient, isServer } from './roles.js';
 
 export const verifyQuestions = (environment: Environment): Questions => ({
   cluster: 'needed',
+  agents: environment.nodes.map((node) => node.managementAddress),
   gateways: [
     ...controllersOf(environment).map((node) => node.managementAddress),
     environment.managementVip,
@@ -36,7 +37,23 @@ function clientFaults(node: EnvironmentNode, view: ClusterView): string[] {
   return sdc?.connected === true ? [] : [`client ${node.name} is not connected`];
 }
 
-export function planVerify({ environment, seen }: Context): Plan {
+function agentFaults({ environment, seen, version }: Context): string[] {
+  return environment.nodes.flatMap(({ name, managementAddress }) => {
+    const agent = seen.agents.get(managementAddress);
+    if (agent === undefined) return [];
+    if (agent.fault !== null) return [`the agent of ${name}: ${agent.fault}`];
+    const others = agent.packages.filter(
+      (row) => row.state === 'installed' && row.version !== version,
+    );
+    return [
+      ...others.map((row) => `${row.name} on ${name} is ${row.version} instead of ${version}`),
+      ...agent.failed.map((unit) => `${unit} failed on ${name}`),
+    ];
+  });
+}
+
+export function planVerify(context: Context): Plan {
+  const { environment, seen } = context;
   const view = seen.cluster;
   if (view === null) return refused('no MDM answers');
   const faults = environment.nodes.flatMap((node) => [
@@ -45,12 +62,13 @@ export function planVerify({ environment, seen }: Context): Plan {
   ]);
   for (const [host, fault] of seen.gateways)
     if (fault !== null) faults.push(`the gateway at ${host} cannot be used: ${fault}`);
+  faults.push(...agentFaults(context));
   if (view.unavailableCombs > 0)
     faults.push(`${view.unavailableCombs} placement groups have no copy that is up`);
   if (faults.length > 0) return refused(...faults);
   const devices = view.sds.reduce((sum, sds) => sum + sds.devices.length, 0);
   const notes = [
-    `system ${view.systemId}: ${view.sds.length} SDSs, ${devices} devices, ${view.sdcs.length} clients, ${seen.gateways.size} gateway addresses: all in order`,
+    `system ${view.systemId}: ${view.sds.length} SDSs, ${devices} devices, ${view.sdcs.length} clients, ${seen.gateways.size} gateway addresses, ${seen.agents.size} agents: all in order`,
   ];
   if (view.degradedCombs > 0)
     notes.push(`${view.degradedCombs} placement groups have fewer copies than wanted`);

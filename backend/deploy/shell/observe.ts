@@ -17,6 +17,7 @@ import type {
   Secrets,
   UnitSeen,
 } from '../plan/model.js';
+import { agentSeen } from './agents.js';
 import { answers, viewCluster } from './cluster.js';
 import { gatewayFault } from './gateways.js';
 
@@ -144,6 +145,7 @@ export async function observe(
     gateways: await mapOf(questions.gateways, (host) =>
       gatewayFault(host, environment.settings.gatewayPort, secrets),
     ),
+    agents: await mapOf(questions.agents, (host) => agentSeen(host, secrets.agentToken)),
     volumeTypes: questions.volumeTypes === true ? await volumeTypesSeen() : null,
     host: { memoryBytes: totalmem(), addresses: addressesSeen(), hostName: hostname() },
   };
@@ -169,6 +171,7 @@ export function freshObservation(environment: Environment, self: EnvironmentNode
     cluster: null,
     managers: [],
     gateways: new Map(),
+    agents: new Map(),
     volumeTypes: [],
     host: {
       memoryBytes: Number.MAX_SAFE_INTEGER,

@@ -71,11 +71,16 @@ export class LiaClient {
   readonly host: string;
   readonly port: number;
   readonly #agent: Agent;
+  readonly #answerMs: number;
 
-  /** @param token - 32 bytes */
-  constructor(host: string, port: number, token: Uint8Array) {
+  /**
+   * @param token - 32 bytes
+   * @param answerMs - how long an answer may take
+   */
+  constructor(host: string, port: number, token: Uint8Array, answerMs = ANSWER_MS) {
     this.host = host;
     this.port = port;
+    this.#answerMs = answerMs;
     this.#agent = clientAgent(token);
   }
 
@@ -153,7 +158,7 @@ export class LiaClient {
     method,
     path,
     headers = {},
-    timeoutMs = ANSWER_MS,
+    timeoutMs = this.#answerMs,
     body,
   }: Call): Promise<IncomingMessage> {
     return new Promise((done, failed) => {

@@ -3,6 +3,7 @@ import { readFacts } from '../../../backend/deploy/environment/astute.js';
 import type { NodeFacts } from '../../../backend/deploy/environment/astute.js';
 import { secretsOf } from '../../../backend/deploy/environment/secrets.js';
 import type {
+  AgentSeen,
   ClusterView,
   DeviceSeen,
   FileSeen,
@@ -46,6 +47,7 @@ const NOTHING: Observation = {
   cluster: null,
   managers: [],
   gateways: new Map(),
+  agents: new Map(),
   volumeTypes: null,
   host: {
     memoryBytes: 2 ** 33,
@@ -552,7 +554,7 @@ test('an existing cluster: clients and OpenStack only', async (t) => {
       facts.environment.nodes.some((node) => task.applies(facts.environment, node)),
     )
     .map(([id]) => id);
-  t.deepEqual(applied, ['precheck', 'packages', 'sdc', 'types', 'cinder', 'nova']);
+  t.deepEqual(applied, ['precheck', 'packages', 'lia', 'sdc', 'types', 'cinder', 'nova']);
   const sdc = await plan('sdc', facts);
   t.is(filesAfter(sdc.steps).get('/etc/meshsan/secret')?.text, `${'cd'.repeat(32)}\n`);
   const setup = sdc.steps.find((step) => step.kind === 'setup');
@@ -560,4 +562,65 @@ test('an existing cluster: clients and OpenStack only', async (t) => {
     setup?.args.filter((word) => word.startsWith('10.9')),
     ['10.9.0.2', '10.9.0.3'],
   );
+});
+
+test('the agent of a node is enrolled before it starts, and only the primary controller can sign', async (t) => {
+  const primary = await plan('lia', factsOf(128));
+  const files = (steps: readonly Step[]) =>
+    steps.flatMap((step) => (step.kind === 'file' ? [step.path] : []));
+  t.deepEqual(files(primary.steps), [
+    '/etc/meshsan/lia-token',
+    '/etc/meshsan/lia-signer.pem',
+    '/etc/meshsan/lia-signer-key.pem',
+  ]);
+  t.deepEqual(
+    primary.steps.slice(3).map(({ kind }) => kind),
+    ['setup', 'enable', 'unit'],
+  );
+  const other = await plan('lia', factsOf(132));
+  t.false(files(other.steps).includes('/etc/meshsan/lia-signer-key.pem'));
+});
+
+test('an agent that has everything is left alone; with another token it starts again', async (t) => {
+  const { environment, self } = factsOf(132);
+  const secrets = await secretsOf(environment, NOW_MS);
+  const config = {
+    name: self.name,
+    listen: [{ host: self.managementAddress, port: 9099 }],
+    signerFile: '/etc/meshsan/lia-signer.pem',
+  };
+  const seen = (token: string): Partial<Observation> => ({
+    files: new Map<string, FileSeen>([
+      ['/etc/meshsan/lia.json', { text: JSON.stringify(config), mode: 0o600 }],
+      ['/etc/meshsan/lia-token', { text: `${token}\n`, mode: 0o600 }],
+      ['/etc/meshsan/lia-signer.pem', { text: secrets.signerPem, mode: 0o644 }],
+    ]),
+    units: new Map([['meshsan-lia.service', RUNNING]]),
+  });
+  const right = await plan('lia', factsOf(132), seen(secrets.agentToken));
+  t.deepEqual(right.steps, []);
+  const { steps } = await plan('lia', factsOf(132), seen('0'.repeat(64)));
+  t.deepEqual(
+    steps.map(({ kind }) => kind),
+    ['file', 'unit'],
+  );
+});
+
+test('what agents report counts: a node that cannot be asked, another version, a failed service', async (t) => {
+  const facts = factsOf(128);
+  const row = { name: 'meshsan-lia', version: VERSION, state: 'installed' };
+  const right: AgentSeen = { fault: null, packages: [row], failed: [] };
+  const faultsWith = async (agent: AgentSeen): Promise<string> => {
+    const nodes = facts.environment.nodes.map(({ managementAddress }) => managementAddress);
+    const agents = new Map(nodes.map((host, index) => [host, index === 0 ? agent : right]));
+    const { refusals } = await plan('verify', facts, { cluster: CLUSTER, agents });
+    return refusals.filter((text) => /agent|meshsan-/.test(text)).join();
+  };
+  t.is(await faultsWith(right), '');
+  t.regex(await faultsWith({ ...right, fault: 'nobody listens there' }), /the agent of .*: nobody/);
+  t.regex(
+    await faultsWith({ ...right, packages: [{ ...row, version: '1.0' }] }),
+    /meshsan-lia on \S+ is 1\.0 instead of 1\.2\.3/,
+  );
+  t.regex(await faultsWith({ ...right, failed: ['meshsan-sds'] }), /meshsan-sds failed on/);
 });

@@ -2,8 +2,9 @@
 
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import test from 'ava';
+import { execaSync } from 'execa';
 import {
   closureOf,
   divide,
@@ -16,6 +17,8 @@ import { glibcIn, higherVersion } from '../../../backend/deploy/packages/native.
 import { pluginSpec } from '../../../backend/deploy/packages/plugin-rpm.js';
 import { pythonCommands, pythonFiles } from '../../../backend/deploy/packages/python.js';
 import { maintainerScripts } from '../../../backend/deploy/packages/stage.js';
+import { helpText, manPage } from '../../../backend/runtime/manual.js';
+import type { Manual } from '../../../backend/runtime/manual.js';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..', '..');
 const FILES = join(ROOT, 'backend', 'deploy', 'packages', 'files');
@@ -183,4 +186,52 @@ test('a plugin becomes a package of its own major version, and no text of it a m
   t.regex(spec, /\n%description\nat 100 %%description\n/);
   t.regex(spec, /\n%post\necho %%post\n/);
   t.regex(spec, /\n%preun\nif \[ "\$1" = 0 \]; then\necho gone\nfi\n/);
+});
+
+test('every command and service has a manual page, printed by a program that is there', (t) => {
+  for (const { name, commands, service, python, manuals } of PACKAGES) {
+    const pages = Object.keys(manuals).map((page) => basename(page).replace(/\.\d$/, ''));
+    const scripts = python === null ? [] : pythonCommands(join(ROOT, python.from)).keys();
+    const wanted = [
+      ...Object.keys(commands).map((path) => basename(path)),
+      ...scripts,
+      ...(service === null || service.unit === 'meshsan-cinder-bridge' ? [] : [service.unit]),
+    ];
+    for (const one of wanted) t.true(pages.includes(one), `${one} of ${name}`);
+    for (const [page, program] of Object.entries(manuals)) {
+      const { stdout } = execaSync(process.execPath, [
+        join(ROOT, 'dist', `${program}.js`),
+        '--man',
+      ]);
+      const [, title = '', section = ''] = /^\.TH (\S+) (\d) /.exec(stdout) ?? [];
+      const said = `${title.replaceAll('\\-', '-').toLowerCase()}.${section}`;
+      t.is(basename(page), said, `${program} prints ${page}`);
+    }
+  }
+});
+
+test('the page of meshsan-cinder-known names the flags of the program', (t) => {
+  const source = join(ROOT, 'cinder-bridge', 'python', 'meshsan_cinder', 'known.py');
+  const flags = [...readFileSync(source, 'utf8').matchAll(/add_argument\('(--[a-z-]+)'/g)];
+  const page = join(ROOT, 'dist', 'cinder-bridge', 'bin', 'known-manual.js');
+  const { stdout } = execaSync(process.execPath, [page]);
+  t.true(flags.length > 0);
+  for (const [, flag = ''] of flags) t.true(stdout.includes(flag.replaceAll('-', '\\-')), flag);
+});
+
+test('nothing in a text becomes a request or an escape of a manual page', (t) => {
+  const manual: Manual = {
+    ...{ name: 'x', section: 8, summary: 'a b', synopsis: ['x -f'], seeAlso: [] },
+    description: ['.TH is no request here', "'nor this", 'C:\\path'],
+    parts: [{ title: 'Flags', rows: [{ term: '--flag', about: '.so /etc/passwd' }] }],
+  };
+  const page = manPage(manual, '1.0');
+  t.deepEqual(
+    page
+      .split('\n')
+      .filter((line) => /^[.']/.test(line) && !/^\.(TH X|SH|TP|B|nf|fi|nh|PP)/.test(line)),
+    [],
+  );
+  t.true(page.includes('C:\\epath'));
+  t.regex(helpText(manual), /^Usage: x -f\n/);
 });
