@@ -31,6 +31,8 @@ export interface DataOptions {
   readonly settleMs: number;
   /** The same in volatile durability modes, where each notice costs a flush on every copy. */
   readonly settleVolatileMs: number;
+  /** Blocks that this device changed as primary after which it settles at once. */
+  readonly settleBlocksMax: number;
   /** First and longest pause before another attempt to reach a peer. */
   readonly dialMsMin: number;
   readonly dialMsMax: number;
@@ -46,6 +48,7 @@ export const DATA_DEFAULTS = {
   resyncChunksMax: 4,
   settleMs: 100,
   settleVolatileMs: 1000,
+  settleBlocksMax: 4096,
   dialMsMin: 50,
   dialMsMax: 1000,
 } as const;

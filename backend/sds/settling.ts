@@ -27,9 +27,8 @@ const MARKS = {
   early: mark('sds.settle: a round began early for lack of room'),
 };
 
-/** Changes and blocks since the last round after which the next begins at once. */
+/** Changes since the last round after which the next begins at once. */
 const CHANGES_MAX = 2048;
-const BLOCKS_MAX = 4096;
 
 interface Round {
   readonly number: number;
@@ -64,7 +63,7 @@ export class Settling implements SettlingPart {
     this.changes++;
     this.blocks += blocks;
     this.schedule();
-    if (this.changes < CHANGES_MAX && this.blocks < BLOCKS_MAX) return;
+    if (this.changes < CHANGES_MAX && this.blocks < this.shared.options.settleBlocksMax) return;
     if (this.nextUs > this.shared.nowUs) MARKS.early.hits++;
     this.nextUs = this.shared.nowUs;
   }

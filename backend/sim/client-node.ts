@@ -111,7 +111,7 @@ export class ClientNode implements EventTarget {
         ioBytesMax: SIM_GEOMETRY.blockBytes * 4,
         linksPerDevice,
         inFlightPerLinkMax: 16,
-        opsMax: 24,
+        opsMax: this.swarm.clientOpsMax,
         requestsMax: this.requestsMax(),
         ioTimeoutUs: ioTimeoutS === 0 ? Infinity : ioTimeoutS * 1_000_000,
       },

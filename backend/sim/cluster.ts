@@ -77,7 +77,7 @@ export class SimCluster {
         unknownPermille: 0,
         slowUs: 0,
       },
-      { combCountLog2: swarm.combLog2 },
+      { combCountLog2: swarm.combLog2, drainTimeoutMs: swarm.drainTimeoutMs },
     );
     for (let number = 1; number <= swarm.servers; number++) {
       const host = this.host(`10.0.1.${number}`);
@@ -85,6 +85,7 @@ export class SimCluster {
         new ServerNode(sim, this.network, this.log, host, this.nextNode, number, mdmHost.address, {
           real: swarm.realDevice,
           capacityBlocks: swarm.capacityBlocks,
+          settleBlocksMax: swarm.settleBlocksMax,
         }),
       );
       this.nextNode += 2;
@@ -217,11 +218,11 @@ export class SimCluster {
   }
 
   private setFullPolicy(nowUs: Micros): void {
-    const { fullPolicy } = this.swarm;
+    const { fullPolicy, loneReturn } = this.swarm;
     this.insist(
       nowUs,
       'SET_STORAGE_POOL',
-      { ...KEEP_ALL, key: this.poolKey, fullPolicy },
+      { ...KEEP_ALL, key: this.poolKey, fullPolicy, loneReturn },
       () => undefined,
     );
   }

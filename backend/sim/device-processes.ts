@@ -54,6 +54,7 @@ export interface ServerFacts {
   readonly number: number;
   readonly node: number;
   readonly mdmAddress: string;
+  readonly settleBlocksMax: number;
 }
 
 export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
@@ -181,6 +182,7 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
 
   private open(spec: DataProcessSpec): void {
     const { sim, network, log, host, device, number, node, mdmAddress } = this.facts;
+    const { settleBlocksMax } = this.facts;
     const { deviceKey } = spec.want;
     this.serial += 1;
     const { serial } = this;
@@ -207,6 +209,7 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
       { sdsKey: spec.sdsKey, dataPort: spec.port, version: 'simulated', bootId: host.bootId },
       {
         ...DATA_DEFAULTS,
+        settleBlocksMax,
         mdmAddresses: [{ host: mdmAddress, port: MDM_PORT }],
         seed: number * 1000 + serial,
       },

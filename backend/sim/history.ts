@@ -3,7 +3,7 @@
 // The content of every sector is a tag: the number of the write in its first half, a mix of volume and sector in its
 // second half, so that content from another place is never taken for right. Zero content has the tag 0.
 
-export type OpKind = 'read' | 'write' | 'zero' | 'flush';
+export type OpKind = 'read' | 'write' | 'zero' | 'flush' | 'describe';
 
 /** One request of one client. */
 export interface OpRecord {
@@ -76,8 +76,17 @@ export class History {
       isShutDown: false,
       seen: [],
     };
-    this.ops.push(record);
+    // What a description says is noted as reads when it is known.
+    if (kind !== 'describe') this.ops.push(record);
     return record;
+  }
+
+  /** A description said that blocks hold nothing: as good as a read that saw zeroes. */
+  sawNothing(described: OpRecord, firstSector: number, sectors: number, endUs: number): void {
+    const { volume, client, life, startUs } = described;
+    const read = this.begin('read', volume, client, life, false, firstSector, sectors, startUs);
+    read.endUs = endUs;
+    read.seen = new Array<number>(sectors).fill(0);
   }
 
   /** A request that was asked and answered well while its volume was not mapped to its client, in words; or null. */

@@ -120,7 +120,8 @@ class Scenario {
   /**
    * Whether everything has to work when all trouble is undone. Not promised: a disk that lied about flushes and lost its
    * power; a copy that cannot be read, unnoticed, and then was the only one left, or has no room because it cannot read
-   * what to free; in a volatile mode, a power loss of one copy and a dead disk of the other (loneReturn is off).
+   * what to free; in a volatile mode, a power loss of one copy and a dead disk of the other, unless
+   * one alone may return.
    */
   private get promised(): boolean {
     if (this.swarm.overLimit || this.cluster.history.lied) return false;
@@ -128,6 +129,7 @@ class Scenario {
     if (latentFault && (happened.size > 1 || this.swarm.capacityBlocks > 0)) return false;
     const isVolatile = this.swarm.durability !== 'media';
     const deadDisk = this.cluster.servers.some(({ failed }) => failed);
+    if (this.swarm.loneReturn) return true;
     return !(isVolatile && deadDisk && this.cluster.history.losses.length > 0);
   }
 

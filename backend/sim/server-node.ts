@@ -27,6 +27,7 @@ export interface DeviceOptions {
   readonly real: boolean;
   /** Room for data, 0: plenty. */
   readonly capacityBlocks: number;
+  readonly settleBlocksMax: number;
 }
 
 export class ServerNode {
@@ -52,7 +53,7 @@ export class ServerNode {
     node: number,
     number: number,
     mdmAddress: string,
-    { real, capacityBlocks }: DeviceOptions,
+    { real, capacityBlocks, settleBlocksMax }: DeviceOptions,
   ) {
     this.sim = sim;
     this.network = network;
@@ -66,7 +67,7 @@ export class ServerNode {
       : new ModelDevice(sim, SIM_GEOMETRY, capacityBlocks);
     const { device } = this;
     this.processes = new SimDeviceProcesses({
-      ...{ sim, network, log, host, device, number, mdmAddress },
+      ...{ sim, network, log, host, device, number, mdmAddress, settleBlocksMax },
       node: node + 1,
     });
   }

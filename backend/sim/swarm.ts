@@ -5,6 +5,9 @@
 import { Prng } from '../core/prng.js';
 import type { Durability, FullPolicy } from '../protocol/generated/types.js';
 
+import { MDM_DEFAULTS } from '../mdm/options.js';
+import { DATA_DEFAULTS } from '../sds/options.js';
+
 import type { NetworkOptions } from './network.js';
 import type { WorkloadOptions } from './workload.js';
 
@@ -76,6 +79,14 @@ export interface Swarm {
   readonly safetyUs: number;
   readonly storeUnknownPermille: number;
   readonly commitUsMax: number;
+  /** Operations that a client has at a time. */
+  readonly clientOpsMax: number;
+  /** How long an unmapping waits for the devices before it is answered as pending. */
+  readonly drainTimeoutMs: number;
+  /** Blocks after which a primary settles at once. */
+  readonly settleBlocksMax: number;
+  /** After a power loss of both copies in a volatile mode, one alone may return. */
+  readonly loneReturn: boolean;
   /** More goes wrong than the promise covers: requests may block or fail, but no byte may be wrong. */
   readonly overLimit: boolean;
 }
@@ -142,7 +153,19 @@ function addFurther(seed: number, swarm: Swarm): Swarm {
   if (!prng.chance(1, 4)) return swarm;
   const trouble = { ...swarm.trouble };
   trouble[prng.pick(FURTHER_KINDS)] += prng.between(1, 6);
-  return { ...swarm, trouble };
+  const workload = {
+    ...swarm.workload,
+    describeWeight: prng.pick([0, 0, 1, 3]),
+    abandonPermille: prng.pick([0, 0, 10, 50]),
+  };
+  return {
+    ...swarm,
+    ...{ trouble, workload },
+    clientOpsMax: prng.pick([24, 24, 10]),
+    drainTimeoutMs: prng.pick([swarm.drainTimeoutMs, swarm.drainTimeoutMs, 300]),
+    settleBlocksMax: prng.pick([swarm.settleBlocksMax, swarm.settleBlocksMax, 16]),
+    loneReturn: prng.chance(1, 2),
+  };
 }
 
 /** @param safetyUs - the requests of a client spread over this time: more scenarios find more than more requests */
@@ -161,6 +184,8 @@ function drawWorkload(prng: Prng, clients: number, safetyUs: number): WorkloadOp
     writeWeight: prng.between(2, 6),
     zeroWeight: prng.pick([0, 0, 1, 2]),
     flushWeight: prng.pick([0, 1, 1, 2]),
+    describeWeight: 0,
+    abandonPermille: 0,
     fuaPercent: prng.pick([0, 0, 10, 50]),
     alignedPercent: prng.pick([0, 50, 80, 100]),
   };
@@ -221,6 +246,10 @@ export function drawSwarm(seed: number): Swarm {
     safetyUs,
     storeUnknownPermille: prng.pick([0, 0, 20]),
     commitUsMax: prng.pick([300, 2_000, 50_000]),
+    clientOpsMax: 24,
+    drainTimeoutMs: MDM_DEFAULTS.drainTimeoutMs,
+    settleBlocksMax: DATA_DEFAULTS.settleBlocksMax,
+    loneReturn: false,
     overLimit: prng.chance(1, 20),
   };
   return addFurther(seed, prng.chance(1, 16) ? drawFull(prng, swarm) : swarm);

@@ -2,7 +2,7 @@
 // It owns its buffers and requests; it must never judge an answer beyond whether its content can be read.
 
 import type { BlockBack, BlockFront, BlockVolume, IoKind } from '../sdc/block-front.js';
-import { ERRNO, IO } from '../sdc/block-front.js';
+import { BLOCK_STATE, ERRNO, IO } from '../sdc/block-front.js';
 import type { Prng } from '../core/prng.js';
 
 import type { EventTarget } from './event-queue.js';
@@ -23,6 +23,10 @@ export interface WorkloadOptions {
   readonly zeroWeight: number;
   readonly flushWeight: number;
   readonly fuaPercent: number;
+  /** Questions which blocks hold data. */
+  readonly describeWeight: number;
+  /** Of a thousand requests, before how many whoever asked the running ones is gone. */
+  readonly abandonPermille: number;
   /** Of a hundred requests, how many begin and end at block boundaries. */
   readonly alignedPercent: number;
 }
@@ -37,6 +41,8 @@ interface Slot {
   readonly bytes: Uint8Array;
   readonly view: DataView;
   record: OpRecord | null;
+  /** Nobody awaits the answer. */
+  abandoned: boolean;
 }
 
 export class Workload implements BlockFront, EventTarget {
@@ -77,7 +83,7 @@ export class Workload implements BlockFront, EventTarget {
     this.prng = sim.prng.fork();
     this.slots = Array.from({ length: options.depth + SPARE }, (_, token) => {
       const bytes = new Uint8Array(options.lengthSectorsMax * SECTOR_BYTES);
-      return { token, bytes, view: new DataView(bytes.buffer), record: null };
+      return { token, bytes, view: new DataView(bytes.buffer), record: null, abandoned: false };
     });
   }
 
@@ -164,8 +170,9 @@ export class Workload implements BlockFront, EventTarget {
     if (errno === ERRNO.ok) {
       this.completed += 1;
       if (record.kind === 'read') this.takeContent(slot, record);
+      else if (record.kind === 'describe') this.takeStates(slot, record);
       record.endUs = this.sim.nowUs;
-    } else {
+    } else if (!slot.abandoned) {
       this.errors.set(errno, (this.errors.get(errno) ?? 0) + 1);
       record.isShutDown = errno === ERRNO.ESHUTDOWN;
     }
@@ -195,6 +202,16 @@ export class Workload implements BlockFront, EventTarget {
       );
   }
 
+  /** Blocks that hold nothing read as zero (C11). */
+  private takeStates(slot: Slot, record: OpRecord): void {
+    const { firstSector, sectors } = record;
+    for (let block = 0; block < sectors / SECTORS_PER_BLOCK; block++) {
+      if (slot.bytes[block] === BLOCK_STATE.data) continue;
+      const first = firstSector + block * SECTORS_PER_BLOCK;
+      this.history.sawNothing(record, first, SECTORS_PER_BLOCK, this.sim.nowUs);
+    }
+  }
+
   private think(token: number): void {
     const inUs = this.options.thinkUsMax === 0 ? 1 : this.prng.below(this.options.thinkUsMax) + 1;
     this.sim.queue.push(this.sim.nowUs + inUs, this, 0, token);
@@ -217,13 +234,22 @@ export class Workload implements BlockFront, EventTarget {
         this.submit(nowUs, slot, next.key, IO.read, next.first, next.sectors, false);
       return;
     }
+    const { abandonPermille } = this.options;
+    if (abandonPermille > 0 && this.prng.chance(abandonPermille, 1000)) this.abandonAll(nowUs);
     const volume = this.volumes[this.prng.below(Math.max(1, this.volumes.length))];
     if (volume === undefined || this.stopped) return;
     const kind = this.pickKind();
-    const [first, sectors] = kind === IO.flush ? [0, 0] : this.pickRange(volume);
-    const isChange = kind !== IO.read && kind !== IO.flush;
+    const [first, sectors] =
+      kind === IO.flush ? [0, 0] : this.pickRange(volume, kind === IO.describe);
+    const isChange = kind !== IO.read && kind !== IO.flush && kind !== IO.describe;
     const fua = isChange && this.prng.chance(this.options.fuaPercent, 100);
     this.submit(nowUs, slot, volume.key, kind, first, sectors, fua);
+  }
+
+  /** Whoever asked what runs now is gone. */
+  private abandonAll(nowUs: number): void {
+    for (const slot of this.slots) slot.abandoned = slot.record !== null;
+    this.back?.abandon(nowUs, (token) => this.slots[token]?.abandoned === true);
   }
 
   private submit(
@@ -241,6 +267,7 @@ export class Workload implements BlockFront, EventTarget {
     const record = history.begin(word, volumeKey, client, life, fua, first, sectors, sim.nowUs);
     if (kind === IO.write) writeTags(slot.view, 0, record);
     slot.record = record;
+    slot.abandoned = false;
     sim.trace.mix(TRACE.submit, sim.nowUs, process.node, record.index);
     if (sim.trace.verbose)
       sim.trace.line(
@@ -267,17 +294,19 @@ export class Workload implements BlockFront, EventTarget {
   }
 
   private pickKind(): IoKind {
-    const { readWeight, writeWeight, zeroWeight, flushWeight } = this.options;
-    let draw = this.prng.below(readWeight + writeWeight + zeroWeight + flushWeight);
+    const { readWeight, writeWeight, zeroWeight, flushWeight, describeWeight } = this.options;
+    let draw = this.prng.below(
+      readWeight + writeWeight + zeroWeight + flushWeight + describeWeight,
+    );
     if (draw < readWeight) return IO.read;
     draw -= readWeight;
     if (draw < writeWeight) return IO.write;
     draw -= writeWeight;
     if (draw < zeroWeight) return draw % 2 === 0 ? IO.zero : IO.discard;
-    return IO.flush;
+    return draw - zeroWeight < flushWeight ? IO.flush : IO.describe;
   }
 
-  private pickRange(volume: BlockVolume): [number, number] {
+  private pickRange(volume: BlockVolume, wholeBlocks: boolean): [number, number] {
     const total = volume.sizeBytes / SECTOR_BYTES;
     const { hotSectors, lengthSectorsMax, alignedPercent } = this.options;
     if (this.prng.chance(1, 32)) this.hotSector = this.prng.below(total);
@@ -285,7 +314,7 @@ export class Workload implements BlockFront, EventTarget {
     let sectors =
       1 +
       this.prng.below(this.prng.chance(1, 4) ? lengthSectorsMax : Math.min(16, lengthSectorsMax));
-    if (this.prng.chance(alignedPercent, 100)) {
+    if (this.prng.chance(alignedPercent, 100) || wholeBlocks) {
       first -= first % SECTORS_PER_BLOCK;
       sectors = Math.min(
         lengthSectorsMax - (lengthSectorsMax % SECTORS_PER_BLOCK),
@@ -299,5 +328,6 @@ export class Workload implements BlockFront, EventTarget {
 function wordOf(kind: IoKind): OpKind {
   if (kind === IO.read) return 'read';
   if (kind === IO.write) return 'write';
+  if (kind === IO.describe) return 'describe';
   return kind === IO.flush ? 'flush' : 'zero';
 }

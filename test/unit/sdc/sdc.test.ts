@@ -23,6 +23,8 @@ const MIX = {
   zeroWeight: 2,
   flushWeight: 1,
   fuaPercent: 10,
+  describeWeight: 0,
+  abandonPermille: 0,
   alignedPercent: 50,
 };
 
