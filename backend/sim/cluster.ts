@@ -77,7 +77,11 @@ export class SimCluster {
         unknownPermille: 0,
         slowUs: 0,
       },
-      { combCountLog2: swarm.combLog2, drainTimeoutMs: swarm.drainTimeoutMs },
+      {
+        combCountLog2: swarm.combLog2,
+        drainTimeoutMs: swarm.drainTimeoutMs,
+        ...(swarm.setUpTroubleUs > 0 ? { deviceAddTimeoutMs: 1000 } : {}),
+      },
     );
     for (let number = 1; number <= swarm.servers; number++) {
       const host = this.host(`10.0.1.${number}`);
@@ -175,8 +179,10 @@ export class SimCluster {
     this.admin.ask(nowUs, name, params, (status, result) => {
       if (this.sim.trace.verbose)
         this.sim.trace.line(this.sim.nowUs, 'admin', `${name}: ${status}`);
-      if (status === 0 && result !== null) {
-        done(result);
+      // An earlier attempt that was answered as pending has come about.
+      const isDone = status === 0 || status === ERR.VOLUME_ALREADY_MAPPED;
+      if (isDone) {
+        if (result !== null) done(result);
         this.soon(1, (atUs) => {
           this.nextStep(atUs);
         });

@@ -31,6 +31,17 @@ const STRIKES: Strikes<TroubleKind> = {
   ...AMBUSH,
 };
 
+/** What may happen to servers before anything is stored; no answer to the operator gets lost by it. */
+const SET_UP_KINDS: readonly TroubleKind[] = [
+  'crashData',
+  'crashControl',
+  'crashServer',
+  'powerServer',
+  'pauseData',
+  'pauseControl',
+  'slowDisk',
+];
+
 const MARKS = {
   crashData: mark('nemesis: a data process was killed'),
   crashControl: mark('nemesis: a control process was killed'),
@@ -69,7 +80,9 @@ const MARKS = {
 export class Nemesis implements EventTarget, TroubleMaker {
   readonly cluster: SimCluster;
   readonly prng: Prng;
-  private readonly kinds: TroubleKind[] = [];
+  private kinds: readonly TroubleKind[] = [];
+  /** Goes up when what was planned does not count any more. */
+  private plans = 0;
   private readonly undo = new Map<number, () => void>();
   private nextUndo = 1;
   private stopped = false;
@@ -86,27 +99,41 @@ export class Nemesis implements EventTarget, TroubleMaker {
   constructor(cluster: SimCluster) {
     this.cluster = cluster;
     this.prng = cluster.sim.prng.fork();
-    const { trouble } = cluster.swarm;
-    for (const kind of Object.keys(trouble) as TroubleKind[])
-      for (let weight = trouble[kind]; weight > 0; weight--) this.kinds.push(kind);
     this.weak = this.prng.pick(cluster.servers);
   }
 
   start(): void {
-    if (this.kinds.length > 0) this.plan();
+    const { trouble } = this.cluster.swarm;
+    const kinds: TroubleKind[] = [];
+    for (const kind of Object.keys(trouble) as TroubleKind[])
+      for (let weight = trouble[kind]; weight > 0; weight--) kinds.push(kind);
+    this.begin(kinds);
+  }
+
+  /** Trouble with servers only, while the operator adds them. */
+  startSetUp(): void {
+    this.begin(SET_UP_KINDS);
+  }
+
+  private begin(kinds: readonly TroubleKind[]): void {
+    this.kinds = kinds;
+    this.stopped = false;
+    this.plans += 1;
+    if (kinds.length > 0) this.plan();
   }
 
   private plan(): void {
     const { sim, swarm } = this.cluster;
-    sim.queue.push(sim.nowUs + this.prng.below(swarm.troubleGapUsMax) + 1, this, 0, 0);
+    const inUs = this.prng.below(swarm.troubleGapUsMax) + 1;
+    sim.queue.push(sim.nowUs + inUs, this, 0, this.plans);
   }
 
-  fire(_timeUs: number, what: number): void {
+  fire(_timeUs: number, what: number, plan: number): void {
     if (what !== 0) {
       this.undoOne(what);
       return;
     }
-    if (this.stopped) return;
+    if (this.stopped || plan !== this.plans) return;
     if (this.isUnnoticed()) {
       this.plan();
       return;

@@ -83,6 +83,12 @@ class Scenario {
   run(): void {
     const { cluster, sim, swarm } = this;
     cluster.start();
+    if (swarm.setUpTroubleUs > 0) {
+      this.say('trouble while the system is set up');
+      this.nemesis.startSetUp();
+      sim.run(sim.nowUs + swarm.setUpTroubleUs, () => false, EVENTS_MAX);
+      this.nemesis.heal();
+    }
     this.await('the system is set up', SET_UP_US, () => cluster.ready);
     this.say('safety phase');
     this.nemesis.start();

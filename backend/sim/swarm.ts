@@ -81,6 +81,8 @@ export interface Swarm {
   readonly commitUsMax: number;
   /** Operations that a client has at a time. */
   readonly clientOpsMax: number;
+  /** Servers have trouble while they are added; 0: not, else for so long. */
+  readonly setUpTroubleUs: number;
   /** How long an unmapping waits for the devices before it is answered as pending. */
   readonly drainTimeoutMs: number;
   /** Blocks after which a primary settles at once. */
@@ -162,6 +164,7 @@ function addFurther(seed: number, swarm: Swarm): Swarm {
     ...swarm,
     ...{ trouble, workload },
     clientOpsMax: prng.pick([24, 24, 10]),
+    setUpTroubleUs: prng.pick([0, 0, 1_000_000, 10_000_000]),
     drainTimeoutMs: prng.pick([swarm.drainTimeoutMs, swarm.drainTimeoutMs, 300]),
     settleBlocksMax: prng.pick([swarm.settleBlocksMax, swarm.settleBlocksMax, 16]),
     loneReturn: prng.chance(1, 2),
@@ -247,6 +250,7 @@ export function drawSwarm(seed: number): Swarm {
     storeUnknownPermille: prng.pick([0, 0, 20]),
     commitUsMax: prng.pick([300, 2_000, 50_000]),
     clientOpsMax: 24,
+    setUpTroubleUs: 0,
     drainTimeoutMs: MDM_DEFAULTS.drainTimeoutMs,
     settleBlocksMax: DATA_DEFAULTS.settleBlocksMax,
     loneReturn: false,
