@@ -14,7 +14,7 @@ const CONFIG = '/etc/haproxy/haproxy.cfg';
 const CONFIG_TEXT = `global
   daemon
   pidfile /var/run/haproxy.pid
-  maxconn 16000
+  maxconn 2000
 include conf.d/*.cfg
 `;
 const AGENT_TEXT = `#!/bin/sh
@@ -23,7 +23,7 @@ const AGENT_TEXT = `#!/bin/sh
 [ "$OCF_ROOT" = /usr/lib/ocf ] || exit 6
 grep -v '^include' ${CONFIG} >/run/haproxy-main.cfg
 old=$(cat /run/haproxy.pid 2>/dev/null)
-exec ip netns exec ${NAMESPACE} /usr/sbin/haproxy -D -f /run/haproxy-main.cfg -f /etc/haproxy/conf.d -p /run/haproxy.pid \${old:+-sf $old}
+exec ip netns exec ${NAMESPACE} /usr/sbin/haproxy -D -f /run/haproxy-main.cfg -f /etc/haproxy/conf.d \${old:+-sf $old}
 `;
 
 /** Gives a machine that runs such an HAProxy; the virtual addresses move into its namespace. */

@@ -311,9 +311,18 @@ export class Machine {
 
   /** As if its power were cut. */
   async kill(): Promise<void> {
-    const leader = await this.#leader();
-    if (leader !== null) process.kill(leader, 'SIGKILL');
+    await this.#killLeader();
     await this.#ended();
+  }
+
+  /** Ctrl-C reaches the container as well, which may be gone by now. */
+  async #killLeader(): Promise<void> {
+    const leader = await this.#leader();
+    try {
+      if (leader !== null) process.kill(leader, 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
   }
 
   async #ended(): Promise<void> {
@@ -327,8 +336,7 @@ export class Machine {
 
   /** Ends it and takes everything away that it was made of. */
   async remove(): Promise<void> {
-    const leader = await this.#leader();
-    if (leader !== null) process.kill(leader, 'SIGKILL');
+    await this.#killLeader();
     await this.#ended();
     const quiet = { reject: false, stdin: 'ignore' } as const;
     await execa('umount', ['--recursive', this.root], quiet);

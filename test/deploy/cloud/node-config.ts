@@ -25,8 +25,7 @@ import type { CloudState } from '../../openstack/state.js';
 import { OLD_BACKEND } from './node-state.js';
 
 /** Two cores serve everything here; Debian's default is eight processes of each. */
-const WORKERS = 'processes = 1';
-const THREADS = 'threads = 8';
+const WORKERS = 'processes = 2';
 const CLOSE = 'add-header = Connection: close';
 const SHARE = '127.0.0.1:/srv/volumes';
 const SHARES = '/etc/cinder/nfs_shares';
@@ -117,7 +116,6 @@ function fewWorkers(service: string): void {
   const path = join('/etc', service, service === 'keystone' ? 'keystone-uwsgi.ini' : file);
   const text = readFileSync(path, 'utf8')
     .replaceAll(/^processes = .*$/gm, WORKERS)
-    .replaceAll(/^threads = .*$/gm, THREADS)
     // This kernel has no AppArmor.
     .replace('plugins = python3,apparmor', 'plugins = python3')
     .replace(/^apparmor-profile = .*\n/m, '');
