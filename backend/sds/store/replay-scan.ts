@@ -2,7 +2,8 @@
 // headers. It owns the judgement of the tail; it must never change anything on the device.
 //
 // Everything up to the newest durable LSN that a batch or the superblock names did happen. Behind it a batch counts only
-// when every block of its payload and of its direct writes has its checksum; the first that does not ends the log.
+// when every block of its payload and of its direct writes has its checksum; the first that does not ends the log. Batches
+// behind the end of the chain never count, but what they name as durable tells that the disk lost one before them.
 
 import { addressSeed, blockChecksum, crc32 } from '../../core/checksum.js';
 import * as disk from '../../protocol/generated/disk.js';
@@ -14,6 +15,9 @@ import type { DiskQueue } from './io.js';
 import type { Layout } from './layout.js';
 import { homeOffset } from './parts.js';
 import type { Superblock } from './superblock.js';
+
+/** Segments behind the end of the chain that are looked at: a lost write takes one at most. */
+const LOOK_SEGMENTS = 2;
 
 /** A batch that belongs to the chain. */
 export interface Batch {
@@ -99,6 +103,7 @@ export class ReplayScan {
   private checks: DirectCheck[] = [];
   private nextCheck = 0;
   private scanning = true;
+  private looked = 0;
 
   constructor(
     layout: Layout,
@@ -134,8 +139,11 @@ export class ReplayScan {
   /** A read is done. Returns true when the scan is complete. */
   readDone(): boolean {
     if (!this.scanning) return this.checkDone();
-    const more = this.parseSegment();
-    if (more) {
+    const more = this.looked === 0 && this.parseSegment();
+    const start = this.segment * this.layout.segmentBlocks;
+    this.lookBehind(Math.max(start, this.headPosition), start);
+    if (more || this.mayLook(start)) {
+      if (!more) this.looked++;
       this.segment++;
       this.readSegment();
       return false;
@@ -167,32 +175,65 @@ export class ReplayScan {
       any = true;
     }
     if (!any && !within) return false;
-    return start + 2 * segmentBlocks - this.superblock.tailPosition <= layout.logBlocks;
+    return this.hasNext(start);
   }
 
-  private parseBatch(position: number, segmentStart: number): Batch | null {
+  /** Whether the segment behind this one is still of the same lap as the tail. */
+  private hasNext(start: number): boolean {
+    const { segmentBlocks, logBlocks } = this.layout;
+    return start + 2 * segmentBlocks - this.superblock.tailPosition <= logBlocks;
+  }
+
+  private mayLook(start: number): boolean {
+    return this.looked < LOOK_SEGMENTS && this.hasNext(start);
+  }
+
+  /** The valid header of a batch that was written at this very position, with its CRC field zero; or null. */
+  private headerAt(
+    position: number,
+    segmentStart: number,
+  ): { header: DataView; crc: number } | null {
     const { layout, view, superblock } = this;
-    const { blockBytes } = layout.geometry;
-    const at = (position - segmentStart) * blockBytes;
+    const at = (position - segmentStart) * layout.geometry.blockBytes;
     const used = disk.getLogHeadUsedBytes(view, at);
-    const payloadBlocks = disk.getLogHeadPayloadBlocks(view, at);
     const asExpected =
       disk.getLogHeadMagic(view, at) === DISK_MAGIC.log &&
       disk.getLogHeadVersion(view, at) === DISK_VERSION &&
       disk.getLogHeadFormatLow(view, at) === superblock.formatLow &&
       disk.getLogHeadFormatHigh(view, at) === superblock.formatHigh &&
       disk.getLogHeadPosition(view, at) === position &&
-      disk.getLogHeadChain(view, at) === this.chain &&
-      disk.getLogHeadFirstLsn(view, at) === this.lastLsn + 1 &&
       used >= disk.LOG_HEAD_BYTES &&
-      used <= layout.headerBytes &&
-      position + layout.headerBlocks + payloadBlocks <= segmentStart + layout.segmentBlocks;
+      used <= layout.headerBytes;
     if (!asExpected) return null;
     const copy = this.bytes.slice(at, at + used);
     const header = new DataView(copy.buffer);
     const crc = disk.getLogHeadCrc(header, 0);
     disk.setLogHeadCrc(header, 0, 0);
-    if (crc32(copy) !== crc) return null;
+    return crc32(copy) === crc ? { header, crc } : null;
+  }
+
+  /** Learns what batches in the segment in memory, from a position on, say to be durable. */
+  private lookBehind(from: number, start: number): void {
+    const { segmentBlocks, headerBlocks } = this.layout;
+    for (let position = from; position + headerBlocks <= start + segmentBlocks; position++) {
+      const found = this.headerAt(position, start);
+      if (found === null) continue;
+      this.durableLsn = Math.max(this.durableLsn, disk.getLogHeadDurableLsn(found.header, 0));
+    }
+  }
+
+  private parseBatch(position: number, segmentStart: number): Batch | null {
+    const { layout } = this;
+    const found = this.headerAt(position, segmentStart);
+    if (found === null) return null;
+    const { header, crc } = found;
+    const payloadBlocks = disk.getLogHeadPayloadBlocks(header, 0);
+    const belongs =
+      disk.getLogHeadChain(header, 0) === this.chain &&
+      disk.getLogHeadFirstLsn(header, 0) === this.lastLsn + 1 &&
+      position + layout.headerBlocks + payloadBlocks <= segmentStart + layout.segmentBlocks;
+    if (!belongs) return null;
+    const used = disk.getLogHeadUsedBytes(header, 0);
     const count = disk.getLogHeadRecordCount(header, 0);
     if (!recordsAreSane(layout, header, count, used)) return null;
     const firstLsn = this.lastLsn + 1;
@@ -208,6 +249,7 @@ export class ReplayScan {
       header,
       badBlocks: [] as number[],
     };
+    const at = (position - segmentStart) * layout.geometry.blockBytes;
     this.verifyPayload(batch, at + layout.headerBytes);
     return batch;
   }
