@@ -104,6 +104,7 @@ export class Requests {
    * @param all - whatever its deadline
    */
   expire(nowUs: Micros, all = false): void {
+    if (this.open.size === 0) return;
     const late = [...this.open].filter(([, request]) => all || request.deadlineUs <= nowUs);
     for (const [tag] of late) this.open.delete(tag);
     for (const [, request] of late)

@@ -190,6 +190,7 @@ export class Peering implements PeeringPart {
 
   /** Something became durable: copies that make combs equal may be complete. */
   progress(nowUs: Micros): void {
+    if (this.equalizing.size === 0) return;
     for (const comb of [...this.equalizing]) this.activateIfReady(nowUs, comb);
   }
 
