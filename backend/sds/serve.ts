@@ -28,7 +28,6 @@ import { WritePath } from './write-path.js';
 const MARKS = {
   stalled: mark('sds.serve: a link waits for room'),
   dropped: mark('sds.serve: dropped what a lost client had not begun'),
-  overtaken: mark('sds.serve: the comb changed while an operation waited'),
   aborted: mark('sds.serve: a demoted primary left a write to its successor'),
 };
 
@@ -117,11 +116,7 @@ export class Serve implements ServePart {
     }
     const { comb } = op;
     assert(comb !== null, 'an operation in use has its comb');
-    if (comb.part !== PART.primary || !comb.active) {
-      MARKS.overtaken.hits++;
-      this.finish(nowUs, op, comb.part === PART.primary ? ERR.NOT_READY : ERR.STALE_GENERATION);
-      return;
-    }
+    assert(comb.part === PART.primary && comb.active, 'what waits is refused with its comb');
     if (isShared(op.kind)) {
       const lease = comb.members.every(
         (member) => !member.required || member.peer.leaseUntilUs > nowUs,
