@@ -203,6 +203,7 @@ export class DataNode implements Machine, StoreHost {
     this.resync.tick(nowUs);
     this.settling.tick(nowUs);
     this.changes.tick(nowUs);
+    this.serve.tick(nowUs);
     this.drainGranted(nowUs);
   }
 
@@ -240,6 +241,7 @@ export class DataNode implements Machine, StoreHost {
       this.resync.nextDeadlineUs(),
       this.settling.nextDeadlineUs(),
       this.changes.nextDeadlineUs(),
+      this.serve.nextDeadlineUs(),
     );
   }
 

@@ -23,7 +23,7 @@ import type { ServePart, Shared } from './shared.js';
 import type { Stability } from './stability.js';
 import { Watermarks } from './watermarks.js';
 import { BLOCK_STATE, STORE_STATUS } from './store/store.js';
-import { WritePath } from './write-path.js';
+import { STALL_US_MAX, WritePath } from './write-path.js';
 
 const MARKS = {
   stalled: mark('sds.serve: a link waits for room'),
@@ -43,6 +43,7 @@ export class Serve implements ServePart {
   private readonly intake: Intake;
   private readonly writePath: WritePath;
   private stalled: Client[] = [];
+  private offerAtUs: Micros = Infinity;
   private freed = false;
 
   constructor(shared: Shared, stability: Stability) {
@@ -201,6 +202,15 @@ export class Serve implements ServePart {
     this.writePath.storeProgress(nowUs);
   }
 
+  /** When stalled links are offered their frames again although nothing became free: some have waited for long enough. */
+  nextDeadlineUs(): Micros {
+    return this.stalled.length === 0 ? Infinity : this.offerAtUs;
+  }
+
+  tick(nowUs: Micros): void {
+    if (nowUs >= this.nextDeadlineUs()) this.freed = true;
+  }
+
   /** Offers stalled links their frames again, if anything became free. */
   resumeStalled(): void {
     if (!this.freed) return;
@@ -216,6 +226,7 @@ export class Serve implements ServePart {
 
   private stall(client: Client): false {
     MARKS.stalled.hits++;
+    if (this.stalled.length === 0) this.offerAtUs = this.shared.nowUs + STALL_US_MAX;
     if (!client.stalled) this.stalled.push(client);
     client.stalled = true;
     return false;

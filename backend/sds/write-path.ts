@@ -27,7 +27,7 @@ import type { WriteContext } from './store/store.js';
  * A frame that finds no room keeps its link waiting no longer than this: what makes room, such as the notice of settled
  * operations, may stand behind it. Then the client is told to ask again.
  */
-const STALL_US_MAX = 500_000;
+export const STALL_US_MAX = 500_000;
 /** Beside ROOM: a member may have room, which it has to grant first. */
 const NO_CREDIT_YET = -1;
 

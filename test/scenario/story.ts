@@ -12,6 +12,7 @@
 //   power-off|power-on PLACE|all      primary, member, spare
 //   break-disk PLACE reads|writes|flushes   they fail from now on
 //   lose-write PLACE                  its disk reports the next write and does nothing
+//   no-room|room PLACE                its device tells writes to wait for room | it does not any more
 //   failed PLACE                      its device failed for good (in time)
 //   cut|join PLACE PLACE              network between two hosts
 //   cut-way PLACE PLACE               from the first to the second only
@@ -25,6 +26,8 @@ import { IO } from '../../backend/sdc/block-front.js';
 import type { IoKind } from '../../backend/sdc/block-front.js';
 import { combOf } from '../../backend/cluster-map/comb.js';
 import { marks } from '../../backend/core/marks.js';
+import { ROOM } from '../../backend/sds/store/store.js';
+import type { Store } from '../../backend/sds/store/store.js';
 import { lackingCopies, newestEntries } from '../../backend/sim/check-rest.js';
 import { SimCluster } from '../../backend/sim/cluster.js';
 import type { SimHost } from '../../backend/sim/host.js';
@@ -66,6 +69,7 @@ export class Story {
   };
   private unmapStatus: number | null = null;
   private readonly hits: ReadonlyMap<string, number>;
+  private readonly roomless = new Set<ServerNode>();
 
   constructor(servers: number, mode: 'media' | 'memory', realDevice: boolean) {
     this.hits = new Map(marks().map(({ name, hits }) => [name, hits]));
@@ -80,6 +84,7 @@ export class Story {
     this.sim = new Simulation(1, makeSimulationMemory(), null);
     this.cluster = new SimCluster(this.sim, swarm);
     for (const client of this.cluster.clients) client.quiet = true;
+    for (const server of this.cluster.servers) this.watchRoom(server);
     this.cluster.start();
     this.until('the cluster is set up', () => this.cluster.ready);
     this.client = new ScriptClient(this.cluster, 2);
@@ -128,6 +133,12 @@ export class Story {
       case 'break-disk':
         this.breakDisk(first, second);
         return;
+      case 'no-room':
+        this.roomless.add(this.server(first));
+        return;
+      case 'room':
+        this.roomless.delete(this.server(first));
+        return;
       case 'lose-write':
         this.server(first).device.spoil('lost');
         return;
@@ -173,6 +184,24 @@ export class Story {
     else if (verb === 'kill') this.kill(this.server(place));
     else if (verb === 'start') this.server(place).processes.release();
     else throw new StoryError('no such word');
+  }
+
+  /** Lets the story decide whether the device of a server has room. */
+  private watchRoom(server: ServerNode): void {
+    const { device } = server;
+    const open = device.open.bind(device);
+    device.open = (...args) => {
+      const store = open(...args);
+      const room: Store['room'] = (...range) =>
+        this.roomless.has(server) ? ROOM.wait : store.room(...range);
+      return new Proxy(store, {
+        get: (target, name) => {
+          if (name === 'room') return room;
+          const value: unknown = Reflect.get(target, name);
+          return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+        },
+      });
+    };
   }
 
   private breakDisk(place: string, way: string): void {
