@@ -122,6 +122,8 @@ async function main([name = '', ...args]: readonly string[]): Promise<number> {
   throw new UsageError(`unknown command "${name}": start, stop or status`);
 }
 
+// What is shown may be a file on a disk that is full, or a pipe that nobody reads any more.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {

@@ -1,5 +1,6 @@
 // The data process of one device: locks, formats where asked, opens and serves it until it is told to end or the device
-// fails. It must never go on with a device after a failed write or flush (C14), nor outlive its control process.
+// fails. It must never go on with a device after a failed write or flush (C14), nor outlive its control process. Where the
+// file system that holds the device has no room, it ends too, but the device has not failed: it is opened again later.
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -197,8 +198,9 @@ async function main(): Promise<void> {
   await lock(place);
   const { path, sizeBytes, kind } = await prepare(config, place, loop);
   const disk = openFileDisk(path, sizeBytes, kind !== 'file', config.direct, loop);
-  const finish = async (end: DataEnd, reason: string): Promise<void> => {
+  const finish = async (how: DataEnd, reason: string): Promise<void> => {
     const why = disk.failure ?? reason;
+    const end = how === 'failed' && disk.outOfRoom ? 'refused' : how;
     log.event(end === 'closed' ? 'info' : 'error', 'sds.data-ended', { end, reason: why });
     if (end !== 'closed') await report({ kind: 'refused', status: STATUSES[end], reason: why });
     await log.close();

@@ -6,7 +6,7 @@
 
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { chmodSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Log } from '../core/ports.js';
 import type { Loop } from '../runtime/loop.js';
@@ -41,8 +41,8 @@ interface Running {
 }
 
 /** Writes a file for the owner only, whole or not at all. */
-function writePrivate(path: string, value: unknown): void {
-  writeFileSync(`${path}.new`, JSON.stringify(value, null, 2), { mode: 0o600 });
+function writePrivate(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text, { mode: 0o600 });
   chmodSync(`${path}.new`, 0o600);
   renameSync(`${path}.new`, path);
 }
@@ -74,7 +74,15 @@ export class ChildProcesses implements DeviceProcesses {
   start(spec: DataProcessSpec): void {
     const { deviceKey } = spec.want;
     const file = join(this.config.stateDir, `data-${deviceKey}.json`);
-    writePrivate(file, this.configOf(spec));
+    if (!this.write(file, this.configOf(spec))) {
+      // Told as of a process that ended: the owner tries again later.
+      setImmediate(() => {
+        this.loop.begin();
+        this.owner?.dataEnded(this.loop.nowUs, deviceKey, -1);
+        this.loop.end();
+      });
+      return;
+    }
     const child = fork(PROGRAM, ['--config', file], {
       execArgv: [...process.execArgv, ...MEMORY_FLAGS],
       env: { ...process.env, ...MEMORY_ENVIRONMENT },
@@ -91,6 +99,18 @@ export class ChildProcesses implements DeviceProcesses {
     child.once('exit', (code, signal) => {
       this.ended(deviceKey, running, code, signal);
     });
+  }
+
+  /** Writes a file unless it is so already; false: it cannot be written, such as on a full disk. */
+  private write(path: string, value: unknown): boolean {
+    try {
+      const text = JSON.stringify(value, null, 2);
+      if (!existsSync(path) || readFileSync(path, 'utf8') !== text) writePrivate(path, text);
+      return true;
+    } catch (error) {
+      this.log.event('error', 'sds.file-not-written', { path, reason: String(error) });
+      return false;
+    }
   }
 
   private configOf({ want, sdsKey, systemId, port }: DataProcessSpec): SdsDataConfig {
@@ -150,7 +170,7 @@ export class ChildProcesses implements DeviceProcesses {
         ? [{ deviceKey, pid: child.pid, address: first?.host ?? '', port: spec.port, path }]
         : [],
     );
-    writePrivate(join(this.config.stateDir, 'processes.json'), rows);
+    this.write(join(this.config.stateDir, 'processes.json'), rows);
   }
 
   /** Removes what only a running control process has. */

@@ -47,6 +47,8 @@ export interface DiskLoop {
   endWithOthers(): void;
 }
 
+const NO_ROOM_CODES: readonly string[] = ['ENOSPC', 'EDQUOT'];
+
 const OPERATION = { write: 1, read: 2, flush: 3, writeDurable: 4 } as const;
 
 /** One operation on its way through the thread pool, with its callback made once. */
@@ -74,6 +76,11 @@ export class FileDisk implements Disk, CompletionSource {
   readonly sizeBytes: number;
   /** Why the first operation failed, for people; null: none did. */
   failure: string | null = null;
+  /**
+   * That failure was a write for which the file system under the device had no room. Nothing that was flushed is in doubt
+   * then: the device is as after a kill, and may be opened again.
+   */
+  outOfRoom = false;
   private readonly fd: number;
   /** The same file, for writes that are durable when they return: only what they wrote is waited for. */
   private readonly durableFd: number;
@@ -282,7 +289,11 @@ export class FileDisk implements Disk, CompletionSource {
   private failed(token: Token, what: string, offsetBytes: number, error: Error): void {
     // A programming error is none of the device's.
     if (error instanceof AssertionError || error instanceof TypeError) throw error;
-    this.failure ??= `${what} at ${offsetBytes}: ${error.message}`;
+    if (this.failure === null) {
+      this.failure = `${what} at ${offsetBytes}: ${error.message}`;
+      const code = (error as NodeJS.ErrnoException).code ?? '';
+      this.outOfRoom = what === 'write' && NO_ROOM_CODES.includes(code);
+    }
     this.complete(token, false);
   }
 

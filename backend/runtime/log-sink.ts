@@ -1,6 +1,10 @@
 // The log of a process: one JSON object per line, event name and fields, through winston. It owns the shape of a line,
 // its bounds, and the rule that no secret reaches it; it must never be called per I/O.
 
+import { fstatSync, writeSync } from 'node:fs';
+import { Writable } from 'node:stream';
+import { isatty } from 'node:tty';
+
 import winston from 'winston';
 
 import type { Log } from '../core/ports.js';
@@ -9,6 +13,7 @@ const LINE_BYTES_MAX = 4096;
 const FIELD_CHARS_MAX = 512;
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
 const FILES_MAX = 4;
+const STDERR = 2;
 const SECRET = /passw|secret|token|authorization|cookie|salt|hash|credential|private/i;
 
 /** Levels in falling order of weight. */
@@ -33,6 +38,8 @@ export interface ProcessLog extends Log {
 type TransportMaker<T> = new (options: T) => winston.transport;
 const ConsoleTransport: TransportMaker<winston.transports.ConsoleTransportOptions> =
   winston.transports.Console;
+const StreamTransport: TransportMaker<winston.transports.StreamTransportOptions> =
+  winston.transports.Stream;
 const FileTransport: TransportMaker<winston.transports.FileTransportOptions> =
   winston.transports.File;
 
@@ -66,11 +73,38 @@ export function formatLine(
   return JSON.stringify({ ...head, cut: true, fields: Object.keys(fields).length });
 }
 
+/**
+ * Standard error where it is a file: a line for which there is no room is left out, and said so later. Node's own stream
+ * ends the process then, or would never write again.
+ */
+class StandardErrorFile extends Writable {
+  #lost = 0;
+
+  override _write(chunk: unknown, _encoding: string, done: () => void): void {
+    try {
+      if (this.#lost > 0) writeSync(STDERR, `\n{"evt":"log.lines-lost","count":${this.#lost}}\n`);
+      this.#lost = 0;
+      writeSync(STDERR, String(chunk));
+    } catch {
+      // There is no other place to say it.
+      this.#lost++;
+    }
+    done();
+  }
+}
+
+function consoleTransport(): winston.transport {
+  const where = fstatSync(STDERR);
+  if (where.isFile() || (where.isCharacterDevice() && !isatty(STDERR)))
+    return new StreamTransport({ stream: new StandardErrorFile() });
+  return new ConsoleTransport({ stderrLevels: ['error', 'warn', 'info', 'debug'] });
+}
+
 /** Opens the log of a process. */
 export function openLog(options: LogOptions): ProcessLog {
   const transport =
     options.file === undefined
-      ? new ConsoleTransport({ stderrLevels: ['error', 'warn', 'info', 'debug'] })
+      ? consoleTransport()
       : new FileTransport({
           filename: options.file,
           maxsize: FILE_BYTES_MAX,

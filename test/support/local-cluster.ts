@@ -42,7 +42,12 @@ export class LocalCluster {
 
   /** Makes a directory and starts a cluster in it. @param flags - further flags of `npm start` */
   static async start(...flags: string[]): Promise<LocalCluster> {
-    const cluster = new LocalCluster(mkdtempSync(join(tmpdir(), 'meshsan-')));
+    return LocalCluster.startIn(mkdtempSync(join(tmpdir(), 'meshsan-')), ...flags);
+  }
+
+  /** The same in a directory of the caller's, which goes with the cluster. */
+  static async startIn(dir: string, ...flags: string[]): Promise<LocalCluster> {
+    const cluster = new LocalCluster(dir);
     try {
       await cluster.startAgain(...flags);
     } catch (error) {

@@ -47,6 +47,8 @@ export class Supervisor {
   readonly #onFatal: (reason: string) => void;
   #stopping = false;
   #rows = '';
+  /** Rows that could not be written down. */
+  #unwritten = '';
   #refresh: NodeJS.Timeout | undefined;
   readonly #restarts = new Set<NodeJS.Timeout>();
 
@@ -147,8 +149,15 @@ export class Supervisor {
     );
     const text = JSON.stringify(rows);
     if (text === this.#rows) return;
-    this.#rows = text;
-    this.#onRows(rows);
+    try {
+      this.#onRows(rows);
+      this.#rows = text;
+    } catch (error) {
+      // Such as a full disk: the processes are what matters, the list is written as soon as it can be.
+      if (this.#unwritten !== text)
+        process.stderr.write(`MeshSAN: the list of processes: ${String(error)}\n`);
+      this.#unwritten = text;
+    }
   }
 
   /** Stops everything, clients first; processes that do not end in time are killed. */
@@ -162,7 +171,8 @@ export class Supervisor {
           .filter((kept) => (roles as readonly string[]).includes(kept.plan.role))
           .flatMap((kept) => (kept.id === null ? [] : [kept.id])),
       );
-    this.#onRows([]);
+    for (const kept of this.#kept) kept.id = null;
+    this.#report();
   }
 }
 

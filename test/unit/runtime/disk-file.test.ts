@@ -81,6 +81,31 @@ test('memory from allocate is taken as it is by direct access', async (t) => {
   disk.close();
 });
 
+test('a file system without room is told apart from a device that fails', async (t) => {
+  const loop = new Loop();
+  const disk = new FileDisk(openSync('/dev/full', 'r+'), 4 * 2 ** 20, false, loop);
+  const client = new Client();
+  disk.attach(client);
+  loop.addSource(disk);
+  loop.begin();
+  disk.write(1, 8192, new Uint8Array(4096), 0, 4096);
+  disk.writeDurable(2, 8192, new Uint8Array(4096), 0, 4096);
+  loop.end();
+  t.false(await client.outcome(1));
+  t.false(await client.outcome(2));
+  t.regex(disk.failure ?? '', /^write at 8192: .*ENOSPC/);
+  t.true(disk.outOfRoom);
+  disk.close();
+
+  const broken = opened('broken');
+  broken.loop.begin();
+  broken.disk.read(3, 64 * 2 ** 20, new Uint8Array(4096), 0, 4096);
+  broken.loop.end();
+  t.false(await broken.client.outcome(3));
+  t.false(broken.disk.outOfRoom);
+  broken.disk.close();
+});
+
 test('errors are reported with their place and never thrown', async (t) => {
   const path = join(folder, 'read-only');
   createDeviceFile(path, 524_288);
