@@ -1,6 +1,6 @@
 // The words of the judges inside the guest: every check prints a line that begins with GUEST; the host reads them.
 
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
@@ -57,10 +57,14 @@ export function start(program: string, ...args: string[]): ChildProcess {
 
 /** Runs a program to its end; its output. */
 export function run(program: string, ...args: string[]): string {
-  return execFileSync(program, args, {
+  const { error, status, stdout, stderr } = spawnSync(program, args, {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
-  }).trim();
+  });
+  if (error !== undefined) throw error;
+  if (status !== 0)
+    throw new Error(`${program} ${args.join(' ')}: ${stdout.slice(-1000)} ${stderr}`);
+  return stdout.trim();
 }
 
 /** Runs a program in the background; its exit code, or what it said. */

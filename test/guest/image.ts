@@ -26,11 +26,47 @@ const FOLDERS = [
   ...['/usr/lib/python3.11', '/usr/lib/python3/dist-packages/os_brick'],
   ...['/lib/udev', '/etc/lvm'],
 ] as const;
+/** For a machine whose first program is systemd; modprobe and its modules, because the unit loads what it needs. */
+const SYSTEMD = [
+  ...['/lib/systemd/systemd', '/lib/systemd/systemd-journald', '/bin/systemctl', '/bin/journalctl'],
+  ...['/sbin/modprobe', '/bin/sh'],
+] as const;
+const LOADABLE = [
+  'fs/fuse/fuse',
+  'fs/fuse/cuse',
+  'drivers/block/loop',
+  'drivers/block/nbd',
+] as const;
+const JUDGE_UNITS: Readonly<Record<string, string>> = {
+  'judge.target': '[Unit]\nRequires=judge.service\n',
+  'judge.service': `[Unit]
+Requires=basic.target
+After=basic.target
+DefaultDependencies=no
+[Service]
+Type=oneshot
+Environment=PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+ExecStart=/usr/bin/node /meshsan/dist/test/guest/unit.js
+ExecStopPost=/bin/busybox poweroff -f
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/ttyS0
+TimeoutStartSec=infinity
+`,
+  // The unit as it is packaged, with another client.
+  'meshsan-sdc.service.d/judge.conf': `[Service]
+ExecStart=
+ExecStart=/usr/lib/meshsan/libexec/io-flusher /usr/lib/meshsan/bin/node /meshsan/dist/test/guest/client.js
+`,
+};
+
 /** What our packages bring to a compute host: from the repository, and where it lies there. */
 const DROP_INS: readonly (readonly [string, string])[] = [
   ['nova-hooks/etc/udev/rules.d/60-meshsan.rules', '/lib/udev/rules.d/60-meshsan.rules'],
   ['nova-hooks/etc/lvm/meshsan-lvmlocal.conf', '/etc/lvm/lvmlocal.conf'],
   [`${FILES}/libexec/nbd-device`, `/meshsan/${FILES}/libexec/nbd-device`],
+  [`${FILES}/libexec/io-flusher`, '/usr/lib/meshsan/libexec/io-flusher'],
+  [`${FILES}/units/meshsan-sdc.service`, '/lib/systemd/system/meshsan-sdc.service'],
 ];
 
 export interface GuestImage {
@@ -45,7 +81,7 @@ export async function makeImage(folder: string): Promise<GuestImage> {
   const initrd = join(folder, 'initrd');
   const disk = join(folder, 'disk');
   await makeInitrd(folder, initrd, version);
-  await makeDisk(folder, disk);
+  await makeDisk(folder, disk, version);
   return { kernel: `/boot/vmlinuz-${version}`, initrd, disk };
 }
 
@@ -77,7 +113,7 @@ async function makeInitrd(folder: string, target: string, version: string): Prom
   });
 }
 
-async function makeDisk(folder: string, target: string): Promise<void> {
+async function makeDisk(folder: string, target: string, version: string): Promise<void> {
   const tree = join(folder, 'disk.d');
   for (const name of [
     'proc',
@@ -85,6 +121,8 @@ async function makeDisk(folder: string, target: string): Promise<void> {
     'dev',
     'tmp',
     'run',
+    'root',
+    'mnt',
     'meshsan',
     'usr/bin',
     'usr/sbin',
@@ -101,6 +139,7 @@ async function makeDisk(folder: string, target: string): Promise<void> {
     mkdirSync(join(tree, dirname(to)), { recursive: true });
     copyFileSync(join(ROOT, from), join(tree, to));
   }
+  await addSystemd(tree, version);
   await copyTree(join(ROOT, 'dist'), join(tree, 'meshsan'));
   await copyTree(join(ROOT, 'package.json'), join(tree, 'meshsan'));
   const listed = await execa('npm', ['ls', '--omit=dev', '--parseable', '--all'], {
@@ -113,6 +152,30 @@ async function makeDisk(folder: string, target: string): Promise<void> {
   }
   await execa('truncate', ['-s', DISK_SIZE, target]);
   await execa('mkfs.ext4', ['-q', '-d', tree, '-E', 'root_owner=0:0', target]);
+}
+
+/** Debian's systemd and its units, the service as it is packaged, and the judge as a service. */
+async function addSystemd(tree: string, version: string): Promise<void> {
+  for (const program of SYSTEMD) await copyProgram(program, tree);
+  await execa('cp', ['-a', '/lib/systemd/system', join(tree, 'lib/systemd')]);
+  for (const [from, to] of DROP_INS) copyFileSync(join(ROOT, from), join(tree, to));
+  const home = join(tree, 'usr/lib/meshsan');
+  mkdirSync(join(home, 'bin'), { recursive: true });
+  symlinkSync('/usr/bin/node', join(home, 'bin/node'));
+  symlinkSync('/meshsan/dist/backend', join(home, 'backend'));
+  await execa('chmod', ['755', join(home, 'libexec/io-flusher')]);
+  const units = join(tree, 'etc/systemd/system');
+  mkdirSync(join(units, 'meshsan-sdc.service.d'), { recursive: true });
+  for (const [name, text] of Object.entries(JUDGE_UNITS)) writeFileSync(join(units, name), text);
+  const accounts = 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n';
+  writeFileSync(join(tree, 'etc/passwd'), accounts);
+  writeFileSync(join(tree, 'etc/group'), 'root:x:0:\ntty:x:5:\ndisk:x:6:\nnogroup:x:65534:\n');
+  writeFileSync(join(tree, 'etc/machine-id'), `${'5'.repeat(32)}\n`);
+  const modules = join(tree, 'lib/modules', version);
+  for (const path of LOADABLE) await copyFile(`/lib/modules/${version}/kernel/${path}.ko`, tree);
+  for (const name of ['modules.order', 'modules.builtin'])
+    copyFileSync(`/lib/modules/${version}/${name}`, join(modules, name));
+  await execa('depmod', ['-b', tree, version]);
 }
 
 /** A program under its own path, with the libraries that it names. */

@@ -1,7 +1,8 @@
 // `npm run guest`: what needs a kernel with CUSE and nbd, proved in a virtual machine with Debian's own kernel (QEMU without
 // hardware support, so it takes minutes). `-- --only PART,...`: scini (/dev/scini as a character device, asked by os-brick's
 // own code), attach (block devices by the kernel's nbd through our holder; udev's and LVM's view of them), client (Debian's
-// nbd-client on our NBD server). It owns the machine; what is judged is in inside.ts.
+// nbd-client on our NBD server), unit (the client's service under systemd, in a machine of its own). It owns the machine; what
+// is judged is in inside.ts and unit.ts.
 
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,7 +22,7 @@ const NEEDS: Readonly<Record<string, string>> = {
   '/bin/udevadm': 'udev',
   '/usr/lib/python3/dist-packages/os_brick': 'python3-os-brick',
 };
-const PARTS: readonly string[] = ['scini', 'attach', 'client'];
+const PARTS: readonly string[] = ['scini', 'attach', 'client', 'unit'];
 const GUEST_MS = 20 * 60_000;
 const say = (text: string): void => {
   process.stdout.write(`${text}\n`);
@@ -30,7 +31,7 @@ const say = (text: string): void => {
 /** Boots the machine and lets it run; returns how many checks passed and failed. */
 async function judge(
   { kernel, initrd, disk }: GuestImage,
-  only: string,
+  words: string,
 ): Promise<[number, number]> {
   let passed = 0;
   let failed = 0;
@@ -39,9 +40,9 @@ async function judge(
     'qemu-system-x86_64',
     [
       ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-net', 'none'],
-      ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '1536'],
+      ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '2048'],
       ...['-serial', 'stdio', '-kernel', kernel, '-initrd', initrd],
-      ...['-append', `console=ttyS0 quiet panic=-1${only}`],
+      ...['-append', `console=ttyS0 quiet panic=-1 ${words}`],
       ...['-drive', `file=${disk},format=raw,if=virtio`],
     ],
     { reject: false, timeout: GUEST_MS, stdin: 'ignore', all: true, buffer: false },
@@ -73,11 +74,19 @@ async function main(): Promise<void> {
   try {
     say('Making the guest ...');
     const image = await makeImage(folder);
-    say(`Booting ${image.kernel} ...`);
-    const [passed, failed] = await judge(
-      image,
-      parts.length === 0 ? '' : ` guest.only=${parts.join(',')}`,
-    );
+    const wanted = parts.length === 0 ? PARTS : parts;
+    const inside = wanted.filter((part) => part !== 'unit');
+    const boots = [
+      ...(inside.length > 0 ? [`guest.only=${inside.join(',')}`] : []),
+      ...(wanted.includes('unit') ? ['systemd.unit=judge.target systemd.show_status=no'] : []),
+    ];
+    let [passed, failed] = [0, 0];
+    for (const words of boots) {
+      say(`Booting ${image.kernel} (${words}) ...`);
+      const [well, badly] = await judge(image, words);
+      passed += well;
+      failed += badly;
+    }
     say(`${passed} passed, ${failed} failed`);
     if (failed > 0) process.exitCode = 1;
   } finally {
