@@ -2,7 +2,8 @@
 // that the services read; it is the compute and the Cinder node of the deployment. The plugin's tasks are what changes its
 // cinder.conf and nova.conf; then `openstack volume create` without a type makes volumes on what they deployed.
 
-import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { iniValue } from '../../backend/deploy/plan/ini.js';
 import { installPackages } from '../openstack/packages.js';
@@ -30,9 +31,13 @@ const SECTIONS_OF_OURS = ['meshsan', 'powerflex'];
 
 /** OpenStack's packages on this host, of which the machines see an overlay; no service of theirs is started here. */
 export async function installOpenstack(): Promise<void> {
-  const state = describeState('/var/lib/meshsan-deploy-test', 'full');
+  const dir = mkdtempSync(join(tmpdir(), 'meshsan-openstack-'));
+  chmodSync(dir, 0o711);
+  const state = describeState(join(dir, 'state'), 'full');
   createState(state);
+  // After a failure it stays: apt's log is in it.
   await installPackages(state, new Progress(process.stdout));
+  rmSync(dir, { recursive: true });
 }
 
 /** Lines of a configuration file that were taken away. */
