@@ -9,6 +9,7 @@ import { HELP, UsageError, parseSimple, parseStart } from '../deploy/local/optio
 import { isRunning, signal, waitForEnd } from '../runtime/processes.js';
 import {
   READY_LINE,
+  lockForStart,
   recordedProcesses,
   runningSupervisor,
   startCluster,
@@ -31,7 +32,9 @@ async function start(args: readonly string[]): Promise<number> {
     return 0;
   }
   if (!options.detach) return startCluster(options);
+  const unlock = await lockForStart(options.dir);
   const { paths } = openLayout(options);
+  await unlock();
   return detach(join(paths.log, 'cluster.log'), args);
 }
 

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
 
+import { lockDirectory } from '../../backend/deploy/local/directory-lock.js';
 import { isRunning, signal } from '../../backend/runtime/processes.js';
 import type { ProcessId } from '../../backend/runtime/processes.js';
 import { ClusterError } from '../../backend/runtime/cluster.js';
@@ -259,6 +260,19 @@ test.serial(
     t.deepEqual(mentioning(other.dir), []);
   },
 );
+
+test.serial('while a start is under way, another one of the same directory ends', async (t) => {
+  await other.stop();
+  const unlock = await lockDirectory(other.dir);
+  t.truthy(unlock);
+  for (const flags of [[], ['--detach']]) {
+    const second = await run('start', '--dir', other.dir, ...flags);
+    t.is(second.exitCode, 2);
+    t.regex(second.stderr, /another start of the cluster in .* is under way/);
+  }
+  t.deepEqual(mentioning(other.dir), []);
+  await unlock?.();
+});
 
 test.serial('unknown, malformed and contradicting flags', async (t) => {
   const cases: readonly (readonly [args: string[], message: RegExp])[] = [

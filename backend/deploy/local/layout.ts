@@ -11,6 +11,7 @@ import {
   readFileSync,
   readdirSync,
   realpathSync,
+  rmSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { makePrivateDirectory, writePrivate } from '../../runtime/durable-files.js';
@@ -22,6 +23,8 @@ import type { StartOptions } from './options.js';
 const LAYOUT_VERSION = 1;
 /** sun_path of a unix socket, less its closing zero. */
 const SOCKET_PATH_BYTES_MAX = 107;
+/** In a directory that is not complete yet. */
+const MAKING = 'making';
 export const ADMIN_NAME = 'admin';
 export const DOMAIN_NAME = 'domain1';
 export const POOL_NAME = 'pool1';
@@ -97,7 +100,7 @@ function makeDirectory(dir: string): string[] {
 }
 
 /** What the real path of a directory is, or will be when it has been made. */
-function futurePath(dir: string): string {
+export function futurePath(dir: string): string {
   if (existsSync(dir)) return realpathSync(dir);
   const parent = dirname(dir);
   return parent === dir ? dir : join(futurePath(parent), basename(dir));
@@ -128,15 +131,19 @@ export function openLayout(options: StartOptions): { paths: Paths; layout: Layou
     const layout = { ...kept, gatewayPort: options.gatewayPort ?? kept.gatewayPort };
     return { paths, layout, made: false };
   }
-  if (existing.length > 0)
+  if (existing.length > 0 && !existing.includes(MAKING))
     throw new UsageError(
       `${options.dir} holds files that are not of a MeshSAN cluster (${existing.slice(0, 3).join(', ')}); name an empty or new directory with --dir`,
     );
   const layout = makeLayout(options, paths);
+  // A start that ends in between, such as on a full disk, leaves what no process has used yet: the next one makes it anew.
+  const making = join(paths.dir, MAKING);
+  writePrivate(making, '');
   makeSecrets(paths);
   for (let i = 0; i < layout.sdsCount; i++) makeDevice(paths, i, layout.deviceBytes);
   // Last: a directory with this file is complete.
   writeLayout(paths, layout);
+  rmSync(making);
   return { paths, layout, made: true };
 }
 

@@ -10,7 +10,17 @@ import type { Bootstrapped } from './bootstrap.js';
 import { planOf, writeConfigs } from './configs.js';
 import type { ProcessPlan } from './configs.js';
 import { releaseDevices } from './devices.js';
-import { ADMIN_NAME, DOMAIN_NAME, POOL_NAME, openLayout, writeLayout } from './layout.js';
+import { lockDirectory } from './directory-lock.js';
+import type { Unlock } from './directory-lock.js';
+import {
+  ADMIN_NAME,
+  DOMAIN_NAME,
+  POOL_NAME,
+  futurePath,
+  openLayout,
+  pathsOf,
+  writeLayout,
+} from './layout.js';
 import type { Layout, Paths } from './layout.js';
 import { UsageError } from './options.js';
 import type { StartOptions } from './options.js';
@@ -135,6 +145,23 @@ interface Prepared {
   readonly plans: readonly ProcessPlan[];
 }
 
+function refuseRunning(paths: Paths): void {
+  const before = runningSupervisor(paths);
+  if (before === null) return;
+  throw new UsageError(
+    `the cluster in ${paths.dir} runs already (pid ${before.pid}); see npm run status`,
+  );
+}
+
+/** @throws UsageError when the cluster runs, or another start of it is under way */
+export async function lockForStart(dir: string): Promise<Unlock> {
+  const realDir = futurePath(dir);
+  const unlock = await lockDirectory(realDir);
+  if (unlock !== null) return unlock;
+  refuseRunning(pathsOf(realDir));
+  throw new UsageError(`another start of the cluster in ${realDir} is under way`);
+}
+
 /** Everything that can be refused is looked at before anything of the directory changes. */
 async function prepare(options: StartOptions, say: (text: string) => void): Promise<Prepared> {
   if (options.attach && process.getuid?.() !== 0)
@@ -143,12 +170,11 @@ async function prepare(options: StartOptions, say: (text: string) => void): Prom
     );
   if (options.scini && process.getuid?.() !== 0)
     throw new UsageError('--scini needs root: only root can make a device there');
+  // Held until this process ends.
+  await lockForStart(options.dir);
   const { paths, layout, made } = openLayout(options);
-  const before = runningSupervisor(paths);
-  if (before !== null)
-    throw new UsageError(
-      `the cluster in ${paths.dir} runs already (pid ${before.pid}); see npm run status`,
-    );
+  // One of an earlier release holds no lock.
+  refuseRunning(paths);
   const plans = planOf(paths, layout, options.cinderBridge);
   const left = await stopRecorded(paths);
   if (left > 0) say(`stopped ${left} processes that a start which was killed had left`);

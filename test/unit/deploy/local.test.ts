@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   readdirSync,
   rmSync,
   statSync,
@@ -14,6 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
+import { lockDirectory } from '../../../backend/deploy/local/directory-lock.js';
 import { openLayout, pathsOf, readLayout } from '../../../backend/deploy/local/layout.js';
 import { UsageError, parseSimple, parseStart } from '../../../backend/deploy/local/options.js';
 import {
@@ -74,6 +76,32 @@ test('a directory is made once, privately, and keeps what it was made with', (t)
   t.deepEqual(second.layout, first.layout);
   const error = t.throws(() => openLayout(startOf('--dir', dir, '--sds', '4')));
   t.true(error instanceof UsageError && error.message.includes('made with 2'));
+});
+
+test('a directory that a start did not get to the end of making is made anew', (t) => {
+  const dir = join(scratch, 'half');
+  mkdirSync(dir);
+  writeFileSync(join(dir, 'making'), '');
+  writeFileSync(join(dir, 'secret'), 'not all of');
+  const { paths, made } = openLayout(startOf('--dir', dir, '--device-size', '1G'));
+  t.true(made);
+  t.regex(readFileSync(paths.secret, 'utf8'), /^[0-9a-f]{64}\n$/);
+  t.false(existsSync(join(dir, 'making')));
+  t.false(openLayout(startOf('--dir', dir)).made);
+});
+
+test('a directory is locked once, until the lock is given back', async (t) => {
+  const dir = join(scratch, 'locked');
+  const unlock = await lockDirectory(dir);
+  t.truthy(unlock);
+  t.is(await lockDirectory(dir), null);
+  const elsewhere = await lockDirectory(`${dir}-too`);
+  t.truthy(elsewhere);
+  await elsewhere?.();
+  await unlock?.();
+  const again = await lockDirectory(dir);
+  t.truthy(again);
+  await again?.();
 });
 
 test('another directory gets other addresses', (t) => {
