@@ -243,7 +243,11 @@ attached('names are stable, and a taken one is left to its owner', async (t, ben
   t.is(second.device, join(bench.deviceDir, 'scinic'));
   await bench.detach();
   await until('released', async () => ((await bench.attached()).length === 1 ? true : null));
+  const third = '4d53415600000009';
+  const newcomer = await bench.attach(SIZE_BYTES, { volumeId: third });
+  t.is(newcomer.device, join(bench.deviceDir, 'scinid'), 'the name of a volume that may come back');
   t.is((await bench.attach(SIZE_BYTES)).device, first.device);
+  await bench.detach(false, false, third);
   t.is(readlinkSync(join(bench.deviceDir, 'scinia')), '/dev/null');
   await bench.detach();
   await bench.detach(false, false, other);

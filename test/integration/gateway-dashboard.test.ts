@@ -79,9 +79,9 @@ test('wrong pages are refused by name, and nothing is shown without a login', as
 
 test('readiness follows the MDM, life does not', async (t) => {
   const own = await GatewayHarness.start();
+  t.teardown(() => own.stop());
   t.is((await own.send('GET', '/health/ready')).status, 200);
   own.cluster.failure = new Error('the MDM is gone');
   t.true((await own.send('GET', '/health/ready')).status >= 500);
   t.is((await own.send('GET', '/health/live')).status, 200);
-  await own.stop();
 });
