@@ -26,6 +26,9 @@ import { startFailureCode } from './process-exit.js';
 const SLOTS_MAX = 8192;
 const BUFFER_BYTES_MAX = 128 * 1048576;
 const ATTACHMENTS_MAX = 1024;
+/** A device is used if somebody has it open at so many looks, so far apart. */
+const USED_LOOKS = 5;
+const USED_STEP_MS = 300;
 /** A holder that dies takes its devices with it: the kernel shall kill almost anything else first. */
 const OOM_SCORE = '-900';
 
@@ -199,7 +202,7 @@ class Holder {
     if (revoked) this.#revoke(volumeId);
     const attachment = this.#find(volumeId);
     if (attachment === null) return {};
-    if (!revoked && !force && (await attachment.isUsed()))
+    if (!revoked && !force && (await isUsedForLong(attachment)))
       throw new ControlRefusal(
         `volume ${volumeId} is in use: ${attachment.describe().device}; unmount and close it first`,
       );
@@ -212,6 +215,15 @@ class Holder {
     }
     return {};
   }
+}
+
+/** udevd and others look into a device for a moment whenever something happened to it: they are no users. */
+async function isUsedForLong(attachment: Attachment): Promise<boolean> {
+  for (let look = 1; await attachment.isUsed(); look++) {
+    if (look === USED_LOOKS) return true;
+    await new Promise((done) => setTimeout(done, USED_STEP_MS));
+  }
+  return false;
 }
 
 function protectFromOom(log: Log): void {

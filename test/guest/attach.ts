@@ -10,7 +10,18 @@ import { nbdOf } from '../../backend/runtime/kernel-nbd.js';
 import { IO } from '../../backend/sdc/block-front.js';
 import { Bench, SYSTEM, VOLUME } from '../attach/bench.js';
 import { lvmRule, udevRule } from './rules.js';
-import { check, digest, failed, isTrue, run, running, same, say, until } from './checks.js';
+import {
+  busybox,
+  check,
+  digest,
+  failed,
+  isTrue,
+  run,
+  running,
+  same,
+  say,
+  until,
+} from './checks.js';
 
 const MIB = 1048576;
 const SIZE_BYTES = 48 * MIB;
@@ -73,7 +84,12 @@ async function underFileSystem(bench: Bench, facts: DeviceFacts): Promise<string
   await check('the holder is killed while somebody writes: a pause, no error', async () => {
     await writeWhile(bench, join(point, 'two'), async () => {
       await bench.killHolder();
+      // What is asked for while nobody holds the device waits like what was under way.
+      const read = ['if=/dev/nbd2000', 'of=/dev/null', 'bs=4k', 'count=1', 'iflag=direct'];
+      const reader = running('dd', ...read);
+      await until('the reader waits', () => busybox('ps').includes(read.join(' ')));
       await bench.startHolder();
+      same(await reader, '');
     });
     const [now] = await bench.attached();
     same(now?.blockDevice, facts.blockDevice);
