@@ -48,7 +48,7 @@ export class Jobs {
   readonly #effects: JobEffects;
   readonly #bootId: string;
   readonly #jobs = new Map<string, Job>();
-  #current: { readonly id: string; phase: Phase; end: EndedUnit | null } | null = null;
+  #current: Current | null = null;
   #number = 0;
 
   /** @param bootId - names this life of the node */
@@ -68,7 +68,7 @@ export class Jobs {
     const running = order.find(({ state }) => state === 'running');
     if (running === undefined) this.#next(nowMs);
     else {
-      this.#current = { id: running.id, phase: 'working', end: null };
+      this.#current = { id: running.id, phase: 'working', end: null, isLaunched: false };
       this.#effects.look(running);
     }
   }
@@ -140,16 +140,32 @@ export class Jobs {
   looked(nowMs: number, id: string, unit: UnitFacts): void {
     const job = this.#underWay(id);
     if (job === null || this.#current?.phase !== 'working') return;
-    if (unit.state === 'running') this.#effects.look(job);
-    else if (unit.state === 'ended') {
-      this.#current = { id, phase: 'judging', end: unit };
+    if (unit.state === 'running') {
+      this.#current.isLaunched = true;
+      this.#effects.look(job);
+    } else if (unit.state === 'ended') {
+      this.#current = { id, phase: 'judging', end: unit, isLaunched: true };
       this.#effects.ask(job);
     } else {
-      // A unit of this life is kept until it is released: this one never began. One of an earlier life went with it.
-      const phase = job.bootId === this.#bootId ? 'planning' : 'judgingInterrupted';
-      this.#current = { id, phase, end: null };
-      this.#effects.ask(job);
+      this.#missing(job);
     }
+  }
+
+  /** A unit of this life is kept until it is released; one of an earlier life went with that. */
+  #missing(job: Job): void {
+    const { id } = job;
+    if (job.bootId !== this.#bootId)
+      this.#current = { id, phase: 'judgingInterrupted', end: null, isLaunched: false };
+    else if (this.#current?.isLaunched === true) {
+      const end = {
+        state: 'ended',
+        ok: false,
+        why: 'its unit was taken away',
+        output: '',
+      } as const;
+      this.#current = { id, phase: 'judging', end, isLaunched: true };
+    } else this.#current = { id, phase: 'planning', end: null, isLaunched: false };
+    this.#effects.ask(job);
   }
 
   #begin(nowMs: number, job: Job, facts: JobFacts): void {
@@ -163,7 +179,7 @@ export class Jobs {
       };
       // Known as running before it is: whoever starts next looks for its unit.
       this.#keep(running);
-      this.#current = { id: job.id, phase: 'working', end: null };
+      this.#current = { id: job.id, phase: 'working', end: null, isLaunched: true };
       this.#effects.launch(running, plan.argv);
     }
   }
@@ -185,7 +201,7 @@ export class Jobs {
     const next = [...this.#jobs.values()].find(({ state }) => state === 'waiting');
     if (next === undefined) return;
     assert(nowMs >= 0, 'a time');
-    this.#current = { id: next.id, phase: 'planning', end: null };
+    this.#current = { id: next.id, phase: 'planning', end: null, isLaunched: false };
     this.#effects.ask(next);
   }
 
@@ -205,6 +221,15 @@ export class Jobs {
     this.#effects.forget(oldest.id);
     this.#jobs.delete(oldest.id);
   }
+}
+
+/** The job that is under way. */
+interface Current {
+  readonly id: string;
+  phase: Phase;
+  end: EndedUnit | null;
+  /** Its unit was seen, or made by this agent. */
+  isLaunched: boolean;
 }
 
 type EndedUnit = Extract<UnitFacts, { readonly state: 'ended' }>;

@@ -90,6 +90,7 @@ export async function agentInstallStory(
   const install = ['install', ...debs(folder), '--signing-key', SIGNING_KEY];
   const refused = await machine.try('meshsan-lia', ...install, '--host', AGENT);
   assert.equal(refused.code, 1, refused.stderr);
+  assert.equal(refused.stderr, '');
   assert.match(refused.stdout, /is lower than what is installed/);
   const agent = await mainPid(machine, 'meshsan-lia');
   const said = await lia(machine, ...install, '--allow-downgrade', '--id', 'bring');

@@ -55,6 +55,17 @@ export async function until(
   }
 }
 
+/** Removes a group that has no process any more. */
+function isRemoved(group: string): boolean {
+  try {
+    rmdirSync(group);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EBUSY') return false;
+    throw error;
+  }
+}
+
 async function host(...argv: readonly string[]): Promise<string> {
   const [program = '', ...args] = argv;
   return (await execa(program, args, { stdin: 'ignore', timeout: COMMAND_MS })).stdout;
@@ -253,6 +264,8 @@ export class Machine {
           done(true);
         });
       });
+      // A file system of a volume can be flushed only while somebody serves the volume.
+      await this.try('sh', '-c', 'for point in /mnt/*; do timeout 60 umount "$point"; done');
       if (leader !== null) process.kill(leader, 'SIGKILL');
       const inTime = await Promise.race([ended, pause(STOP_MS, false)]);
       if (!inTime) child.kill('SIGKILL');
@@ -260,7 +273,10 @@ export class Machine {
     }
     await execa('umount', ['--recursive', this.root], quiet);
     for (const loop of this.#loops) await execa('losetup', ['--detach', loop], quiet);
-    for (const group of [this.#apart, this.#group]) if (existsSync(group)) rmdirSync(group);
+    for (const group of [this.#apart, this.#group])
+      await until('every process of the machine is gone', () =>
+        Promise.resolve(!existsSync(group) || isRemoved(group)),
+      );
     rmSync(this.dir, { recursive: true, force: true });
   }
 }

@@ -160,6 +160,17 @@ test('an agent that ended before the program began starts it', (t) => {
   t.is(next.node.launched.length, 1);
 });
 
+test('a unit that somebody took away ends its job; it is not begun again and again', (t) => {
+  const { node, jobs } = fresh();
+  jobs.submit(1, 'a', INSTALL);
+  jobs.facts(2, 'a', facts('1.0'));
+  jobs.looked(3, 'a', { state: 'missing' });
+  jobs.facts(4, 'a', facts('1.0'));
+  t.is(jobs.get('a')?.state, 'failed');
+  t.regex(jobs.get('a')?.message ?? '', /its unit was taken away; meshsan-sds is 1\.0/);
+  t.is(node.launched.length, 1);
+});
+
 test('a node that was started again in the middle says what it finds', (t) => {
   const { node, jobs } = fresh();
   jobs.submit(1, 'a', INSTALL);
