@@ -26,6 +26,9 @@ export interface DiskFaults {
   tearWrites: number;
 }
 
+/** So many of the last writes are remembered: what was written lately is what the newest content of a device hangs on. */
+const RECENT_WRITES = 64;
+
 export interface UnflushedWrite {
   readonly offsetBytes: number;
   readonly content: Uint8Array;
@@ -52,6 +55,7 @@ export class SimMedium {
   /** A flush was reported and did nothing, and no true one came after it. */
   lied = false;
   private unflushed: UnflushedWrite[] = [];
+  private readonly recent: UnflushedWrite[] = [];
   private serial = 0;
   private readonly prng: Prng;
 
@@ -75,6 +79,7 @@ export class SimMedium {
   beginWrite(offsetBytes: number, content: Uint8Array): UnflushedWrite {
     const write = { offsetBytes, content, completedSerial: Infinity };
     this.unflushed.push(write);
+    if (this.recent.push(write) > RECENT_WRITES) this.recent.shift();
     return write;
   }
 
@@ -179,6 +184,14 @@ export class SimMedium {
     const from = this.prng.below(content.length / this.sectorBytes) * this.sectorBytes;
     const old = this.cached.subarray(offsetBytes + from, offsetBytes + content.length);
     content.set(old, from);
+  }
+
+  /** A sector of one of the last writes, or any. */
+  recentSector(): number {
+    const { prng, recent, sectorBytes } = this;
+    if (recent.length === 0) return this.randomSector();
+    const { offsetBytes, content } = prng.pick(recent);
+    return offsetBytes + prng.below(content.length / sectorBytes) * sectorBytes;
   }
 
   randomSector(): number {

@@ -163,7 +163,8 @@ export class RealDevice implements SimDevice {
 
   private rot(): boolean {
     for (let tried = 0; tried < ROT_TRIES; tried++) {
-      const offset = this.medium.randomSector();
+      const { medium } = this;
+      const offset = tried % 2 === 0 ? medium.recentSector() : medium.randomSector();
       const sector = this.medium.snapshot(offset, this.geometry.sectorBytes);
       if (sector.every((byte) => byte === 0)) continue;
       this.medium.rot(offset + 3, 2);
