@@ -136,7 +136,7 @@ export const PACKAGES: readonly PackageDefinition[] = [
     commands: { '/usr/bin/drv_cfg': 'backend/bin/drv-cfg' },
     manuals: { 'man1/drv_cfg.1': 'backend/bin/drv-cfg', 'man8/meshsan-sdc.8': 'backend/bin/sdc' },
     service: { unit: 'meshsan-sdc', user: null },
-    depends: ['mount'],
+    depends: ['mount', 'python3:any'],
     extras: [
       {
         from: `${FILES}/libexec/nbd-device`,
