@@ -66,8 +66,9 @@ function question(text: string): Promise<boolean> {
 /** A reader such as `head` that has enough closes the pipe: that is no failure of ours, and nothing is left to say. */
 export function quietWhenUnread(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit();
+    if (error.code === 'EPIPE') process.exit();
+    process.stderr.write(`Error: The output cannot be written: ${error.message}\n`);
+    process.exit(1);
   });
 }
 

@@ -51,19 +51,28 @@ export interface ClusterFile {
   readonly processes: readonly ProcessRow[];
 }
 
+/** What the keeper wrote down; null: nothing. @throws UsageError when it is damaged: it says what may run */
+function readRunFile(paths: Paths, name: string): unknown {
+  const file = join(paths.run, name);
+  if (!existsSync(file)) return null;
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as unknown;
+  } catch (error) {
+    throw new UsageError(
+      `${file} cannot be used: ${(error as Error).message}; end the processes of this cluster by hand if any run, then remove that file`,
+    );
+  }
+}
+
 /** Who keeps the cluster of a directory, if it runs. */
 export function runningSupervisor(paths: Paths): ProcessId | null {
-  const file = join(paths.run, 'supervisor.json');
-  if (!existsSync(file)) return null;
-  const id = JSON.parse(readFileSync(file, 'utf8')) as ProcessId;
-  return isRunning(id) ? id : null;
+  const id = readRunFile(paths, 'supervisor.json') as ProcessId | null;
+  return id !== null && isRunning(id) ? id : null;
 }
 
 /** Processes that the cluster's keeper wrote down last; some may have ended since. */
 export function recordedProcesses(paths: Paths): readonly ProcessRow[] {
-  const file = join(paths.run, PROCESSES_FILE);
-  if (!existsSync(file)) return [];
-  return JSON.parse(readFileSync(file, 'utf8')) as ProcessRow[];
+  return (readRunFile(paths, PROCESSES_FILE) ?? []) as ProcessRow[];
 }
 
 /** Stops what a killed keeper left behind, clients first. @returns how many processes that were */

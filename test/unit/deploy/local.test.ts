@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
+import { recordedProcesses, runningSupervisor } from '../../../backend/deploy/local/start.js';
 import { lockDirectory } from '../../../backend/deploy/local/directory-lock.js';
 import { openLayout, pathsOf, readLayout } from '../../../backend/deploy/local/layout.js';
 import { UsageError, parseSimple, parseStart } from '../../../backend/deploy/local/options.js';
@@ -88,6 +89,20 @@ test('a directory that a start did not get to the end of making is made anew', (
   t.regex(readFileSync(paths.secret, 'utf8'), /^[0-9a-f]{64}\n$/);
   t.false(existsSync(join(dir, 'making')));
   t.false(openLayout(startOf('--dir', dir)).made);
+});
+
+test('a damaged record of processes is named, with what to do', (t) => {
+  const { paths } = openLayout(startOf('--dir', join(scratch, 'damaged'), '--device-size', '1G'));
+  t.is(runningSupervisor(paths), null);
+  t.deepEqual(recordedProcesses(paths), []);
+  for (const [name, read] of [
+    ['supervisor.json', runningSupervisor],
+    ['processes.json', recordedProcesses],
+  ] as const) {
+    writeFileSync(join(paths.run, name), '{');
+    const error = t.throws(() => read(paths), { instanceOf: UsageError });
+    t.regex(error.message, new RegExp(`${name} cannot be used: .*then remove that file`));
+  }
 });
 
 test('a directory is locked once, until the lock is given back', async (t) => {
