@@ -12,6 +12,7 @@ import {
   mkdtempSync,
   openSync,
   readFileSync,
+  readdirSync,
   rmSync,
   rmdirSync,
   writeFileSync,
@@ -29,7 +30,7 @@ const COMMAND_MS = 300_000;
 const POLL_MS = 200;
 const STOP_MS = 30_000;
 const DISK_GROUP = 6;
-/** Block devices that the client inside may make. */
+/** Block devices that the client inside may make beside those that the host has. */
 const LOOPS = 64;
 const NODE_MODE = 0o660;
 
@@ -108,10 +109,14 @@ export class Machine {
       const { stdout } = await this.try('systemctl', 'is-active', 'multi-user.target');
       return stdout === 'active';
     });
-    for (let i = 0; i < LOOPS; i++) {
-      const node = `/dev/loop${i}`;
-      await this.try('sh', '-c', `[ -e ${node} ] || mknod -m 660 ${node} b 7 ${i}`);
-    }
+    // The client takes any of the loop devices that the host's kernel has.
+    const known = readdirSync('/sys/block').map((name) =>
+      Number(/^loop(\d+)$/.exec(name)?.[1] ?? 0),
+    );
+    const last = Math.max(...known) + LOOPS;
+    await this.shell(
+      `for i in $(seq 0 ${last}); do [ -e /dev/loop$i ] || mknod -m 660 /dev/loop$i b 7 $i; done`,
+    );
   }
 
   /** Nothing of the host's services starts, nothing of its state is seen. */
