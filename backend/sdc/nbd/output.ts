@@ -2,8 +2,8 @@
 // the order of replies; it must never interpret them.
 
 const START_BYTES = 65536;
-/** Memory beyond this is not kept for the next batch. */
-const SPARE_BYTES_MAX = 8 * 1048576;
+/** Memory beyond this is not kept for the next batch: room for what a deep sequential reader gets at once. */
+const SPARE_BYTES_MAX = 16 * 1048576;
 
 /** A piece of memory with the view on it, made once. */
 class Memory {
@@ -46,10 +46,12 @@ export class Output {
     const reuse = spare.bytes.length >= needBytes;
     const grown = reuse
       ? spare
-      : new Memory(Math.max(START_BYTES, this.bytes.length * 2, needBytes));
+      : new Memory(Math.max(START_BYTES, 2 ** Math.ceil(Math.log2(needBytes))));
     if (reuse) this.#spare = NOTHING;
     if (this.length > 0) grown.bytes.set(this.bytes.subarray(0, this.length));
+    const outgrown = this.#memory;
     this.#use(grown);
+    this.#keep(outgrown);
   }
 
   #use(memory: Memory): void {
@@ -91,8 +93,12 @@ export class Output {
   giveBack(): void {
     const taken = this.#taken;
     this.#taken = NOTHING;
-    if (this.bytes.length === 0) this.#use(taken);
-    else if (taken.bytes.length > this.#spare.bytes.length && taken.bytes.length <= SPARE_BYTES_MAX)
-      this.#spare = taken;
+    if (this.bytes.length === 0 && taken.bytes.length <= SPARE_BYTES_MAX) this.#use(taken);
+    else this.#keep(taken);
+  }
+
+  #keep(memory: Memory): void {
+    const { length } = memory.bytes;
+    if (length > this.#spare.bytes.length && length <= SPARE_BYTES_MAX) this.#spare = memory;
   }
 }
