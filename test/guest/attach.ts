@@ -87,9 +87,13 @@ async function underFileSystem(bench: Bench, facts: DeviceFacts): Promise<string
       // What is asked for while nobody holds the device waits like what was under way.
       const read = ['if=/dev/nbd2000', 'of=/dev/null', 'bs=4k', 'count=1', 'iflag=direct'];
       const reader = running('dd', ...read);
-      await until('the reader waits', () => busybox('ps').includes(read.join(' ')));
+      let over = false;
+      const said = reader.finally(() => {
+        over = true;
+      });
+      await until('the reader waits', () => over || busybox('ps').includes(read.join(' ')));
       await bench.startHolder();
-      same(await reader, '');
+      same(await said, '');
     });
     const [now] = await bench.attached();
     same(now?.blockDevice, facts.blockDevice);
