@@ -7,6 +7,7 @@
 // as they were.
 
 import { assert } from '../core/assert.js';
+import { isZero } from '../core/zero.js';
 import { LOAD, loadToken } from './load-token.js';
 import { OP_KIND } from './op.js';
 import type { Op } from './op.js';
@@ -95,13 +96,16 @@ export class Edges {
     sealBlocks(extent, buffer.bytes, buffer.view, 0, dataAt);
   }
 
-  /** What a partial change to zero consists of, after `merge`. */
+  /**
+   * What a partial change to zero consists of, after `merge`. A block at an end that is zero as a whole is zeroed: what
+   * is written was allocated before, so that zeroing takes no space, and works at a full device.
+   */
   zeroPlan(op: Op): readonly ZeroPiece[] {
     const { blockBytes } = this.shared.geometry;
     const hasFirst = this.hasFirst(op);
     const hasLast = this.hasLast(op);
     const pieces: ZeroPiece[] = [];
-    if (hasFirst) pieces.push({ firstBlock: op.firstBlock, blockCount: 1, at: 0 });
+    if (hasFirst) pieces.push({ firstBlock: op.firstBlock, blockCount: 1, at: this.edgeAt(op, 0) });
     const inner = op.blockCount - (hasFirst ? 1 : 0) - (hasLast ? 1 : 0);
     if (inner > 0)
       pieces.push({
@@ -113,9 +117,16 @@ export class Edges {
       pieces.push({
         firstBlock: op.firstBlock + op.blockCount - 1,
         blockCount: 1,
-        at: 4 + blockBytes,
+        at: this.edgeAt(op, 4 + blockBytes),
       });
     return pieces;
+  }
+
+  /** Where a merged block lies in the buffer, -1: it is zero. */
+  private edgeAt(op: Op, at: number): number {
+    const { buffer } = op;
+    assert(buffer !== null, 'edges lie in a buffer');
+    return isZero(buffer.bytes, at + 4, this.shared.geometry.blockBytes) ? -1 : at;
   }
 
   /** The edges as they were, with the range between them zero. */

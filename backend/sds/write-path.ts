@@ -236,17 +236,15 @@ export class WritePath {
 
   /** Applies a change whose payload lies in its buffer, as soon as there is room. */
   private applyWaiting(nowUs: Micros, op: Op): void {
-    const { comb, volume, buffer } = op;
-    assert(comb !== null && volume !== null, 'an operation in use has comb and volume');
-    const needs = op.kind === OP_KIND.zero && !op.partial ? 0 : op.blockCount;
-    const room = this.roomFor(comb, volume.key, op.chunkIndex, op.firstBlock, needs);
+    const { buffer } = op;
+    const room = this.roomOf(op);
     if (room === ROOM.wait) {
       // The edges were merged already: the payload is whole blocks now.
       if (op.partial && op.kind === OP_KIND.write) op.partial = false;
       this.roomWaiters.push(this.shared.ops.handleOf(op));
       return;
     }
-    if ((room === ROOM.full || room === NO_CREDIT_YET) && needs > 0) {
+    if (room !== ROOM.ok) {
       this.shared.parts.serve.finish(nowUs, op, this.statusOf(room));
       return;
     }
@@ -259,6 +257,22 @@ export class WritePath {
     this.applyWrite(op, buffer.bytes, buffer.view, 0);
     this.shared.buffers.give(buffer);
     op.buffer = null;
+  }
+
+  /** Room for a change whose payload lies in its buffer. Of one to zero only what is left at its ends takes any. */
+  private roomOf(op: Op): number {
+    const { comb, volume, chunkIndex, firstBlock } = op;
+    assert(comb !== null && volume !== null, 'an operation in use has comb and volume');
+    if (op.kind !== OP_KIND.zero)
+      return this.roomFor(comb, volume.key, chunkIndex, firstBlock, op.blockCount);
+    if (op.partial)
+      for (const piece of this.edges.zeroPlan(op)) {
+        if (piece.at < 0) continue;
+        const { firstBlock: first, blockCount } = piece;
+        const room = this.roomFor(comb, volume.key, chunkIndex, first, blockCount);
+        if (room !== ROOM.ok) return room;
+      }
+    return this.roomFor(comb, volume.key, chunkIndex, firstBlock, 0);
   }
 
   private applyWrite(op: Op, bytes: Uint8Array, _view: DataView, crcsAt: number): void {

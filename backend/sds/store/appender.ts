@@ -5,6 +5,7 @@
 // through the log and is copied home later (homing.ts). Both leave the old content alone until the record is durable.
 
 import { assert } from '../../core/assert.js';
+import { isZero } from '../../core/zero.js';
 import * as disk from '../../protocol/generated/disk.js';
 import { RECORD_FLAGS, RECORD_KIND } from '../../protocol/tables/disk.js';
 
@@ -400,10 +401,4 @@ export class Appender {
     cache.drop(entry);
     directory.free(row);
   }
-}
-
-/** Whether bytes are all zero; most data says no at its first byte. */
-function isZero(bytes: Uint8Array, at: number, lengthBytes: number): boolean {
-  for (let index = at; index < at + lengthBytes; index++) if (bytes[index] !== 0) return false;
-  return true;
 }
