@@ -125,9 +125,7 @@ export function openLayout(options: StartOptions): { paths: Paths; layout: Layou
   const existing = makeDirectory(options.dir);
   const paths = pathsOf(realpathSync(options.dir));
   if (existsSync(paths.layout)) {
-    const kept = readLayout(paths);
-    refuseContradiction('--sds', options.sdsCount, kept.sdsCount);
-    refuseContradiction('--device-size', options.deviceBytes, kept.deviceBytes);
+    const kept = compatibleLayout(paths, options);
     const layout = { ...kept, gatewayPort: options.gatewayPort ?? kept.gatewayPort };
     return { paths, layout, made: false };
   }
@@ -145,6 +143,19 @@ export function openLayout(options: StartOptions): { paths: Paths; layout: Layou
   writeLayout(paths, layout);
   rmSync(making);
   return { paths, layout, made: true };
+}
+
+function compatibleLayout(paths: Paths, options: StartOptions): Layout {
+  const kept = readLayout(paths);
+  refuseContradiction('--sds', options.sdsCount, kept.sdsCount);
+  refuseContradiction('--device-size', options.deviceBytes, kept.deviceBytes);
+  return kept;
+}
+
+/** Changes nothing. @throws UsageError when the directory holds a cluster that was made with other values */
+export function refuseContradictions(options: StartOptions): void {
+  const paths = pathsOf(futurePath(options.dir));
+  if (existsSync(paths.layout)) compatibleLayout(paths, options);
 }
 
 /** Writes down what the directory was made with, and the gateway's port, which a later start may change. */

@@ -18,6 +18,7 @@ import {
   POOL_NAME,
   futurePath,
   openLayout,
+  refuseContradictions,
   pathsOf,
   writeLayout,
 } from './layout.js';
@@ -179,6 +180,8 @@ async function prepare(options: StartOptions, say: (text: string) => void): Prom
     );
   if (options.scini && process.getuid?.() !== 0)
     throw new UsageError('--scini needs root: only root can make a device there');
+  // What contradicts a cluster is said even while it runs.
+  refuseContradictions(options);
   // Held until this process ends.
   await lockForStart(options.dir);
   const { paths, layout, made } = openLayout(options);
