@@ -25,7 +25,9 @@ import type { CloudState } from '../../openstack/state.js';
 import { OLD_BACKEND } from './node-state.js';
 
 /** Two cores serve everything here; Debian's default is eight processes of each. */
-const WORKERS = 'processes = 2';
+const WORKERS = 1;
+/** One request at a time in each, and volumes are attached while servers are asked for. */
+const NOVA_WORKERS = 2;
 const CLOSE = 'add-header = Connection: close';
 const SHARE = '127.0.0.1:/srv/volumes';
 const SHARES = '/etc/cinder/nfs_shares';
@@ -111,11 +113,13 @@ function serviceFile(path: string, text: string, gid: number): void {
   chmodSync(path, 0o640);
 }
 
+/** Each worker of neutron answers 500 if ports are what it is asked for first: ComputeApi asks one for something else. */
 function fewWorkers(service: string): void {
-  const file = service === 'nova' ? 'nova-api-uwsgi.ini' : `${service}-api-uwsgi.ini`;
-  const path = join('/etc', service, service === 'keystone' ? 'keystone-uwsgi.ini' : file);
+  const name = service === 'keystone' ? service : `${service}-api`;
+  const path = join('/etc', service, `${name}-uwsgi.ini`);
+  const workers = service === 'nova' ? NOVA_WORKERS : WORKERS;
   const text = readFileSync(path, 'utf8')
-    .replaceAll(/^processes = .*$/gm, WORKERS)
+    .replaceAll(/^processes = .*$/gm, `processes = ${workers}`)
     // This kernel has no AppArmor.
     .replace('plugins = python3,apparmor', 'plugins = python3')
     .replace(/^apparmor-profile = .*\n/m, '');
