@@ -45,6 +45,10 @@ export class Placer {
     this.again(nowUs, op);
   };
 
+  /** Below this id nothing is awaited any more, as it was told last. */
+  private settledLow = 0;
+  private settledHigh = 0;
+
   /**
    * @param replan - a flush, in no list, is to be divided anew among the primaries of its combs
    * @param ended - an operation ends without having been sent
@@ -176,6 +180,9 @@ export class Placer {
     link.state = 'up';
     link.features = features;
     link.failures = 0;
+    // What was said on the link before it may be lost, and without it there may be no room for what follows.
+    if (this.settledLow + this.settledHigh > 0)
+      this.frames.sendSettled(link, this.settledLow, this.settledHigh);
     for (let op = link.fenced.shift(); op !== null; op = link.fenced.shift()) this.place(nowUs, op);
     this.sendWaiting(nowUs, link.device);
   }
@@ -269,8 +276,10 @@ export class Placer {
     return Math.min(this.retries.nextUs, this.nextSpaceUs, this.table.nextDialUs);
   }
 
-  /** Tells all data processes below which id nothing is awaited any more. */
+  /** Tells all data processes below which id nothing is awaited any more, also those that are reached later. */
   sendSettled(opLow: number, opHigh: number): void {
+    this.settledLow = opLow;
+    this.settledHigh = opHigh;
     for (const link of this.table.up()) this.frames.sendSettled(link, opLow, opHigh);
   }
 }

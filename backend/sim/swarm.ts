@@ -215,6 +215,24 @@ function drawFull(prng: Prng, swarm: Swarm): Swarm {
   };
 }
 
+/** Many small writes to few places while links break and frames come late: what a retry must not do twice (C10). */
+function addLateFrames(seed: number, swarm: Swarm): Swarm {
+  const prng = new Prng(seed, 0x4c415445);
+  if (!prng.chance(1, 16)) return swarm;
+  const { network, workload, trouble } = swarm;
+  return {
+    ...swarm,
+    network: { ...network, lingerPercent: 100, lingerUsMax: 500_000 },
+    workload: {
+      ...workload,
+      ...{ depth: prng.pick([2, 4, 8]), hotSectors: 16, readWeight: 4, writeWeight: 5 },
+      thinkUsMax: prng.pick([4_000, 8_000]),
+    },
+    trouble: { ...trouble, breakLink: trouble.breakLink + 6 },
+    troubleGapUsMax: 200_000,
+  };
+}
+
 /** The scenario of a seed. */
 export function drawSwarm(seed: number): Swarm {
   const prng = new Prng(seed, 0x53574d);
@@ -256,7 +274,8 @@ export function drawSwarm(seed: number): Swarm {
     loneReturn: false,
     overLimit: prng.chance(1, 20),
   };
-  return addFurther(seed, prng.chance(1, 16) ? drawFull(prng, swarm) : swarm);
+  const drawn = prng.chance(1, 16) ? drawFull(prng, swarm) : swarm;
+  return addLateFrames(seed, addFurther(seed, drawn));
 }
 
 /** The parts of a scenario that a reader wants to know first. */
