@@ -4,8 +4,8 @@ import { LIA_SERVICES } from '../protocol/lia.js';
 
 /** Names under which secrets are kept; as the log withholds them. */
 const SECRET = /passw|secret|token|authorization|cookie|salt|hash|credential|private|key$/i;
-/** Values under these names are paths or numbers, whatever they sound like. */
-const HARMLESS = /(File|Dir|Key|Path)$/;
+/** Values under these names are paths, whatever they sound like. Numbers are keys of devices and limits. */
+const HARMLESS = /(File|Dir|Path)$/;
 const WITHHELD = '[withheld]';
 
 /** One file of the bundle: what fills it. */
@@ -66,7 +66,9 @@ export function withoutSecrets(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([name, inner]) => [
       name,
-      SECRET.test(name) && !HARMLESS.test(name) ? WITHHELD : withoutSecrets(inner),
+      SECRET.test(name) && !HARMLESS.test(name) && typeof inner !== 'number'
+        ? WITHHELD
+        : withoutSecrets(inner),
     ]),
   );
 }
