@@ -14,6 +14,7 @@ import { CLOUD_NODE, MANAGEMENT_VIP, PORT, PUBLIC_VIP, cloudFacts, nameOf } from
 import { layFuelHaproxy, listeners } from './fuel-haproxy.js';
 import { changes, mustPass } from './fuel-part.js';
 import { ROOT } from './lab-setup.js';
+import { until } from './machines.js';
 import type { Lab, Machine } from './machines.js';
 import { Fuel } from './plugin.js';
 import { expect } from './report.js';
@@ -89,11 +90,12 @@ export class OpenstackPart {
     await this.#deploys(check);
     await check('after: they go to the deployed cluster, and an instance uses them', async () => {
       await this.#machine.makeLoopNodes();
-      const kills: Promise<void>[] = [];
+      const kills: Promise<string | null>[] = [];
       await this.#inside('after', (line) => {
         if (line.includes(STREAMS)) kills.push(this.#killServer());
       });
-      await Promise.all(kills);
+      const failed = (await Promise.all(kills)).find((reason) => reason !== null);
+      expect(failed === undefined, failed ?? '');
       return undefined;
     });
     await check('once more: nothing is changed, nothing restarted', async () => {
@@ -151,12 +153,27 @@ export class OpenstackPart {
     });
   }
 
-  /** Ends the storage server of another node with all its processes; systemd starts it again. */
-  async #killServer(): Promise<void> {
+  /**
+   * Ends the storage server of another node with all its processes; systemd starts it again.
+   * @returns why it could not, or null
+   */
+  async #killServer(): Promise<string | null> {
     const { root } = describeNode(this.#machine.spec.management);
-    const told = this.#machine.path(join(root, KILLED));
-    rmSync(told, { force: true });
-    await this.#lab.machine(nameOf(2)).run('systemctl', 'kill', '-s', 'KILL', 'meshsan-sds');
-    writeFileSync(told, '');
+    const server = this.#lab.machine(nameOf(2));
+    const main = ['systemctl', 'show', '-p', 'MainPID', '--value', 'meshsan-sds'] as const;
+    try {
+      const before = await server.run(...main);
+      // Its processes end each other: systemctl may not find the last of them any more.
+      await server.try('systemctl', 'kill', '-s', 'KILL', 'meshsan-sds');
+      await until('another storage server', async () => {
+        const now = await server.run(...main);
+        return now !== '0' && now !== before;
+      });
+    } catch (error) {
+      return (error as Error).message;
+    }
+    // The program inside waits for it.
+    writeFileSync(this.#machine.path(join(root, KILLED)), '');
+    return null;
   }
 }
