@@ -21,6 +21,14 @@ function notesBlocks(layout: Layout, records: number): number {
   return Math.ceil(records / perHeader) * layout.headerBlocks;
 }
 
+/**
+ * A checkpoint may note every record again before the old ones go: twice the records, and those that may not be refused
+ * meanwhile, must fit. What finds no place would take that of an unsettled one, and a copy would not be made equal.
+ */
+function ringTakes(records: number, capacity: number): boolean {
+  return records * 2 + Math.floor(capacity / 32) <= capacity;
+}
+
 /** Reads need entries too; so writes leave some that can be had. */
 function isCrowded(cache: ChunkCache): boolean {
   return cache.dirtyCount * 4 > cache.capacity * 3 || !cache.hasRoom();
@@ -98,7 +106,7 @@ export class Rooms {
     const records = log.lastLsn + 1 - ring.tailLsn;
     const reserved = this.reservedBlocks + notesBlocks(layout, records);
     if (log.freeBlocks() < blocks + reserved) return false;
-    if (records * 2 > ring.capacity) return false;
+    if (!ringTakes(records, ring.capacity)) return false;
     return log.window.segments < options.windowSegments;
   }
 
@@ -111,7 +119,7 @@ export class Rooms {
       notesBlocks(layout, records) +
       layout.segmentBlocks +
       this.reservedBlocks;
-    return !log.crowded && log.freeBlocks() >= blocks && records * 2 <= ring.capacity;
+    return !log.crowded && log.freeBlocks() >= blocks && ringTakes(records, ring.capacity);
   }
 
   /** Returns true once when an entry that somebody waits for can be had. */
