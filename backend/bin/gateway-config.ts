@@ -4,9 +4,8 @@ import type { JSONSchemaType } from 'ajv';
 
 import {
   ABSOLUTE_PATH,
-  IP_ADDRESS,
+  ENDPOINT,
   LOG_LEVEL,
-  PORT,
   configReader,
   readJsonFile,
 } from '../runtime/config-file.js';
@@ -37,12 +36,7 @@ const ENDPOINTS = {
   type: 'array',
   minItems: 1,
   maxItems: 64,
-  items: {
-    type: 'object',
-    properties: { host: IP_ADDRESS, port: PORT },
-    required: ['host', 'port'],
-    additionalProperties: false,
-  },
+  items: ENDPOINT,
 } as const;
 
 const SCHEMA = {

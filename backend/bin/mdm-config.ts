@@ -5,6 +5,7 @@ import type { JSONSchemaType } from 'ajv';
 import type { Address } from '../protocol/generated/types.js';
 import {
   ABSOLUTE_PATH,
+  ENDPOINT,
   IP_ADDRESS,
   LOG_LEVEL,
   PORT,
@@ -62,12 +63,7 @@ const SCHEMA = {
       type: 'array',
       maxItems: 64,
       nullable: true,
-      items: {
-        type: 'object',
-        properties: { host: IP_ADDRESS, port: PORT },
-        required: ['host', 'port'],
-        additionalProperties: false,
-      },
+      items: ENDPOINT,
     },
     secretFile: ABSOLUTE_PATH,
     stateDir: ABSOLUTE_PATH,

@@ -4,9 +4,8 @@ import type { JSONSchemaType } from 'ajv';
 
 import {
   ABSOLUTE_PATH,
-  IP_ADDRESS,
+  ENDPOINT,
   LOG_LEVEL,
-  PORT,
   configReader,
   readJsonFile,
 } from '../runtime/config-file.js';
@@ -28,12 +27,7 @@ const SCHEMA = {
       type: 'array',
       minItems: 1,
       maxItems: 64,
-      items: {
-        type: 'object',
-        properties: { host: IP_ADDRESS, port: PORT },
-        required: ['host', 'port'],
-        additionalProperties: false,
-      },
+      items: ENDPOINT,
     },
     secretFile: ABSOLUTE_PATH,
     stateDir: ABSOLUTE_PATH,

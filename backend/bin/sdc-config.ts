@@ -6,9 +6,9 @@ import type { Address } from '../protocol/generated/types.js';
 import {
   ABSOLUTE_PATH,
   ConfigError,
+  ENDPOINT,
   IP_ADDRESS,
   LOG_LEVEL,
-  PORT,
   configReader,
   readJsonFile,
 } from '../runtime/config-file.js';
@@ -61,12 +61,7 @@ const SCHEMA = {
       type: 'array',
       minItems: 1,
       maxItems: 64,
-      items: {
-        type: 'object',
-        properties: { host: IP_ADDRESS, port: PORT },
-        required: ['host', 'port'],
-        additionalProperties: false,
-      },
+      items: ENDPOINT,
     },
     secretFile: ABSOLUTE_PATH,
     stateDir: ABSOLUTE_PATH,

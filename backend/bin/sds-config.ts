@@ -6,6 +6,7 @@ import type { Address } from '../protocol/generated/types.js';
 import {
   ABSOLUTE_PATH,
   ConfigError,
+  ENDPOINT,
   IP_ADDRESS,
   LOG_LEVEL,
   PORT,
@@ -78,12 +79,7 @@ const COMMON = {
     type: 'array',
     minItems: 1,
     maxItems: 64,
-    items: {
-      type: 'object',
-      properties: { host: IP_ADDRESS, port: PORT },
-      required: ['host', 'port'],
-      additionalProperties: false,
-    },
+    items: ENDPOINT,
   },
   secretFile: ABSOLUTE_PATH,
   logLevel: { ...LOG_LEVEL, default: 'info' },

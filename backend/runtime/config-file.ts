@@ -62,6 +62,13 @@ export const ABSOLUTE_PATH = {
 } as const;
 export const IP_ADDRESS = { type: 'string', format: 'address' } as const;
 export const PORT = { type: 'integer', minimum: 1, maximum: 65535 } as const;
+/** Where a process listens or is reached. */
+export const ENDPOINT = {
+  type: 'object',
+  properties: { host: IP_ADDRESS, port: PORT },
+  required: ['host', 'port'],
+  additionalProperties: false,
+} as const;
 export const LOG_LEVEL = { type: 'string', enum: ['error', 'warn', 'info', 'debug'] } as const;
 
 function place(error: ErrorObject): string {
