@@ -274,7 +274,7 @@ export class Appender {
     buffer.set(bytes.subarray(from, from + lengthBytes));
     this.bufferLengths[index] = lengthBytes;
     this.directBytes += lengthBytes;
-    queue.write(IO.direct, log.joinGroup(), index, offset, buffer, 0, lengthBytes);
+    queue.write(IO.direct, log.groups.joinDirect(), index, offset, buffer, 0, lengthBytes);
   }
 
   /** A direct write is done. */

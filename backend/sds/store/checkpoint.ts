@@ -9,6 +9,7 @@
 // 5 both superblocks say where the log starts now
 
 import type { Homing } from './homing.js';
+import { segmentOf } from './layout.js';
 import type { PageWriter } from './page-writer.js';
 import type { Parts } from './parts.js';
 import type { ReadWatch } from './read-watch.js';
@@ -99,15 +100,16 @@ export class Checkpoint {
     const { log, layout } = this.parts;
     log.submit();
     const middle = log.tailPosition + Math.floor(log.usedBlocks / 2);
-    const cut = Math.floor(middle / layout.segmentBlocks) * layout.segmentBlocks;
+    const segment = segmentOf(layout, middle);
+    const cut = segment * layout.segmentBlocks;
     if (cut <= log.tailPosition) {
       this.closing = false;
       this.begin(log.headPosition, log.lastLsn + 1, log.chain);
       return;
     }
-    const segment = log.segmentOf(cut) % layout.segments;
+    const place = segment % layout.segments;
     this.closing = false;
-    this.begin(cut, log.segmentLsns[segment] ?? 0, log.segmentChains[segment] ?? 0);
+    this.begin(cut, log.segmentLsns[place] ?? 0, log.segmentChains[place] ?? 0);
   }
 
   private begin(position: number, lsn: number, chain: number): void {
@@ -130,20 +132,20 @@ export class Checkpoint {
       log.submit();
       this.endLsn = log.lastLsn;
       log.wantDurable(this.endLsn);
-      this.ticket = log.wantFlush();
+      this.ticket = log.flusher.wantFlush();
       this.phase = PHASE.flushing;
     }
     if (
       this.phase === PHASE.flushing &&
-      log.flushedSerial >= this.ticket &&
-      log.durableLsn >= this.endLsn &&
+      log.flusher.flushedSerial >= this.ticket &&
+      log.flusher.durableLsn >= this.endLsn &&
       !this.reads.busy
     )
       this.writeSuperblock();
     if (this.phase === PHASE.superblock && this.writer.pump()) {
       this.phase = PHASE.idle;
       log.tailPosition = this.cutPosition;
-      log.confirm(this.confirmLsn, this.confirmPosition);
+      log.flusher.confirm(this.confirmLsn, this.confirmPosition);
       this.parts.ring.trim(this.cutLsn);
       return true;
     }
@@ -183,16 +185,16 @@ export class Checkpoint {
     superblock.tailPosition = this.cutPosition;
     superblock.tailLsn = this.cutLsn;
     superblock.tailChain = this.cutChain;
-    superblock.durableLsn = log.durableLsn;
+    superblock.durableLsn = log.flusher.durableLsn;
     superblock.settledLsn = log.settledLsn;
     superblock.tablesSequence = superblock.sequence + 1;
     superblock.tablesDigest = this.pages.digest;
-    superblock.volatile = mode.volatile || mode.lsn > log.durableLsn;
+    superblock.volatile = mode.volatile || mode.lsn > log.flusher.durableLsn;
     // The owner sets the mode once the cluster knows about this open: from then on it needs no telling again.
-    if (mode.lsn > 0 && mode.lsn <= log.durableLsn) superblock.rolledBack = false;
+    if (mode.lsn > 0 && mode.lsn <= log.flusher.durableLsn) superblock.rolledBack = false;
     superblock.clean = this.closing;
-    this.confirmLsn = log.durableLsn;
-    this.confirmPosition = log.durablePosition;
+    this.confirmLsn = log.flusher.durableLsn;
+    this.confirmPosition = log.flusher.durablePosition;
     this.phase = PHASE.superblock;
     this.writer.begin(superblock);
   }

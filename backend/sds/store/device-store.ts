@@ -76,11 +76,11 @@ export class DeviceStore implements Store, RecoveryHost {
   }
 
   get writtenLsn(): number {
-    return this.running?.parts.log.writtenLsn ?? 0;
+    return this.running?.parts.log.groups.writtenLsn ?? 0;
   }
 
   get durableLsn(): number {
-    return this.running?.parts.log.durableLsn ?? 0;
+    return this.running?.parts.log.flusher.durableLsn ?? 0;
   }
 
   get settledLsn(): number {
@@ -178,11 +178,11 @@ export class DeviceStore implements Store, RecoveryHost {
     const { log } = running.parts;
     switch (kind) {
       case IO.log:
-        if (log.writeDone(argA)) this.progress = true;
+        if (log.groups.writeDone(argA)) this.progress = true;
         break;
       case IO.direct:
         running.appender.directDone(argB);
-        if (log.writeDone(argA)) this.progress = true;
+        if (log.groups.writeDone(argA)) this.progress = true;
         running.reader.directDone();
         break;
       case IO.home:
@@ -203,7 +203,7 @@ export class DeviceStore implements Store, RecoveryHost {
         running.superblockDone();
         break;
       case IO.flush:
-        if (log.flushDone(argA)) this.progress = true;
+        if (log.flusher.partDone(argA)) this.progress = true;
         break;
     }
   }
@@ -257,18 +257,19 @@ export class DeviceStore implements Store, RecoveryHost {
     this.stirred = false;
     reads.pump();
     trimming.noteChanges(nowUs);
-    if (!log.crowded) log.submitOrCollect();
+    if (!log.groups.crowded) log.submitOrCollect();
     this.again = reaper.pump(rooms.reservedBlocks);
     trimming.relieve(nowUs, this.roomWanted);
     homing.pump(nowUs, trimming.urgent);
     if (trimming.pump()) this.trimmed(trimming);
     if (log.releaseBefore(homing.position)) this.madeRoom();
     const { units } = parts;
-    if (units.blockedCount > 0 && units.confirm(log.confirmedLsn, this.unitBusy)) this.madeRoom();
+    if (units.blockedCount > 0 && units.confirm(log.flusher.confirmedLsn, this.unitBusy))
+      this.madeRoom();
     if (rooms.cacheFreed()) this.madeRoom();
     log.pumpConfirm();
-    if (!log.crowded) log.submitOrCollect();
-    log.pumpFlush();
+    if (!log.groups.crowded) log.submitOrCollect();
+    log.flusher.pump();
   }
 
   private readonly unitBusy = (unit: number): boolean => {

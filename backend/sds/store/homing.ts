@@ -64,8 +64,8 @@ export class Homing {
     const { log } = this.parts;
     this.dueUs = Infinity;
     if (this.position >= this.target) return;
-    if (log.confirmedPosition < this.target) log.wantConfirmed(this.target);
-    const limit = Math.min(this.target, log.confirmedPosition);
+    if (log.flusher.confirmedPosition < this.target) log.flusher.wantConfirmed(this.target);
+    const limit = Math.min(this.target, log.flusher.confirmedPosition);
     if (nowUs >= this.turnUs + TURN_US) {
       this.turnUs = nowUs;
       this.blocksLeft = urgent ? BLOCKS_PER_URGENT_TURN : BLOCKS_PER_TURN;

@@ -66,6 +66,11 @@ export interface Layout {
   readonly dataAt: number;
 }
 
+/** Number, counted since ever, of the log's segment that holds a position. */
+export function segmentOf(layout: Layout, position: number): number {
+  return Math.floor(position / layout.segmentBlocks);
+}
+
 function roundUp(value: number, step: number): number {
   return Math.ceil(value / step) * step;
 }

@@ -20,6 +20,8 @@ export class LogWindow {
   segments = 0;
   /** Copies home in flight from the memory of a segment, by its place. */
   readonly copies: Int32Array;
+  /** Where the last batch of a segment's current lap ends, once the next segment was begun; by its place. */
+  readonly ends: Float64Array;
   private readonly layout: Layout;
   private readonly options: StoreOptions;
   /** By place of the segment. */
@@ -32,12 +34,15 @@ export class LogWindow {
     this.layout = layout;
     this.options = options;
     this.copies = new Int32Array(layout.segments);
+    this.ends = new Float64Array(layout.segments);
     this.held = new Array<Held | null>(layout.segments).fill(null);
   }
 
   /** Nothing before this segment has memory. */
   begin(segment: number): void {
+    const { segments, segmentBlocks } = this.layout;
     this.first = segment;
+    this.ends[segment % segments] = (segment + 1) * segmentBlocks;
   }
 
   /** First segment whose content may still be in memory. */

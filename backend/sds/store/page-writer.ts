@@ -126,7 +126,7 @@ export class PageWriter {
     for (;;) {
       if (this.writing > 0) return false;
       if (this.staged > 0) {
-        if (log.durableLsn < this.stagedLsn) return false;
+        if (log.flusher.durableLsn < this.stagedLsn) return false;
         this.writeStaged();
         return false;
       }

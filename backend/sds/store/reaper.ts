@@ -39,7 +39,7 @@ export class Reaper {
 
   private mayAppend(logBlocksMin: number): boolean {
     const { log } = this.parts;
-    return log.freeBlocks() >= logBlocksMin && !log.crowded;
+    return log.freeBlocks() >= logBlocksMin && !log.groups.crowded;
   }
 
   /** Goes to the next chunk or ends a volume; false when it must wait. */

@@ -10,6 +10,7 @@ import { Directory } from './directory.js';
 import { EntryTable } from './entry-table.js';
 import { IO } from './io.js';
 import type { DiskQueue } from './io.js';
+import { segmentOf } from './layout.js';
 import type { Layout } from './layout.js';
 import { Loader } from './loader.js';
 import { Log } from './log.js';
@@ -275,21 +276,21 @@ export class Recovery {
     );
     for (const [segment, start] of scan.segmentStarts) {
       const place = segment % opened.parts.layout.segments;
-      if (segment > log.segmentOf(scan.headPosition)) continue;
+      if (segment > segmentOf(opened.parts.layout, scan.headPosition)) continue;
       log.segmentLsns[place] = start.lsn;
       log.segmentChains[place] = start.chain;
     }
     // Whatever the log holds that counts must be durable before anything is built on it.
     this.phase = PHASE.firstFlush;
-    this.ticket = log.wantFlush();
-    log.pumpFlush();
+    this.ticket = log.flusher.wantFlush();
+    log.flusher.pump();
   }
 
   private later(nowUs: Micros, kind: number, argA: number, argB: number, ok: boolean): void {
     const { opened } = this;
     if (opened === null) return;
     const { log } = opened.parts;
-    if (kind === IO.flush) log.flushDone(argA);
+    if (kind === IO.flush) log.flusher.partDone(argA);
     if (kind === IO.superblock) opened.writer.writeDone();
     if (kind === IO.load) this.descriptorLoaded(opened, argA, argB, ok);
     if (kind === IO.home) this.home?.copyDone();
@@ -298,14 +299,15 @@ export class Recovery {
       return;
     }
     if (kind === IO.scan) this.home?.readDone();
-    if (this.phase === PHASE.firstFlush && log.flushedSerial >= this.ticket) this.beginLoad(opened);
+    if (this.phase === PHASE.firstFlush && log.flusher.flushedSerial >= this.ticket)
+      this.beginLoad(opened);
     if (this.phase === PHASE.load) this.pumpLoad(opened);
     if (this.phase === PHASE.superblock && opened.writer.pump()) {
       this.phase = PHASE.home;
       this.home = new ReplayHome(opened.parts, this.bytes);
     }
     if (this.phase === PHASE.home && this.home?.pump() === true) this.finish(nowUs, opened);
-    if (this.phase < PHASE.done) log.pumpFlush();
+    if (this.phase < PHASE.done) log.flusher.pump();
   }
 
   /** Makes the new incarnation durable, and that everything in the log up to here counts. */

@@ -3,6 +3,7 @@
 
 import { STATE, UNIT_NONE, UNIT_UNKNOWN } from './chunk-cache.js';
 import { IO } from './io.js';
+import { segmentOf } from './layout.js';
 import { homeOffset } from './parts.js';
 import type { Parts } from './parts.js';
 
@@ -21,7 +22,7 @@ export class ReplayHome {
   constructor(parts: Parts, bytes: Uint8Array) {
     this.parts = parts;
     this.bytes = bytes;
-    this.segment = parts.log.segmentOf(parts.log.tailPosition);
+    this.segment = segmentOf(parts.layout, parts.log.tailPosition);
   }
 
   /** A segment was read. */
@@ -38,7 +39,7 @@ export class ReplayHome {
     const { log, layout, queue } = this.parts;
     for (;;) {
       if (this.pending >= COPIES_MAX) return false;
-      if (this.segment > log.segmentOf(log.headPosition)) return this.pending === 0;
+      if (this.segment > segmentOf(layout, log.headPosition)) return this.pending === 0;
       const first = (this.segment % layout.segments) * layout.segmentBlocks;
       const block = this.nextLive(first);
       if (block < 0) {

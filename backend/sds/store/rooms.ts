@@ -72,7 +72,7 @@ export class Rooms {
     const needed = bitCount(this.missingUnits(row, entry, firstBlock, blockCount));
     if (needed <= units.freeCount) return ROOM.ok;
     if (needed > units.freeCount + units.blockedCount) return ROOM.full;
-    log.wantConfirmed(log.headPosition);
+    log.flusher.wantConfirmed(log.headPosition);
     return ROOM.wait;
   }
 
@@ -100,7 +100,7 @@ export class Rooms {
 
   private logTakes(blockCount: number): boolean {
     const { layout, options, log, ring } = this.parts;
-    if (log.crowded) return false;
+    if (log.groups.crowded) return false;
     // A record may begin a batch in the next segment and leave the rest of this one unused.
     const blocks = blockCount + layout.headerBlocks + layout.segmentBlocks;
     const records = log.lastLsn + 1 - ring.tailLsn;
@@ -119,7 +119,7 @@ export class Rooms {
       notesBlocks(layout, records) +
       layout.segmentBlocks +
       this.reservedBlocks;
-    return !log.crowded && log.freeBlocks() >= blocks && ringTakes(records, ring.capacity);
+    return !log.groups.crowded && log.freeBlocks() >= blocks && ringTakes(records, ring.capacity);
   }
 
   /** Returns true once when an entry that somebody waits for can be had. */

@@ -62,12 +62,12 @@ export class SuperblockWriter {
 
   writeDone(): void {
     this.phase = PHASE.flushing;
-    this.ticket = this.log.wantFlush();
+    this.ticket = this.log.flusher.wantFlush();
   }
 
   /** Goes on after a flush. Returns true once, when both copies are on media. */
   pump(): boolean {
-    if (this.phase !== PHASE.flushing || this.log.flushedSerial < this.ticket) return false;
+    if (this.phase !== PHASE.flushing || this.log.flusher.flushedSerial < this.ticket) return false;
     if (this.copy === this.firstCopy) {
       this.copy = 1 - this.firstCopy;
       this.write();

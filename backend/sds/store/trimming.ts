@@ -103,7 +103,7 @@ export class Trimming {
     if (this.changes === 0) log.window.shrink();
     if (!this.closing) return true;
     // Only a checkpoint that began after the last change, and said so in the superblock, closes the device.
-    if (this.changes > 0 || !this.checkpoint.isClosing || log.durableLsn < log.lastLsn)
+    if (this.changes > 0 || !this.checkpoint.isClosing || log.flusher.durableLsn < log.lastLsn)
       this.begin(true);
     else this.closed = true;
     return true;
