@@ -3,6 +3,7 @@
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { checkAgents, checkForeign } from './agents.js';
 import { MACHINES, existingInventory, nameOf } from './environment.js';
 import { DEPLOYER, bootWithServices } from './lab-setup.js';
 import { until } from './machines.js';
@@ -67,6 +68,10 @@ export class ExistingPart {
     await check("its bridge reaches the cluster's gateways", () =>
       this.#machine.run('cinder-bridge', 'health'),
     );
+    await check("its agent runs, and does not know the other environment's key", async () => {
+      await checkForeign(this.#lab.machine(nameOf(1)), this.#machine);
+      return checkAgents(this.#lab, [this.#machine.name]);
+    });
     await check('its client has volumes', async () => {
       const id = await rest.createVolume('elsewhere', VOLUME_GIB);
       await this.#machine.makeLoopNodes();

@@ -1,7 +1,9 @@
 // The part of the deployment test that plays Fuel: the emitted plugin's tasks on facts files, in all three shapes; then what a
 // cluster goes through: killed services, a rebooted node, a dead gateway, nodes that come and go, data that must stay.
 
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { AGENT_UNIT, checkAgents, checkMissed, verify } from './agents.js';
+import { checkOpenstack, checkSecrets, checkServices } from './fuel-checks.js';
 import { DISK, MANAGEMENT_VIP, facts, nameOf } from './environment.js';
 import { bootWithServices } from './lab-setup.js';
 import { until } from './machines.js';
@@ -14,13 +16,6 @@ import { Rest } from './rest.js';
 
 const FOUR = [1, 2, 3, 4];
 const FIVE = [1, 2, 3, 4, 5];
-const UNITS: Readonly<Record<string, readonly string[]>> = {
-  'node-1': [
-    ...['meshsan-mdm', 'meshsan-sds', 'meshsan-sdc', 'meshsan-gateway', 'haproxy'],
-    'meshsan-cinder-bridge',
-  ],
-  'node-4': ['meshsan-sds', 'meshsan-sdc'],
-};
 const VOLUME_GIB = 8;
 const DATA_BYTES = 4 * 2 ** 20;
 const TOKEN_REQUESTS = 20;
@@ -30,59 +25,6 @@ export function mustPass(run: FuelRun): FuelRun {
   if (failed !== null)
     throw new Error(`${failed.node} ${failed.task} ended with ${failed.code}:\n${failed.output}`);
   return run;
-}
-
-/** Every process of ours runs with what the facts say. */
-async function checkServices(lab: Lab): Promise<string> {
-  for (const [name, units] of Object.entries(UNITS)) {
-    const states = await lab.machine(name).run('systemctl', 'is-active', ...units);
-    expect(
-      states.split('\n').every((state) => state === 'active'),
-      `${name}: ${states}`,
-    );
-  }
-  const sds = JSON.parse(
-    readFileSync(lab.machine('node-2').path('/etc/meshsan/sds.json'), 'utf8'),
-  ) as {
-    addresses: unknown;
-  };
-  expect(
-    JSON.stringify(sds.addresses) ===
-      '[{"host":"192.168.1.12","role":"all"},{"host":"192.168.0.12","role":"management"}]',
-    `addresses of node-2 are ${JSON.stringify(sds.addresses)}`,
-  );
-  return 'storage addresses carry the data';
-}
-
-/** Secrets are root's only, and nobody sees them in the processes or the journal. */
-async function checkSecrets(lab: Lab): Promise<string> {
-  const machine = lab.machine('node-1');
-  const paths = ['secret', 'admin-password', 'ca-key.pem', 'mdm.json', 'gateway.json'];
-  for (const name of paths) {
-    const { mode } = statSync(machine.path(`/etc/meshsan/${name}`));
-    expect((mode & 0o077) === 0, `/etc/meshsan/${name} has mode 0${(mode & 0o777).toString(8)}`);
-  }
-  const secrets = ['secret', 'admin-password'].map((name) =>
-    readFileSync(machine.path(`/etc/meshsan/${name}`), 'utf8').trim(),
-  );
-  const seen = await machine.run(
-    'sh',
-    '-c',
-    'cat /proc/[0-9]*/cmdline | tr "\\0" " "; journalctl --no-pager',
-  );
-  expect(!secrets.some((secret) => seen.includes(secret)), 'a secret is in an argument or a log');
-  return `${paths.length} files are root's or their service's only`;
-}
-
-function checkOpenstack(lab: Lab): Promise<string> {
-  const cinder = readFileSync(lab.machine('node-1').path('/etc/cinder/cinder.conf'), 'utf8');
-  expect(
-    /^enabled_backends = lvm,meshsan,powerflex$/m.test(cinder),
-    `enabled_backends:\n${cinder}`,
-  );
-  expect(cinder.startsWith('# made by hand\n'), 'comments are gone');
-  expect(/^default_volume_type = meshsan$/m.test(cinder), 'default_volume_type');
-  return Promise.resolve('enabled_backends = lvm,meshsan,powerflex');
 }
 
 async function mainPid(machine: Machine, unit: string): Promise<string> {
@@ -193,6 +135,9 @@ export class FuelPart {
     });
     await check('services run with the addresses of the facts', () => checkServices(lab));
     await check('secrets', () => checkSecrets(lab));
+    await check('every agent runs, answers who knows its key, and is confined', () =>
+      checkAgents(lab, FOUR.map(nameOf)),
+    );
     await check("Cinder's back-ends are extended", () => checkOpenstack(lab));
   }
 
@@ -225,7 +170,7 @@ export class FuelPart {
       return `${3 * TOKEN_REQUESTS} requests at ${MANAGEMENT_VIP}`;
     });
     await check('services come back after kill -9, stop and start', () =>
-      checkLife(lab.machine('node-4'), ['meshsan-sds', 'meshsan-sdc']),
+      checkLife(lab.machine('node-4'), ['meshsan-sds', 'meshsan-sdc', AGENT_UNIT]),
     );
     await check('so does the MDM, and the gateway', () =>
       checkLife(lab.machine('node-1'), ['meshsan-mdm', 'meshsan-gateway']),
@@ -234,6 +179,9 @@ export class FuelPart {
       await until('four servers', () => allJoined(lab, 4));
       return undefined;
     });
+    await check("the deployment's own check misses an agent", () =>
+      checkMissed(lab.machine('node-1'), lab.machine('node-2')),
+    );
   }
 
   async #data(): Promise<void> {
@@ -262,7 +210,9 @@ export class FuelPart {
       await until('four servers', () => allJoined(this.#lab, 4));
       const found = await digest(compute, await device(compute, this.#volumeId));
       expect(found === this.#digest, 'the data is not what was written');
-      return undefined;
+      const { code, stdout, stderr } = await verify(this.#lab.machine('node-1'));
+      expect(code === 0, stdout + stderr);
+      return stderr.split('\n').find((line) => line.includes('agents'));
     });
   }
 

@@ -4,7 +4,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { inventory } from './environment.js';
+import { checkAgents } from './agents.js';
+import { inventory, nameOf } from './environment.js';
 import type { InventoryParts } from './environment.js';
 import { ExistingPart } from './existing-part.js';
 import { DEPLOYER } from './lab-setup.js';
@@ -92,6 +93,9 @@ export class InventoryPart {
       expect(code === 0 && stdout === '0 changed', `${stdout}\n${stderr}`);
       return stdout;
     });
+    await check('every agent runs, answers who knows its key, and is confined', () =>
+      checkAgents(this.#lab, FOUR.map(nameOf)),
+    );
     await check('a changed setting changes the pool, once', async () => {
       this.#write({ settings: { spare_percent: '20' } });
       const changed = await this.#apply();

@@ -12,7 +12,7 @@ import { openstack, run, textOf } from '../../openstack/command.js';
 import { ComputeApi } from '../../openstack/compute-api.js';
 import { buildGuest } from '../../openstack/guest-image.js';
 import { connectGateway, volumeOfSize } from '../../openstack/meshsan.js';
-import type { MeshsanCluster } from '../../openstack/meshsan.js';
+import type { Gateway, MeshsanCluster } from '../../openstack/meshsan.js';
 import { openstackCode } from '../../openstack/packages.js';
 import { until } from '../../openstack/progress.js';
 import type { Progress } from '../../openstack/progress.js';
@@ -160,6 +160,19 @@ class DeployedProof extends VolumeProof {
   }
 }
 
+/** The type of Cinder's own PowerFlex driver makes volumes on the same cluster, in its own sizes. */
+async function proveStock(context: ProofContext, gateway: Gateway): Promise<void> {
+  const { state, api } = context;
+  const words = ['volume', 'create', '--type', POWERFLEX.name, '--size', '1', 'stock'];
+  const id = textOf(await openstack(state, words), 'id');
+  await api.volumeStatus(id, 'available', SERVICE_SECONDS);
+  await volumeOfSize(gateway, POWERFLEX.nameOf(id), POWERFLEX.grainGib);
+  assert.equal((await show(state, id)).type, POWERFLEX.name);
+  await run(state, ['volume', 'delete', id]);
+  await api.volumeStatus(id, 'gone', SERVICE_SECONDS);
+  assert.equal(await gateway.volume(POWERFLEX.nameOf(id)), undefined, 'the gateway still has it');
+}
+
 /** The old back-end serves as before; volumes without a type go to the deployed cluster. */
 export async function proveDeployed(state: CloudState, progress: Progress): Promise<void> {
   const api = await CloudApi.login(state);
@@ -194,5 +207,8 @@ export async function proveDeployed(state: CloudState, progress: Progress): Prom
     ]);
   });
   const gateway = await connectGateway(cluster);
+  await hold(`${POWERFLEX.name}: a volume by its type, made, shown and deleted`, () =>
+    proveStock(context, gateway),
+  );
   await new DeployedProof(context, MESHSAN, compute, gateway, hold).run();
 }
