@@ -16,11 +16,10 @@ import type { Op } from './op.js';
 import type { DataIdentity, DataOptions } from './options.js';
 import { PeerDevice } from './peer.js';
 import { RangeLock } from './range-lock.js';
+import { IO_BLOCKS_MAX } from './store/store.js';
 import type { Geometry, Store, StoreIdentity, WriteContext } from './store/store.js';
 import { Volumes } from './volumes.js';
 
-/** Blocks of one request at most; the store reads no more at once. */
-export const IO_BLOCKS_MAX = 64;
 const SMALL_BUFFERS_MAX = 1024;
 const LARGE_BUFFERS_MAX = 96;
 /** A partial write reads up to two blocks beside its own. */

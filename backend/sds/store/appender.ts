@@ -11,15 +11,14 @@ import { RECORD_FLAGS, RECORD_KIND } from '../../protocol/tables/disk.js';
 
 import { STATE, UNIT_NONE, UNIT_UNKNOWN } from './chunk-cache.js';
 import { bitCount } from './directory.js';
-import { IO } from './io.js';
+import { DirectWrites } from './direct-writes.js';
 import type { Loader } from './loader.js';
-import { ROW_NONE, homeOffset, touchedUnits } from './parts.js';
+import { ROW_NONE, touchedUnits } from './parts.js';
 import type { Parts } from './parts.js';
 import { Records } from './records.js';
+import { IO_BLOCKS_MAX } from './store.js';
 import type { WriteContext } from './store.js';
 
-/** A write takes at most so many blocks; a direct one needs a buffer of that size. */
-const WRITE_BLOCKS_MAX = 64;
 /** Units that overwriting in new places leaves alone. */
 const SPARE_SHARE = 64;
 
@@ -34,29 +33,20 @@ function u32At(bytes: Uint8Array, at: number): number {
 }
 
 export class Appender {
-  /** Bytes of direct writes in flight. */
-  directBytes = 0;
   readonly records: Records;
+  readonly direct: DirectWrites;
   private readonly parts: Parts;
   private readonly loader: Loader;
-  private readonly directBlocks: number;
   private readonly spareUnits: number;
-  private readonly buffers: Uint8Array[] = [];
-  private readonly freeBuffers: number[] = [];
-  private readonly bufferLengths: number[] = [];
   /** Addresses freed by the record that is being made. */
   private readonly freed = new Uint32Array(32);
 
   constructor(parts: Parts, loader: Loader) {
     this.parts = parts;
     this.records = new Records(parts);
+    this.direct = new DirectWrites(parts);
     this.loader = loader;
-    const { layout } = parts;
-    this.directBlocks = Math.max(
-      layout.geometry.unitBlocks,
-      Math.min(layout.geometry.chunkBlocks, WRITE_BLOCKS_MAX),
-    );
-    this.spareUnits = Math.ceil(layout.units / SPARE_SHARE);
+    this.spareUnits = Math.ceil(parts.layout.units / SPARE_SHARE);
   }
 
   /** See `Store.write`. */
@@ -65,7 +55,7 @@ export class Appender {
     const { firstBlock, blockCount } = context;
     const { blockBytes, chunkBlocks } = layout.geometry;
     assert(blockCount > 0 && firstBlock + blockCount <= chunkBlocks, 'a write lies within a chunk');
-    assert(blockCount <= WRITE_BLOCKS_MAX, 'a write has 1 to 64 blocks');
+    assert(blockCount <= IO_BLOCKS_MAX, 'a write is not too long');
     let row = directory.find(context.volumeKey, context.chunkIndex);
     const touched = touchedUnits(layout, firstBlock, blockCount);
     const mask = row < 0 ? 0 : (directory.unitMasks[row] ?? 0);
@@ -123,11 +113,11 @@ export class Appender {
 
   /** Units whose whole content the write replaces and for which a new place can be had. */
   private chooseDirect(context: WriteContext, entry: number, touched: number): number {
-    const { layout, cache, units, options } = this.parts;
+    const { layout, cache, units } = this.parts;
     const { unitBlocks, blockBytes } = layout.geometry;
     const { firstBlock, blockCount } = context;
     if (blockCount < unitBlocks) return 0;
-    if (this.directBytes + blockCount * blockBytes > options.directBytesMax) return 0;
+    if (!this.direct.fits(blockCount * blockBytes)) return 0;
     const first = Math.ceil(firstBlock / unitBlocks);
     const end = Math.floor((firstBlock + blockCount) / unitBlocks);
     const base = entry * cache.unitsPerChunk;
@@ -227,60 +217,13 @@ export class Appender {
         }
       }
       const from = dataAt + (start - context.firstBlock) * blockBytes;
-      if (isDirect) this.writeDirect(entry, start, block, bytes, from);
+      if (isDirect) this.direct.write(entry, start, block, bytes, from);
       else {
         const lengthBytes = (block - start) * blockBytes;
         log.bytes.set(bytes.subarray(from, from + lengthBytes), payloadAt);
         payloadAt += lengthBytes;
       }
     }
-  }
-
-  private writeDirect(
-    entry: number,
-    start: number,
-    end: number,
-    bytes: Uint8Array,
-    dataAt: number,
-  ): void {
-    const { layout, cache } = this.parts;
-    const { unitBlocks, blockBytes } = layout.geometry;
-    const base = entry * cache.unitsPerChunk;
-    for (let block = start; block < end;) {
-      const address = cache.units[base + block / unitBlocks] ?? 0;
-      let units = 1;
-      while (
-        block + units * unitBlocks < end &&
-        (units + 1) * unitBlocks <= this.directBlocks &&
-        cache.units[base + block / unitBlocks + units] === address + units
-      )
-        units++;
-      const lengthBytes = units * unitBlocks * blockBytes;
-      const from = dataAt + (block - start) * blockBytes;
-      this.submitDirect(homeOffset(layout, address, 0), bytes, from, lengthBytes);
-      block += units * unitBlocks;
-    }
-  }
-
-  private submitDirect(offset: number, bytes: Uint8Array, from: number, lengthBytes: number): void {
-    const { queue, log, layout, options } = this.parts;
-    let index = this.freeBuffers.pop();
-    if (index === undefined) {
-      const size = this.directBlocks * layout.geometry.blockBytes;
-      index = this.buffers.push(options.allocate(size)) - 1;
-    }
-    const buffer = this.buffers[index];
-    assert(buffer !== undefined, 'a direct write has a buffer');
-    buffer.set(bytes.subarray(from, from + lengthBytes));
-    this.bufferLengths[index] = lengthBytes;
-    this.directBytes += lengthBytes;
-    queue.write(IO.direct, log.groups.joinDirect(), index, offset, buffer, 0, lengthBytes);
-  }
-
-  /** A direct write is done. */
-  directDone(bufferIndex: number): void {
-    this.directBytes -= this.bufferLengths[bufferIndex] ?? 0;
-    this.freeBuffers.push(bufferIndex);
   }
 
   /** See `Store.zero`. */

@@ -181,7 +181,7 @@ export class DeviceStore implements Store, RecoveryHost {
         if (log.groups.writeDone(argA)) this.progress = true;
         break;
       case IO.direct:
-        running.appender.directDone(argB);
+        running.appender.direct.done(argB);
         if (log.groups.writeDone(argA)) this.progress = true;
         running.reader.directDone();
         break;

@@ -10,10 +10,9 @@ import { IO } from './io.js';
 import type { Loader } from './loader.js';
 import { homeOffset } from './parts.js';
 import type { Parts } from './parts.js';
-import { BLOCK_STATE, STORE_STATUS } from './store.js';
+import { BLOCK_STATE, IO_BLOCKS_MAX, STORE_STATUS } from './store.js';
 import type { StoreHost, StoreStatus } from './store.js';
 
-const READ_BLOCKS_MAX = 64;
 const RANGE = 1024;
 const NOTHING = new Uint8Array(0);
 
@@ -102,7 +101,10 @@ export class Reader {
     bytes: Uint8Array,
     at: number,
   ): void {
-    assert(blockCount > 0 && blockCount <= READ_BLOCKS_MAX, 'a read has 1 to 64 blocks');
+    assert(
+      blockCount > 0 && blockCount <= IO_BLOCKS_MAX,
+      'a read has a length and is not too long',
+    );
     const op = this.take(token);
     op.vtreeKey = vtreeKey;
     op.chunkIndex = chunkIndex;

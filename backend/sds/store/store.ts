@@ -20,6 +20,9 @@ export interface Geometry {
   readonly unitBlocks: number;
 }
 
+/** Blocks that one read or write of the store has at most. */
+export const IO_BLOCKS_MAX = 64;
+
 /** Who wrote what, as it stands in the record (C10). Reused by the caller; the store copies what it keeps. */
 export interface WriteContext {
   comb: number;
@@ -98,7 +101,7 @@ export interface StoreHost {
   storeRefused(nowUs: Micros, reason: string): void;
   /** writtenLsn or durableLsn went up, or there is room again. */
   storeProgress(nowUs: Micros): void;
-  /** A read ended. `badMask` on corrupt: bit i = block i of the read (at most 64 blocks a read). */
+  /** A read ended. `badMask` on corrupt: bit i = block i of the read. */
   storeRead(
     nowUs: Micros,
     token: Token,
@@ -151,7 +154,7 @@ export interface Store {
     blockCount: number,
   ): boolean;
   /**
-   * Appends whole blocks, at most 64: `blockCount` CRCs (u32 little-endian, seeded) at `crcsAt`, data at `dataAt`, copied before it
+   * Appends whole blocks, at most IO_BLOCKS_MAX: `blockCount` CRCs (u32 little-endian, seeded) at `crcsAt`, data at `dataAt`, copied before it
    * returns. The caller verified the CRCs: a record whose data does not match them counts as torn after a crash.
    * Blocks that are all zero where nothing is allocated allocate nothing. Returns the LSN.
    */
@@ -159,7 +162,7 @@ export interface Store {
   /** Appends a change to zero; `discard`: the space may be given back. Returns the LSN. */
   zero(context: WriteContext, discard: boolean): number;
   /**
-   * Reads at most 64 blocks: CRCs to `at`, data behind them, verified. Status `zero`: every block is absent or zero
+   * Reads at most IO_BLOCKS_MAX blocks: CRCs to `at`, data behind them, verified. Status `zero`: every block is absent or zero
    * and nothing was filled in. Answered by `storeRead`, never from inside this call.
    */
   read(
