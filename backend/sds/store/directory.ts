@@ -28,6 +28,7 @@ import {
 } from '../../protocol/generated/disk.js';
 
 import type { Layout } from './layout.js';
+import type { ChunkInfo } from './store.js';
 
 const NONE = -1;
 
@@ -301,6 +302,21 @@ export class Directory {
     for (let row = this.combHeads.get(comb) ?? NONE; row !== NONE;)
       row = this.nextInComb[rows[rows.push(row) - 1] ?? 0] ?? NONE;
     return rows.sort((one, other) => one - other);
+  }
+
+  /** See `Store.chunksStampedAfter`. */
+  *stampedAfter(comb: number, epoch: number, number: number): Generator<ChunkInfo> {
+    for (const row of this.rowsOfComb(comb)) {
+      const stampEpoch = this.stampEpochs[row] ?? 0;
+      const stampNumber = this.stampNumbers[row] ?? 0;
+      const after = stampEpoch > epoch || (stampEpoch === epoch && stampNumber > number);
+      const volumeKey = this.volumeKeys[row] ?? 0;
+      // The row may have gone while the caller was busy with others.
+      if (!after || volumeKey === 0 || this.combs[row] !== comb) continue;
+      const vtreeKey = this.vtreeKeys[row] ?? 0;
+      const chunkIndex = this.chunkIndexes[row] ?? 0;
+      yield { volumeKey, vtreeKey, chunkIndex, stampEpoch, stampNumber };
+    }
   }
 
   /** Lowest row at or behind `from` that belongs to the volume, or -1. */
