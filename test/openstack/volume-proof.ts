@@ -1,5 +1,6 @@
 // What every proof with instances has in common: it makes volumes of one backend and a guest, attaches, detaches, reads the
 // guest's console, and takes away what it made, whatever happens.
+import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
@@ -130,6 +131,29 @@ export abstract class VolumeProof {
     await this.quiet('server', 'remove', 'volume', this.made.server, volume);
     await this.context.api.volumeStatus(volume, 'available', 120);
     await this.line(gone, before);
+  }
+
+  /** The guest writes without a pause, and has not been told to stop. */
+  protected async streams(): Promise<void> {
+    const ended = (await this.compute.console(this.made.server)).filter((line) =>
+      /MESHSAN-(STREAMED|GONE|RESIZED|ERROR)/.test(line),
+    );
+    assert.ok(
+      !ended.some((line) => line.includes('STREAMED')),
+      `it writes no more: ${ended.join(' | ')}`,
+    );
+  }
+
+  /** Ends the guest's writing by growing its disk: no write failed, and what it wrote is what it reads. */
+  protected async endStream(volume: string, gib: number): Promise<void> {
+    await this.quiet('volume', 'set', '--size', String(gib), volume);
+    await this.context.api.volumeStatus(volume, 'in-use', 120);
+    const [, count, errors, slowest, wrote, read] = await this.line(
+      /MESHSAN-STREAMED vdb count=(\d+) errors=(\d+) slowest=(\S+) wrote=([0-9a-f]+) read=([0-9a-f]+)/,
+    );
+    assert.equal(errors, '0', `${errors} of ${count} writes failed`);
+    assert.equal(read, wrote, 'what the guest wrote is not what it read');
+    this.context.progress.say(`  the guest wrote ${count} blocks, the slowest took ${slowest}`);
   }
 
   protected async deleteVolume(id: string): Promise<void> {
