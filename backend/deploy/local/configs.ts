@@ -10,6 +10,7 @@ import { hashPassword } from '../../runtime/passwords.js';
 import { ADMIN_NAME, gatewayAddress, mdmAddress, sdcAddress, sdsAddress } from './layout.js';
 import type { Layout, Paths } from './layout.js';
 import type { StartOptions } from './options.js';
+import { shellWord } from './shell-words.js';
 
 const MDM_PORT = 6611;
 const SDS_PORT = 7072;
@@ -190,9 +191,7 @@ function writeTools(paths: Paths, layout: Layout): void {
   writeWrapper(join(paths.bin, 'drv_cfg'), 'drv-cfg.js', 'MESHSAN_DRV_CFG_CONFIG', drvConfig);
 }
 
-const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
-
 function writeWrapper(path: string, program: string, variable: string, config: string): void {
-  const script = `#!/bin/sh\n${variable}=${quoted(config)} exec ${quoted(process.execPath)} ${quoted(join(BIN, program))} "$@"\n`;
+  const script = `#!/bin/sh\n${variable}=${shellWord(config)} exec ${shellWord(process.execPath)} ${shellWord(join(BIN, program))} "$@"\n`;
   writePrivate(path, script, 0o700);
 }

@@ -6,6 +6,7 @@ import type { ProcessPlan } from './configs.js';
 import { ADMIN_NAME, DOMAIN_NAME, POOL_NAME, mdmAddress } from './layout.js';
 import type { Layout, Paths } from './layout.js';
 import type { StartOptions } from './options.js';
+import { shellWord, uriPath } from './shell-words.js';
 
 function table(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length));
@@ -20,7 +21,7 @@ export function readyText(
   state: Bootstrapped,
   { attach, cinderBridge }: Pick<StartOptions, 'attach' | 'cinderBridge'>,
 ): string {
-  const scli = join(paths.bin, 'scli');
+  const scli = shellWord(join(paths.bin, 'scli'));
   const socket = join(paths.nbd, `${state.demoVolumeId ?? '<volume id>'}.sock`);
   const facts = table([
     ['gateway', `https://${gateway.address}:${layout.gatewayPort}`],
@@ -46,13 +47,13 @@ export function readyText(
   ]);
   const tries = [
     // From standard input: as an argument every user of the machine could read it.
-    `${scli} --login --username ${ADMIN_NAME} < ${paths.password}`,
+    `${scli} --login --username ${ADMIN_NAME} < ${shellWord(paths.password)}`,
     state.demoVolumeId === null
       ? `${scli} --add_volume --protection_domain_name ${DOMAIN_NAME} --storage_pool_name ${POOL_NAME} --size_gb 8 --volume_name vol1`
       : `${scli} --query_all_volumes`,
     state.demoVolumeId === null
-      ? `${scli} --map_volume_to_sdc --volume_name vol1 --sdc_guid ${layout.sdcGuid} && qemu-img info "nbd+unix:///?socket=$(ls ${paths.nbd}/*.sock | head -1)"`
-      : `qemu-img info 'nbd+unix:///?socket=${socket}'`,
+      ? `${scli} --map_volume_to_sdc --volume_name vol1 --sdc_guid ${layout.sdcGuid} && (cd ${shellWord(paths.nbd)} && qemu-img info "nbd+unix:///?socket=$(ls *.sock | head -1)")`
+      : `qemu-img info 'nbd+unix:///?socket=${uriPath(socket)}'`,
   ];
   return `${facts}\nTry:\n${tries.map((line) => `  ${line}`).join('\n')}`;
 }
