@@ -52,7 +52,7 @@ export function unequalCopies(cluster: SimCluster): string | null {
   );
   const pool = [...(cluster.clients[0]?.sdc?.map.pools.values() ?? [])][0];
   if (pool === undefined) return null;
-  for (const volume of cluster.volumes)
+  for (const volume of cluster.operator.volumes)
     for (let chunk = 0; chunk < volume.chunks; chunk++) {
       // The V-tree of a volume that is no snapshot has the volume's own key.
       const entry = entries.get(pool.combOf(volume.key, chunk));

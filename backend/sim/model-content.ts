@@ -1,8 +1,15 @@
 // What the records of a modelled device amount to: chunks with their blocks, entries, known operations, what is not settled.
 // It owns that content; when something is written or durable is model-store.ts.
 
-import { BLOCK_STATE } from '../sds/store/store.js';
-import type { Geometry, OpRef, SavedEntry, UnsettledRange } from '../sds/store/store.js';
+import { addressSeed, crc32Range } from '../core/checksum.js';
+import { BLOCK_STATE, STORE_STATUS } from '../sds/store/store.js';
+import type {
+  Geometry,
+  OpRef,
+  SavedEntry,
+  StoreStatus,
+  UnsettledRange,
+} from '../sds/store/store.js';
 
 import type { ModelMedium, ModelRecord, ModelWrite } from './model-medium.js';
 
@@ -16,6 +23,13 @@ export interface ModelChunk {
   readonly states: Uint8Array;
   readonly bytes: Uint8Array;
   readonly crcs: Uint32Array;
+}
+
+/** What became of a read; bit i of the masks: block i does not verify. */
+export interface ModelRead {
+  readonly status: StoreStatus;
+  readonly badLow: number;
+  readonly badHigh: number;
 }
 
 export class ModelContent {
@@ -167,6 +181,46 @@ export class ModelContent {
     for (let block = firstBlock; block < firstBlock + blockCount; block++)
       if (chunk?.states[block] !== BLOCK_STATE.data) fresh += 1;
     return fresh;
+  }
+
+  /** CRCs to `at`, blocks behind them, verified. */
+  read(range: Omit<UnsettledRange, 'comb'>, bytes: Uint8Array, at: number): ModelRead {
+    const { blockBytes } = this.geometry;
+    const { volumeKey, vtreeKey, chunkIndex, firstBlock, blockCount } = range;
+    const chunk = this.chunks.get(this.keyOf(volumeKey, chunkIndex));
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    let status: StoreStatus = STORE_STATUS.zero;
+    let badLow = 0;
+    let badHigh = 0;
+    for (let index = 0; index < blockCount; index++) {
+      const block = firstBlock + index;
+      const seed = addressSeed(vtreeKey, chunkIndex, block);
+      const place = at + 4 * blockCount + index * blockBytes;
+      if (chunk?.states[block] !== BLOCK_STATE.data) {
+        bytes.fill(0, place, place + blockBytes);
+        view.setUint32(at + 4 * index, crc32Range(bytes, view, place, blockBytes, seed), true);
+        continue;
+      }
+      if (status === STORE_STATUS.zero) status = STORE_STATUS.ok;
+      bytes.set(chunk.bytes.subarray(block * blockBytes, (block + 1) * blockBytes), place);
+      view.setUint32(at + 4 * index, chunk.crcs[block] ?? 0, true);
+      if (crc32Range(bytes, view, place, blockBytes, seed) !== chunk.crcs[block]) {
+        status = STORE_STATUS.corrupt;
+        if (index < 32) badLow |= 1 << index;
+        else badHigh |= 1 << (index - 32);
+      }
+    }
+    return { status, badLow: badLow >>> 0, badHigh: badHigh >>> 0 };
+  }
+
+  /** Bytes of data by volume. */
+  volumes(): { readonly volumeKey: number; readonly usedBytes: number }[] {
+    const used = new Map<number, number>();
+    for (const { volumeKey, states } of this.chunks.values()) {
+      const blocks = states.filter((state) => state === BLOCK_STATE.data).length;
+      used.set(volumeKey, (used.get(volumeKey) ?? 0) + blocks * this.geometry.blockBytes);
+    }
+    return [...used].map(([volumeKey, usedBytes]) => ({ volumeKey, usedBytes }));
   }
 
   /** Chunks in which a comb has something that is not settled, by name. */

@@ -3,7 +3,7 @@
 // simulated with real bytes (disk.ts) in other scenarios.
 
 import type { Prng } from '../core/prng.js';
-import type { SavedEntry } from '../sds/store/store.js';
+import type { SavedEntry, WriteContext } from '../sds/store/store.js';
 
 export interface ModelWrite {
   readonly kind: 'write';
@@ -21,6 +21,30 @@ export interface ModelWrite {
   readonly opHigh: number;
   /** CRCs, then blocks; null: zero. */
   readonly content: Uint8Array | null;
+}
+
+/** The record of a write; `content` null: to zero. */
+export function writeRecord(
+  context: WriteContext,
+  lsn: number,
+  content: Uint8Array | null,
+): ModelWrite {
+  return {
+    kind: 'write',
+    lsn,
+    comb: context.comb,
+    epoch: context.generationEpoch,
+    number: context.generationNumber,
+    volumeKey: context.volumeKey,
+    vtreeKey: context.vtreeKey,
+    chunkIndex: context.chunkIndex,
+    firstBlock: context.firstBlock,
+    blockCount: context.blockCount,
+    run: context.run,
+    opLow: context.opLow,
+    opHigh: context.opHigh,
+    content,
+  };
 }
 
 export type ModelRecord =

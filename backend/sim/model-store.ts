@@ -2,7 +2,6 @@
 // reads; what the records amount to is model-content.ts. It stands in for the device format in most scenarios, so that they are
 // many; it must promise exactly what sds/store/store.ts says, and no more.
 
-import { addressSeed, crc32Range } from '../core/checksum.js';
 import type { Micros, Token } from '../core/ports.js';
 import type { Prng } from '../core/prng.js';
 import { BLOCK_STATE, ROOM, STORE_STATUS } from '../sds/store/store.js';
@@ -14,21 +13,19 @@ import type {
   SavedEntry,
   Store,
   StoreHost,
-  StoreStatus,
   UnsettledRange,
   WriteContext,
 } from '../sds/store/store.js';
 
 import type { EventTarget } from './event-queue.js';
 import { ModelContent } from './model-content.js';
-import type { ModelMedium, ModelRecord, ModelWrite } from './model-medium.js';
+import type { ModelRead } from './model-content.js';
+import { writeRecord } from './model-medium.js';
+import type { ModelMedium, ModelRecord } from './model-medium.js';
 import type { SimProcess } from './process.js';
 
-interface PendingRead {
+interface PendingRead extends ModelRead {
   readonly token: Token;
-  readonly status: StoreStatus;
-  readonly badLow: number;
-  readonly badHigh: number;
   readonly describe: boolean;
 }
 
@@ -149,30 +146,11 @@ export class ModelStore implements Store, EventTarget {
     const content = new Uint8Array(blockCount * (4 + blockBytes));
     content.set(bytes.subarray(crcsAt, crcsAt + 4 * blockCount));
     content.set(bytes.subarray(dataAt, dataAt + blockBytes * blockCount), 4 * blockCount);
-    return this.append((lsn) => this.recordOf(context, lsn, content));
+    return this.append((lsn) => writeRecord(context, lsn, content));
   }
 
   zero(context: WriteContext): number {
-    return this.append((lsn) => this.recordOf(context, lsn, null));
-  }
-
-  private recordOf(context: WriteContext, lsn: number, content: Uint8Array | null): ModelWrite {
-    return {
-      kind: 'write',
-      lsn,
-      comb: context.comb,
-      epoch: context.generationEpoch,
-      number: context.generationNumber,
-      volumeKey: context.volumeKey,
-      vtreeKey: context.vtreeKey,
-      chunkIndex: context.chunkIndex,
-      firstBlock: context.firstBlock,
-      blockCount: context.blockCount,
-      run: context.run,
-      opLow: context.opLow,
-      opHigh: context.opHigh,
-      content,
-    };
+    return this.append((lsn) => writeRecord(context, lsn, null));
   }
 
   endBatch(): void {
@@ -277,40 +255,11 @@ export class ModelStore implements Store, EventTarget {
     bytes: Uint8Array,
     at: number,
   ): void {
-    const { blockBytes } = this.geometry;
-    const chunk = this.content.chunks.get(this.content.keyOf(volumeKey, chunkIndex));
-    const view = new DataView(bytes.buffer, bytes.byteOffset);
-    let status: StoreStatus = STORE_STATUS.zero;
-    let badLow = 0;
-    let badHigh = 0;
-    const zeroes = new Uint8Array(blockBytes);
-    const zeroView = new DataView(zeroes.buffer);
-    for (let index = 0; index < blockCount; index++) {
-      const block = firstBlock + index;
-      const seed = addressSeed(vtreeKey, chunkIndex, block);
-      const place = at + 4 * blockCount + index * blockBytes;
-      if (chunk?.states[block] !== BLOCK_STATE.data) {
-        bytes.fill(0, place, place + blockBytes);
-        view.setUint32(at + 4 * index, crc32Range(zeroes, zeroView, 0, blockBytes, seed), true);
-        continue;
-      }
-      if (status === STORE_STATUS.zero) status = STORE_STATUS.ok;
-      bytes.set(chunk.bytes.subarray(block * blockBytes, (block + 1) * blockBytes), place);
-      view.setUint32(at + 4 * index, chunk.crcs[block] ?? 0, true);
-      if (crc32Range(bytes, view, place, blockBytes, seed) !== chunk.crcs[block]) {
-        status = STORE_STATUS.corrupt;
-        if (index < 32) badLow |= 1 << index;
-        else badHigh |= 1 << (index - 32);
-      }
-    }
-    if (this.medium.faults.failReads) status = STORE_STATUS.failed;
-    this.reads.push({
-      token,
-      status,
-      badLow: badLow >>> 0,
-      badHigh: badHigh >>> 0,
-      describe: false,
-    });
+    const { content, medium } = this;
+    const range = { volumeKey, vtreeKey, chunkIndex, firstBlock, blockCount };
+    const { status, badLow, badHigh } = content.read(range, bytes, at);
+    const answered = medium.faults.failReads ? STORE_STATUS.failed : status;
+    this.reads.push({ token, status: answered, badLow, badHigh, describe: false });
     this.in(READ_US, WHAT.read);
   }
 
@@ -399,15 +348,7 @@ export class ModelStore implements Store, EventTarget {
   }
 
   volumes(): Iterable<{ readonly volumeKey: number; readonly usedBytes: number }> {
-    const used = new Map<number, number>();
-    for (const chunk of this.content.chunks.values()) {
-      const bytes = chunk.states.filter((state) => state === BLOCK_STATE.data).length;
-      used.set(
-        chunk.volumeKey,
-        (used.get(chunk.volumeKey) ?? 0) + bytes * this.geometry.blockBytes,
-      );
-    }
-    return [...used].map(([volumeKey, usedBytes]) => ({ volumeKey, usedBytes }));
+    return this.content.volumes();
   }
 
   usage(): { readonly capacityBytes: number; readonly usedBytes: number } {

@@ -3,14 +3,14 @@
 // authenticated peer. It must never lose or reorder a frame of a connection that stays up: that is what TCP promises.
 
 import { assert } from '../core/assert.js';
-import type { LinkId, Links, LinkTarget, OwnIdentity, Peer, Region } from '../core/ports.js';
-
+import type { LinkId, Links, LinkTarget, Peer } from '../core/ports.js';
 import { FEATURE } from '../protocol/generated/constants.js';
 
 import type { EventTarget } from './event-queue.js';
 import type { SimHost } from './host.js';
 import { END_WHAT, LinkEnd } from './link-end.js';
 import type { EndNetwork, EndOwner } from './link-end.js';
+import { SimLinks } from './links.js';
 import type { Simulation } from './simulation.js';
 import { TRACE } from './trace.js';
 
@@ -351,63 +351,5 @@ class Late implements EventTarget {
 
   fire(): void {
     this.end.unstick(1);
-  }
-}
-
-class SimLinks implements Links {
-  private readonly network: SimNetwork;
-  private readonly process: EndOwner;
-  private readonly region: { bytes: Uint8Array; view: DataView; at: number } = {
-    bytes: new Uint8Array(0),
-    view: new DataView(new ArrayBuffer(0)),
-    at: 0,
-  };
-
-  constructor(network: SimNetwork, process: EndOwner) {
-    this.network = network;
-    this.process = process;
-  }
-
-  identify(identity: OwnIdentity): void {
-    const mine = this.process.identity;
-    mine.key = identity.key;
-    mine.incarnation = identity.incarnation;
-    mine.run = identity.run;
-  }
-
-  connect(link: LinkId, target: LinkTarget): void {
-    this.network.connect(this.process, link, target);
-  }
-
-  newLink(): LinkId {
-    return this.process.takeLinkId();
-  }
-
-  close(link: LinkId): void {
-    const end = this.find(link);
-    if (end !== undefined) this.network.close(end);
-  }
-
-  reserve(link: LinkId, frameBytes: number): Region {
-    const end = this.find(link);
-    const { arena } = this.network.sim;
-    const address = end === undefined ? arena.take(frameBytes) : end.reserve(frameBytes);
-    this.region.bytes = arena.bytesOf(address);
-    this.region.view = arena.viewOf(address);
-    this.region.at = arena.offsetOf(address);
-    return this.region;
-  }
-
-  resume(link: LinkId): void {
-    const end = this.find(link);
-    if (end?.refused === true) this.process.markResumed(end);
-  }
-
-  pendingBytes(link: LinkId): number {
-    return this.find(link)?.pendingBytes() ?? 0;
-  }
-
-  private find(link: LinkId): LinkEnd | undefined {
-    return this.process.ends.find((end) => end.id === link);
   }
 }

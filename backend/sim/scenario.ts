@@ -89,7 +89,7 @@ class Scenario {
       sim.run(sim.nowUs + swarm.setUpTroubleUs, () => false, EVENTS_MAX);
       this.nemesis.heal();
     }
-    this.await('the system is set up', SET_UP_US, () => cluster.ready);
+    this.await('the system is set up', SET_UP_US, () => cluster.operator.ready);
     this.say('safety phase');
     this.nemesis.start();
     cluster.mdm.timing.unknownPermille = swarm.storeUnknownPermille;
@@ -149,7 +149,7 @@ class Scenario {
     cluster.mdm.timing.unknownPermille = 0;
     if (swarm.capacityBlocks > 0) this.makeRoom();
     const rest = (): boolean =>
-      cluster.isSettled() &&
+      cluster.operator.isSettled() &&
       cluster.clients.every(({ load, sdc }) => load?.open === 0 && sdc?.openCount === 0);
     if (!this.promised) {
       sim.run(sim.nowUs + 15_000_000, rest, EVENTS_MAX);
@@ -166,13 +166,14 @@ class Scenario {
   /** Full devices: reads are answered although writes wait; removing all volumes but one makes room for those. */
   private makeRoom(): void {
     const { cluster, sim } = this;
+    const { operator } = cluster;
     this.readAll();
     const isRead = (): boolean =>
-      !cluster.isChanging && cluster.clients.every(({ load }) => load?.hasRead === true);
+      !operator.isChanging && cluster.clients.every(({ load }) => load?.hasRead === true);
     if (this.promised) this.await('reads are answered while writes wait', LIVENESS_US, isRead);
     else sim.run(sim.nowUs + 15_000_000, isRead, EVENTS_MAX);
-    if (!cluster.isChanging)
-      for (const volume of cluster.volumes.slice(0, -1)) cluster.remove(volume);
+    if (!operator.isChanging)
+      for (const volume of operator.volumes.slice(0, -1)) operator.remove(volume);
   }
 
   /** Every client reads every volume that it has, from end to end. */

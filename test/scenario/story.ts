@@ -86,7 +86,7 @@ export class Story {
     for (const client of this.cluster.clients) client.quiet = true;
     for (const server of this.cluster.servers) this.watchRoom(server);
     this.cluster.start();
-    this.until('the cluster is set up', () => this.cluster.ready);
+    this.until('the cluster is set up', () => this.cluster.operator.ready);
     this.client = new ScriptClient(this.cluster, 2);
     this.until('the client has its volume', () => this.client.ready);
     this.places = this.findPlaces();
@@ -236,11 +236,11 @@ export class Story {
 
   private unmap(): void {
     const { cluster } = this;
-    const [volume] = cluster.volumes;
+    const [volume] = cluster.operator.volumes;
     const sdcKey = cluster.clients[1]?.sdcKey ?? 0;
     const params = { volumeKey: volume?.key ?? 0, sdcKeys: [sdcKey], generation: 0 };
-    cluster.adminProcess.input((nowUs) => {
-      cluster.admin.ask(nowUs, 'UNMAP_VOLUME', params, (status) => {
+    cluster.operator.process.input((nowUs) => {
+      cluster.operator.admin.ask(nowUs, 'UNMAP_VOLUME', params, (status) => {
         this.unmapStatus = status;
       });
     });
@@ -271,7 +271,7 @@ export class Story {
 
   private findPlaces(): Story['places'] {
     const { cluster } = this;
-    const [volume] = cluster.volumes;
+    const [volume] = cluster.operator.volumes;
     if (volume === undefined) throw new StoryError('there is no volume');
     const comb = combOf(volume.key, 0, 2);
     const entry = newestEntries(cluster).get(comb);

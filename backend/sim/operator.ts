@@ -1,0 +1,339 @@
+// What the operator of a simulated cluster does: sets the system up from nothing, and changes volumes while it runs. It owns
+// the volumes that there are and who has them; it must never know more of the servers than their addresses.
+
+import type { Micros } from '../core/ports.js';
+import type { CommandName } from '../protocol/control.js';
+import { ERR } from '../protocol/generated/constants.js';
+import type { CommandParams, CommandResults } from '../protocol/generated/types.js';
+
+import type { Admin } from './admin.js';
+import { SIM_CHUNK_SECTORS } from './client-node.js';
+import type { ClientNode } from './client-node.js';
+import { DEVICE_PATH } from './device-processes.js';
+import type { History } from './history.js';
+import type { SimProcess } from './process.js';
+import { CONTROL_PORT } from './server-node.js';
+import type { ServerNode } from './server-node.js';
+import type { Simulation } from './simulation.js';
+import type { Swarm } from './swarm.js';
+
+const RETRY_US = 100_000;
+/** A frame of a broken link is on its way no longer than this, beside what the network adds of its own. */
+const ON_ITS_WAY_US_MAX = 1_000_000;
+const UNMAPPED_US_MAX = 600_000;
+/** Settings of a pool that stay as they are. */
+const KEEP_ALL = {
+  ...{ durability: null, fullPolicy: null, zeroPadding: null, checksums: null, rmcache: null },
+  ...{ sparePercent: null, capacityAlertHighPercent: null, capacityAlertCriticalPercent: null },
+  ...{ mediaType: null, loneReturn: null },
+} as const;
+
+export interface SimVolume {
+  readonly key: number;
+  /** Who has it: a number of the order in which volumes were made. */
+  readonly index: number;
+  chunks: number;
+}
+
+/** Whom the operator works for. */
+interface Site {
+  readonly servers: readonly ServerNode[];
+  readonly clients: readonly ClientNode[];
+  readonly history: History;
+}
+
+export class SimOperator {
+  readonly admin: Admin;
+  readonly process: SimProcess;
+  readonly volumes: SimVolume[] = [];
+  /** Every volume is mapped to whom it belongs. */
+  ready = false;
+  private readonly sim: Simulation;
+  private readonly swarm: Swarm;
+  private readonly site: Site;
+  /** Changes that the operator has begun and not ended. */
+  private changes = 0;
+  private steps: ((nowUs: number) => void)[] = [];
+  private poolKey = 0;
+  private domainKey = 0;
+
+  constructor(sim: Simulation, swarm: Swarm, process: SimProcess, admin: Admin, site: Site) {
+    this.sim = sim;
+    this.swarm = swarm;
+    this.process = process;
+    this.admin = admin;
+    this.site = site;
+  }
+
+  /** Sets the system up; `ready` follows. */
+  start(): void {
+    this.process.attach(this.admin);
+    this.steps = [
+      (nowUs) => {
+        this.insist(nowUs, 'ADD_PROTECTION_DOMAIN', { name: 'domain' }, ({ key }) => {
+          this.domainKey = key;
+        });
+      },
+      (nowUs) => {
+        this.addPool(nowUs);
+      },
+      (nowUs) => {
+        this.setFullPolicy(nowUs);
+      },
+      ...this.site.servers.map((server) => (nowUs: number) => {
+        this.addSds(nowUs, server);
+      }),
+      ...this.swarm.volumeChunks.map((chunks, index) => (nowUs: number) => {
+        this.addVolume(nowUs, chunks, index);
+      }),
+    ];
+    this.process.input((nowUs) => {
+      this.admin.start(nowUs);
+      this.nextStep(nowUs);
+    });
+  }
+
+  private nextStep(nowUs: number): void {
+    const step = this.steps.shift();
+    if (step === undefined) this.ready = true;
+    else step(nowUs);
+  }
+
+  /** Asks until it is done, then goes on. */
+  private insist<N extends CommandName>(
+    nowUs: number,
+    name: N,
+    params: CommandParams[N],
+    done: (result: CommandResults[N]) => void,
+  ): void {
+    this.admin.ask(nowUs, name, params, (status, result) => {
+      if (this.sim.trace.verbose)
+        this.sim.trace.line(this.sim.nowUs, 'admin', `${name}: ${status}`);
+      // An earlier attempt that was answered as pending has come about.
+      const isDone = status === 0 || status === ERR.VOLUME_ALREADY_MAPPED;
+      if (isDone) {
+        if (result !== null) done(result);
+        this.soon(1, (atUs) => {
+          this.nextStep(atUs);
+        });
+      } else
+        this.soon(RETRY_US, (atUs) => {
+          this.insist(atUs, name, params, done);
+        });
+    });
+  }
+
+  /** Runs something as the operator after a while. */
+  soon(inUs: number, run: (nowUs: number) => void): void {
+    const { sim, process } = this;
+    sim.queue.push(
+      sim.nowUs + inUs,
+      {
+        fire: () => {
+          process.input(run);
+        },
+      },
+      0,
+      0,
+    );
+  }
+
+  private addPool(nowUs: number): void {
+    this.insist(
+      nowUs,
+      'ADD_STORAGE_POOL',
+      {
+        ...{ domainKey: this.domainKey, name: 'pool', mediaType: 'SSD' },
+        ...{ durability: this.swarm.durability, zeroPadding: true, checksums: true },
+        ...{ rmcache: false, sparePercent: 0, combCountLog2: this.swarm.combLog2 },
+      },
+      ({ key }) => {
+        this.poolKey = key;
+      },
+    );
+  }
+
+  private setFullPolicy(nowUs: Micros): void {
+    const { fullPolicy, loneReturn } = this.swarm;
+    this.insist(
+      nowUs,
+      'SET_STORAGE_POOL',
+      { ...KEEP_ALL, key: this.poolKey, fullPolicy, loneReturn },
+      () => undefined,
+    );
+  }
+
+  private addSds(nowUs: number, server: ServerNode): void {
+    this.insist(
+      nowUs,
+      'ADD_SDS',
+      {
+        domainKey: this.domainKey,
+        faultSetKey: 0,
+        name: `server${server.number}`,
+        addresses: [{ host: server.host.address, role: 'all' }],
+        port: CONTROL_PORT,
+        devices: [{ poolKey: this.poolKey, path: DEVICE_PATH, name: '', force: true }],
+      },
+      () => undefined,
+    );
+  }
+
+  private addVolume(nowUs: number, chunks: number, index: number): void {
+    this.insist(
+      nowUs,
+      'ADD_VOLUME',
+      {
+        poolKey: this.poolKey,
+        name: `volume${index}`,
+        sizeSectors: chunks * SIM_CHUNK_SECTORS,
+        provisioning: 'thin',
+      },
+      ({ key }) => {
+        this.volumes.push({ key, index, chunks });
+        this.steps.unshift(
+          ...this.owners(index).map((client) => (atUs: number) => {
+            this.map(atUs, key, client);
+          }),
+        );
+      },
+    );
+  }
+
+  /** Clients that have a volume. */
+  private owners(index: number): readonly ClientNode[] {
+    return this.swarm.shared
+      ? this.site.clients
+      : this.site.clients.filter((_, number) => number === index % this.site.clients.length);
+  }
+
+  /** The operator is about to give a volume back: one at a time, so that it is known who may use what. */
+  get isChanging(): boolean {
+    return this.changes > 0;
+  }
+
+  /** Whether the operator has nothing left to do and every client has its volumes. */
+  isSettled(): boolean {
+    if (this.changes > 0 || this.admin.pending > 0) return false;
+    return this.volumes.every(({ key, index }) =>
+      this.owners(index).every(({ load }) => load?.has(key) === true),
+    );
+  }
+
+  private map(nowUs: number, volumeKey: number, client: ClientNode): void {
+    if (client.sdcKey === 0) {
+      this.soon(RETRY_US, (atUs) => {
+        this.map(atUs, volumeKey, client);
+      });
+      return;
+    }
+    this.insist(
+      nowUs,
+      'MAP_VOLUME',
+      { volumeKey, sdcKey: client.sdcKey, allowMultiple: true, access: 'readWrite' },
+      () => undefined,
+    );
+  }
+
+  /**
+   * Takes a volume away from a client and, once that is answered as done, gives it back. What the client asked before must
+   * not be applied after the answer (C13): the history notes when that was.
+   */
+  unmap(volume: SimVolume, client: ClientNode): void {
+    const { sdcKey } = client;
+    const remap = (atUs: number): void => {
+      this.admin.ask(
+        atUs,
+        'MAP_VOLUME',
+        { volumeKey: volume.key, sdcKey, allowMultiple: true, access: 'readWrite' },
+        (status) => {
+          if (status !== 0 && status !== ERR.VOLUME_ALREADY_MAPPED)
+            this.soon(this.pauseUs(status), remap);
+          else this.changes -= 1;
+        },
+      );
+    };
+    const unmap = (nowUs: Micros): void => {
+      this.admin.ask(
+        nowUs,
+        'UNMAP_VOLUME',
+        { volumeKey: volume.key, sdcKeys: [sdcKey], generation: 0 },
+        (status) => {
+          if (status === ERR.TIMED_OUT) {
+            this.soon(this.pauseUs(status), unmap);
+            return;
+          }
+          if (status === 0) {
+            const life = client.process?.alive === true ? client.runs : client.runs + 1;
+            this.site.history.fence(volume.key, client.number, life, this.sim.nowUs);
+          }
+          // For a while nothing of the client may be answered well (C13).
+          const fromUs = this.sim.nowUs;
+          this.soon(1 + this.sim.prng.below(UNMAPPED_US_MAX), (atUs) => {
+            if (status === 0)
+              this.site.history.windows.push({
+                volume: volume.key,
+                client: client.number,
+                fromUs,
+                toUs: this.sim.nowUs,
+              });
+            remap(atUs);
+          });
+        },
+      );
+    };
+    this.changes += 1;
+    this.soon(0, unmap);
+  }
+
+  /** Pause before a command is asked again; long enough that one whose outcome is unknown does not arrive any more. */
+  private pauseUs(status: number): number {
+    return (
+      RETRY_US + (status === ERR.TIMED_OUT ? this.swarm.network.lingerUsMax + ON_ITS_WAY_US_MAX : 0)
+    );
+  }
+
+  /** Takes a volume away from everybody and removes it: nothing of it may be served afterwards (C13). */
+  remove(volume: SimVolume): void {
+    const { volumes, sim } = this;
+    const { history, clients } = this.site;
+    volumes.splice(volumes.indexOf(volume), 1);
+    const drop = (nowUs: Micros): void => {
+      this.admin.ask(nowUs, 'REMOVE_VOLUME', { key: volume.key }, (status) => {
+        if (status !== 0 && status !== ERR.VOLUME_NOT_FOUND) this.soon(RETRY_US, drop);
+        else this.changes -= 1;
+      });
+    };
+    const unmap = (nowUs: Micros): void => {
+      const params = { volumeKey: volume.key, sdcKeys: [], generation: 0 };
+      this.admin.ask(nowUs, 'UNMAP_VOLUME', params, (status) => {
+        if (status !== 0 && status !== ERR.VOLUME_NOT_MAPPED) {
+          this.soon(RETRY_US, unmap);
+          return;
+        }
+        for (const { number } of clients) {
+          history.fence(volume.key, number, Infinity, sim.nowUs);
+          const toUs = Number.MAX_SAFE_INTEGER;
+          history.windows.push({ volume: volume.key, client: number, fromUs: sim.nowUs, toUs });
+        }
+        this.soon(1, drop);
+      });
+    };
+    this.changes += 1;
+    this.soon(0, unmap);
+  }
+
+  /** Grows a volume; asked once. */
+  grow(volume: SimVolume, chunks: number): void {
+    this.soon(0, (nowUs) => {
+      this.admin.ask(
+        nowUs,
+        'RESIZE_VOLUME',
+        { key: volume.key, sizeSectors: chunks * SIM_CHUNK_SECTORS },
+        (status) => {
+          if (status === 0) volume.chunks = Math.max(volume.chunks, chunks);
+        },
+      );
+    });
+  }
+}
