@@ -30,7 +30,8 @@ const START_MS = 240_000;
 
 const home = mkdtempSync(join(tmpdir(), 'meshsan-user-'));
 const project = join(home, 'meshsan');
-const dir = join(home, 'state');
+/** With a space: whoever hands it on must keep it whole. */
+const dir = join(home, 'my state');
 test.after.always(async () => {
   if (existsSync(join(dir, 'layout.json')))
     await asUser('npm', 'run', '-s', 'stop', '--', '--dir', dir);
@@ -97,7 +98,7 @@ test('an ordinary user starts a cluster, writes through the socket, and stops it
     const { stdout } = await asUser('ls', nbdDir);
     return stdout.includes('.sock') ? join(nbdDir, stdout.trim()) : null;
   });
-  const uri = `nbd+unix:///?socket=${socket}`;
+  const uri = `nbd+unix:///?socket=${socket.replaceAll(' ', '%20')}`;
   const io = await asUser(
     'qemu-io',
     ...['-f', 'raw', '-c', 'write -P 0x5c 3M 4M', '-c', 'flush', '-c', 'read -P 0x5c 3M 4M'],
@@ -110,6 +111,15 @@ test('an ordinary user starts a cluster, writes through the socket, and stops it
   t.is(attach.exitCode, 2, 'only block devices need root, and that is said');
   t.regex(attach.stderr, /--attach.*root/);
   t.false(existsSync(join(home, 'other')));
+
+  const theirs = join(home, 'theirs');
+  await asUser('mkdir', '--mode=0555', theirs);
+  for (const flags of [[], ['--detach']]) {
+    const refused = await asUser('npm', 'start', '--', '--dir', theirs, ...flags);
+    t.is(refused.exitCode, 2, refused.stderr);
+    t.regex(refused.stderr, /^MeshSAN: --dir \S+ cannot be used: EACCES/m);
+    t.notRegex(refused.stderr, /^ +at /m, 'a sentence, no stack');
+  }
 
   const stop = await asUser('npm', 'run', 'stop', '--', '--dir', dir);
   t.is(stop.exitCode, 0, stop.stderr);

@@ -5,6 +5,7 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   closeSync,
   ftruncateSync,
@@ -12,6 +13,7 @@ import {
   readdirSync,
   realpathSync,
   rmSync,
+  rmdirSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { makePrivateDirectory, writePrivate } from '../../runtime/durable-files.js';
@@ -89,11 +91,14 @@ export const sdsAddress = (layout: Layout, index: number): string =>
 export const devicePath = (paths: Paths, index: number): string =>
   join(paths.dir, `sds${index + 1}`, 'device0');
 
-/** What the directory holds; it is made when it is missing. */
+/** What the directory holds; it is made when it is missing. @throws UsageError unless files can be made in it */
 function makeDirectory(dir: string): string[] {
   try {
     makePrivateDirectory(dir);
-    return readdirSync(dir);
+    const existing = readdirSync(dir);
+    // Rights and mounts say less than an attempt.
+    rmdirSync(mkdtempSync(join(dir, '.probe-')));
+    return existing;
   } catch (error) {
     throw new UsageError(`--dir ${dir} cannot be used: ${(error as Error).message}`);
   }

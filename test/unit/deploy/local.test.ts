@@ -155,6 +155,18 @@ test('a directory whose sockets would have too long a path is refused before it 
   t.deepEqual(readdirSync(long), []);
 });
 
+test('a directory in which nothing can be made is refused, whatever it holds', (t) => {
+  const closed = join(scratch, 'closed');
+  mkdirSync(closed, { mode: 0o555 });
+  // Rights do not keep root from anything; in /proc nobody makes a file.
+  const dirs = process.getuid?.() === 0 ? ['/proc'] : ['/proc', closed];
+  for (const dir of dirs) {
+    const error = t.throws(() => openLayout(startOf('--dir', dir)), { instanceOf: UsageError });
+    t.true(error.message.startsWith(`--dir ${dir} cannot be used: `), error.message);
+  }
+  t.deepEqual(readdirSync(closed), []);
+});
+
 test('a process is known by pid and start time', async (t) => {
   const child = spawn('sleep', ['60']);
   const id = identify(child.pid ?? 0);
