@@ -173,6 +173,10 @@ export class Leases implements LeasesPart {
     this.sendEntries(peer, entries, true);
   }
 
+  tellEntries(peer: PeerDevice, entries: readonly CombEntry[]): void {
+    this.sendEntries(peer, entries, false);
+  }
+
   private sendEntries(peer: PeerDevice, entries: readonly CombEntry[], wanted: boolean): void {
     for (let from = 0; from === 0 || from < entries.length; from += LIMIT.combsPerPage) {
       const page = entries.slice(from, from + LIMIT.combsPerPage);

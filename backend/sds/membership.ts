@@ -21,6 +21,7 @@ const MARKS = {
   left: mark('sds.membership: left the set'),
   admitted: mark('sds.membership: is in sync again'),
   fenced: mark('sds.membership: an admission was called off'),
+  succession: mark('sds.membership: told the members that it leads a comb no more'),
   skipped: mark('sds.membership: adopted an entry after missing some'),
 };
 
@@ -75,7 +76,30 @@ export class Membership implements MembershipPart {
     if (changed.length === 0) return;
     this.savedLsn = this.shared.store.saveEntries(changed.map(({ comb }) => saved(comb)));
     this.shared.store.wantDurable(this.savedLsn);
+    this.tellSuccession(changed);
     for (const { comb, before } of changed) this.act(nowUs, comb, before);
+  }
+
+  /**
+   * Who was a member under this device learns on this link that it leads the comb no more, before it learns anything else:
+   * a member that took SETTLED for a change that a third copy lacks, and only then the entry, would not tell the
+   * successor of that change.
+   */
+  private tellSuccession(changed: readonly { readonly comb: Comb; readonly before: Before }[]): void {
+    const news = new Map<PeerDevice, CombEntry[]>();
+    for (const { comb, before } of changed) {
+      if (before.part !== PART.primary || comb.part === PART.primary || comb.entry === null) continue;
+      for (const peer of before.others) {
+        if (!peer.up) continue;
+        const entries = news.get(peer) ?? [];
+        entries.push(comb.entry);
+        news.set(peer, entries);
+      }
+    }
+    for (const [peer, entries] of news) {
+      MARKS.succession.hits++;
+      this.shared.parts.leases.tellEntries(peer, entries);
+    }
   }
 
   /** The comb if the entry is sound and news to it, else null. */

@@ -168,7 +168,9 @@ export class PeerLinks {
     for (const comb of this.shared.knownCombs()) {
       const member = comb.part === PART.primary ? comb.memberOf(peer) : undefined;
       if (member !== undefined) this.topics.peering.lost(nowUs, comb, member);
-      if (comb.joinedFrom !== peer) continue;
+      const isFollower = comb.part === PART.inSync || comb.part === PART.target;
+      // Also one that skipped an entry, and so has not joined again, took changes on this link.
+      if (comb.joinedFrom !== peer && !(isFollower && comb.primary === peer)) continue;
       comb.joinedFrom = null;
       this.topics.settling.regimeEnds(comb, unsettledLsn);
     }

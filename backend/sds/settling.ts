@@ -195,12 +195,15 @@ export class Settling implements SettlingPart {
     closeFrame(region, 0);
   }
 
-  /** Some comb in which the peer takes part has changes here that it may lack. */
+  /**
+   * Some comb that this device leads and in which the peer takes part has changes that a third copy may lack. Combs that
+   * others lead do not count, or devices that lead combs for each other would wait for each other (seed 41661): a member
+   * that opened a comb keeps its changes by itself, and one that does not know yet that this device leads a comb no
+   * more was sent the entry on the same link first (`Membership.tellSuccession`).
+   */
   private isOpenWith(peer: PeerDevice): boolean {
-    for (const comb of this.open) {
-      if (comb.primary === peer || comb.part === PART.none) return true;
-      if (comb.entry?.members.some((member) => member.deviceKey === peer.key) === true) return true;
-    }
+    for (const comb of this.open)
+      if (comb.part === PART.primary && comb.memberOf(peer) !== undefined) return true;
     return false;
   }
 

@@ -129,6 +129,8 @@ export interface LeasesPart {
   askSoon(peer: PeerDevice): void;
   /** Tells the new primary that no read is served here any more. */
   release(comb: Comb, to: PeerDevice): void;
+  /** Sends entries that it may lack, on the present link. */
+  tellEntries(peer: PeerDevice, entries: readonly CombEntry[]): void;
 }
 
 export interface Parts {

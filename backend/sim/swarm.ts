@@ -220,14 +220,18 @@ function addLateFrames(seed: number, swarm: Swarm): Swarm {
   const prng = new Prng(seed, 0x4c415445);
   if (!prng.chance(1, 16)) return swarm;
   const { network, workload, trouble } = swarm;
+  const late = {
+    ...workload,
+    ...{ depth: prng.pick([2, 4, 8]), hotSectors: 16, readWeight: 4, writeWeight: 5 },
+    thinkUsMax: prng.pick([4_000, 8_000]),
+  };
+  // Large writes fill logs, so that it shows when nothing gets settled any more.
+  const isLarge = prng.chance(1, 2) && swarm.capacityBlocks === 0;
   return {
     ...swarm,
     network: { ...network, lingerPercent: 100, lingerUsMax: 500_000 },
-    workload: {
-      ...workload,
-      ...{ depth: prng.pick([2, 4, 8]), hotSectors: 16, readWeight: 4, writeWeight: 5 },
-      thinkUsMax: prng.pick([4_000, 8_000]),
-    },
+    ...(isLarge ? { combLog2: 3, volumeChunks: [10, 8], safetyUs: 6_000_000 } : {}),
+    workload: isLarge ? { ...late, lengthSectorsMax: 130, writeWeight: 8 } : late,
     trouble: { ...trouble, breakLink: trouble.breakLink + 6 },
     troubleGapUsMax: 200_000,
   };

@@ -62,15 +62,21 @@ export class OpRing {
     return lsn % this.capacity;
   }
 
+  /** The slot of a new record. One that took the place of an unsettled change would lose it for C6 and C7. */
+  private freeSlot(lsn: number): number {
+    assert(lsn - this.tailLsn < this.capacity, 'a new record finds a free place in the ring');
+    return this.slotOf(lsn);
+  }
+
   /** A record that is neither an operation nor a change of a range. */
   addPlain(lsn: number): void {
-    const slot = this.slotOf(lsn);
+    const slot = this.freeSlot(lsn);
     this.originLsns[slot] = 0;
     this.runs[slot] = 0;
   }
 
   add(lsn: number, context: WriteContext, originLsn: number): void {
-    const slot = this.slotOf(lsn);
+    const slot = this.freeSlot(lsn);
     this.originLsns[slot] = originLsn;
     this.combs[slot] = context.comb;
     this.epochs[slot] = context.generationEpoch;
