@@ -9,6 +9,7 @@
 // 5 both superblocks say where the log starts now
 
 import type { Homing } from './homing.js';
+import { notesFit } from './notes.js';
 import { segmentOf } from './layout.js';
 import type { PageWriter } from './page-writer.js';
 import type { Parts } from './parts.js';
@@ -36,6 +37,8 @@ export class Checkpoint {
   private endLsn = 0;
   private ticket = 0;
   private closing = false;
+  /** Nothing was cut: what still counts finds no room to be noted again. */
+  isStuck = false;
   private confirmLsn = 0;
   private confirmPosition = 0;
   private readonly context: WriteContext = {
@@ -116,6 +119,7 @@ export class Checkpoint {
     this.cutPosition = position;
     this.cutLsn = lsn;
     this.cutChain = chain;
+    this.isStuck = false;
     this.phase = PHASE.homing;
     this.homing.want(position);
   }
@@ -124,6 +128,7 @@ export class Checkpoint {
   pump(): boolean {
     const { log } = this.parts;
     if (this.phase === PHASE.homing && this.homing.isHome(this.cutPosition)) {
+      this.fitCut();
       this.noteAgain();
       this.pages.begin(this.cutLsn, this.superblock.sequence + 1);
       this.phase = PHASE.pages;
@@ -152,21 +157,49 @@ export class Checkpoint {
     return false;
   }
 
-  private noteAgain(): void {
-    const { ring, log, dying } = this.parts;
-    const lastLsn = log.lastLsn;
-    const end = Math.min(this.cutLsn, lastLsn + 1);
-    const newest = ring.newestNotes(lastLsn);
+  /**
+   * The cut moves back, at last to where the log begins, while the notes find no room: much may have been appended since
+   * the last change that could be refused (test/sim/scenarios/notes-find-no-place.json).
+   */
+  private fitCut(): void {
+    const { ring, log, layout, dying } = this.parts;
+    while (this.cutLsn > ring.tailLsn) {
+      if (notesFit(this.parts, [...this.needed()].length + dying.size)) return;
+      this.closing = false;
+      const segment = Math.ceil(this.cutPosition / layout.segmentBlocks) - 1;
+      this.cutPosition = segment * layout.segmentBlocks;
+      this.cutLsn = log.segmentLsns[segment % layout.segments] ?? 0;
+      this.cutChain = log.segmentChains[segment % layout.segments] ?? 0;
+      if (this.cutPosition > log.tailPosition) continue;
+      this.cutPosition = log.tailPosition;
+      this.cutLsn = ring.tailLsn;
+      this.cutChain = this.superblock.tailChain;
+      this.isStuck = true;
+    }
+  }
+
+  /** LSNs of records before the cut that still count. */
+  private *needed(): Generator<number> {
+    const { ring, log } = this.parts;
+    const end = Math.min(this.cutLsn, log.lastLsn + 1);
+    const newest = ring.newestNotes(log.lastLsn);
     for (let lsn = ring.tailLsn; lsn < end; lsn++) {
       const slot = ring.slotOf(lsn);
-      const run = ring.runs[slot] ?? 0;
       const originLsn = ring.originLsns[slot] ?? 0;
-      const unsettled = originLsn > log.settledLsn;
       // A crash between the notes and the superblock leaves both in the log: one of them is enough.
       if (originLsn > 0 && (newest.get(originLsn) ?? lsn) > lsn) continue;
-      if (!unsettled && !this.opNeeded(slot, run)) continue;
+      if (originLsn > log.settledLsn || this.opNeeded(slot, ring.runs[slot] ?? 0)) yield lsn;
+    }
+  }
+
+  private noteAgain(): void {
+    const { ring, log, dying } = this.parts;
+    if (this.isStuck) return;
+    for (const lsn of this.needed()) {
+      const slot = ring.slotOf(lsn);
+      const originLsn = ring.originLsns[slot] ?? 0;
       ring.load(slot, this.context);
-      this.records.note(this.context, unsettled ? originLsn : 0);
+      this.records.note(this.context, originLsn > log.settledLsn ? originLsn : 0);
     }
     for (const volumeKey of dying) this.records.freeVolume(volumeKey);
   }

@@ -1,12 +1,10 @@
 // Whether a change finds room: units and rows of the device, the descriptor cache, the log and its memory. It owns what is
 // kept back for changes that may not be refused; it must never change anything but what the log is asked to confirm.
 
-import { LOG_HEAD_BYTES, RECORD_BYTES } from '../../protocol/generated/disk.js';
-
 import type { Appender } from './appender.js';
 import type { ChunkCache } from './chunk-cache.js';
 import { bitCount } from './directory.js';
-import type { Layout } from './layout.js';
+import { notesBlocks, ringTakes } from './notes.js';
 import { touchedUnits } from './parts.js';
 import type { Parts } from './parts.js';
 import { ROOM } from './store.js';
@@ -14,20 +12,6 @@ import type { Room } from './store.js';
 
 /** Segments that writes leave to records which may not be refused. */
 const RESERVED_SEGMENTS = 3;
-
-/** Blocks of the log that it takes to note so many records again. */
-function notesBlocks(layout: Layout, records: number): number {
-  const perHeader = Math.floor((layout.headerBytes - LOG_HEAD_BYTES) / (RECORD_BYTES + 8));
-  return Math.ceil(records / perHeader) * layout.headerBlocks;
-}
-
-/**
- * A checkpoint may note every record again before the old ones go: twice the records, and those that may not be refused
- * meanwhile, must fit. What finds no place would take that of an unsettled one, and a copy would not be made equal.
- */
-function ringTakes(records: number, capacity: number): boolean {
-  return records * 2 + Math.floor(capacity / 32) <= capacity;
-}
 
 /** Reads need entries too; so writes leave some that can be had. */
 function isCrowded(cache: ChunkCache): boolean {

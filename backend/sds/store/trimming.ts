@@ -102,10 +102,11 @@ export class Trimming {
     this.settledAtTrim = log.settledLsn;
     if (this.changes === 0) log.window.shrink();
     if (!this.closing) return true;
-    // Only a checkpoint that began after the last change, and said so in the superblock, closes the device.
-    if (this.changes > 0 || !this.checkpoint.isClosing || log.flusher.durableLsn < log.lastLsn)
-      this.begin(true);
-    else this.closed = true;
+    // Only a checkpoint that began after the last change, and said so in the superblock, closes the device cleanly. One
+    // that cannot trim any more ends like a crash: the next open reads the log.
+    const isClean = this.checkpoint.isClosing && log.flusher.durableLsn >= log.lastLsn;
+    if (this.changes === 0 && (isClean || this.checkpoint.isStuck)) this.closed = true;
+    else this.begin(true);
     return true;
   }
 
