@@ -231,7 +231,15 @@ function addLateFrames(seed: number, swarm: Swarm): Swarm {
     ...swarm,
     network: { ...network, lingerPercent: 100, lingerUsMax: 500_000 },
     ...(isLarge ? { combLog2: 3, volumeChunks: [10, 8], safetyUs: 6_000_000 } : {}),
-    workload: isLarge ? { ...late, lengthSectorsMax: 130, writeWeight: 8 } : late,
+    workload: isLarge
+      ? {
+          ...late,
+          depth: Math.min(4, late.depth),
+          lengthSectorsMax: 130,
+          hotSectors: 256,
+          writeWeight: 8,
+        }
+      : late,
     trouble: { ...trouble, breakLink: trouble.breakLink + 6 },
     troubleGapUsMax: 200_000,
   };
