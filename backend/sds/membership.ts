@@ -85,10 +85,13 @@ export class Membership implements MembershipPart {
    * a member that took SETTLED for a change that a third copy lacks, and only then the entry, would not tell the
    * successor of that change.
    */
-  private tellSuccession(changed: readonly { readonly comb: Comb; readonly before: Before }[]): void {
+  private tellSuccession(
+    changed: readonly { readonly comb: Comb; readonly before: Before }[],
+  ): void {
     const news = new Map<PeerDevice, CombEntry[]>();
     for (const { comb, before } of changed) {
-      if (before.part !== PART.primary || comb.part === PART.primary || comb.entry === null) continue;
+      if (before.part !== PART.primary || comb.part === PART.primary || comb.entry === null)
+        continue;
       for (const peer of before.others) {
         if (!peer.up) continue;
         const entries = news.get(peer) ?? [];
