@@ -159,10 +159,12 @@ export class Appender {
   ): number {
     const { cache, units, log } = this.parts;
     const base = entry * cache.unitsPerChunk;
+    const single = (newMask & (newMask - 1)) === 0;
     let place = at;
     for (let rest = newMask; rest !== 0; rest &= rest - 1) {
       const unit = 31 - Math.clz32(rest & -rest);
-      const address = 1 + units.allocate(this.hint(base, unit), unit);
+      const hint = this.hint(base, unit);
+      const address = 1 + units.allocate(hint, unit, single && hint >= 0);
       cache.units[base + unit] = address;
       log.view.setUint32(place, address, true);
       place += 4;

@@ -3,6 +3,9 @@
 // A freed unit is reused only after a durable batch of the log said that its freeing record was durable, and when no
 // operation is in flight on it: until then it is blocked. Recovery relies on it: the content of a unit that an
 // unconfirmed record names is still there.
+//
+// Places that were freed lately are taken first: they are in the page cache and have their blocks in a file that holds
+// the device. Overwriting would else wander through the whole device, and every write would pay for new pages.
 
 import { assert } from '../../core/assert.js';
 import { PAGE_HEAD_BYTES } from '../../protocol/generated/disk.js';
@@ -12,9 +15,27 @@ import type { Layout } from './layout.js';
 const RUN_UNKNOWN = -1;
 /** A full device has few whole runs: each allocation looks at so many places at most. */
 const RUNS_TRIED_MAX = 1024;
+/** So many freed places are remembered; what is beyond is found again by searching. */
+const RECYCLED_MAX = 4096;
 
 function lowestBit(word: number): number {
   return 31 - Math.clz32(word & -word);
+}
+
+/** Places that were freed, oldest first. Whoever takes one checks that it still is free. */
+class Recycled {
+  private readonly places = new Uint32Array(RECYCLED_MAX);
+  private head = 0;
+  private tail = 0;
+
+  add(place: number): void {
+    if (this.tail - this.head < RECYCLED_MAX) this.places[this.tail++ % RECYCLED_MAX] = place;
+  }
+
+  /** The oldest, or -1. */
+  take(): number {
+    return this.head === this.tail ? -1 : (this.places[this.head++ % RECYCLED_MAX] ?? -1);
+  }
 }
 
 export class UnitMap {
@@ -28,6 +49,8 @@ export class UnitMap {
   private readonly blocked: Uint32Array;
   private cursor = 0;
   private runCursor = 0;
+  private readonly freedRuns = new Recycled();
+  private readonly freedUnits = new Recycled();
   private blockedUnits: number[] = [];
   private blockedLsns: number[] = [];
   private blockedHead = 0;
@@ -83,16 +106,30 @@ export class UnitMap {
    *
    * @param hint - preferred unit (next to the chunk's other units), or -1
    * @param indexInChunk - place of the unit in its chunk: where no hint helps, a chunk starts in a whole free run
+   * @param alone - a single unit of a chunk that has others: no whole run is broken for it as long as there is another place
    */
-  allocate(hint: number, indexInChunk: number): number {
+  allocate(hint: number, indexInChunk: number, alone: boolean): number {
     assert(this.freeCount > 0, 'a unit is free');
     if (hint >= 0 && hint < this.units && this.isFree(hint)) return this.take(hint);
+    if (alone) {
+      const unit = this.freedUnit();
+      return this.take(unit >= 0 ? unit : this.findAny());
+    }
     const run = this.findRun();
     if (run !== RUN_UNKNOWN) return this.take(run + indexInChunk);
     return this.take(this.findAny());
   }
 
+  /** A unit that was freed lately, but not one of a whole free run, or -1. */
+  private freedUnit(): number {
+    for (let unit = this.freedUnits.take(); unit >= 0; unit = this.freedUnits.take())
+      if (this.isFree(unit) && !this.runIsFree(unit - (unit % this.perChunk))) return unit;
+    return -1;
+  }
+
   private findRun(): number {
+    for (let first = this.freedRuns.take(); first >= 0; first = this.freedRuns.take())
+      if (this.runIsFree(first)) return first;
     const runs = Math.floor(this.units / this.perChunk);
     const steps = Math.min(runs, RUNS_TRIED_MAX);
     for (let step = 0; step < steps; step++) {
@@ -104,6 +141,7 @@ export class UnitMap {
   }
 
   private runIsFree(first: number): boolean {
+    if (first + this.perChunk > this.units) return false;
     for (let unit = first; unit < first + this.perChunk; unit++)
       if (!this.isFree(unit)) return false;
     return true;
@@ -128,6 +166,14 @@ export class UnitMap {
     if (!this.isUsed(unit)) this.take(unit);
   }
 
+  /** The unit can be allocated again. */
+  private recycle(unit: number): void {
+    this.freeCount++;
+    this.freedUnits.add(unit);
+    const first = unit - (unit % this.perChunk);
+    if (this.runIsFree(first)) this.freedRuns.add(first);
+  }
+
   /**
    * Frees a unit by the record `lsn`.
    *
@@ -140,7 +186,7 @@ export class UnitMap {
     this.used[word] = (this.used[word] ?? 0) & ~bit;
     this.touch(unit);
     if (confirmed) {
-      this.freeCount++;
+      this.recycle(unit);
       return;
     }
     this.blocked[word] = (this.blocked[word] ?? 0) | bit;
@@ -162,7 +208,7 @@ export class UnitMap {
       const word = unit >>> 5;
       this.blocked[word] = (this.blocked[word] ?? 0) & ~(1 << (unit & 31));
       this.blockedHead++;
-      this.freeCount++;
+      this.recycle(unit);
       any = true;
     }
     if (this.blockedHead === this.blockedUnits.length && this.blockedHead > 0) {

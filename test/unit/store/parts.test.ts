@@ -79,7 +79,8 @@ test('units are given out once, kept back until confirmed, and all come back', (
       let lsn = 1;
       for (const { kind, value } of actions) {
         if (kind === 'take' && map.freeCount > 0) {
-          const unit = map.allocate(value % 3 === 0 ? value % total : -1, value % 4);
+          const hint = value % 3 === 0 ? value % total : -1;
+          const unit = map.allocate(hint, value % 4, value % 2 === 0);
           if (owned.includes(unit) || freed.some((one) => one.unit === unit)) return false;
           owned.push(unit);
         } else if (kind === 'free' && owned.length > 0) {
@@ -101,12 +102,39 @@ test('units are given out once, kept back until confirmed, and all come back', (
 
 test('a unit on which an operation runs is not confirmed', (t) => {
   const map = new UnitMap(layoutOf(96 * 1024));
-  const unit = map.allocate(-1, 0);
+  const unit = map.allocate(-1, 0, false);
   map.release(unit, 5, false);
   t.false(map.confirm(5, (one) => one === unit));
   t.is(map.blockedCount, 1);
   t.true(map.confirm(5, () => false));
   t.is(map.blockedCount, 0);
+});
+
+test('overwriting in order and at random stays within places that were used before', (t) => {
+  const layout = layoutOf(1024 * 1024);
+  const { unitsPerChunk } = layout;
+  const map = new UnitMap(layout);
+  const chunks = 8;
+  const units = Array.from({ length: chunks * unitsPerChunk }, (_, index) =>
+    map.allocate(index % unitsPerChunk === 0 ? -1 : index, index % unitsPerChunk, false),
+  );
+  let lsn = 1;
+  const replace = (index: number, hint: number, alone: boolean): void => {
+    const old = units[index] ?? 0;
+    units[index] = map.allocate(hint, index % unitsPerChunk, alone);
+    map.release(old, lsn, false);
+    // A change is confirmed when two chunks' worth of others came after it.
+    map.confirm(lsn++ - 2 * unitsPerChunk, () => false);
+  };
+  for (let index = 0; index < 20 * units.length; index++) {
+    const at = index % units.length;
+    replace(at, at % unitsPerChunk === 0 ? -1 : (units[at - 1] ?? 0) + 1, false);
+  }
+  const inOrder = (chunks + 4) * unitsPerChunk;
+  t.true(Math.max(...units) < inOrder, `unit ${Math.max(...units)} of ${inOrder}`);
+  for (let index = 0; index < 20 * units.length; index++)
+    replace((index * 7919) % units.length, units[0] ?? 0, true);
+  t.true(Math.max(...units) < inOrder, `unit ${Math.max(...units)} of ${inOrder}`);
 });
 
 test('the directory finds what was put in, by chunk and by comb, whatever was removed', (t) => {
