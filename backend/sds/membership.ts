@@ -21,7 +21,7 @@ const MARKS = {
   left: mark('sds.membership: left the set'),
   admitted: mark('sds.membership: is in sync again'),
   fenced: mark('sds.membership: an admission was called off'),
-  succession: mark('sds.membership: told the members that it leads a comb no more'),
+  ended: mark('sds.membership: told an entry to those who took changes until then'),
   skipped: mark('sds.membership: adopted an entry after missing some'),
 };
 
@@ -76,31 +76,28 @@ export class Membership implements MembershipPart {
     if (changed.length === 0) return;
     this.savedLsn = this.shared.store.saveEntries(changed.map(({ comb }) => saved(comb)));
     this.shared.store.wantDurable(this.savedLsn);
-    this.tellSuccession(changed);
+    this.tellEnded(changed);
     for (const { comb, before } of changed) this.act(nowUs, comb, before);
   }
 
   /**
-   * Who was a member under this device learns on this link that it leads the comb no more, before it learns anything else:
-   * a member that took SETTLED for a change that a third copy lacks, and only then the entry, would not tell the
-   * successor of that change.
+   * Who took changes of a comb from this device and does so no more learns the entry on this link before anything else: a
+   * member that took SETTLED for a change that a third copy lacks, and only then the entry, would neither tell its next
+   * primary of that change nor stamp its chunk anew.
    */
-  private tellSuccession(
-    changed: readonly { readonly comb: Comb; readonly before: Before }[],
-  ): void {
+  private tellEnded(changed: readonly { readonly comb: Comb; readonly before: Before }[]): void {
     const news = new Map<PeerDevice, CombEntry[]>();
     for (const { comb, before } of changed) {
-      if (before.part !== PART.primary || comb.part === PART.primary || comb.entry === null)
-        continue;
+      if (before.part !== PART.primary || comb.entry === null) continue;
       for (const peer of before.others) {
-        if (!peer.up) continue;
+        if (!peer.up || comb.memberOf(peer) !== undefined) continue;
         const entries = news.get(peer) ?? [];
         entries.push(comb.entry);
         news.set(peer, entries);
       }
     }
     for (const [peer, entries] of news) {
-      MARKS.succession.hits++;
+      MARKS.ended.hits++;
       this.shared.parts.leases.tellEntries(peer, entries);
     }
   }

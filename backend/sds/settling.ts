@@ -198,8 +198,8 @@ export class Settling implements SettlingPart {
   /**
    * Some comb that this device leads and in which the peer takes part has changes that a third copy may lack. Combs that
    * others lead do not count, or devices that lead combs for each other would wait for each other (seed 41661): a member
-   * that opened a comb keeps its changes by itself, and one that does not know yet that this device leads a comb no
-   * more was sent the entry on the same link first (`Membership.tellSuccession`).
+   * that opened a comb keeps its changes by itself, and one that does not know yet that it takes changes from here no
+   * more was sent the entry on the same link first (`Membership.tellEnded`).
    */
   private isOpenWith(peer: PeerDevice): boolean {
     for (const comb of this.open)
