@@ -10,11 +10,15 @@ import type { Express } from 'express';
 import type { Log } from '../core/ports.js';
 import type { ServerTls } from '../runtime/tls-store.js';
 
+import { Connections } from './connections.js';
+
 const RENEW_CHECK_MS = 12 * 3_600_000;
 const REQUEST_MS_MAX = 120_000;
 const HEADERS_MS_MAX = 20_000;
 const KEEP_ALIVE_MS = 65_000;
 const HANDSHAKE_MS_MAX = 15_000;
+/** How often the server looks for requests that take too long to come. */
+const LATE_CHECK_MS = 5_000;
 const CONNECTIONS_MAX = 1024;
 const DRAIN_MS = 5_000;
 
@@ -29,6 +33,8 @@ export interface ServerOptions {
   /** Certificate and key as they should be now; renews where needed. */
   readonly tls: () => Promise<ServerTls>;
   readonly log: Log;
+  /** Held at a time by each listening address. */
+  readonly connectionsMax?: number;
 }
 
 export interface RunningServer {
@@ -60,7 +66,7 @@ export function certificateNames(
   );
 }
 
-function makeServer(app: Express, tls: ServerTls): Server {
+function makeServer({ app, log, connectionsMax = CONNECTIONS_MAX }: ServerOptions, tls: ServerTls) {
   const server = createServer(
     {
       cert: tls.cert,
@@ -70,11 +76,12 @@ function makeServer(app: Express, tls: ServerTls): Server {
       requestTimeout: REQUEST_MS_MAX,
       headersTimeout: HEADERS_MS_MAX,
       keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: LATE_CHECK_MS,
       maxHeaderSize: 16_384,
     },
     app,
   );
-  server.maxConnections = CONNECTIONS_MAX;
+  new Connections(connectionsMax, log, Date.now).watch(server);
   return server;
 }
 
@@ -107,9 +114,9 @@ function closeServer(server: Server): Promise<void> {
  * @throws Error with code EADDRINUSE or EADDRNOTAVAIL of the first address that cannot be had; then none is held
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { app, listen, log } = options;
+  const { listen, log } = options;
   const tls = await options.tls();
-  const servers = listen.map(() => makeServer(app, tls));
+  const servers = listen.map(() => makeServer(options, tls));
   const addresses: Listen[] = [];
   try {
     for (const [index, server] of servers.entries()) {

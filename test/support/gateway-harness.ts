@@ -10,7 +10,7 @@ import type { AxiosInstance, AxiosRequestConfig } from 'axios';
 
 import { gatewayApp } from '../../backend/gateway/app.js';
 import { startServer } from '../../backend/gateway/server.js';
-import type { RunningServer } from '../../backend/gateway/server.js';
+import type { RunningServer, ServerOptions } from '../../backend/gateway/server.js';
 import { serverTls } from '../../backend/runtime/tls-store.js';
 
 import { MemoryCluster } from './memory-cluster.js';
@@ -73,6 +73,7 @@ export class GatewayHarness {
   static async start(
     cluster?: MemoryCluster,
     secret: Uint8Array = new Uint8Array(32).fill(7),
+    limits: Pick<ServerOptions, 'connectionsMax'> = {},
   ): Promise<GatewayHarness> {
     const directory = await mkdtemp(join(tmpdir(), 'meshsan-gateway-'));
     const used = cluster ?? (await MemoryCluster.make());
@@ -98,6 +99,7 @@ export class GatewayHarness {
       listen: [{ host: '127.0.0.1', port: 0 }],
       tls: () => serverTls(directory, ['127.0.0.1', 'localhost'], 'test', Date.now()),
       log,
+      ...limits,
     });
     const ca = await readFile(join(directory, 'ca.pem'), 'utf8');
     holder.harness = new GatewayHarness(used, server, directory, ca);

@@ -61,6 +61,9 @@ export class MemoryCluster implements Cluster {
     [];
   /** Every question and command fails with this while set. */
   failure: ClusterError | Error | null = null;
+  /** Questions and commands that wait. */
+  waiting = 0;
+  private gate: Promise<void> | null = null;
   private nextKey = 1;
 
   static async make(): Promise<MemoryCluster> {
@@ -150,8 +153,22 @@ export class MemoryCluster implements Cluster {
     return handler(params);
   }
 
+  /** From now on questions and commands wait. @returns ends that */
+  hold(): () => void {
+    let release = (): void => undefined;
+    this.gate = new Promise((done) => {
+      release = () => {
+        this.gate = null;
+        done();
+      };
+    });
+    return release;
+  }
+
   private async turn(): Promise<void> {
-    await Promise.resolve();
+    this.waiting += 1;
+    await this.gate;
+    this.waiting -= 1;
     if (this.failure !== null) throw this.failure;
   }
 
