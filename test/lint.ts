@@ -3,6 +3,8 @@
 import { join } from 'node:path';
 import { execa } from 'execa';
 
+import { readFlags, runTool } from '../backend/runtime/flags.js';
+
 const ROOT = join(import.meta.dirname, '..', '..');
 const SOURCES = '{backend,cinder-bridge,fuel-plugin,nova-hooks,test}/**';
 const CHECKS: readonly (readonly [string, string, readonly string[]])[] = [
@@ -22,21 +24,29 @@ const CHECKS: readonly (readonly [string, string, readonly string[]])[] = [
   ['dead code', 'knip', []],
 ];
 
-let failed = 0;
-for (const [name, program, args] of CHECKS) {
-  const began = Date.now();
-  const result = await execa(join(ROOT, 'node_modules', '.bin', program), args, {
-    cwd: ROOT,
-    reject: false,
-    stdin: 'ignore',
-    all: true,
-  });
-  const good = result.exitCode === 0;
-  const seconds = Math.round((Date.now() - began) / 1000);
-  process.stdout.write(`${good ? 'ok  ' : 'FAIL'} ${name} (${seconds} s)\n`);
-  if (!good) {
-    process.stdout.write(`${result.all}\n`);
-    failed++;
+const HELP = `Usage: npm run lint
+Checks the source: ${CHECKS.map(([name]) => name).join(', ')}. Takes no flags.
+Exit codes: 0 nothing found, 1 something, 2 wrong usage.
+`;
+
+await runTool(HELP, async (given) => {
+  readFlags(given, {});
+  let failed = 0;
+  for (const [name, program, args] of CHECKS) {
+    const began = Date.now();
+    const result = await execa(join(ROOT, 'node_modules', '.bin', program), args, {
+      cwd: ROOT,
+      reject: false,
+      stdin: 'ignore',
+      all: true,
+    });
+    const good = result.exitCode === 0;
+    const seconds = Math.round((Date.now() - began) / 1000);
+    process.stdout.write(`${good ? 'ok  ' : 'FAIL'} ${name} (${seconds} s)\n`);
+    if (!good) {
+      process.stdout.write(`${result.all}\n`);
+      failed++;
+    }
   }
-}
-process.exitCode = failed === 0 ? 0 : 1;
+  return failed === 0 ? 0 : 1;
+});

@@ -5,6 +5,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa, execaSync } from 'execa';
 
+import { UsageError, runTool } from '../backend/runtime/flags.js';
+
 interface Group {
   readonly name: string;
   /** Folders below dist/test with *.test.js. */
@@ -194,14 +196,11 @@ async function run(group: Group, files: readonly string[]): Promise<Outcome> {
   return outcome;
 }
 
-async function main(): Promise<void> {
-  const only = process.argv.slice(2);
+async function main(only: readonly string[]): Promise<number> {
   const unknown = only.filter((word) => !GROUPS.some(({ name }) => name.includes(word)));
   if (unknown.length > 0) {
     const names = GROUPS.map(({ name }) => `"${name}"`).join(', ');
-    process.stderr.write(`no group of tests is named ${unknown.join(', ')}; there are ${names}\n`);
-    process.exitCode = 2;
-    return;
+    throw new UsageError(`no group of tests is named ${unknown.join(', ')}; there are ${names}`);
   }
   await installMissing();
   const total: Outcome = { passed: 0, failed: 0, skipped: 0 };
@@ -228,7 +227,13 @@ async function main(): Promise<void> {
     total.failed += total.skipped;
   }
   say(`${total.passed} passed, ${total.failed} failed`);
-  process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
+  return total.failed > 0 || total.passed === 0 ? 1 : 0;
 }
 
-await main();
+const HELP = `Usage: npm test -- [GROUP ...]
+Runs the tests, all or those of groups whose name holds a word; what is missing is installed when root runs it.
+Groups: ${GROUPS.map(({ name }) => name).join(', ')}.
+Exit codes: 0 all passed, 1 one failed or was skipped although root ran it, 2 wrong usage.
+`;
+
+await runTool(HELP, main);

@@ -5,7 +5,8 @@ import { closeSync, existsSync, openSync, readFileSync, statSync } from 'node:fs
 import { join } from 'node:path';
 import { releaseDevices } from '../deploy/local/devices.js';
 import { openLayout, pathsOf, readLayout } from '../deploy/local/layout.js';
-import { HELP, UsageError, parseSimple, parseStart } from '../deploy/local/options.js';
+import { HELP, parseSimple, parseStart } from '../deploy/local/options.js';
+import { UsageError } from '../runtime/flags.js';
 import { isRunning, signal, waitForEnd } from '../runtime/processes.js';
 import {
   READY_LINE,

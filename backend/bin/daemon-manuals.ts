@@ -3,6 +3,7 @@
 import { VERSION } from '../core/version.js';
 import { OPTIONS } from '../protocol/tables/options.js';
 import type { OptionRow } from '../protocol/tables/options.js';
+import { UsageError, readFlags } from '../runtime/flags.js';
 import { manualAnswer } from '../runtime/manual.js';
 import type { Manual, ManualRow } from '../runtime/manual.js';
 import type { OptionProcess } from '../runtime/options-schema.js';
@@ -151,9 +152,20 @@ function daemonManual(name: DaemonName): Manual {
   };
 }
 
-/** Answers `--help` and `--man` of a service. @returns whether that was all that was wanted */
-export function showDaemonManual(name: DaemonName): boolean {
-  const text = manualAnswer(process.argv.slice(2), daemonManual(name), VERSION);
-  if (text !== null) process.stdout.write(text);
-  return text !== null;
+/**
+ * The configuration that a service is started with. Answers `--help` and `--man` itself.
+ *
+ * @returns null when that was all that was wanted
+ * @throws UsageError
+ */
+export function daemonConfigFile(name: DaemonName): string | null {
+  const args = process.argv.slice(2);
+  const text = manualAnswer(args, daemonManual(name), VERSION);
+  if (text !== null) {
+    process.stdout.write(text);
+    return null;
+  }
+  const { config } = readFlags(args, { config: { type: 'string' } });
+  if (config === null) throw new UsageError(`Use: ${name} --config FILE`);
+  return config;
 }

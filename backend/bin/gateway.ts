@@ -3,18 +3,16 @@
 import { mkdirSync } from 'node:fs';
 import { chmod, copyFile, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 
 import { gatewayApp } from '../gateway/app.js';
 import { certificateNames, startServer } from '../gateway/server.js';
-import { ConfigError } from '../runtime/config-file.js';
 import { openLog } from '../runtime/log-sink.js';
 import { MdmSession } from '../runtime/mdm-session.js';
 import { readSecretFile } from '../runtime/secret-file.js';
 import { ownTls, serverTls } from '../runtime/tls-store.js';
 import type { ServerTls } from '../runtime/tls-store.js';
 
-import { showDaemonManual } from './daemon-manuals.js';
+import { daemonConfigFile } from './daemon-manuals.js';
 import { readGatewayConfig } from './gateway-config.js';
 import type { GatewayConfig } from './gateway-config.js';
 import { startFailureCode } from './process-exit.js';
@@ -48,10 +46,9 @@ async function textOrEmpty(path: string): Promise<string> {
 }
 
 async function main(): Promise<void> {
-  if (showDaemonManual('gateway')) return;
-  const { values } = parseArgs({ options: { config: { type: 'string' } } });
-  if (values.config === undefined) throw new ConfigError('Use: gateway --config FILE');
-  const config = readGatewayConfig(values.config);
+  const file = daemonConfigFile('gateway');
+  if (file === null) return;
+  const config = readGatewayConfig(file);
   const secret = readSecretFile(config.secretFile);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   const log = openLog({

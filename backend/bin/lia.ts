@@ -5,7 +5,6 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { Server } from 'node:https';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 
 import { VERSION } from '../core/version.js';
 import { LIMITS } from '../protocol/tables/limits.js';
@@ -18,7 +17,7 @@ import { serverOptions } from '../runtime/node-agent/pre-shared-tls.js';
 import { signerKey } from '../runtime/node-agent/signature.js';
 import { readSecretFile } from '../runtime/secret-file.js';
 
-import { showDaemonManual } from './daemon-manuals.js';
+import { daemonConfigFile } from './daemon-manuals.js';
 import { liaApp } from './lia-app.js';
 import { readLiaConfig } from './lia-config.js';
 import type { LiaConfig } from './lia-config.js';
@@ -64,10 +63,9 @@ function closed(server: Server): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  if (showDaemonManual('lia')) return;
-  const { values } = parseArgs({ options: { config: { type: 'string' } } });
-  if (values.config === undefined) throw new ConfigError('Use: lia --config FILE');
-  const config = readLiaConfig(values.config);
+  const file = daemonConfigFile('lia');
+  if (file === null) return;
+  const config = readLiaConfig(file);
   const token = readSecretFile(config.tokenFile);
   makePrivateDirectory(config.stateDir);
   const { options, logLevel, name } = config;

@@ -3,14 +3,12 @@
 
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 
 import { Mdm } from '../mdm/mdm.js';
 import { MDM_DEFAULTS } from '../mdm/options.js';
 import type { InitialSystem, MdmOptions } from '../mdm/options.js';
 import { Refusal } from '../mdm/refusal.js';
 import { ContentError } from '../mdm/state.js';
-import { ConfigError } from '../runtime/config-file.js';
 import { makePrivateDirectory } from '../runtime/durable-files.js';
 import { handshakeRules } from '../runtime/links/authentication.js';
 import { LINK_TIMING, TcpLinks } from '../runtime/links/tcp-links.js';
@@ -20,7 +18,7 @@ import { Loop, monotonicUs } from '../runtime/loop.js';
 import { LmdbStore, StoreError } from '../runtime/metadata-store.js';
 import { readSecretFile } from '../runtime/secret-file.js';
 
-import { showDaemonManual } from './daemon-manuals.js';
+import { daemonConfigFile } from './daemon-manuals.js';
 import { readMdmConfig } from './mdm-config.js';
 import type { MdmConfig } from './mdm-config.js';
 import { EXIT_CONFIGURATION, EXIT_FAILED, startFailureCode } from './process-exit.js';
@@ -73,10 +71,9 @@ function makeLinks(config: MdmConfig, secret: Uint8Array, loop: Loop, log: Proce
 }
 
 async function main(): Promise<void> {
-  if (showDaemonManual('mdm')) return;
-  const { values } = parseArgs({ options: { config: { type: 'string' } } });
-  if (values.config === undefined) throw new ConfigError('Use: mdm --config FILE');
-  const config = readMdmConfig(values.config);
+  const file = daemonConfigFile('mdm');
+  if (file === null) return;
+  const config = readMdmConfig(file);
   const { name, stateDir, addresses, port, logLevel } = config;
   const secret = readSecretFile(config.secretFile);
   makePrivateDirectory(stateDir);

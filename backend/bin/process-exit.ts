@@ -1,6 +1,7 @@
 // Exit codes that all processes share, and how an error becomes one.
 
 import { ConfigError } from '../runtime/config-file.js';
+import { UsageError } from '../runtime/flags.js';
 import { PrivateFileError } from '../runtime/secret-file.js';
 import { TlsFilesError } from '../runtime/tls-store.js';
 
@@ -15,7 +16,7 @@ export function startFailureCode(error: unknown): number {
   if (!(error instanceof Error)) return EXIT_FAILED;
   const code = (error as NodeJS.ErrnoException).code ?? '';
   if (ADDRESS_CODES.includes(code)) return EXIT_ADDRESS;
-  const refused = [ConfigError, PrivateFileError, TlsFilesError];
+  const refused = [ConfigError, PrivateFileError, TlsFilesError, UsageError];
   if (refused.some((kind) => error instanceof kind) || code.startsWith('ERR_PARSE_ARGS'))
     return EXIT_CONFIGURATION;
   return EXIT_FAILED;

@@ -4,13 +4,13 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { Ajv } from 'ajv';
 import type { JSONSchemaType } from 'ajv';
 import type { Log } from '../core/ports.js';
 import { VERSION } from '../core/version.js';
-import { ABSOLUTE_PATH, ConfigError, describeFault } from '../runtime/config-file.js';
+import { ABSOLUTE_PATH, describeFault } from '../runtime/config-file.js';
 import { ControlRefusal, ControlServer } from '../runtime/control-socket.js';
+import { UsageError, readFlags } from '../runtime/flags.js';
 import { openLog } from '../runtime/log-sink.js';
 import { Loop } from '../runtime/loop.js';
 import { FlushList } from '../runtime/unix-server.js';
@@ -236,10 +236,11 @@ function protectFromOom(log: Log): void {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { 'state-dir': { type: 'string' } } });
-  const stateDir = values['state-dir'];
+  const { 'state-dir': stateDir } = readFlags(process.argv.slice(2), {
+    'state-dir': { type: 'string' },
+  });
   if (stateDir?.startsWith('/') !== true)
-    throw new ConfigError('Use: sdc-holder --state-dir DIR (an absolute path)');
+    throw new UsageError('Use: sdc-holder --state-dir DIR (an absolute path)');
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   process.chdir('/');
   const log = openLog({ component: 'sdc-holder', file: join(stateDir, 'holder.log') });

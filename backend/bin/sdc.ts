@@ -1,11 +1,9 @@
 // The client process of a host: serves all volumes that are mapped to it as NBD on unix sockets, until it is told to end.
 
 import { mkdirSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { formatId, parseId } from '../core/ids.js';
 import { VERSION } from '../core/version.js';
 import { MDM_CLIENT_DEFAULTS } from '../mdm-client/options.js';
-import { ConfigError } from '../runtime/config-file.js';
 import { ControlServer } from '../runtime/control-socket.js';
 import { handshakeRules } from '../runtime/links/authentication.js';
 import { TcpLinks } from '../runtime/links/tcp-links.js';
@@ -15,7 +13,7 @@ import { Loop } from '../runtime/loop.js';
 import { readSecretFile } from '../runtime/secret-file.js';
 import { CLIENT_DEFAULTS } from '../sdc/options.js';
 import { Sdc } from '../sdc/sdc.js';
-import { showDaemonManual } from './daemon-manuals.js';
+import { daemonConfigFile } from './daemon-manuals.js';
 import { startFailureCode } from './process-exit.js';
 import { Attachments } from './sdc-attachments.js';
 import { readSdcConfig } from './sdc-config.js';
@@ -179,10 +177,9 @@ function sciniFor(
 }
 
 async function main(): Promise<void> {
-  if (showDaemonManual('sdc')) return;
-  const { values } = parseArgs({ options: { config: { type: 'string' } } });
-  if (values.config === undefined) throw new ConfigError('Use: sdc --config FILE');
-  const config = readSdcConfig(values.config);
+  const file = daemonConfigFile('sdc');
+  if (file === null) return;
+  const config = readSdcConfig(file);
   const secret = readSecretFile(config.secretFile);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   const log = openLog({

@@ -3,16 +3,15 @@
 // file system that holds the device has no room, it ends too, but the device has not failed: it is opened again later.
 
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { MIB, MICROS_PER_MS } from '../core/units.js';
 import { VERSION } from '../core/version.js';
 import { ERR } from '../protocol/generated/constants.js';
-import { ConfigError } from '../runtime/config-file.js';
 import { findDevice } from '../runtime/device-scan.js';
 import { openFileDisk } from '../runtime/disk-file.js';
 import type { FileDisk } from '../runtime/disk-file.js';
 import { DeviceError, formatRefusal, lockDevice, probeDevice } from '../runtime/disk-probe.js';
 import type { ProbedDevice } from '../runtime/disk-probe.js';
+import { UsageError, readFlags } from '../runtime/flags.js';
 import { handshakeRules } from '../runtime/links/authentication.js';
 import { TcpLinks } from '../runtime/links/tcp-links.js';
 import { openLog } from '../runtime/log-sink.js';
@@ -188,9 +187,9 @@ const STATUSES: Readonly<Record<DataEnd, number>> = {
 };
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { config: { type: 'string' } } });
-  if (values.config === undefined) throw new ConfigError('Use: sds-data --config FILE');
-  const config = readSdsDataConfig(values.config);
+  const { config: file } = readFlags(process.argv.slice(2), { config: { type: 'string' } });
+  if (file === null) throw new UsageError('Use: sds-data --config FILE');
+  const config = readSdsDataConfig(file);
   const secret = readSecretFile(config.secretFile);
   const log = openLog({ component: config.name, level: config.logLevel });
   const loop = new Loop();

@@ -4,7 +4,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { guidFromBytes, normalizeGuid } from '../core/ids.js';
 import { VERSION } from '../core/version.js';
 import { MDM_CLIENT_DEFAULTS } from '../mdm-client/options.js';
@@ -16,7 +15,7 @@ import { openLog } from '../runtime/log-sink.js';
 import { Loop } from '../runtime/loop.js';
 import { readSecretFile } from '../runtime/secret-file.js';
 import { CONTROL_DEFAULTS, SdsControl } from '../sds/control.js';
-import { showDaemonManual } from './daemon-manuals.js';
+import { daemonConfigFile } from './daemon-manuals.js';
 import { startFailureCode } from './process-exit.js';
 import { readSdsConfig } from './sds-config.js';
 import { ChildProcesses } from './sds-processes.js';
@@ -38,10 +37,9 @@ function ownGuid(stateDir: string): string {
 }
 
 async function main(): Promise<void> {
-  if (showDaemonManual('sds')) return;
-  const { values } = parseArgs({ options: { config: { type: 'string' } } });
-  if (values.config === undefined) throw new ConfigError('Use: sds --config FILE');
-  const config = readSdsConfig(values.config);
+  const file = daemonConfigFile('sds');
+  if (file === null) return;
+  const config = readSdsConfig(file);
   const { stateDir, addresses, port, dataPortFirst, mdm, name, logLevel, options } = config;
   const secret = readSecretFile(config.secretFile);
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });

@@ -12,13 +12,13 @@ import {
 } from 'node:fs';
 import { basename } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 
 import { VERSION } from '../core/version.js';
 import { JOB_ID_PATTERN, LIA_PORT, LIA_SERVICES, SERVICE_ACTIONS } from '../protocol/lia.js';
 import type { Job, JobRequest } from '../protocol/lia.js';
 import { ConfigError, nearest } from '../runtime/config-file.js';
 import { endpointFrom } from '../runtime/endpoint-text.js';
+import { UsageError, readCommandLine } from '../runtime/flags.js';
 import { manualAnswer } from '../runtime/manual.js';
 import { AgentError, LiaClient } from '../runtime/node-agent/client.js';
 import { sha256Of, signPackage, signingKey } from '../runtime/node-agent/signature.js';
@@ -34,17 +34,12 @@ const POLL_MS = 300;
 /** An agent that is replaced by its own job answers again after this long at most. */
 const ABSENT_MS = 90_000;
 
-/** A command line that cannot be understood; the message says what would be right. */
-class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
-
 export interface Output {
   out(line: string): void;
   err(line: string): void;
 }
 
-type Values = Readonly<Partial<Record<FlagName, string | boolean | readonly string[]>>>;
+type Values = Readonly<Partial<Record<FlagName, string | boolean | readonly string[] | null>>>;
 
 interface Line {
   readonly command: string;
@@ -63,17 +58,9 @@ function parse(argv: readonly string[]): Line {
         },
       ] as const,
   );
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...argv],
-      options: Object.fromEntries(options),
-      allowPositionals: true,
-    });
-    const [command = '', ...words] = positionals;
-    return { command, words, values: values };
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
+  const { values, words: all } = readCommandLine(argv, Object.fromEntries(options));
+  const [command = '', ...words] = all;
+  return { command, words, values };
 }
 
 const textOf = ({ values }: Line, name: FlagName): string | null => {

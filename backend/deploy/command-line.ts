@@ -3,8 +3,9 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { VERSION } from '../core/version.js';
+import { UsageError, readCommandLine } from '../runtime/flags.js';
+import type { FlagValues } from '../runtime/flags.js';
 import { helpText, manualAnswer } from '../runtime/manual.js';
 import type { Manual } from '../runtime/manual.js';
 import { PrivateFileError, readPrivateFile } from '../runtime/secret-file.js';
@@ -93,40 +94,17 @@ const MANUAL: Manual = {
   seeAlso: ['meshsan-setup(8)', 'meshsan-lia(1)'],
 };
 
-class UsageError extends Error {}
-
-interface Flags {
-  readonly facts?: string | undefined;
-  readonly inventory?: string | undefined;
-  readonly state?: string | undefined;
-  readonly 'key-file'?: string | undefined;
-  readonly node?: string | undefined;
-  readonly 'dry-run'?: boolean | undefined;
-  readonly json?: boolean | undefined;
-  readonly help?: boolean | undefined;
-}
-
-function parse(args: readonly string[]): { flags: Flags; words: readonly string[] } {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        facts: { type: 'string' },
-        inventory: { type: 'string' },
-        state: { type: 'string' },
-        'key-file': { type: 'string' },
-        node: { type: 'string' },
-        'dry-run': { type: 'boolean' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean' },
-      },
-    });
-    return { flags: values, words: positionals };
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-}
+const FLAGS = {
+  facts: { type: 'string' },
+  inventory: { type: 'string' },
+  state: { type: 'string' },
+  'key-file': { type: 'string' },
+  node: { type: 'string' },
+  'dry-run': { type: 'boolean' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean' },
+} as const;
+type Flags = FlagValues<typeof FLAGS>;
 
 function readText(path: string): string {
   try {
@@ -160,14 +138,14 @@ function nodeNamed(environment: Environment, name: string): EnvironmentNode {
 
 function placeOf(flags: Flags): Place {
   const { facts, inventory, node } = flags;
-  if ((facts === undefined) === (inventory === undefined))
+  if ((facts === null) === (inventory === null))
     throw new UsageError('name either --facts FILE or --inventory FILE');
-  if (facts !== undefined) return readFacts(facts, readText(facts), newerNodes(facts));
+  if (facts !== null) return readFacts(facts, readText(facts), newerNodes(facts));
   const path = inventory ?? '';
   const keyFile = flags['key-file'];
-  const key = keyFile === undefined ? '' : readPrivateFile(keyFile).trim();
+  const key = keyFile === null ? '' : readPrivateFile(keyFile).trim();
   const read = readInventory(path, readText(path), key);
-  const self = node === undefined ? null : nodeNamed(read.environment, node);
+  const self = node === null ? null : nodeNamed(read.environment, node);
   return { environment: read.environment, self, notes: read.notes };
 }
 
@@ -176,7 +154,7 @@ const say = (line: string): void => {
 };
 
 function print(flags: Flags, report: object, text: string): void {
-  process.stdout.write(flags.json === true ? `${JSON.stringify(report)}\n` : `${text}\n`);
+  process.stdout.write(flags.json ? `${JSON.stringify(report)}\n` : `${text}\n`);
 }
 
 async function task(name: string | undefined, flags: Flags): Promise<void> {
@@ -185,7 +163,7 @@ async function task(name: string | undefined, flags: Flags): Promise<void> {
   const { environment, self, notes } = placeOf(flags);
   if (self === null) throw new UsageError('name the node with --node');
   for (const note of notes) say(`${self.name}: ${note}`);
-  const dryRun = flags['dry-run'] === true;
+  const dryRun = flags['dry-run'];
   const report = await runTask({ environment, self, task: id, dryRun, say });
   print(flags, report, summary(report));
 }
@@ -219,11 +197,11 @@ async function plan(flags: Flags): Promise<void> {
 
 async function apply(flags: Flags): Promise<void> {
   const { inventory } = flags;
-  if (inventory === undefined) throw new UsageError('apply needs --inventory FILE');
+  if (inventory === null) throw new UsageError('apply needs --inventory FILE');
   const inventoryPath = resolve(inventory);
   const stateDir = resolve(flags.state ?? `${inventoryPath}.state`);
   readText(inventoryPath);
-  const dryRun = flags['dry-run'] === true;
+  const dryRun = flags['dry-run'];
   const report = await deploy({ inventoryPath, stateDir, dryRun, say });
   const steps = report.tasks.reduce((sum, row) => sum + row.steps.length, 0);
   print(flags, report, dryRun ? `would change at least ${steps}` : `${report.changed} changed`);
@@ -243,9 +221,9 @@ async function dispatch(args: readonly string[]): Promise<void> {
     process.stdout.write(manual);
     return;
   }
-  const { flags, words } = parse(args);
+  const { values: flags, words } = readCommandLine(args, FLAGS);
   const [verb, name, ...rest] = words;
-  if (flags.help === true || verb === 'help') {
+  if (flags.help || verb === 'help') {
     process.stdout.write(helpText(MANUAL));
     return;
   }

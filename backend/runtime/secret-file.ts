@@ -23,7 +23,9 @@ export function readPrivateFile(path: string): string {
     throw new PrivateFileError(`${path} cannot be read: ${(error as Error).message}`);
   }
   try {
-    const { mode, size } = fstatSync(file);
+    const stat = fstatSync(file);
+    const { mode, size } = stat;
+    if (stat.isDirectory()) throw new PrivateFileError(`${path} is a folder; a file is needed`);
     if ((mode & 0o077) !== 0)
       throw new PrivateFileError(
         `${path} has mode 0${(mode & 0o777).toString(8)}; it must be readable by its owner only: chmod 600 ${path}`,

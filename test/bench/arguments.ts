@@ -1,20 +1,11 @@
 // Owns the command line of `npm run bench`: its help text and the validation of every option. Pure:
 // it opens no file and starts nothing, so that bad usage is refused before anything was changed.
-import { parseArgs } from 'node:util';
-
 import { MIB, TIB, parseSize } from '../../backend/core/units.js';
+import { UsageError, readFlags, wholeNumber } from '../../backend/runtime/flags.js';
 import { JOBS, jobNamed, type Job } from './jobs.js';
 
 export const DURABILITY_MODES = ['media', 'device', 'memory'] as const;
 export type DurabilityMode = (typeof DURABILITY_MODES)[number];
-
-/**
- * A mistake on the command line; its message says what was given and what would be right. Exit code
- * 2.
- */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
 
 export interface MeasureOptions {
   readonly action: 'measure';
@@ -74,10 +65,12 @@ Exit code: 0 when every run succeeded, 1 when one failed, 2 for bad usage, 130 w
  * user.
  */
 export function parseArguments(words: readonly string[]): BenchOptions {
-  const given = parseWords(words);
-  if (given.help === true) return { action: 'help' };
-  if (given.table !== undefined) {
-    const others = Object.keys(given).filter((key) => key !== 'table');
+  const given = readFlags(words, OPTIONS);
+  if (given.help) return { action: 'help' };
+  if (given.table !== null) {
+    const others = Object.entries(given)
+      .filter(([key, value]) => key !== 'table' && value !== null && value !== false)
+      .map(([key]) => key);
     if (others.length > 0)
       throw new UsageError(
         `--table prints an earlier result and goes alone, without --${others.join(', --')}`,
@@ -85,70 +78,40 @@ export function parseArguments(words: readonly string[]): BenchOptions {
     return { action: 'table', file: nonEmpty('table', given.table) };
   }
   const modes = parseModes(given.modes);
-  const clusterDir = given.cluster === undefined ? null : nonEmpty('cluster', given.cluster);
+  const clusterDir = given.cluster === null ? null : nonEmpty('cluster', given.cluster);
   if (clusterDir !== null && modes.length === 0)
     throw new UsageError(
       '--cluster DIR contradicts --modes none: name the modes to measure on that cluster',
     );
   return {
     action: 'measure',
-    jsonFile: given.json === undefined ? null : nonEmpty('json', given.json),
+    jsonFile: given.json === null ? null : nonEmpty('json', given.json),
     jobs: parseJobs(given.jobs),
     modes,
-    runs: parseInteger('runs', given.runs ?? DEFAULTS.runs, 1, 100),
-    runtimeS: parseInteger('runtime', given.runtime ?? DEFAULTS.runtime, 1, 3600),
+    runs: wholeNumber('--runs', given.runs ?? DEFAULTS.runs, 1, 100),
+    runtimeS: wholeNumber('--runtime', given.runtime ?? DEFAULTS.runtime, 1, 3600),
     sizeBytes: parseBytes(given.size ?? DEFAULTS.size),
-    quietS: parseInteger('quiet', given.quiet ?? DEFAULTS.quiet, 0, 3600),
-    peers: given.peers === true,
+    quietS: wholeNumber('--quiet', given.quiet ?? DEFAULTS.quiet, 0, 3600),
+    peers: given.peers,
     clusterDir,
     workDir: nonEmpty('dir', given.dir ?? DEFAULTS.dir),
   };
 }
 
 const OPTIONS = {
-  json: { type: 'string', multiple: true },
-  table: { type: 'string', multiple: true },
-  jobs: { type: 'string', multiple: true },
-  modes: { type: 'string', multiple: true },
-  runs: { type: 'string', multiple: true },
-  runtime: { type: 'string', multiple: true },
-  size: { type: 'string', multiple: true },
-  quiet: { type: 'string', multiple: true },
-  cluster: { type: 'string', multiple: true },
-  dir: { type: 'string', multiple: true },
+  json: { type: 'string' },
+  table: { type: 'string' },
+  jobs: { type: 'string' },
+  modes: { type: 'string' },
+  runs: { type: 'string' },
+  runtime: { type: 'string' },
+  size: { type: 'string' },
+  quiet: { type: 'string' },
+  cluster: { type: 'string' },
+  dir: { type: 'string' },
   peers: { type: 'boolean' },
   help: { type: 'boolean' },
 } as const;
-
-type TextOption = Exclude<keyof typeof OPTIONS, 'peers' | 'help'>;
-type Given = Partial<Record<TextOption, string>> & { peers?: boolean; help?: boolean };
-
-function parseWords(words: readonly string[]): Given {
-  const given: Given = {};
-  for (const [key, value] of Object.entries(parseStrictly(words))) {
-    if (key === 'peers' || key === 'help') given[key] = value === true;
-    else if (Array.isArray(value)) {
-      const [first, ...more] = value;
-      if (more.length > 0) throw new UsageError(`--${key} is given more than once`);
-      if (first !== undefined) given[key as TextOption] = first;
-    }
-  }
-  return given;
-}
-
-function parseStrictly(words: readonly string[]): Record<string, boolean | string[] | undefined> {
-  try {
-    return {
-      ...parseArgs({ args: [...words], options: OPTIONS, strict: true, allowPositionals: false })
-        .values,
-    };
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    const [firstLine = ''] = error.message.split('\n');
-    const known = Object.keys(OPTIONS).map((key) => `--${key}`);
-    throw new UsageError(`${firstLine}; options are ${known.join(' ')}`);
-  }
-}
 
 function nonEmpty(option: string, value: string): string {
   if (value.trim() === '') throw new UsageError(`--${option} needs a path, not an empty word`);
@@ -164,8 +127,8 @@ function parseList(option: string, value: string): string[] {
   return items;
 }
 
-function parseJobs(value: string | undefined): readonly Job[] {
-  if (value === undefined) return JOBS;
+function parseJobs(value: string | null): readonly Job[] {
+  if (value === null) return JOBS;
   const wanted = parseList('jobs', value).map((name) => {
     const job = jobNamed(name);
     if (job === undefined)
@@ -178,8 +141,8 @@ function parseJobs(value: string | undefined): readonly Job[] {
   return JOBS.filter((job) => wanted.includes(job));
 }
 
-function parseModes(value: string | undefined): readonly DurabilityMode[] {
-  if (value === undefined) return DURABILITY_MODES;
+function parseModes(value: string | null): readonly DurabilityMode[] {
+  if (value === null) return DURABILITY_MODES;
   if (value.trim() === 'none') return [];
   const wanted = parseList('modes', value);
   const unknown = wanted.find((name) => !(DURABILITY_MODES as readonly string[]).includes(name));
@@ -188,13 +151,6 @@ function parseModes(value: string | undefined): readonly DurabilityMode[] {
       `--modes: ${unknown} is not one of ${DURABILITY_MODES.join(', ')}, or none alone`,
     );
   return DURABILITY_MODES.filter((mode) => wanted.includes(mode));
-}
-
-function parseInteger(option: string, value: string, min: number, max: number): number {
-  const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
-  if (!(number >= min && number <= max))
-    throw new UsageError(`--${option} ${value}: not a whole number from ${min} to ${max}`);
-  return number;
 }
 
 function parseBytes(value: string): number {

@@ -4,7 +4,8 @@
 import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
-import { HELP, UsageError, parseArguments, type MeasureOptions } from './arguments.js';
+import { UsageError } from '../../backend/runtime/flags.js';
+import { HELP, parseArguments, type MeasureOptions } from './arguments.js';
 import { startCeph } from './ceph.js';
 import { startFloor } from './floor.js';
 import type { Job } from './jobs.js';

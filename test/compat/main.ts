@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
+import { listOf, readFlags, runTool, UsageError } from '../../backend/runtime/flags.js';
 import { readCluster, startCluster, stopCluster } from '../openstack/meshsan.js';
 import { EXIT, Progress, RunError } from '../openstack/progress.js';
 import { JUDGES, runJudge, type Judge, type Verdict } from './judges.js';
@@ -18,44 +18,28 @@ ${JUDGES.map((judge) => `  ${judge.name.padEnd(11)}${judge.about}`).join('\n')}
   --help           prints this
 
 The clients are installed once, below ~/.cache/meshsan/compat.
-Exit codes: 0 every check passed, 1 one failed, 2 wrong flags, 3 this machine cannot do it.`;
+Exit codes: 0 every check passed, 1 one failed, 2 wrong flags, 3 this machine cannot do it.
+`;
 
 interface Options {
   readonly cluster?: string;
   readonly judges: readonly Judge[];
   readonly json: boolean;
-  readonly help: boolean;
 }
 
-function parseOptions(argv: readonly string[]): Options {
-  let values;
-  try {
-    ({ values } = parseArgs({
-      args: [...argv],
-      options: {
-        cluster: { type: 'string' },
-        only: { type: 'string' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-      strict: true,
-    }));
-  } catch (error) {
-    throw new RunError(error instanceof Error ? error.message : String(error), EXIT.usage);
-  }
-  const wanted = values.only?.split(',');
-  const unknown = wanted?.filter((name) => !JUDGES.some((judge) => judge.name === name)) ?? [];
-  if (unknown.length > 0)
-    throw new RunError(
-      `--only ${unknown.join(',')}: no such judge; there are ${JUDGES.map(({ name }) => name).join(', ')}`,
-      EXIT.usage,
-    );
-  if (values.cluster === '') throw new RunError('--cluster needs a directory', EXIT.usage);
+function parseOptions(args: readonly string[]): Options {
+  const { cluster, only, json } = readFlags(args, {
+    cluster: { type: 'string' },
+    only: { type: 'string' },
+    json: { type: 'boolean' },
+  });
+  const names = JUDGES.map(({ name }) => name);
+  const wanted = only === null ? names : listOf('--only', only, names);
+  if (cluster === '') throw new UsageError('--cluster needs a directory');
   return {
-    ...(values.cluster === undefined ? {} : { cluster: path.resolve(values.cluster) }),
-    judges: JUDGES.filter(({ name }) => wanted?.includes(name) ?? true),
-    json: values.json === true,
-    help: values.help === true,
+    ...(cluster === null ? {} : { cluster: path.resolve(cluster) }),
+    judges: JUDGES.filter(({ name }) => wanted.includes(name)),
+    json,
   };
 }
 
@@ -94,15 +78,11 @@ async function judgeOwnCluster(options: Options, progress: Progress): Promise<Ve
   }
 }
 
-async function main(): Promise<number> {
-  const json = process.argv.includes('--json');
+async function main(args: readonly string[]): Promise<number> {
+  const options = parseOptions(args);
+  const { json } = options;
   const progress = new Progress(json ? process.stderr : process.stdout);
   try {
-    const options = parseOptions(process.argv.slice(2));
-    if (options.help) {
-      process.stdout.write(`${HELP}\n`);
-      return EXIT.ok;
-    }
     const verdicts = await (options.cluster === undefined
       ? judgeOwnCluster(options, progress)
       : judge(options, options.cluster, progress));
@@ -123,4 +103,4 @@ async function main(): Promise<number> {
   }
 }
 
-process.exitCode = await main();
+await runTool(HELP, main);

@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { UsageError, runTool } from '../../backend/runtime/flags.js';
 import { FuelPart } from './fuel-part.js';
 import { InventoryPart } from './inventory-part.js';
 import { OpenstackPart, installOpenstack } from './openstack-part.js';
@@ -72,26 +73,9 @@ function stop(): void {
   void (lab === null ? Promise.resolve() : lab.remove()).finally(() => process.exit(1));
 }
 
-async function main(): Promise<void> {
-  let options: Options | null;
-  try {
-    options = readOptions(process.argv.slice(2));
-  } catch (error) {
-    process.stderr.write(`MeshSAN: ${(error as Error).message}\n`);
-    process.exitCode = 2;
-    return;
-  }
-  if (options === null) {
-    process.stdout.write(HELP);
-    return;
-  }
-  if (process.getuid?.() !== 0) {
-    process.stderr.write('MeshSAN: machines can be booted by root only\n');
-    process.exitCode = 2;
-    return;
-  }
+await runTool(HELP, async (args) => {
+  const options = readOptions(args);
+  if (process.getuid?.() !== 0) throw new UsageError('machines can be booted by root only');
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
-  process.exitCode = (await run(options)) ? 0 : 1;
-}
-
-await main();
+  return (await run(options)) ? 0 : 1;
+});

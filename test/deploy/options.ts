@@ -1,6 +1,6 @@
 // The command line of the deployment test.
 
-import { parseArgs } from 'node:util';
+import { listOf, readFlags } from '../../backend/runtime/flags.js';
 
 export const PARTS = ['fuel', 'inventory', 'openstack'] as const;
 export type Part = (typeof PARTS)[number];
@@ -9,7 +9,7 @@ export const HELP = `Usage: npm run deploy-test -- [flags]
 As root on Debian 12: boots machines (systemd-nspawn on an overlay of this host's root, in networks of their own), deploys
 MeshSAN on them, and checks what came of it. Installs systemd-container, openssh-server, haproxy and curl where they are
 missing; the host's own services and network are not touched.
-  --only PART      one part; all without it:
+  --only PART,...  some parts; all without it:
                    fuel       the emitted plugin's tasks on facts files
                    inventory  the same over SSH
                    openstack  one machine runs Debian's OpenStack, and is compute and Cinder node of the deployment; installs
@@ -26,24 +26,12 @@ export interface Options {
   readonly keep: boolean;
 }
 
-/** null: help was asked for. @throws Error with what is wrong */
-export function readOptions(args: readonly string[]): Options | null {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      only: { type: 'string' },
-      packages: { type: 'string' },
-      keep: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
+/** @throws UsageError */
+export function readOptions(args: readonly string[]): Options {
+  const { only, packages, keep } = readFlags(args, {
+    only: { type: 'string' },
+    packages: { type: 'string' },
+    keep: { type: 'boolean' },
   });
-  if (values.help) return null;
-  const part = PARTS.find((known) => known === values.only);
-  if (values.only !== undefined && part === undefined)
-    throw new Error(`--only must be one of ${PARTS.join(', ')}, not "${values.only}"`);
-  return {
-    parts: part === undefined ? PARTS : [part],
-    packages: values.packages ?? null,
-    keep: values.keep,
-  };
+  return { parts: only === null ? PARTS : listOf('--only', only, PARTS), packages, keep };
 }

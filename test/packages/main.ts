@@ -2,15 +2,22 @@
 // own. It owns the order of the stories and what they print; exit 0 only when all of them passed.
 
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { buildPackages } from '../../backend/deploy/packages/build.js';
 import { VERSION } from '../../backend/core/version.js';
+import { readFlags, runTool } from '../../backend/runtime/flags.js';
 import { Machine } from './machine.js';
 import { STORIES } from './stories.js';
 import type { Bench } from './stories.js';
 import { judge } from './lintian.js';
 import { installMissing } from './needs.js';
 
+const HELP = `Usage: npm run packages:test -- [flags]
+As root: builds the packages twice (this version and a higher one) and proves them in a machine of their own.
+  --no-build   takes the packages that the last run built
+  --keep       leaves the machine's folder for a look
+  --help       this text
+Exit codes: 0 all stories passed, 1 one failed, 2 wrong usage.
+`;
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 
 const say = (text: string): void => {
@@ -47,7 +54,7 @@ async function build(folder: string, version: string): Promise<readonly string[]
   ];
 }
 
-async function main(): Promise<void> {
+async function prove(flags: { readonly build: boolean; readonly keep: boolean }): Promise<void> {
   if (process.getuid?.() !== 0) throw new Error('the machine of this test needs root');
   await installMissing(say);
   const higher = `${VERSION}+upgrade1`;
@@ -57,9 +64,8 @@ async function main(): Promise<void> {
     higher,
     machine: new Machine(['/dev/vdb', '/dev/vdc'], [join(ROOT, 'dist')]),
   };
-  const { values } = parseArgs({ options: { 'no-build': { type: 'boolean', default: false } } });
   const ready =
-    values['no-build'] ||
+    !flags.build ||
     ((await story('the packages are built', () => build('packages', VERSION))) &&
       (await story('a higher version is built', () => build('packages-upgrade', higher))) &&
       (await story('lintian finds no error', () => judge(bench.first))));
@@ -72,17 +78,22 @@ async function main(): Promise<void> {
     if (!booted) return;
     for (const [name, act] of STORIES) if (!(await story(name, () => act(bench)))) return;
   } finally {
-    if (process.env['MESHSAN_KEEP_MACHINE'] === undefined) await bench.machine.remove();
-    else {
+    if (flags.keep) {
       bench.machine.keep();
       say(`the machine stays in ${bench.machine.dir}`);
-    }
+    } else await bench.machine.remove();
   }
 }
 
-try {
-  await main();
-} finally {
-  say(`${passed} passed, ${failed} failed`);
-  process.exitCode = failed === 0 ? 0 : 1;
-}
+await runTool(HELP, async (args) => {
+  const { 'no-build': built, keep } = readFlags(args, {
+    'no-build': { type: 'boolean' },
+    keep: { type: 'boolean' },
+  });
+  try {
+    await prove({ build: !built, keep });
+  } finally {
+    say(`${passed} passed, ${failed} failed`);
+  }
+  return failed === 0 ? 0 : 1;
+});

@@ -7,8 +7,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 
+import { readFlags, runTool, UsageError, wholeNumber } from '../../backend/runtime/flags.js';
 import type { Mutation } from './mutations.js';
 import { MUTATIONS } from './mutations.js';
 
@@ -16,18 +16,26 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
 const RECORD = join(ROOT, 'test', 'sim', 'mutants.json');
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string', default: '5000' },
-    seed: { type: 'string', default: '1' },
-    jobs: { type: 'string', default: '2' },
-    rule: { type: 'string', multiple: true, default: [] },
-    /** Writes what was found to mutants.json. */
-    record: { type: 'boolean', default: false },
-    /** Does not try the recorded seeds. */
-    anew: { type: 'boolean', default: false },
-  },
-});
+const JOBS_MAX = 64;
+const RULES = [...new Set(MUTATIONS.map(({ rule }) => rule))];
+const HELP = `Usage: npm run sim:mutants -- [flags]
+Breaks one rule of the product after the other, each in a build of its own, and lets the simulator find it.
+  --rule R     only this rule, one of ${RULES.join(', ')}; may be given more than once
+  --seeds N    scenarios after which a broken build has survived (5000)
+  --seed S     the first of them (1)
+  --jobs J     threads, 1 to ${JOBS_MAX} (2)
+  --anew       do not try the seed first that found it last
+  --record     write what was found to test/sim/mutants.json
+  --help       this text
+Exit codes: 0 every broken build was found, 1 one survived, 2 wrong usage.
+`;
+
+/** What the simulator is told, by its flags. */
+interface Range {
+  readonly seeds: number;
+  readonly seed: number;
+  readonly jobs: number;
+}
 
 interface Row {
   readonly rule: string;
@@ -94,7 +102,7 @@ function run(
   return found[0] ?? null;
 }
 
-function hunt(mutation: Mutation, known: Row | undefined): Row | null {
+function hunt(mutation: Mutation, known: Row | undefined, range: Range): Row | null {
   const { rule, about } = mutation;
   const folder = mkdtempSync(join(tmpdir(), 'meshsan-mutant-'));
   try {
@@ -107,12 +115,11 @@ function hunt(mutation: Mutation, known: Row | undefined): Row | null {
       const again = run(folder, rule, ['--seed', String(seed)]);
       if (again !== null) return { rule, about, seed, scenarios, ...words(again.failure) };
     }
-    const first = Number(values.seed);
-    const args = ['--seeds', values.seeds, '--seed', values.seed, '--jobs', values.jobs, '--stop'];
-    const found = run(folder, rule, args);
+    const args = Object.entries(range).flatMap(([name, value]) => [`--${name}`, String(value)]);
+    const found = run(folder, rule, [...args, '--stop']);
     if (found === null) return null;
     const { seed, failure } = found;
-    return { rule, about, seed, scenarios: seed - first + 1, ...words(failure) };
+    return { rule, about, seed, scenarios: seed - range.seed + 1, ...words(failure) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -122,29 +129,53 @@ function words(failure: string): { readonly checker: string; readonly failure: s
   return { checker: checkerOf(failure), failure: failure.slice(0, 160) };
 }
 
-let survivors = 0;
-const before = recorded();
-const rows: Row[] = [];
-for (const mutation of MUTATIONS) {
-  const { rule, about } = mutation;
-  const known = before.find((row) => row.rule === rule && row.about === about);
-  if (values.rule.length > 0 && !values.rule.includes(rule)) {
-    if (known !== undefined) rows.push(known);
-    continue;
+/** Lets each be hunted; the number of those that survived. */
+function huntAll(range: Range, rules: readonly string[], anew: boolean, record: boolean): number {
+  let survivors = 0;
+  const before = recorded();
+  const rows: Row[] = [];
+  for (const mutation of MUTATIONS) {
+    const { rule, about } = mutation;
+    const known = before.find((row) => row.rule === rule && row.about === about);
+    if (rules.length > 0 && !rules.includes(rule)) {
+      if (known !== undefined) rows.push(known);
+      continue;
+    }
+    const began = Date.now();
+    const found = hunt(mutation, anew ? undefined : known, range);
+    const seconds = Math.round((Date.now() - began) / 1000);
+    if (found === null) survivors += 1;
+    else rows.push(found);
+    const outcome =
+      found === null
+        ? 'SURVIVED'
+        : `seed ${found.seed} (${found.scenarios} scenarios), ${found.checker}: ${found.failure.slice(0, 110)}`;
+    process.stdout.write(`${rule.padEnd(4)} ${about}\n     ${outcome} (${seconds} s)\n`);
   }
-  const began = Date.now();
-  const found = hunt(mutation, values.anew ? undefined : known);
-  const seconds = Math.round((Date.now() - began) / 1000);
-  if (found === null) survivors += 1;
-  else rows.push(found);
-  const outcome =
-    found === null
-      ? 'SURVIVED'
-      : `seed ${found.seed} (${found.scenarios} scenarios), ${found.checker}: ${found.failure.slice(0, 110)}`;
-  process.stdout.write(`${rule.padEnd(4)} ${about}\n     ${outcome} (${seconds} s)\n`);
+  if (record) writeFileSync(RECORD, `${JSON.stringify(rows, null, 2)}\n`);
+  return survivors;
 }
-if (values.record) writeFileSync(RECORD, `${JSON.stringify(rows, null, 2)}\n`);
-process.stdout.write(
-  survivors === 0 ? 'every broken build was found\n' : `${survivors} broken builds survived\n`,
-);
-process.exitCode = survivors === 0 ? 0 : 1;
+
+await runTool(HELP, (args) => {
+  const { rule, seeds, seed, jobs, anew, record } = readFlags(args, {
+    rule: { type: 'string', multiple: true },
+    seeds: { type: 'string' },
+    seed: { type: 'string' },
+    jobs: { type: 'string' },
+    anew: { type: 'boolean' },
+    record: { type: 'boolean' },
+  });
+  const unknown = rule.find((name) => !RULES.includes(name));
+  if (unknown !== undefined)
+    throw new UsageError(`--rule takes ${RULES.join(', ')}; "${unknown}" is none of them`);
+  const range = {
+    seeds: wholeNumber('--seeds', seeds ?? '5000', 1, 1_000_000_000),
+    seed: wholeNumber('--seed', seed ?? '1', 1, Number.MAX_SAFE_INTEGER),
+    jobs: wholeNumber('--jobs', jobs ?? '2', 1, JOBS_MAX),
+  };
+  const survivors = huntAll(range, rule, anew, record);
+  process.stdout.write(
+    survivors === 0 ? 'every broken build was found\n' : `${survivors} broken builds survived\n`,
+  );
+  return survivors === 0 ? 0 : 1;
+});

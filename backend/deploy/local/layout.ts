@@ -17,8 +17,9 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { makePrivateDirectory, writePrivate } from '../../runtime/durable-files.js';
+import { UsageError } from '../../runtime/flags.js';
 import { newPassword } from '../../runtime/passwords.js';
-import { DEFAULTS, UsageError } from './options.js';
+import { DEFAULTS } from './options.js';
 import type { StartOptions } from './options.js';
 
 /** Raised whenever a directory of an older release cannot be used as it is. */

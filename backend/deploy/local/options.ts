@@ -2,7 +2,9 @@
 // the file system: what a flag means for an existing directory is decided by layout.ts.
 
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+
+import { formatSize, parseSize } from '../../core/units.js';
+import { UsageError, readFlags, wholeNumber } from '../../runtime/flags.js';
 
 export interface StartOptions {
   readonly dir: string;
@@ -30,10 +32,6 @@ const SDS_COUNT_MIN = 2;
 const SDS_COUNT_MAX = 32;
 const DEVICE_BYTES_MIN = 2 ** 30;
 const DEVICE_BYTES_MAX = 2 ** 46;
-const SIZE_UNITS: Readonly<Record<string, number>> = { M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
-
-/** Bad command line; the text names the flag and what would be right. */
-export class UsageError extends Error {}
 
 export const HELP: Readonly<Record<'start' | 'stop' | 'status', string>> = {
   start: `Usage: npm start -- [flags]
@@ -58,43 +56,19 @@ Shows the processes of the local cluster of DIR (${DEFAULTS.dir}). Exit code 0: 
 `,
 };
 
-function parse(args: readonly string[], options: Record<string, { type: 'string' | 'boolean' }>) {
-  try {
-    const found = parseArgs({ args: [...args], options, strict: true, tokens: true });
-    const names = found.tokens.flatMap((token) => (token.kind === 'option' ? [token.name] : []));
-    const twice = names.find((name, index) => names.indexOf(name) !== index);
-    if (twice !== undefined) throw new UsageError(`--${twice} is given twice`);
-    return found.values;
-  } catch (error) {
-    if (error instanceof TypeError) throw new UsageError(error.message, { cause: error });
-    throw error;
-  }
-}
-
-function integer(flag: string, text: string, min: number, max: number): number {
-  const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
-  if (!(value >= min && value <= max))
-    throw new UsageError(`${flag} must be a whole number from ${min} to ${max}, not "${text}"`);
-  return value;
-}
-
-/** "16G", "512M", "2T" or plain bytes. */
-export function parseSize(flag: string, text: string, minBytes: number, maxBytes: number): number {
-  const match = /^(\d{1,15})([MGT])?$/.exec(text.trim().toUpperCase().replace(/I?B$/, ''));
-  const bytes = match === null ? NaN : Number(match[1]) * (SIZE_UNITS[match[2] ?? ''] ?? 1);
-  if (!(bytes >= minBytes && bytes <= maxBytes))
+/** @throws UsageError unless the value of a flag is a size in a range */
+function sizeOf(flag: string, text: string, minBytes: number, maxBytes: number): number {
+  const bytes = parseSize(text);
+  if (bytes === null || bytes < minBytes || bytes > maxBytes)
     throw new UsageError(
-      `${flag} must be a size such as 16G, from ${minBytes / 2 ** 30}G to ${maxBytes / 2 ** 40}T, not "${text}"`,
+      `${flag} must be a size such as 16G, from ${formatSize(minBytes)} to ${formatSize(maxBytes)}, not "${text}"`,
     );
   return bytes;
 }
 
-const text = (value: string | boolean | undefined): string | null =>
-  typeof value === 'string' ? value : null;
-
 /** Reads the flags of `start`; null: help was asked for. */
 export function parseStart(args: readonly string[]): StartOptions | null {
-  const values = parse(args, {
+  const values = readFlags(args, {
     dir: { type: 'string' },
     sds: { type: 'string' },
     'device-size': { type: 'string' },
@@ -106,33 +80,31 @@ export function parseStart(args: readonly string[]): StartOptions | null {
     scini: { type: 'boolean' },
     help: { type: 'boolean' },
   });
-  if (values['help'] === true) return null;
-  const sds = text(values['sds']);
-  const size = text(values['device-size']);
-  const port = text(values['gateway-port']);
+  if (values.help) return null;
+  const { sds, 'device-size': size, 'gateway-port': port } = values;
   return {
-    dir: directory(text(values['dir'])),
-    sdsCount: sds === null ? null : integer('--sds', sds, SDS_COUNT_MIN, SDS_COUNT_MAX),
+    dir: directory(values.dir),
+    sdsCount: sds === null ? null : wholeNumber('--sds', sds, SDS_COUNT_MIN, SDS_COUNT_MAX),
     deviceBytes:
-      size === null ? null : parseSize('--device-size', size, DEVICE_BYTES_MIN, DEVICE_BYTES_MAX),
-    gatewayPort: port === null ? null : integer('--gateway-port', port, 1, 65535),
-    detach: values['detach'] === true,
-    demo: values['demo'] === true,
-    attach: values['attach'] === true,
-    cinderBridge: values['cinder-bridge'] === true,
-    scini: values['scini'] === true,
+      size === null ? null : sizeOf('--device-size', size, DEVICE_BYTES_MIN, DEVICE_BYTES_MAX),
+    gatewayPort: port === null ? null : wholeNumber('--gateway-port', port, 1, 65535),
+    detach: values.detach,
+    demo: values.demo,
+    attach: values.attach,
+    cinderBridge: values['cinder-bridge'],
+    scini: values.scini,
   };
 }
 
 /** Reads the flags of `stop` and `status`; null: help was asked for. */
 export function parseSimple(args: readonly string[]): { dir: string; json: boolean } | null {
-  const values = parse(args, {
+  const values = readFlags(args, {
     dir: { type: 'string' },
     json: { type: 'boolean' },
     help: { type: 'boolean' },
   });
-  if (values['help'] === true) return null;
-  return { dir: directory(text(values['dir'])), json: values['json'] === true };
+  if (values.help) return null;
+  return { dir: directory(values.dir), json: values.json };
 }
 
 function directory(given: string | null): string {

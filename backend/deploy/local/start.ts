@@ -23,8 +23,8 @@ import {
   writeLayout,
 } from './layout.js';
 import type { Layout, Paths } from './layout.js';
-import { UsageError } from './options.js';
 import type { StartOptions } from './options.js';
+import { UsageError } from '../../runtime/flags.js';
 import { identify, isRunning } from '../../runtime/processes.js';
 import type { ProcessId } from '../../runtime/processes.js';
 import { readyText } from './report.js';

@@ -2,7 +2,8 @@
 // is refused with the option's name before anything runs.
 import test from 'ava';
 
-import { HELP, UsageError, parseArguments } from '../../bench/arguments.js';
+import { UsageError } from '../../../backend/runtime/flags.js';
+import { HELP, parseArguments } from '../../bench/arguments.js';
 import { JOBS } from '../../bench/jobs.js';
 
 test('no words measure everything with the defaults', (t) => {
@@ -71,19 +72,19 @@ test('--table goes alone', (t) => {
 });
 
 const REFUSED: readonly (readonly [words: string[], message: RegExp])[] = [
-  [['--speed', '9'], /'--speed'.*options are --json/],
+  [['--speed', '9'], /--speed is not known; there are --json/],
   [['out.json'], /out\.json/],
   [['--json'], /--json/],
   [['--json', ''], /--json needs a path/],
   [['--json', '--peers'], /--json/],
   [['--peers=yes'], /--peers/],
-  [['--runs', '0'], /--runs 0: not a whole number from 1 to 100/],
-  [['--runs', '101'], /--runs 101/],
-  [['--runs=-1'], /--runs -1/],
-  [['--runs', '1.5'], /--runs 1\.5/],
+  [['--runs', '0'], /--runs must be a whole number from 1 to 100, not "0"/],
+  [['--runs', '101'], /--runs .*"101"/],
+  [['--runs=-1'], /--runs .*"-1"/],
+  [['--runs', '1.5'], /--runs .*"1\.5"/],
   [['--runs', '3', '--runs', '4'], /--runs is given more than once/],
-  [['--runtime', 'ten'], /--runtime ten: not a whole number from 1 to 3600/],
-  [['--quiet', '3601'], /--quiet 3601: not a whole number from 0 to 3600/],
+  [['--runtime', 'ten'], /--runtime must be a whole number from 1 to 3600, not "ten"/],
+  [['--quiet', '3601'], /--quiet must be a whole number from 0 to 3600, not "3601"/],
   [['--size', '2'], /--size 2: not a size in whole MiB, like 512M/],
   [['--size', '0G'], /--size 0G: outside 64M to 1T/],
   [['--size', '99.1M'], /--size 99\.1M: not a size in whole MiB/],

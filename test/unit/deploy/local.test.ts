@@ -18,7 +18,8 @@ import test from 'ava';
 import { recordedProcesses, runningSupervisor } from '../../../backend/deploy/local/start.js';
 import { lockDirectory } from '../../../backend/deploy/local/directory-lock.js';
 import { openLayout, pathsOf, readLayout } from '../../../backend/deploy/local/layout.js';
-import { UsageError, parseSimple, parseStart } from '../../../backend/deploy/local/options.js';
+import { parseSimple, parseStart } from '../../../backend/deploy/local/options.js';
+import { UsageError } from '../../../backend/runtime/flags.js';
 import {
   childrenOf,
   identify,
