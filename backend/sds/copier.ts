@@ -15,9 +15,8 @@ import { COPY_TOKENS } from './load-token.js';
 import { MutableExtent, verifies } from './payload.js';
 import { askBlocks, copyTag, copyTask } from './peer-read.js';
 import { LOCK_STATE, LockRequest } from './range-lock.js';
-import { makeContext } from './shared.js';
 import type { Shared } from './shared.js';
-import { BLOCK_STATE, ROOM, STORE_STATUS } from './store/store.js';
+import { BLOCK_STATE, ROOM, STORE_STATUS, makeContext } from './store/store.js';
 import { tagDistance } from './tag-ring.js';
 
 const MARKS = {

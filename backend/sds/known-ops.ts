@@ -11,8 +11,8 @@ import type { ControlBodies, OpId } from '../protocol/generated/types.js';
 import { ProtocolError } from '../protocol/wire.js';
 import type { Comb, Member } from './comb.js';
 import type { PeerDevice } from './peer.js';
-import { makeContext } from './shared.js';
 import type { Shared } from './shared.js';
+import { makeContext } from './store/store.js';
 
 const MARKS = {
   news: mark('sds.ops: a member was told operations that it did not know'),

@@ -33,9 +33,8 @@ import { VTREE_BYTES } from './forward.js';
 import { PEER_READ_TOKENS } from './load-token.js';
 import { MutableExtent, verifies } from './payload.js';
 import type { PeerDevice } from './peer.js';
-import { makeContext } from './shared.js';
 import type { Shared } from './shared.js';
-import { ROOM, STORE_STATUS } from './store/store.js';
+import { ROOM, STORE_STATUS, makeContext } from './store/store.js';
 import { tagAfter, tagDistance } from './tag-ring.js';
 
 /** A peer that was granted less is told when there is more: without changes it gets no acknowledgement otherwise. */

@@ -12,9 +12,8 @@ import type { Op } from './op.js';
 import { MutableExtent, sealBlocks, verifies } from './payload.js';
 import { askBlocks } from './peer-read.js';
 import type { PeerDevice } from './peer.js';
-import { makeContext } from './shared.js';
 import type { Shared } from './shared.js';
-import { ROOM, STORE_STATUS } from './store/store.js';
+import { ROOM, STORE_STATUS, makeContext } from './store/store.js';
 
 const MARKS = {
   found: mark('sds.repair: a block did not verify'),

@@ -145,24 +145,6 @@ export interface Parts {
   leases: LeasesPart;
 }
 
-/** A write context to fill in. */
-export function makeContext(): WriteContext {
-  return {
-    comb: 0,
-    generationEpoch: 0,
-    generationNumber: 0,
-    volumeKey: 0,
-    vtreeKey: 0,
-    volumeEpoch: 0,
-    chunkIndex: 0,
-    firstBlock: 0,
-    blockCount: 0,
-    run: 0,
-    opLow: 0,
-    opHigh: 0,
-  };
-}
-
 export class Shared {
   readonly links: Links;
   readonly log: Log;

@@ -18,10 +18,8 @@ import type { Intake } from './intake.js';
 import { OP_KIND, OP_PHASE } from './op.js';
 import type { Op } from './op.js';
 import { verifies } from './payload.js';
-import { makeContext } from './shared.js';
 import type { Shared } from './shared.js';
-import { ROOM } from './store/store.js';
-import type { WriteContext } from './store/store.js';
+import { ROOM, makeContext } from './store/store.js';
 
 /**
  * A frame that finds no room keeps its link waiting no longer than this: what makes room, such as the notice of settled
@@ -54,7 +52,7 @@ export class WritePath {
   private readonly intake: Intake;
   private readonly owner: WritePathOwner;
   private readonly edges: Edges;
-  private readonly context: WriteContext = makeContext();
+  private readonly context = makeContext();
   /** Handles of operations that hold their lock and wait for room in the store. */
   private roomWaiters: number[] = [];
 

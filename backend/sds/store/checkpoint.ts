@@ -15,7 +15,8 @@ import type { PageWriter } from './page-writer.js';
 import type { Parts } from './parts.js';
 import type { ReadWatch } from './read-watch.js';
 import type { Records } from './records.js';
-import type { StoreHost, WriteContext } from './store.js';
+import { makeContext } from './store.js';
+import type { StoreHost } from './store.js';
 import type { SuperblockWriter } from './superblock-writer.js';
 import type { Superblock } from './superblock.js';
 
@@ -41,20 +42,7 @@ export class Checkpoint {
   isStuck = false;
   private confirmLsn = 0;
   private confirmPosition = 0;
-  private readonly context: WriteContext = {
-    comb: 0,
-    generationEpoch: 0,
-    generationNumber: 0,
-    volumeKey: 0,
-    vtreeKey: 0,
-    volumeEpoch: 0,
-    chunkIndex: 0,
-    firstBlock: 0,
-    blockCount: 0,
-    run: 0,
-    opLow: 0,
-    opHigh: 0,
-  };
+  private readonly context = makeContext();
 
   constructor(
     parts: Parts,

@@ -122,21 +122,19 @@ export class DiskQueue {
 
   /** Whether an operation in flight touches this range of the data area. */
   overlaps(offsetBytes: number, lengthBytes: number): boolean {
-    const end = offsetBytes + lengthBytes;
-    for (let place = 0; place < this.rangedCount; place++) {
-      const token = this.ranged[place] ?? 0;
-      const start = this.offsets[token] ?? 0;
-      if (start < end && offsetBytes < start + (this.lengths[token] ?? 0)) return true;
-    }
-    return false;
+    return this.touched(offsetBytes, lengthBytes, false);
   }
 
   /** Whether a direct write in flight touches this range: its content cannot be read yet. */
   overlapsWrite(offsetBytes: number, lengthBytes: number): boolean {
+    return this.touched(offsetBytes, lengthBytes, true);
+  }
+
+  private touched(offsetBytes: number, lengthBytes: number, byWritesOnly: boolean): boolean {
     const end = offsetBytes + lengthBytes;
     for (let place = 0; place < this.rangedCount; place++) {
       const token = this.ranged[place] ?? 0;
-      if (this.kinds[token] === IO.read) continue;
+      if (byWritesOnly && this.kinds[token] === IO.read) continue;
       const start = this.offsets[token] ?? 0;
       if (start < end && offsetBytes < start + (this.lengths[token] ?? 0)) return true;
     }

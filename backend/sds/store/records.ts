@@ -7,22 +7,10 @@ import { RECORD_FLAGS, RECORD_KIND } from '../../protocol/tables/disk.js';
 
 import { ROW_NONE } from './parts.js';
 import type { Parts } from './parts.js';
+import { makeContext } from './store.js';
 import type { SavedEntry, WriteContext } from './store.js';
 
-const EMPTY: WriteContext = {
-  comb: 0,
-  generationEpoch: 0,
-  generationNumber: 0,
-  volumeKey: 0,
-  vtreeKey: 0,
-  volumeEpoch: 0,
-  chunkIndex: 0,
-  firstBlock: 0,
-  blockCount: 0,
-  run: 0,
-  opLow: 0,
-  opHigh: 0,
-};
+const EMPTY = makeContext();
 
 export class Records {
   private readonly parts: Parts;

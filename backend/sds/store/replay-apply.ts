@@ -9,7 +9,7 @@ import { ROW_NONE } from './parts.js';
 import type { Parts } from './parts.js';
 import { forEachRecord, listsOf } from './replay-scan.js';
 import type { Batch } from './replay-scan.js';
-import type { WriteContext } from './store.js';
+import { makeContext } from './store.js';
 
 /** Rows whose descriptors are needed before records can be applied: those that are not made anew by the first record. */
 export function rowsToLoad(batches: readonly Batch[]): number[] {
@@ -31,20 +31,7 @@ export function rowsToLoad(batches: readonly Batch[]): number[] {
 
 export class ReplayApply {
   private readonly parts: Parts;
-  private readonly context: WriteContext = {
-    comb: 0,
-    generationEpoch: 0,
-    generationNumber: 0,
-    volumeKey: 0,
-    vtreeKey: 0,
-    volumeEpoch: 0,
-    chunkIndex: 0,
-    firstBlock: 0,
-    blockCount: 0,
-    run: 0,
-    opLow: 0,
-    opHigh: 0,
-  };
+  private readonly context = makeContext();
 
   constructor(parts: Parts) {
     this.parts = parts;

@@ -40,6 +40,24 @@ export interface WriteContext {
   opHigh: number;
 }
 
+/** A write context to fill in. */
+export function makeContext(): WriteContext {
+  return {
+    comb: 0,
+    generationEpoch: 0,
+    generationNumber: 0,
+    volumeKey: 0,
+    vtreeKey: 0,
+    volumeEpoch: 0,
+    chunkIndex: 0,
+    firstBlock: 0,
+    blockCount: 0,
+    run: 0,
+    opLow: 0,
+    opHigh: 0,
+  };
+}
+
 export const STORE_STATUS = { ok: 0, zero: 1, corrupt: 2, failed: 3 } as const;
 export type StoreStatus = (typeof STORE_STATUS)[keyof typeof STORE_STATUS];
 
