@@ -4,6 +4,7 @@
 import type { Log } from '../backend/core/ports.js';
 
 import { Attachments } from './attachments.js';
+import { KB_PER_GIB } from './gateway/cluster.js';
 import type { Cluster } from './gateway/cluster.js';
 import type { GatewayState } from './gateway/client.js';
 import type { HostRules } from './hosts.js';
@@ -44,7 +45,6 @@ export interface CapacityView {
 
 export type RepairOutcome = 'done' | 'replaced';
 
-const KB_PER_GIB = 1048576;
 const gib = (kb: number): number => Math.floor(kb / KB_PER_GIB);
 
 export class Bridge {

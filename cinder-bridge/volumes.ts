@@ -4,10 +4,9 @@
 import type { Log } from '../backend/core/ports.js';
 
 import { BridgeError } from './bridge-error.js';
+import { KB_PER_GIB } from './gateway/cluster.js';
 import type { Cluster, MeshPool, MeshVolume } from './gateway/cluster.js';
 import { cinderIdOf, releasedName, volumeName } from './naming.js';
-
-const KB_PER_GIB = 1048576;
 
 export interface PoolName {
   readonly domain: string;

@@ -80,7 +80,7 @@ export class JobRunner {
     const names = new Set(open.map(({ id }) => this.#transient(id).unit));
     for (const unit of await leftTransients(UNIT_PREFIX))
       if (!names.has(unit)) await releaseTransient(unit);
-    this.machine.resume(Date.now(), kept);
+    this.machine.resume(kept);
   }
 
   /** Leaves jobs to the next agent: their programs go on. */

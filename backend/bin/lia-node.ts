@@ -7,6 +7,7 @@ import type { Readable } from 'node:stream';
 
 import { execa } from 'execa';
 
+import { MIB } from '../core/units.js';
 import { VERSION } from '../core/version.js';
 import { bundleParts, withoutSecrets } from '../lia/bundle.js';
 import type { BundlePart } from '../lia/bundle.js';
@@ -20,8 +21,7 @@ import { serviceStates } from '../runtime/node-agent/systemd.js';
 
 const DEVICES_PROGRAM = join(import.meta.dirname, 'lia-devices.js');
 const DEVICES_MS = 30_000;
-const DEVICES_BYTES_MAX = 4 * 2 ** 20;
-const MEBIBYTE = 2 ** 20;
+const DEVICES_BYTES_MAX = 4 * MIB;
 /** No single part takes more of a bundle. */
 const PART_SHARE = 4;
 
@@ -105,7 +105,7 @@ async function contentOf(
 
 async function* filesOf(source: BundleSource): AsyncGenerator<ArchiveFile> {
   const folder = `meshsan-info-${source.name}`;
-  let left = source.infoMiBMax * MEBIBYTE;
+  let left = source.infoMiBMax * MIB;
   const partMax = Math.floor(left / PART_SHARE);
   const omitted: string[] = [];
   for (const part of bundleParts(source.infoHours)) {

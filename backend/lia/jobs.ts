@@ -23,9 +23,9 @@ export interface JobEffects {
   /** Keeps a job so that it survives a loss of power; has done so when it returns. */
   save(job: Job): void;
   forget(id: string): void;
-  /** Asks what a job is about; answered by `facts`. */
+  /** Asks what a job is about; answered by `facts` or `stuck`. */
   ask(job: Job): void;
-  /** Runs a program as the unit of a job; answered by `looked` or `launchFailed`. */
+  /** Runs a program as the unit of a job; answered by `looked` or `stuck`. */
   launch(job: Job, argv: readonly string[]): void;
   /** Asks for the unit of a job, after a while; answered by `looked`. */
   look(job: Job): void;
@@ -58,7 +58,7 @@ export class Jobs {
   }
 
   /** Takes up what an earlier agent left; before any other input, once. */
-  resume(nowMs: number, kept: readonly Job[]): void {
+  resume(kept: readonly Job[]): void {
     assert(this.#jobs.size === 0, 'jobs are resumed once, first');
     const order = [...kept].sort((one, other) => one.number - other.number);
     for (const job of order) {
@@ -66,7 +66,7 @@ export class Jobs {
       this.#number = Math.max(this.#number, job.number);
     }
     const running = order.find(({ state }) => state === 'running');
-    if (running === undefined) this.#next(nowMs);
+    if (running === undefined) this.#next();
     else {
       this.#current = { id: running.id, phase: 'working', end: null, isLaunched: false };
       this.#effects.look(running);
@@ -99,7 +99,7 @@ export class Jobs {
       ...{ startedMs: null, endedMs: null, bootId: '', message: 'waiting', output: '' },
     };
     this.#keep(job);
-    this.#next(nowMs);
+    this.#next();
     return this.#jobs.get(id) ?? job;
   }
 
@@ -109,25 +109,25 @@ export class Jobs {
     if (job === null || this.#current === null) return;
     const { phase, end } = this.#current;
     if (phase === 'planning') this.#begin(nowMs, job, facts);
-    else if (phase === 'judging' || phase === 'judgingInterrupted') {
-      const fault = faultOf(job.request, facts);
-      if (phase === 'judgingInterrupted') {
-        const message =
-          fault === null
-            ? 'interrupted by a start of the node; everything is as it was asked for'
-            : `interrupted by a start of the node: ${fault}`;
-        this.#end(nowMs, job, fault === null ? 'done' : 'failed', message, '');
-      } else if (end?.ok === true && fault === null)
-        this.#end(nowMs, job, 'done', `${describe(job.request)}: done`, end.output);
-      else
-        this.#end(
-          nowMs,
-          job,
-          'failed',
-          [end?.ok === false ? end.why : '', fault ?? ''].filter((part) => part !== '').join('; '),
-          end?.output ?? '',
-        );
-    }
+    else if (phase === 'judging') this.#judge(nowMs, job, end, faultOf(job.request, facts));
+    else if (phase === 'judgingInterrupted')
+      this.#judgeInterrupted(nowMs, job, faultOf(job.request, facts));
+  }
+
+  /** Done is what ended well and left everything as it was asked for. */
+  #judge(nowMs: number, job: Job, end: EndedUnit | null, fault: string | null): void {
+    assert(end !== null, 'a job is judged after its unit has ended');
+    const faults = [...(end.ok ? [] : [end.why]), ...(fault === null ? [] : [fault])];
+    if (faults.length === 0)
+      this.#end(nowMs, job, 'done', `${describe(job.request)}: done`, end.output);
+    else this.#end(nowMs, job, 'failed', faults.join('; '), end.output);
+  }
+
+  #judgeInterrupted(nowMs: number, job: Job, fault: string | null): void {
+    const what = 'interrupted by a start of the node';
+    if (fault === null)
+      this.#end(nowMs, job, 'done', `${what}; everything is as it was asked for`, '');
+    else this.#end(nowMs, job, 'failed', `${what}: ${fault}`, '');
   }
 
   /** What `ask` could not find out, or why `launch` did not work. */
@@ -193,14 +193,13 @@ export class Jobs {
     this.#keep(ended);
     if (job.state === 'running') this.#effects.release(ended);
     this.#current = null;
-    this.#next(nowMs);
+    this.#next();
   }
 
-  #next(nowMs: number): void {
+  #next(): void {
     if (this.#current !== null) return;
     const next = [...this.#jobs.values()].find(({ state }) => state === 'waiting');
     if (next === undefined) return;
-    assert(nowMs >= 0, 'a time');
     this.#current = { id: next.id, phase: 'planning', end: null, isLaunched: false };
     this.#effects.ask(next);
   }

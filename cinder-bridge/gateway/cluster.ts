@@ -146,7 +146,8 @@ function isRefusal(error: unknown, ...codes: readonly number[]): boolean {
   return error instanceof GatewayRefusal && codes.includes(error.errorCode);
 }
 
-const KB_PER_GIB = 1048576;
+/** The gateway counts capacity in KiB, which it calls KB. */
+export const KB_PER_GIB = 1048576;
 
 export class Cluster {
   readonly client: GatewayClient;

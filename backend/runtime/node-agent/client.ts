@@ -8,15 +8,17 @@ import type { Agent } from 'node:https';
 import { pipeline } from 'node:stream/promises';
 import { Ajv } from 'ajv';
 import type { ValidateFunction } from 'ajv';
+import { MIB } from '../../core/units.js';
 import { JOB_SCHEMA, KEPT_SCHEMA, REPORT_SCHEMA } from '../../protocol/lia.js';
 import type { Job, JobRequest, KeptPackage, NodeReport } from '../../protocol/lia.js';
 import { clientAgent } from './pre-shared-tls.js';
 
 export const SIGNATURE_HEADER = 'meshsan-signature';
-const ANSWER_BYTES_MAX = 8 * 2 ** 20;
+const ANSWER_BYTES_MAX = 8 * MIB;
 const ANSWER_MS = 60_000;
 const UPLOAD_MS = 900_000;
-const OK_STATUS = 300;
+/** Of an answer that is none of success. */
+const STATUS_REFUSED_MIN = 300;
 
 const ajv = new Ajv({ discriminator: true, allowUnionTypes: true });
 const isReport = ajv.compile<NodeReport>(REPORT_SCHEMA);
@@ -131,7 +133,7 @@ export class LiaClient {
 
   async #json<T>(call: Call, isRight: ValidateFunction<T>): Promise<T> {
     const response = await this.#call(call);
-    const value = JSON.parse(await textOf(response)) as unknown;
+    const value = await this.#valueOf(response);
     if (isRight(value)) return value;
     throw new AgentError(
       `${this.host}: its answer makes no sense: ${ajv.errorsText(isRight.errors)}`,
@@ -142,16 +144,20 @@ export class LiaClient {
   /** The answer to a call that was not refused. */
   async #call(call: Call): Promise<IncomingMessage> {
     const response = await this.#send(call);
-    if ((response.statusCode ?? 0) < OK_STATUS) return response;
-    const text = await textOf(response);
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch (error) {
-      throw new AgentError(`${this.host}: answer ${response.statusCode}: ${String(error)}`, null);
-    }
+    if ((response.statusCode ?? 0) < STATUS_REFUSED_MIN) return response;
+    const value = await this.#valueOf(response);
     if (isRefusal(value)) throw new AgentError(`${this.host}: ${value.message}`, value.error);
     throw new AgentError(`${this.host}: answer ${response.statusCode}`, null);
+  }
+
+  async #valueOf(response: IncomingMessage): Promise<unknown> {
+    try {
+      return JSON.parse(await textOf(response)) as unknown;
+    } catch (error) {
+      const { statusCode } = response;
+      const reason = (error as Error).message;
+      throw new AgentError(`${this.host}: answer ${statusCode} cannot be read: ${reason}`, null);
+    }
   }
 
   #send({

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { Transform } from 'node:stream';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { MIB } from '../../core/units.js';
 import type { KeptPackage } from '../../protocol/lia.js';
 import type { ErrorName } from '../../protocol/generated/errors.js';
 import { LIMITS } from '../../protocol/tables/limits.js';
@@ -25,7 +26,6 @@ import { packageFacts } from './debian.js';
 import { sha256Of, vouches } from './signature.js';
 
 const FILE = /^([0-9a-f]{64})\.deb$/;
-const MEBIBYTE = 2 ** 20;
 
 /** A package file that is not taken. */
 export class PackageError extends Error {
@@ -79,7 +79,7 @@ export class PackageStore {
           hash.update(chunk);
           const most = LIMITS.liaPackageBytesMax.value;
           if (bytes <= most) done(null, chunk);
-          else done(new PackageError('PACKAGE_REFUSED', `it has more than ${most / MEBIBYTE} MiB`));
+          else done(new PackageError('PACKAGE_REFUSED', `it has more than ${most / MIB} MiB`));
         },
       });
       await pipeline(content, measured, createWriteStream(beside, { flags: 'wx', mode: 0o600 }));

@@ -3,10 +3,10 @@
 
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { execa } from 'execa';
+import { MICROS_PER_MS } from '../../core/units.js';
 import type { ServiceState, UnitFacts } from '../../protocol/lia.js';
 
 const COMMAND_MS = 30_000;
-const MICROSECONDS = 1_000;
 
 async function systemctl(...args: readonly string[]): Promise<string> {
   const { stdout } = await execa('systemctl', args, {
@@ -52,7 +52,7 @@ export async function serviceStates(
       unit,
       state: row.get('LoadState') === 'loaded' ? (row.get('ActiveState') ?? '') : 'absent',
       startsAtBoot: row.get('UnitFileState') === 'enabled',
-      sinceMs: since === 0 ? null : Math.round(bootMs + since / MICROSECONDS),
+      sinceMs: since === 0 ? null : Math.round(bootMs + since / MICROS_PER_MS),
       pid: number('MainPID') === 0 ? null : number('MainPID'),
       restarts: number('NRestarts'),
     };

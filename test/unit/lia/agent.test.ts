@@ -13,7 +13,8 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { request } from 'node:https';
+import { createServer, request } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -23,7 +24,8 @@ import { execa } from 'execa';
 
 import type { Job, NodeReport } from '../../../backend/protocol/lia.js';
 import { packageStatement } from '../../../backend/protocol/lia.js';
-import { clientAgent } from '../../../backend/runtime/node-agent/pre-shared-tls.js';
+import { LiaClient } from '../../../backend/runtime/node-agent/client.js';
+import { clientAgent, serverOptions } from '../../../backend/runtime/node-agent/pre-shared-tls.js';
 import {
   sha256Of,
   signPackage,
@@ -340,6 +342,20 @@ for (const [args, words] of [
     t.is(exitCode, 2);
     t.regex(stderr, words);
   });
+
+test('an answer that cannot be read is told of the node that gave it', async (t) => {
+  const secret = Buffer.alloc(32, 7);
+  const server = createServer(serverOptions(secret), (_, response) => response.end('<html>'));
+  await new Promise<void>((done) => server.listen(0, HOST, done));
+  const node = new LiaClient(HOST, (server.address() as AddressInfo).port, secret);
+  try {
+    const words = new RegExp(`^${HOST}: answer 200 cannot be read: `);
+    await t.throwsAsync(node.report(), { name: 'AgentError', message: words });
+  } finally {
+    node.close();
+    server.close();
+  }
+});
 
 test('a signature is for one file and one purpose', (t) => {
   const { publicPem, privatePem } = signerPair(Buffer.alloc(32, 1));

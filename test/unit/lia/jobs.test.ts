@@ -58,7 +58,7 @@ const ENDED = { state: 'ended', ok: true, why: '', output: 'Setting up' } as con
 function fresh(): { node: Node; jobs: Jobs } {
   const node = new Node();
   const jobs = new Jobs(node, 'boot-1');
-  jobs.resume(0, []);
+  jobs.resume([]);
   return { node, jobs };
 }
 
@@ -67,7 +67,7 @@ function after(node: Node, bootId: string): { node: Node; jobs: Jobs } {
   const next = new Node();
   for (const [id, job] of node.kept) next.kept.set(id, job);
   const jobs = new Jobs(next, bootId);
-  jobs.resume(100, [...next.kept.values()]);
+  jobs.resume([...next.kept.values()]);
   return { node: next, jobs };
 }
 
