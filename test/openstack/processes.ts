@@ -113,12 +113,13 @@ export class Daemons {
   }
 }
 
-/** The last lines of a log file, indented; empty if there is none. */
-export function tail(file: string, lines: number): string {
+/** The last lines of a log file, indented; empty if there is none. @param noise - lines that are left out */
+export function tail(file: string, lines: number, noise: RegExp | null = null): string {
   if (!existsSync(file)) return '';
   // Services colour their logs.
   const all = stripVTControlCharacters(readFileSync(file, 'utf8')).trimEnd().split('\n');
   return all
+    .filter((line) => noise?.test(line) !== true)
     .slice(-lines)
     .map((line) => `    ${line}`)
     .join('\n');

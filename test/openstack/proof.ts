@@ -23,6 +23,9 @@ import type { CloudState } from './state.js';
 const CREATED_GIB = 8;
 const EXTENDED_GIB = 16;
 
+/** What services say of being waited for, and now and then by themselves; it would push the rest out of sight. */
+const NOISE = /Get console output|console pty|Query stats|Free capacity|(Pool|Domain) id:/;
+
 export interface ProofContext {
   readonly state: CloudState;
   readonly cluster: MeshsanCluster;
@@ -47,7 +50,7 @@ export function ledgerOf(
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       const ends = logs.map(
-        (log) => `\n  end of ${log}'s log:\n${tail(serviceLog(state, log), 12)}`,
+        (log) => `\n  end of ${log}'s log:\n${tail(serviceLog(state, log), 12, NOISE)}`,
       );
       throw new RunError(`NOT PROVED: ${name}: ${why}${ends.join('')}`);
     }

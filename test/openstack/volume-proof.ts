@@ -8,7 +8,7 @@ import type { Backend } from './backends.js';
 import { openstack, run, textOf } from './command.js';
 import type { ComputeApi } from './compute-api.js';
 import { writeScriptImage } from './guest-image.js';
-import type { Gateway } from './meshsan.js';
+import { volumeOfSize, type Gateway } from './meshsan.js';
 import type { Hold, ProofContext } from './proof.js';
 import { until } from './progress.js';
 
@@ -148,6 +148,7 @@ export abstract class VolumeProof {
   protected async endStream(volume: string, gib: number): Promise<void> {
     await this.quiet('volume', 'set', '--size', String(gib), volume);
     await this.context.api.volumeStatus(volume, 'in-use', 120);
+    await volumeOfSize(this.gateway, this.backend.nameOf(volume), gib);
     const [, count, errors, slowest, wrote, read] = await this.line(
       /MESHSAN-STREAMED vdb count=(\d+) errors=(\d+) slowest=(\S+) wrote=([0-9a-f]+) read=([0-9a-f]+)/,
     );
