@@ -3,6 +3,7 @@
 
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import { writeNow } from './links/write-now.js';
 import type { Loop } from './loop.js';
 
 const RECEIVE_BYTES = 262144;
@@ -125,7 +126,8 @@ export class UnixLink {
     if (out.length === 0) return;
     const content = out.take();
     this.#inFlight = content;
-    socket.write(content, this.#onWritten);
+    const done = writeNow(socket, content, 0, content.length);
+    if (done < content.length) socket.write(content.subarray(done), this.#onWritten);
     if (socket.writableLength > 0) return;
     this.#inFlight = null;
     out.giveBack();

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import type { Micros } from '../core/ports.js';
 import { adoptSocket } from './links/sockets.js';
+import { writeNow } from './links/write-now.js';
 import type { Loop } from './loop.js';
 
 const RECEIVE_BYTES = 262144;
@@ -161,7 +162,8 @@ class Connection implements Flushable {
     const { out } = this.session;
     if (this.#inFlight === null && out.length > 0) {
       const content = out.take();
-      this.#socket.write(content, this.#onWritten);
+      const done = writeNow(this.#socket, content, 0, content.length);
+      if (done < content.length) this.#socket.write(content.subarray(done), this.#onWritten);
       if (this.#socket.writableLength === 0) {
         out.giveBack();
         if (this.session.blocked) setImmediate(this.#goOn);

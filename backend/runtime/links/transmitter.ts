@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 
 import type { BufferPool, Slab } from './buffer-pool.js';
+import { writeNow } from './write-now.js';
 
 /** Usual size of a batch; more than fits goes to further slabs. */
 const BATCH_BYTES = 64 * 1024;
@@ -94,7 +95,8 @@ export class Transmitter {
     this.slab = null;
     this.fill = 0;
     if (full.length === 0) {
-      socket.write(slab.buffer.subarray(0, fill), this.onWritten);
+      const done = writeNow(socket, slab.bytes, 0, fill);
+      if (done < fill) socket.write(slab.buffer.subarray(done, fill), this.onWritten);
     } else {
       this.full = [];
       this.fullBytes = 0;
