@@ -76,7 +76,7 @@ test('a bundle shows no secret of a configuration, and where the secrets lie', (
     initialAdmin: { name: 'admin', saltHex: '00', hashHex: 'ff' },
     list: [{ password: 'x', port: 1 }],
     token: 'y',
-    tls: { privateKey: 'z', deviceKey: 7 },
+    tls: { privateKey: 'z', signingKey: 'k', deviceKey: 7 },
     options: { leaseMs: 1000 },
   };
   t.deepEqual(withoutSecrets(config), {
@@ -85,7 +85,7 @@ test('a bundle shows no secret of a configuration, and where the secrets lie', (
     initialAdmin: { name: 'admin', saltHex: '[withheld]', hashHex: '[withheld]' },
     list: [{ password: '[withheld]', port: 1 }],
     token: '[withheld]',
-    tls: { privateKey: '[withheld]', deviceKey: 7 },
+    tls: { privateKey: '[withheld]', signingKey: '[withheld]', deviceKey: 7 },
     options: { leaseMs: 1000 },
   });
   const paths = bundleParts(24).map((part) => ('path' in part ? part.path : ''));

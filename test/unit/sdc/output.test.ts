@@ -25,3 +25,14 @@ test('replies are built in the same memory again and again, while others are on 
   }
   t.true(used.size <= 2, `${used.size} pieces of memory in 24 batches`);
 });
+
+test('a reply that the socket takes at once leaves its memory to the next one', (t) => {
+  const out = new Output();
+  const used = new Set<ArrayBufferLike>();
+  for (let batch = 0; batch < 4; batch++) {
+    out.reserve(REPLY_BYTES);
+    used.add(out.take().buffer);
+    out.giveBack();
+  }
+  t.is(used.size, 1);
+});

@@ -60,7 +60,6 @@ test('a rotten block is reported as such, its neighbours are not', (t) => {
   rig.medium.rot(place + 17, 5);
   const tags = rig.readTags(1, 0, 0, 8);
   t.is(tags[3], -2);
-  t.deepEqual(tags.filter((_tag, index) => index !== 3).length, 7);
   t.true(tags.every((tag, index) => index === 3 || tag > 0));
   // Written anew it is whole again.
   model.write(1, 0, 3, 1);
