@@ -8,6 +8,7 @@ import { join } from 'node:path';
 
 import { VERSION } from '../core/version.js';
 import { LIMITS } from '../protocol/tables/limits.js';
+import { Connections } from '../runtime/connections.js';
 import { ConfigError } from '../runtime/config-file.js';
 import { makePrivateDirectory } from '../runtime/durable-files.js';
 import { openLog } from '../runtime/log-sink.js';
@@ -94,7 +95,7 @@ async function main(): Promise<void> {
       app,
     );
     server.on('checkContinue', app);
-    server.maxConnections = LIMITS.liaConnectionsMax.value;
+    new Connections(LIMITS.liaConnectionsMax.value, log, Date.now).watch(server, true);
     server.on('tlsClientError', (_, socket) => {
       log.event('warn', 'lia.refused', { host: socket.remoteAddress ?? '' });
     });

@@ -8,9 +8,8 @@ import { hostname, networkInterfaces } from 'node:os';
 import type { Express } from 'express';
 
 import type { Log } from '../core/ports.js';
+import { Connections } from '../runtime/connections.js';
 import type { ServerTls } from '../runtime/tls-store.js';
-
-import { Connections } from './connections.js';
 
 const RENEW_CHECK_MS = 12 * 3_600_000;
 const REQUEST_MS_MAX = 120_000;

@@ -60,7 +60,7 @@ for (const [what, sent] of [
       await until('the oldest are closed', () =>
         Promise.resolve(held.slice(0, 2 * MAX).every(({ socket }) => socket.closed) ? true : null),
       );
-      const full = harness.log.filter(({ name }) => name === 'gateway.connections.full');
+      const full = harness.log.filter(({ name }) => name === 'connections.full');
       t.is(full.length, 1, 'said once, not with each of them');
     } finally {
       for (const { socket } of held) socket.destroy();

@@ -14,7 +14,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer, request } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { connect } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -24,6 +25,7 @@ import { execa } from 'execa';
 
 import type { Job, NodeReport } from '../../../backend/protocol/lia.js';
 import { packageStatement } from '../../../backend/protocol/lia.js';
+import { LIMITS } from '../../../backend/protocol/tables/limits.js';
 import { LiaClient } from '../../../backend/runtime/node-agent/client.js';
 import { clientAgent, serverOptions } from '../../../backend/runtime/node-agent/pre-shared-tls.js';
 import {
@@ -185,6 +187,23 @@ test.serial('whoever does not know the token is not answered', async (t) => {
       request({ host: HOST, port: 9099, rejectUnauthorized: false }).once('error', failed).end();
     }),
   );
+});
+
+test.serial('connections of those who do not know it keep nobody out', async (t) => {
+  const held: Socket[] = [];
+  try {
+    for (let i = 0; i < 2 * LIMITS.liaConnectionsMax.value; i++) {
+      const socket = connect({ host: HOST, port: 9099 });
+      held.push(socket);
+      // Being closed is what happens to most of them.
+      socket.on('error', () => undefined);
+      await new Promise((done) => socket.once('connect', done));
+    }
+    const { exitCode, stderr } = await ask('jobs');
+    t.is(exitCode, 0, stderr);
+  } finally {
+    for (const socket of held) socket.destroy();
+  }
 });
 
 test.serial('a service is restarted once, however often the same job is asked for', async (t) => {

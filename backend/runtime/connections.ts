@@ -1,8 +1,9 @@
-// Which connections a gateway holds, and which one gives way when there are too many: one that never sent a whole request
+// Which connections a TLS server holds, and which one gives way when there are too many: one that never sent a whole request
 // first, then one that waits for its next request, each the oldest of its kind. Whoever opens connections and leaves them
 // half used cannot keep others out that way. It must never close one whose request is being answered.
 
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 
 import type { Log } from '../core/ports.js';
@@ -39,14 +40,23 @@ export class Connections {
     this.#nowMs = nowMs;
   }
 
-  /** Begins to watch a server that does not listen yet. */
-  watch(server: Server): void {
+  /**
+   * Begins to watch a server that does not listen yet.
+   * @param trusted - whoever ends the handshake has proved who it is, and is not closed for others
+   */
+  watch(server: Server, trusted = false): void {
     server.on('connection', (socket: Socket) => {
       this.#take(socket);
     });
-    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      this.#asked(request, response);
-    });
+    if (trusted)
+      server.on('secureConnection', (socket: Socket) => {
+        const held = this.#held.get(nameOf(socket));
+        if (held !== undefined) this.#unproven.delete(held);
+      });
+    else
+      server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+        this.#asked(request, response);
+      });
   }
 
   #take(socket: Socket): void {
@@ -109,6 +119,6 @@ export class Connections {
     const nowMs = this.#nowMs();
     if (nowMs - this.#loggedAtMs < LOG_PAUSE_MS) return;
     this.#loggedAtMs = nowMs;
-    this.#log.event('warn', 'gateway.connections.full', { max: this.#max, closed: this.#closed });
+    this.#log.event('warn', 'connections.full', { max: this.#max, closed: this.#closed });
   }
 }
