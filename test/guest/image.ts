@@ -1,6 +1,7 @@
 // Makes what a guest boots from: Debian's kernel as it is, a small initrd with the modules that are needed, and a disk with
 // Node, our programs and the judges. It owns the folder that it is given; it must never change the host.
 
+import { randomBytes } from 'node:crypto';
 import { copyFileSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
@@ -8,18 +9,28 @@ import { FILES } from '../../backend/deploy/packages/definitions.js';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 const DISK_SIZE = '900M';
+const ROOM_SIZE = '8G';
 const MODULES = [
   ...['drivers/virtio/virtio_ring', 'drivers/virtio/virtio'],
   ...['drivers/virtio/virtio_pci_modern_dev', 'drivers/virtio/virtio_pci_legacy_dev'],
   ...['drivers/virtio/virtio_pci', 'drivers/block/virtio_blk', 'fs/fuse/fuse', 'fs/fuse/cuse'],
   ...['drivers/block/nbd', 'drivers/block/loop'],
+  ...['net/core/failover', 'drivers/net/net_failover', 'drivers/net/virtio_net'],
 ] as const;
 /** What the judges run beside ours; in the guest found by the same paths as here. */
 const PROGRAMS = [
   ...['/usr/bin/node', '/usr/bin/python3', '/bin/busybox', '/usr/sbin/nbd-client'],
   ...['/bin/mount', '/bin/umount', '/sbin/losetup', '/sbin/blockdev', '/sbin/blkdiscard'],
   ...['/sbin/mkfs.ext4', '/sbin/e2fsck', '/sbin/resize2fs', '/sbin/lvm', '/bin/udevadm'],
-  ...['/bin/dd', '/bin/cp', '/bin/sync', '/usr/bin/timeout', '/usr/bin/env', '/usr/bin/truncate'],
+  ...[
+    '/bin/readlink',
+    '/bin/dd',
+    '/bin/cp',
+    '/bin/sync',
+    '/usr/bin/timeout',
+    '/usr/bin/env',
+    '/usr/bin/truncate',
+  ],
 ] as const;
 /** What Python needs at run time, and os-brick's own code, unmodified; Debian's rules of udev and settings of LVM. */
 const FOLDERS = [
@@ -65,6 +76,7 @@ const DROP_INS: readonly (readonly [string, string])[] = [
   ['nova-hooks/etc/udev/rules.d/60-meshsan.rules', '/lib/udev/rules.d/60-meshsan.rules'],
   ['nova-hooks/etc/lvm/meshsan-lvmlocal.conf', '/etc/lvm/lvmlocal.conf'],
   [`${FILES}/libexec/nbd-device`, `/meshsan/${FILES}/libexec/nbd-device`],
+  [`${FILES}/libexec/io-flusher`, `/meshsan/${FILES}/libexec/io-flusher`],
   [`${FILES}/libexec/io-flusher`, '/usr/lib/meshsan/libexec/io-flusher'],
   [`${FILES}/units/meshsan-sdc.service`, '/lib/systemd/system/meshsan-sdc.service'],
 ];
@@ -73,16 +85,28 @@ export interface GuestImage {
   readonly kernel: string;
   readonly initrd: string;
   readonly disk: string;
+  /** An ext4 file system with a secret for storage servers in it, sparse. */
+  readonly room: string;
+  /** Where all of it lies, and the secret. */
+  readonly folder: string;
 }
 
 /** @throws Error when Debian's kernel is not installed */
 export async function makeImage(folder: string): Promise<GuestImage> {
   const version = newestKernel();
+  const secret = join(folder, 'secret');
+  writeFileSync(secret, randomBytes(32).toString('hex'), { mode: 0o600 });
   const initrd = join(folder, 'initrd');
   const disk = join(folder, 'disk');
   await makeInitrd(folder, initrd, version);
   await makeDisk(folder, disk, version);
-  return { kernel: `/boot/vmlinuz-${version}`, initrd, disk };
+  const room = join(folder, 'room');
+  const content = join(folder, 'room.d');
+  mkdirSync(content);
+  copyFileSync(secret, join(content, 'secret'));
+  await execa('truncate', ['-s', ROOM_SIZE, room]);
+  await execa('mkfs.ext4', ['-q', '-d', content, '-E', 'root_owner=0:0', room]);
+  return { kernel: `/boot/vmlinuz-${version}`, initrd, disk, room, folder };
 }
 
 function newestKernel(): string {
@@ -121,6 +145,7 @@ async function makeDisk(folder: string, target: string, version: string): Promis
     'dev',
     'tmp',
     'run',
+    'data',
     'root',
     'mnt',
     'meshsan',
@@ -140,7 +165,9 @@ async function makeDisk(folder: string, target: string, version: string): Promis
     copyFileSync(join(ROOT, from), join(tree, to));
   }
   await addSystemd(tree, version);
-  await copyTree(join(ROOT, 'dist'), join(tree, 'meshsan'));
+  // Not the packages, which may have been built beside them.
+  for (const name of ['backend', 'test'])
+    await copyTree(join(ROOT, 'dist', name), join(tree, 'meshsan', 'dist'));
   await copyTree(join(ROOT, 'package.json'), join(tree, 'meshsan'));
   const listed = await execa('npm', ['ls', '--omit=dev', '--parseable', '--all'], {
     ...{ cwd: ROOT, reject: false },
