@@ -14,26 +14,11 @@ import { HolderState } from '../../backend/bin/holder-state.js';
 import { loopsOver } from '../../backend/runtime/block-device.js';
 import { askControl } from '../../backend/runtime/control-socket.js';
 import { disconnectNbd, nbdOf } from '../../backend/runtime/kernel-nbd.js';
+import { until } from '../support/until.js';
 
 const BIN = join(import.meta.dirname, '..', '..', 'backend', 'bin');
-const WAIT_MS = 120_000;
-const POLL_MS = 20;
 export const VOLUME = '4d53415600000007';
 export const SYSTEM = '4d53415600000001';
-
-/** Waits for a condition; the bound is only against hanging. */
-export async function until<T>(
-  what: string,
-  probe: () => T | null | Promise<T | null>,
-): Promise<T> {
-  const deadline = Date.now() + WAIT_MS;
-  for (;;) {
-    const found = await probe();
-    if (found !== null) return found;
-    if (Date.now() > deadline) throw new Error(`waited ${WAIT_MS / 1000} s in vain: ${what}`);
-    await new Promise((done) => setTimeout(done, POLL_MS));
-  }
-}
 
 /** Runs a program that may hang on a broken device; it is killed then. */
 export function guarded(seconds: number, program: string, ...args: string[]) {

@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import test from 'ava';
 import type { DeviceFacts } from '../../backend/bin/holder-attachment.js';
 import { askControl } from '../../backend/runtime/control-socket.js';
-import { LocalCluster, until } from '../support/local-cluster.js';
+import { LocalCluster } from '../support/local-cluster.js';
 import { guarded } from './bench.js';
+import { until } from '../support/until.js';
 
 /** MESHSAN_KILLS=20 makes the long proof of it. */
 const KILLS = Number(process.env['MESHSAN_KILLS'] ?? '5');

@@ -1,10 +1,7 @@
-// An NBD server of one volume in a file, as the client process has it for its volumes. It must never answer before the file
-// has the content.
+// An NBD server of one volume in a file. It must never answer before the file has the content.
 
 import { Loop } from '../../backend/runtime/loop.js';
-import { FlushList, UnixServer } from '../../backend/runtime/unix-server.js';
-import { NbdFront } from '../../backend/sdc/nbd/front.js';
-import type { NbdSession } from '../../backend/sdc/nbd/session.js';
+import { serveNbd } from '../support/nbd-server.js';
 import { FileBack } from './file-back.js';
 
 /** @param started - called before the socket is there */
@@ -15,48 +12,11 @@ export function serveFile(
   readOnly: boolean,
   started: (back: FileBack) => void = () => undefined,
 ): void {
-  const volume = {
-    key: 7,
-    name: 'vol7',
-    sizeBytes,
-    readOnly,
-    volatileCache: true,
-  };
+  const volume = { key: 7, name: 'vol7', sizeBytes, readOnly, volatileCache: true };
   const loop = new Loop();
-  let wake = false;
-  const front = new NbdFront({
-    exportAdded: () => undefined,
-    exportChanged: () => undefined,
-    exportRemoved: () => undefined,
-    unblocked: () => {
-      wake = true;
-    },
+  serveNbd(socket, volume, loop, (front) => {
+    const back = new FileBack(file, volume, front, loop);
+    started(back);
+    return back;
   });
-  const back = new FileBack(file, volume, front, loop);
-  started(back);
-  front.attach(back);
-  front.volumeAdded(0, volume);
-  const flushes = new FlushList();
-  const server = new UnixServer(
-    socket,
-    {
-      open: () => front.open(volume.key),
-      close: (session: unknown) => {
-        front.close(loop.nowUs, session as NbdSession);
-      },
-    },
-    loop,
-    (error) => {
-      throw error;
-    },
-    flushes,
-  );
-  loop.addFlush(() => {
-    if (wake) {
-      wake = false;
-      server.resumeAll();
-    }
-    flushes.flush();
-  });
-  loop.attach({ tick: () => undefined, nextDeadlineUs: () => Infinity });
 }

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
-import { LocalCluster, until } from '../support/local-cluster.js';
+import { LocalCluster } from '../support/local-cluster.js';
+import { until } from '../support/until.js';
 
 const place = mkdtempSync(join(tmpdir(), 'meshsan-full-'));
 let cluster: LocalCluster | null = null;

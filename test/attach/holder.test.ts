@@ -14,7 +14,8 @@ import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { IO } from '../../backend/sdc/block-front.js';
-import { Bench, SYSTEM, VOLUME, guarded, until } from './bench.js';
+import { Bench, SYSTEM, VOLUME, guarded } from './bench.js';
+import { until } from '../support/until.js';
 
 const MIB = 1048576;
 const SIZE_BYTES = 256 * MIB;

@@ -11,7 +11,8 @@ import { execa } from 'execa';
 import test from 'ava';
 
 import type { Check } from '../compat/judges.js';
-import { LocalCluster, until } from '../support/local-cluster.js';
+import { LocalCluster } from '../support/local-cluster.js';
+import { until } from '../support/until.js';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 const GATEWAY = join(ROOT, 'dist', 'backend', 'bin', 'gateway.js');

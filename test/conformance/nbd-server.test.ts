@@ -8,9 +8,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
 import { Loop } from '../../backend/runtime/loop.js';
-import { FlushList, UnixServer } from '../../backend/runtime/unix-server.js';
-import { NbdFront } from '../../backend/sdc/nbd/front.js';
-import type { NbdSession } from '../../backend/sdc/nbd/session.js';
+import { serveNbd } from '../support/nbd-server.js';
 import { MemoryBack } from './memory-back.js';
 
 const SIZE_BYTES = 64 * 1048576;
@@ -26,48 +24,12 @@ const volume = {
 };
 
 const loop = new Loop();
-let wake = false;
-const front = new NbdFront({
-  exportAdded: () => undefined,
-  exportChanged: () => undefined,
-  exportRemoved: () => undefined,
-  unblocked: () => {
-    wake = true;
-  },
-});
-const back = new MemoryBack(volume, front, loop);
-front.attach(back);
-front.volumeAdded(0, volume);
-const sessions = new Map<unknown, NbdSession>();
-const flushes = new FlushList();
-const server = new UnixServer(
+const { server, back } = serveNbd(
   socket,
-  {
-    open: () => {
-      const session = front.open(volume.key);
-      sessions.set(session, session);
-      return session;
-    },
-    close: (closed) => {
-      const session = sessions.get(closed);
-      sessions.delete(closed);
-      if (session !== undefined) front.close(loop.nowUs, session);
-    },
-  },
+  volume,
   loop,
-  (error) => {
-    throw error;
-  },
-  flushes,
+  (front) => new MemoryBack(volume, front, loop),
 );
-loop.addFlush(() => {
-  if (wake) {
-    wake = false;
-    server.resumeAll();
-  }
-  flushes.flush();
-});
-loop.attach({ tick: () => undefined, nextDeadlineUs: () => Infinity });
 
 test.after.always(() => {
   server.close();

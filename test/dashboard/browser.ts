@@ -1,6 +1,7 @@
 // A headless Chromium that trusts one gateway, by the fingerprint of its key. It owns the browser process and its profile.
 
 import { X509Certificate, createHash } from 'node:crypto';
+import { until } from '../support/until.js';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,8 +9,6 @@ import { connect } from 'node:tls';
 
 import { launch } from 'puppeteer-core';
 import type { Browser as Chromium, Page } from 'puppeteer-core';
-
-import { until } from '../support/local-cluster.js';
 
 const WAIT_MS = 60_000;
 

@@ -8,9 +8,10 @@ import test from 'ava';
 import axios from 'axios';
 import { execa } from 'execa';
 
-import { LocalCluster, until } from '../support/local-cluster.js';
+import { LocalCluster } from '../support/local-cluster.js';
 
 import { Browser } from './browser.js';
+import { until } from '../support/until.js';
 
 /** What a device misses while it is stopped: copying it takes several refreshes of the page. */
 const MISSED = '2g';

@@ -7,8 +7,9 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { VERSION } from '../../backend/core/version.js';
 import { LIA_PORT } from '../../backend/protocol/lia.js';
 import type { NodeReport } from '../../backend/protocol/lia.js';
-import { until } from './machines.js';
-import type { Lab, Machine, Output } from './machines.js';
+import type { Output } from '../support/nspawn.js';
+import { until } from '../support/until.js';
+import type { Lab, Machine } from './machines.js';
 import { expect } from './report.js';
 
 export const AGENT_UNIT = 'meshsan-lia';

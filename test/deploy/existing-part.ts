@@ -3,11 +3,12 @@
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Output } from '../support/nspawn.js';
+import { until } from '../support/until.js';
 import { checkAgents, checkForeign } from './agents.js';
 import { MACHINES, existingInventory, nameOf } from './environment.js';
 import { DEPLOYER, bootWithServices } from './lab-setup.js';
-import { until } from './machines.js';
-import type { Lab, Machine, Output } from './machines.js';
+import type { Lab, Machine } from './machines.js';
 import { expect } from './report.js';
 import type { Report } from './report.js';
 import { Rest } from './rest.js';

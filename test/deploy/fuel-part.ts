@@ -2,11 +2,11 @@
 // cluster goes through: killed services, a rebooted node, a dead gateway, nodes that come and go, data that must stay.
 
 import { readFileSync } from 'node:fs';
+import { until } from '../support/until.js';
 import { AGENT_UNIT, checkAgents, checkMissed, verify } from './agents.js';
 import { checkOpenstack, checkSecrets, checkServices } from './fuel-checks.js';
 import { DISK, MANAGEMENT_VIP, facts, nameOf } from './environment.js';
 import { bootWithServices } from './lab-setup.js';
-import { until } from './machines.js';
 import type { Lab, Machine } from './machines.js';
 import { Fuel } from './plugin.js';
 import type { FuelRun } from './plugin.js';

@@ -4,12 +4,13 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import type { Output } from '../support/nspawn.js';
 import { checkAgents } from './agents.js';
 import { inventory, nameOf } from './environment.js';
 import type { InventoryParts } from './environment.js';
 import { ExistingPart } from './existing-part.js';
 import { DEPLOYER } from './lab-setup.js';
-import type { Lab, Output } from './machines.js';
+import type { Lab } from './machines.js';
 import { expect } from './report.js';
 import type { Report } from './report.js';
 

@@ -6,7 +6,6 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import {
-  chmodSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -20,13 +19,12 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { INSIDE, entering, leaderOf, makeDisk } from '../support/nspawn.js';
+import type { Output } from '../support/nspawn.js';
+import { until } from '../support/until.js';
 
-const DEVICE_BYTES = 3 * 2 ** 30;
-const READY_MS = 120_000;
 const STOP_MS = 30_000;
 const COMMAND_MS = 300_000;
-const POLL_MS = 200;
-const DISK_GROUP = 6;
 const LOOP_NODES = 128;
 /** Address of whoever works from outside, as an operator does. */
 export const OPERATOR = '192.168.0.250';
@@ -41,44 +39,17 @@ export interface MachineSpec {
   readonly disks: readonly string[];
 }
 
-export interface Output {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
-
-/** Waits for a condition; the bound is far beyond what it takes, and only against hanging. */
-export async function until(
-  what: string,
-  probe: () => Promise<boolean>,
-  ms = READY_MS,
-): Promise<void> {
-  const deadline = Date.now() + ms;
-  while (!(await probe())) {
-    if (Date.now() > deadline) throw new Error(`waited ${ms / 1000} s in vain: ${what}`);
-    await sleep(POLL_MS);
-  }
-}
 
 async function run(...argv: readonly string[]): Promise<string> {
   const [program = '', ...args] = argv;
   return (await execa(program, args, { stdin: 'ignore', timeout: COMMAND_MS })).stdout;
 }
 
-/** How a program of the host is run inside. */
-const INSIDE = {
-  reject: false,
-  stdin: 'ignore',
-  extendEnv: false,
-  env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LC_ALL: 'C.UTF-8' },
-} as const;
-
-const entering = (leader: number): string[] => [
-  ...['-t', String(leader)],
-  ...['-m', '-u', '-i', '-n', '-p', '--'],
-];
+function inside(leader: number, argv: readonly string[], timeout: number) {
+  const [program = '', ...words] = [...entering(leader), ...argv];
+  return execa(program, words, { ...INSIDE, stdin: 'ignore', timeout });
+}
 
 export class Machine {
   readonly spec: MachineSpec;
@@ -119,7 +90,8 @@ export class Machine {
     const layers = `lowerdir=/,upperdir=${this.#dir}/upper,workdir=${this.#dir}/work`;
     await run('mount', '-t', 'overlay', 'overlay', '-o', layers, this.root);
     this.#clean();
-    for (const index of this.spec.disks.keys()) await this.#makeDisk(index);
+    for (const index of this.spec.disks.keys())
+      this.#loops.push(await makeDisk(join(this.#dir, `disk${index}`)));
     await this.#network();
   }
 
@@ -149,16 +121,6 @@ export class Machine {
     writeFileSync(this.path('/root/.ssh/authorized_keys'), this.#lab.publicKey, { mode: 0o600 });
     const policy = this.path('/usr/sbin/policy-rc.d');
     rmSync(policy, { force: true });
-  }
-
-  async #makeDisk(index: number): Promise<void> {
-    const file = join(this.#dir, `disk${index}`);
-    writeFileSync(file, '');
-    await run('truncate', '-s', String(DEVICE_BYTES), file);
-    const loop = await run('losetup', '--find', '--show', file);
-    await run('chgrp', String(DISK_GROUP), loop);
-    chmodSync(loop, 0o660);
-    this.#loops.push(loop);
   }
 
   /** The loop device on the host behind a disk. */
@@ -248,30 +210,16 @@ export class Machine {
   }
 
   async #isUp(): Promise<boolean> {
-    if ((await this.#leader()) === null) return false;
+    if ((await leaderOf(this.#process)) === null) return false;
     const { stdout } = await this.try('systemctl', 'is-active', 'ssh.service', 'multi-user.target');
     return stdout === 'active\nactive';
   }
 
-  /** Process id of the systemd inside, as the host sees it. */
-  async #leader(): Promise<number | null> {
-    const pid = this.#process?.pid;
-    if (pid === undefined) return null;
-    const { stdout } = await execa('ps', ['-o', 'pid=,comm=', '--ppid', String(pid)], {
-      reject: false,
-    });
-    const line = stdout.split('\n').find((row) => /\bsystemd$/.test(row.trim()));
-    return line === undefined ? null : Number(line.trim().split(/\s+/)[0]);
-  }
-
   /** Runs a command inside as root. */
   async try(...argv: readonly string[]): Promise<Output> {
-    const leader = await this.#leader();
+    const leader = await leaderOf(this.#process);
     if (leader === null) return { code: -1, stdout: '', stderr: `${this.name} does not run` };
-    const result = await execa('nsenter', [...entering(leader), ...argv], {
-      ...INSIDE,
-      timeout: COMMAND_MS,
-    });
+    const result = await inside(leader, argv, COMMAND_MS);
     return { code: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
   }
 
@@ -282,12 +230,9 @@ export class Machine {
    * @throws Error with its standard error when it fails
    */
   async follow(argv: readonly string[], watch: (line: string) => void): Promise<void> {
-    const leader = await this.#leader();
+    const leader = await leaderOf(this.#process);
     if (leader === null) throw new Error(`${this.name} does not run`);
-    const child = execa('nsenter', [...entering(leader), ...argv], {
-      ...INSIDE,
-      timeout: 4 * COMMAND_MS,
-    });
+    const child = inside(leader, argv, 4 * COMMAND_MS);
     for await (const line of child.iterable()) watch(line);
     const { exitCode, stderr } = await child;
     if (exitCode !== 0)
@@ -317,7 +262,7 @@ export class Machine {
 
   /** Ctrl-C reaches the container as well, which may be gone by now. */
   async #killLeader(): Promise<void> {
-    const leader = await this.#leader();
+    const leader = await leaderOf(this.#process);
     try {
       if (leader !== null) process.kill(leader, 'SIGKILL');
     } catch (error) {

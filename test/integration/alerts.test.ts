@@ -2,7 +2,8 @@
 
 import test from 'ava';
 
-import { LocalCluster, until } from '../support/local-cluster.js';
+import { LocalCluster } from '../support/local-cluster.js';
+import { until } from '../support/until.js';
 
 interface Listed {
   readonly alertType: string;

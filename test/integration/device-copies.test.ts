@@ -5,7 +5,8 @@ import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
-import { LocalCluster, until } from '../support/local-cluster.js';
+import { LocalCluster } from '../support/local-cluster.js';
+import { until } from '../support/until.js';
 
 let cluster: LocalCluster;
 let volume: string;

@@ -3,7 +3,8 @@
 
 import test from 'ava';
 import { execa } from 'execa';
-import { LocalCluster, until } from '../support/local-cluster.js';
+import { LocalCluster } from '../support/local-cluster.js';
+import { until } from '../support/until.js';
 
 let cluster: LocalCluster;
 test.before(async () => {

@@ -6,7 +6,7 @@ import { connect } from 'node:tls';
 import test from 'ava';
 import { GatewayHarness } from '../support/gateway-harness.js';
 import { MemoryCluster } from '../support/memory-cluster.js';
-import { until } from '../support/local-cluster.js';
+import { until } from '../support/until.js';
 
 const MAX = 6;
 

@@ -20,7 +20,7 @@ import { execa } from 'execa';
 
 import { isRunning } from '../../backend/runtime/processes.js';
 import type { ProcessId } from '../../backend/runtime/processes.js';
-import { until } from '../support/local-cluster.js';
+import { until } from '../support/until.js';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 /** Debian's user without any right. */

@@ -18,7 +18,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { askControl } from '../../backend/runtime/control-socket.js';
-import { until } from '../support/local-cluster.js';
+import { until } from '../support/until.js';
 
 const PROGRAM = join(import.meta.dirname, '..', '..', 'backend', 'bin', 'sdc.js');
 const GUID = '0B5E7C1A-8F52-4A0E-9D3C-5E1F2A3B4C5D';

@@ -13,7 +13,8 @@ import { isRunning, signal } from '../../backend/runtime/processes.js';
 import type { ProcessId } from '../../backend/runtime/processes.js';
 import { ClusterError } from '../../backend/runtime/cluster.js';
 import { MdmSession } from '../../backend/runtime/mdm-session.js';
-import { CLUSTER, LocalCluster, until } from '../support/local-cluster.js';
+import { CLUSTER, LocalCluster } from '../support/local-cluster.js';
+import { until } from '../support/until.js';
 
 const STRANGER = new Uint8Array(32).fill(0x5a);
 const QUIET = { event: (): void => undefined };

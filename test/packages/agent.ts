@@ -6,7 +6,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { mainPid } from './cluster.js';
 import type { Machine } from './machine.js';
-import { until } from './machine.js';
+import { until } from '../support/until.js';
 
 const AGENT = '127.0.0.1';
 const SIGNING_KEY = '/etc/meshsan/lia-signer-key.pem';

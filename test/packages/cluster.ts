@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { Machine } from './machine.js';
-import { until } from './machine.js';
+import { until } from '../support/until.js';
 
 export const SERVICES = ['meshsan-mdm', 'meshsan-sds', 'meshsan-sdc', 'meshsan-gateway'] as const;
 const MDM = '127.0.0.1';

@@ -5,7 +5,6 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import {
-  chmodSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -21,40 +20,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
+import { INSIDE, entering, leaderOf, makeDisk } from '../support/nspawn.js';
+import type { Output } from '../support/nspawn.js';
+import { until } from '../support/until.js';
 
 const NAME = 'meshsan-packages';
 const MEMORY_GROUPS = '/sys/fs/cgroup/memory';
-const DEVICE_BYTES = 3 * 2 ** 30;
-const BOOT_MS = 180_000;
 const COMMAND_MS = 300_000;
-const POLL_MS = 200;
 const STOP_MS = 30_000;
-const DISK_GROUP = 6;
 /** Block devices that the client inside may make beside those that the host has. */
 const LOOPS = 64;
-const NODE_MODE = 0o660;
-
-export interface Output {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 /** Everything inside, or only what runs apart. */
 export type MemoryGroup = 'all' | 'apart';
-
-/** Waits for a condition; the bound is far beyond what it takes, and only against hanging. */
-export async function until(
-  what: string,
-  probe: () => Promise<boolean>,
-  limitMs = BOOT_MS,
-): Promise<void> {
-  const deadline = Date.now() + limitMs;
-  while (!(await probe())) {
-    if (Date.now() > deadline) throw new Error(`waited ${limitMs / 1000} s in vain: ${what}`);
-    await pause(POLL_MS);
-  }
-}
 
 /** Removes a group that has no process any more. */
 function isRemoved(group: string): boolean {
@@ -102,7 +80,7 @@ export class Machine {
     const layers = `lowerdir=/,upperdir=${this.dir}/upper,workdir=${this.dir}/work`;
     await host('mount', '-t', 'overlay', 'overlay', '-o', layers, this.root);
     this.#clean();
-    for (const index of this.#disks.keys()) await this.#makeDisk(index);
+    for (const index of this.#disks.keys()) this.#loops.push(await makeDisk(this.diskFile(index)));
     if (existsSync(MEMORY_GROUPS)) mkdirSync(this.#apart, { recursive: true });
     this.#start();
     await until('the machine boots', async () => {
@@ -139,16 +117,6 @@ export class Machine {
     writeFileSync(this.path('/etc/hostname'), `${NAME}\n`);
   }
 
-  async #makeDisk(index: number): Promise<void> {
-    const file = join(this.dir, `disk${index}`);
-    writeFileSync(file, '');
-    await host('truncate', '-s', String(DEVICE_BYTES), file);
-    const loop = await host('losetup', '--find', '--show', file);
-    this.#loops.push(loop);
-    await host('chgrp', String(DISK_GROUP), loop);
-    chmodSync(loop, NODE_MODE);
-  }
-
   /** The file behind a disk. */
   diskFile(index: number): string {
     return join(this.dir, `disk${index}`);
@@ -173,43 +141,21 @@ export class Machine {
     closeSync(log);
   }
 
-  /** Process id of the systemd inside, as the host sees it. */
-  async #leader(): Promise<number | null> {
-    const pid = this.#process?.pid;
-    if (pid === undefined) return null;
-    const { stdout } = await execa('ps', ['-o', 'pid=,comm=', '--ppid', String(pid)], {
-      reject: false,
-    });
-    const line = stdout.split('\n').find((row) => /\bsystemd$/.test(row.trim()));
-    return line === undefined ? null : Number(line.trim().split(/\s+/)[0]);
-  }
-
   /** Runs a command inside as root. */
   async try(...argv: readonly string[]): Promise<Output> {
     return this.#inside(argv, '');
   }
 
   async #inside(argv: readonly string[], input: string, group = this.#group): Promise<Output> {
-    const leader = await this.#leader();
+    const leader = await leaderOf(this.#process);
     if (leader === null) return { code: -1, stdout: '', stderr: 'the machine does not run' };
     // The command's memory belongs to the machine's group, as that of everything else inside.
     const enter = [
       ...['-c', '[ ! -d "$0" ] || echo $$ > "$0/cgroup.procs"; exec "$@"', group],
-      ...['nsenter', '-t', String(leader), '-m', '-u', '-i', '-n', '-p', '--', ...argv],
+      ...[...entering(leader), ...argv],
     ];
-    const result = await execa('sh', enter, {
-      reject: false,
-      input,
-      timeout: COMMAND_MS,
-      killSignal: 'SIGKILL',
-      extendEnv: false,
-      env: {
-        PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
-        HOME: '/root',
-        LC_ALL: 'C.UTF-8',
-        DEBIAN_FRONTEND: 'noninteractive',
-      },
-    });
+    const limits = { timeout: COMMAND_MS, killSignal: 'SIGKILL' } as const;
+    const result = await execa('sh', enter, { ...INSIDE, ...limits, input });
     return { code: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
   }
 
@@ -262,7 +208,7 @@ export class Machine {
     const quiet = { reject: false, stdin: 'ignore' } as const;
     const child = this.#process;
     if (child !== null) {
-      const leader = await this.#leader();
+      const leader = await leaderOf(this.#process);
       const ended = new Promise<boolean>((done) => {
         if (child.exitCode !== null) done(true);
         child.once('exit', () => {

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import type { Machine } from './machine.js';
-import { until } from './machine.js';
+import { until } from '../support/until.js';
 import { SERVICES, mainPid } from './cluster.js';
 import { hasResourceCapability } from './guest.js';
 

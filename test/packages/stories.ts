@@ -19,7 +19,7 @@ import { flusherGuest, hasResourceCapability } from './guest.js';
 import { agentInstallStory, agentStory, bridgeStory } from './agent.js';
 import { memoryStory } from './memory.js';
 import type { Machine } from './machine.js';
-import { until } from './machine.js';
+import { until } from '../support/until.js';
 import { SERVICES, clusterStory, deviceOf, mainPid, pidsOf } from './cluster.js';
 
 export interface Bench {

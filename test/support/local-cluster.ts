@@ -12,25 +12,11 @@ import type { ClusterFile } from '../../backend/deploy/local/start.js';
 import type { ProcessRow } from '../../backend/deploy/local/supervisor.js';
 import { MdmSession } from '../../backend/runtime/mdm-session.js';
 import { readSecretFile } from '../../backend/runtime/secret-file.js';
+import { until } from './until.js';
 
 export const CLUSTER = join(import.meta.dirname, '..', '..', 'backend', 'bin', 'cluster.js');
 const START_MS = 180_000;
-const WAIT_MS = 60_000;
-const POLL_MS = 50;
-
-/** Waits for a condition; the bound is far beyond what it takes, and only against hanging. */
-export async function until<T>(
-  what: string,
-  probe: () => T | null | Promise<T | null>,
-): Promise<T> {
-  const deadline = Date.now() + WAIT_MS;
-  for (;;) {
-    const found = await probe();
-    if (found !== null) return found;
-    if (Date.now() > deadline) throw new Error(`waited ${WAIT_MS / 1000} s in vain: ${what}`);
-    await new Promise((done) => setTimeout(done, POLL_MS));
-  }
-}
+const ANSWER_MS = 60_000;
 
 export class LocalCluster {
   readonly dir: string;
@@ -96,7 +82,12 @@ export class LocalCluster {
     const { gateway, caFile, username, passwordFile } = this.file;
     const httpsAgent = new Agent({ ca: readFileSync(caFile), keepAlive: true });
     const password = readFileSync(passwordFile, 'utf8').trim();
-    const base = { baseURL: `${gateway}/api`, httpsAgent, proxy: false, timeout: WAIT_MS } as const;
+    const base = {
+      baseURL: `${gateway}/api`,
+      httpsAgent,
+      proxy: false,
+      timeout: ANSWER_MS,
+    } as const;
     const login = await axios.get<string>('/login', { ...base, auth: { username, password } });
     this.#rest = axios.create({ ...base, auth: { username: '', password: login.data } });
     return this.#rest;
