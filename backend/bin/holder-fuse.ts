@@ -17,6 +17,8 @@ export class FuseCarrier implements Carrier {
   #mount: FuseMount | null = null;
   #blockDevice = '';
   #isReleasing = false;
+  /** Of the loop device; the file behind it may be larger when the device could not be made to grow. */
+  #sizeBytes: number;
 
   /** @param mountPoint - path of a file that does not exist */
   constructor(request: AttachRequest, mountPoint: string, host: CarrierHost) {
@@ -24,6 +26,7 @@ export class FuseCarrier implements Carrier {
     this.#mountPoint = mountPoint;
     this.#host = host;
     const { sizeBytes, readOnly } = request;
+    this.#sizeBytes = sizeBytes;
     this.#session = new FuseSession(sizeBytes, readOnly, host.volume, host.slots, {
       reply: (bytes, at, lengthBytes) => this.#mount?.reply(bytes, at, lengthBytes),
       released: () => {
@@ -33,7 +36,7 @@ export class FuseCarrier implements Carrier {
   }
 
   get sizeBytes(): number {
-    return this.#session.sizeBytes;
+    return this.#sizeBytes;
   }
 
   async attach(): Promise<string> {
@@ -61,6 +64,7 @@ export class FuseCarrier implements Carrier {
     // As above, then the loop device.
     await stat(this.#mountPoint);
     await refreshLoop(this.#blockDevice);
+    this.#sizeBytes = sizeBytes;
   }
 
   async isUsed(): Promise<boolean> {

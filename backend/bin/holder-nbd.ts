@@ -24,7 +24,9 @@ export class NbdCarrier implements Carrier {
   readonly #socket: string;
   readonly #name: string;
   readonly #host: CarrierHost;
+  /** What is served; the device is smaller when it could not be made to grow. */
   readonly #shape: { sizeBytes: number; readonly readOnly: boolean };
+  #sizeBytes: number;
   #server: UnixServer | null = null;
   /** The conversation that serves the device. */
   #session: NbdDeviceSession | null = null;
@@ -42,10 +44,11 @@ export class NbdCarrier implements Carrier {
     this.#name = name;
     this.#host = host;
     this.#shape = { sizeBytes: request.sizeBytes, readOnly: request.readOnly };
+    this.#sizeBytes = request.sizeBytes;
   }
 
   get sizeBytes(): number {
-    return this.#shape.sizeBytes;
+    return this.#sizeBytes;
   }
 
   async attach(): Promise<string> {
@@ -69,6 +72,7 @@ export class NbdCarrier implements Carrier {
   async resize(sizeBytes: number): Promise<void> {
     this.#shape.sizeBytes = sizeBytes;
     await resizeNbd(this.#index, this.#name, sizeBytes);
+    this.#sizeBytes = sizeBytes;
   }
 
   async isUsed(): Promise<boolean> {
@@ -91,7 +95,7 @@ export class NbdCarrier implements Carrier {
   }
 
   #serving() {
-    return { name: this.#name, socket: this.#socket, sizeBytes: this.#shape.sizeBytes };
+    return { name: this.#name, socket: this.#socket, sizeBytes: this.#sizeBytes };
   }
 
   #listen(): void {

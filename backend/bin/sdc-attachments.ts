@@ -147,8 +147,7 @@ export class Attachments {
    */
   async detach(volumeId: string, force: boolean): Promise<void> {
     await this.settled();
-    if (this.#devices.has(volumeId))
-      await this.#tell({ op: 'detach', volumeId, revoked: false, force });
+    if (this.#devices.has(volumeId)) await this.#askToDetach(volumeId, force);
     this.#devices.delete(volumeId);
     if (this.#options.mode === 'all') this.#named.add(volumeId);
     else this.#named.delete(volumeId);
@@ -294,6 +293,18 @@ export class Attachments {
     const reply = await askControl(this.#socket, request, ASK_MS);
     if (!reply.ok) throw new ControlRefusal(String(reply['error']));
     return reply;
+  }
+
+  /** @throws ControlRefusal, also when the holder is gone: whoever asks is told, and the next turn finds another one */
+  async #askToDetach(volumeId: string, force: boolean): Promise<void> {
+    try {
+      await this.#tell({ op: 'detach', volumeId, revoked: false, force });
+    } catch (error) {
+      if (error instanceof ControlRefusal) throw error;
+      throw new ControlRefusal(
+        `volume ${volumeId} cannot be detached: ${(error as Error).message}`,
+      );
+    }
   }
 
   /** What the holder holds; null: none runs. */

@@ -202,13 +202,15 @@ class Holder {
     if (revoked) this.#revoke(volumeId);
     const attachment = this.#find(volumeId);
     if (attachment === null) return {};
-    if (!revoked && !force && (await isUsedForLong(attachment)))
-      throw new ControlRefusal(
-        `volume ${volumeId} is in use: ${attachment.describe().device}; unmount and close it first`,
-      );
     try {
+      if (!revoked && !force && (await isUsedForLong(attachment)))
+        throw new ControlRefusal(
+          `volume ${volumeId} is in use: ${attachment.describe().device}; unmount and close it first`,
+        );
       await attachment.detach();
     } catch (error) {
+      // What cannot be looked at may be in use: it stays, and so does everything else that is held here.
+      if (error instanceof ControlRefusal) throw error;
       throw new ControlRefusal(
         `volume ${volumeId} cannot be detached: ${(error as Error).message}`,
       );

@@ -82,12 +82,11 @@ export class Bench {
     return JSON.parse(line.toString('utf8')) as Record<number, number>;
   }
 
-  async startHolder(): Promise<void> {
-    this.holder = spawn(process.execPath, [
-      join(BIN, 'sdc-holder.js'),
-      '--state-dir',
-      this.stateDir,
-    ]);
+  /** @param under - what the holder is started by, as in setpriv with its flags */
+  async startHolder(...under: readonly string[]): Promise<void> {
+    const argv = [process.execPath, join(BIN, 'sdc-holder.js'), '--state-dir', this.stateDir];
+    const [program = '', ...args] = [...under, ...argv];
+    this.holder = spawn(program, args);
     await until('the holder answers', async () => {
       const reply = await this.ask({ op: 'hello' }).catch(() => null);
       return reply?.ok === true ? true : null;

@@ -2,6 +2,7 @@
 // over a file stands for the client process: what is tested is that consumers of the device never notice its death.
 
 import {
+  chownSync,
   existsSync,
   readFileSync,
   readdirSync,
@@ -19,6 +20,8 @@ import { until } from '../support/until.js';
 
 const MIB = 1048576;
 const SIZE_BYTES = 256 * MIB;
+/** Debian's user without any right. */
+const NOBODY = 65534;
 
 /** A test with a holder and a server of its own, which leave nothing behind. */
 function attached(title: string, run: (t: ExecutionContext, bench: Bench) => Promise<void>): void {
@@ -74,6 +77,28 @@ attached('a device has all its names, size and sectors; detached it is gone', as
   for (const link of [facts.device, ...facts.links]) t.is(readlinkSync(link), facts.blockDevice);
   t.is((await guarded(10, 'blockdev', '--getsize64', facts.device)).stdout, String(SIZE_BYTES));
   t.is((await guarded(10, 'blockdev', '--getss', facts.device)).stdout, '512');
+  await detachCleanly(t, bench);
+});
+
+attached('what is refused by the system is said, and ends nothing', async (t, bench) => {
+  // A device of another user's, as libvirt makes it, and no right to open such a thing.
+  await bench.killHolder();
+  await bench.startHolder('setpriv', '--bounding-set=-dac_override,-dac_read_search,-sys_ptrace');
+  const { blockDevice } = await bench.attach(SIZE_BYTES);
+  chownSync(blockDevice, NOBODY, NOBODY);
+  try {
+    await t.throwsAsync(bench.attach(2 * SIZE_BYTES), { message: /set capacity.*denied/s });
+    const [kept] = await bench.attached();
+    t.is(kept?.sizeBytes, SIZE_BYTES, 'the size is that of the device');
+    const asked = await bench.detach();
+    t.regex(String(asked['error']), /cannot be detached: EACCES/);
+    t.is((await bench.attached()).length, 1);
+  } finally {
+    chownSync(blockDevice, 0, 6);
+  }
+  t.is((await bench.attach(2 * SIZE_BYTES)).sizeBytes, 2 * SIZE_BYTES);
+  const { stdout } = await guarded(10, 'blockdev', '--getsize64', blockDevice);
+  t.is(stdout, String(2 * SIZE_BYTES), 'it grows as soon as it may');
   await detachCleanly(t, bench);
 });
 

@@ -19,6 +19,15 @@ const FIVE = [1, 2, 3, 4, 5];
 const VOLUME_GIB = 8;
 const DATA_BYTES = 4 * 2 ** 20;
 const TOKEN_REQUESTS = 20;
+/** As libvirt does for QEMU: its user's, who has it open. */
+const USED_BY_ANOTHER = `set -e; chown nobody "$0"; chmod 0600 "$0"
+setpriv --reuid nobody --regid nogroup --clear-groups sleep 600 <"$0" >/dev/null 2>&1 & echo $! >/run/used-by-another`;
+/** Asks the client of the node something, as its connectors do. */
+const ASK_CLIENT = `import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect('/run/meshsan-sdc/control.sock')
+s.sendall(sys.argv[1].encode() + b'\\n')
+print(s.makefile().readline())`;
 
 export function mustPass(run: FuelRun): FuelRun {
   const { failed } = run;
@@ -204,6 +213,16 @@ export class FuelPart {
       await compute.run('sh', '-c', write);
       this.#digest = await digest(compute, path);
       return path;
+    });
+    await check("a device that is another user's and in use is not taken away", async () => {
+      const path = await device(compute, this.#volumeId);
+      const { code, stdout, stderr } = await compute.try('sh', '-c', USED_BY_ANOTHER, path);
+      expect(code === 0, stdout + stderr);
+      const request = JSON.stringify({ op: 'detach', volume: this.#volumeId, force: false });
+      const asked = await compute.run('/usr/bin/python3', '-c', ASK_CLIENT, request);
+      await compute.run('sh', '-c', 'kill $(cat /run/used-by-another)');
+      expect(asked.includes('is in use'), asked);
+      return asked.trim();
     });
     await check('a controller is restarted: its services and its data come back', async () => {
       await this.#lab.machine('node-3').reboot();

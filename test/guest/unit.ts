@@ -33,8 +33,8 @@ const CONTENT = '/tmp/content';
 const MIB = 1048576;
 /** Process flags of PR_SET_IO_FLUSHER: PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE. */
 const IO_FLUSHER = 0x00180000;
-/** CAP_SYS_ADMIN and CAP_SYS_RESOURCE. */
-const RIGHTS = '0000000001200000';
+/** CAP_SYS_ADMIN, CAP_SYS_RESOURCE, CAP_DAC_OVERRIDE and CAP_SYS_PTRACE. */
+const RIGHTS = '0000000001280002';
 const SECCOMP_FILTER = '2';
 
 const mainPid = (): number =>
