@@ -2,7 +2,7 @@
 // loop of the process drains: nothing is called back from inside an operation. It must never retry a failed operation.
 //
 // Operations that are not large are done at once: on a page cache that costs a fifth of a trip through the thread pool. A read that
-// proves slow was not cached; then the next ones go through the pool, so that the process goes on answering. Flushes and
+// proves slow and came from the medium was not cached; then the next ones go through the pool, so that the process goes on answering. Flushes and
 // durable writes always do. Opened direct, everything does, with aligned memory.
 
 import {
@@ -31,7 +31,7 @@ const SYNC_WRITE_BYTES_MAX = 262_144;
  * writes are cut. At 16 KiB this costs 0.1 us per KiB more and saves a third of a random write later.
  */
 const WRITE_PIECE_BYTES = 16_384;
-/** A read that takes longer came from the medium. */
+/** A read that takes longer may have come from the medium. */
 const SLOW_READ_MS = 0.2;
 /** After a slow read so many go through the thread pool. */
 const POOLED_READS = 64;
@@ -95,6 +95,8 @@ export class FileDisk implements Disk, CompletionSource {
   /** For direct access only. */
   private readonly memory: AlignedMemory | null;
   private pooledReads = 0;
+  /** Units that the kernel counted as read from media. */
+  private mediumReads = process.resourceUsage().fsRead;
   private running = 0;
   private closing = false;
 
@@ -177,7 +179,20 @@ export class FileDisk implements Disk, CompletionSource {
     } catch (error) {
       this.failed(token, 'read', offsetBytes, error as Error);
     }
-    if (performance.now() - startMs > SLOW_READ_MS) this.pooledReads = POOLED_READS;
+    if (performance.now() - startMs > SLOW_READ_MS && this.readMedium())
+      this.pooledReads = POOLED_READS;
+  }
+
+  /**
+   * Whether this process read from a medium since it was last asked. A read may also be slow because another process got the
+   * processor: the pool would only make that worse.
+   */
+  private readMedium(): boolean {
+    const { fsRead } = process.resourceUsage();
+    // Always 0: the kernel does not count.
+    const any = fsRead === 0 || fsRead !== this.mediumReads;
+    this.mediumReads = fsRead;
+    return any;
   }
 
   writeDurable(

@@ -44,6 +44,39 @@ function opened(name: string, direct = false): { disk: FileDisk; client: Client;
   return { disk, client, loop };
 }
 
+test.serial('after a slow read others go through the pool only if it came from the medium', (t) => {
+  const real = {
+    now: performance.now.bind(performance),
+    usage: process.resourceUsage.bind(process),
+  };
+  const usage = process.resourceUsage();
+  let nowMs = 0;
+  let fsRead = 8;
+  // Every read takes long by this clock.
+  performance.now = () => (nowMs += 5);
+  process.resourceUsage = () => ({ ...usage, fsRead });
+  try {
+    const { disk, client } = opened('slow');
+    const isDoneAtOnce = (token: number): boolean => {
+      disk.read(token, 4096, new Uint8Array(4096), 0, 4096);
+      disk.drain(0);
+      return client.outcomes.has(token);
+    };
+    t.true(isDoneAtOnce(1));
+    t.true(isDoneAtOnce(2), 'it only waited for the processor');
+    fsRead = 16;
+    t.true(isDoneAtOnce(3));
+    t.false(isDoneAtOnce(4), 'the medium was read');
+    for (let token = 5; token < 5 + 63; token++) t.false(isDoneAtOnce(token));
+    t.true(isDoneAtOnce(68), 'tried again');
+    t.true(isDoneAtOnce(69));
+    disk.close();
+  } finally {
+    performance.now = real.now;
+    process.resourceUsage = real.usage;
+  }
+});
+
 for (const direct of [false, true])
   test(`what is written is read back, small and large, ${direct ? 'direct' : 'cached'}`, async (t) => {
     const { disk, client, loop } = opened(`file-${String(direct)}`, direct);
