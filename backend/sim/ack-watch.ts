@@ -133,7 +133,8 @@ export class AckWatch {
       if (deviceKey !== primaryKey && op.isZero && !this.wasTold(op, primaryKey, deviceKey)) return;
       const fault =
         deviceKey === primaryKey ? null : this.missing(op, primaryKey, deviceKey, durable);
-      const lies = this.holds(deviceKey, op.run, op.opLow, op.opHigh, durable) === false;
+      const isAsked = durable || deviceKey === primaryKey || this.lives(op, primaryKey, deviceKey);
+      const lies = isAsked && this.holds(deviceKey, op.run, op.opLow, op.opHigh, durable) === false;
       if (fault === null && !lies) return;
       const name = `write ${op.run}/${op.opLow}`;
       const state = durable ? 'durable' : 'written';
@@ -153,6 +154,11 @@ export class AckWatch {
    */
   private wasTold(op: Asked, from: number, to: number): boolean {
     return this.forwarded.has(this.keyOf(op, from, to));
+  }
+
+  /** The process that acknowledged a change is still there: with its server it may have lost what is not durable. */
+  private lives(op: Asked, from: number, to: number): boolean {
+    return this.forwarded.get(this.keyOf(op, from, to))?.end.other?.process.alive === true;
   }
 
   /** Why the primary could not know that the device has the change; null: it could. */
