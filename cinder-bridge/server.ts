@@ -3,10 +3,11 @@
 
 import { chmodSync, lstatSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { Server } from 'node:http';
 import { connect } from 'node:net';
 
 import type { Express } from 'express';
+
+import { closeServer, listenOn } from '../backend/runtime/http-server.js';
 
 const REQUEST_MS_MAX = 660_000;
 const HEADERS_MS_MAX = 20_000;
@@ -49,31 +50,6 @@ function inUse(message: string): Error {
   return Object.assign(new Error(message), { code: 'EADDRINUSE' });
 }
 
-function listen(server: Server, { socket, host, port }: Place): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    const done = (): void => {
-      server.removeListener('error', reject);
-      resolve();
-    };
-    if (socket === undefined) server.listen({ host, port }, done);
-    else server.listen({ path: socket }, done);
-  });
-}
-
-function closed(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const force = setTimeout(() => {
-      server.closeAllConnections();
-    }, DRAIN_MS);
-    server.close(() => {
-      clearTimeout(force);
-      resolve();
-    });
-    server.closeIdleConnections();
-  });
-}
-
 /** Starts to listen. @throws Error with code EADDRINUSE or EADDRNOTAVAIL */
 export async function startServer(app: Express, place: Place): Promise<RunningServer> {
   const server = createServer(
@@ -82,13 +58,13 @@ export async function startServer(app: Express, place: Place): Promise<RunningSe
   );
   server.maxConnections = CONNECTIONS_MAX;
   const { socket, host, port } = place;
-  if (socket === undefined) await listen(server, place);
+  if (socket === undefined) await listenOn(server, { host, port });
   else {
     await clearSocket(socket);
     // From its first moment nobody else can open it.
     const before = process.umask(0o177);
     try {
-      await listen(server, place);
+      await listenOn(server, { path: socket });
     } finally {
       process.umask(before);
     }
@@ -96,6 +72,6 @@ export async function startServer(app: Express, place: Place): Promise<RunningSe
   }
   return {
     place: socket ?? `${host ?? ''}:${port ?? 0}`,
-    close: () => closed(server),
+    close: () => closeServer(server, DRAIN_MS),
   };
 }

@@ -15,7 +15,7 @@ import type { ServerTls } from '../runtime/tls-store.js';
 import { daemonConfigFile } from './daemon-manuals.js';
 import { readGatewayConfig } from './gateway-config.js';
 import type { GatewayConfig } from './gateway-config.js';
-import { startFailureCode } from './process-exit.js';
+import { onStopSignal, runDaemon } from './process-exit.js';
 
 /** The certificate now, and a copy of the authority's where clients look for it. */
 async function currentTls(config: GatewayConfig): Promise<ServerTls> {
@@ -78,14 +78,7 @@ async function main(): Promise<void> {
     log.event('info', 'gateway.stopped', {});
     await log.close();
   };
-  let stopping: Promise<void> | null = null;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const)
-    process.on(signal, () => {
-      stopping ??= stop().then(() => process.exit(0));
-    });
+  onStopSignal(() => void stop().then(() => process.exit(0)));
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`gateway: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exit(startFailureCode(error));
-});
+runDaemon('gateway', main);

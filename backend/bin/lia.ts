@@ -3,7 +3,6 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
-import type { Server } from 'node:https';
 import { join } from 'node:path';
 
 import { VERSION } from '../core/version.js';
@@ -11,6 +10,7 @@ import { LIMITS } from '../protocol/tables/limits.js';
 import { Connections } from '../runtime/connections.js';
 import { ConfigError } from '../runtime/config-file.js';
 import { makePrivateDirectory } from '../runtime/durable-files.js';
+import { closeServer, listenOn } from '../runtime/http-server.js';
 import { openLog } from '../runtime/log-sink.js';
 import { JobStore } from '../runtime/node-agent/job-store.js';
 import { PackageStore } from '../runtime/node-agent/package-store.js';
@@ -24,7 +24,7 @@ import { readLiaConfig } from './lia-config.js';
 import type { LiaConfig } from './lia-config.js';
 import { JobRunner } from './lia-jobs.js';
 import { bootId, nodeReport } from './lia-node.js';
-import { startFailureCode } from './process-exit.js';
+import { onStopSignal, runDaemon } from './process-exit.js';
 
 const HEADERS_MS_MAX = 20_000;
 const HANDSHAKE_MS_MAX = 15_000;
@@ -38,29 +38,6 @@ function packageStore({ stateDir, signerFile }: LiaConfig): PackageStore {
   const signer =
     signerFile === undefined ? null : signerKey(readFileSync(signerFile, 'utf8'), signerFile);
   return new PackageStore(join(stateDir, 'packages'), signer);
-}
-
-function listen(server: Server, { host, port }: LiaConfig['listen'][number]): Promise<void> {
-  return new Promise((done, failed) => {
-    server.once('error', failed);
-    server.listen({ host, port }, () => {
-      server.removeListener('error', failed);
-      done();
-    });
-  });
-}
-
-function closed(server: Server): Promise<void> {
-  return new Promise((done) => {
-    const force = setTimeout(() => {
-      server.closeAllConnections();
-    }, DRAIN_MS);
-    server.close(() => {
-      clearTimeout(force);
-      done();
-    });
-    server.closeIdleConnections();
-  });
 }
 
 async function main(): Promise<void> {
@@ -104,23 +81,16 @@ async function main(): Promise<void> {
   await runner.resume();
   for (const [index, server] of servers.entries()) {
     const place = config.listen[index];
-    if (place !== undefined) await listen(server, place);
+    if (place !== undefined) await listenOn(server, place);
   }
   log.event('info', 'lia.started', { version: VERSION, places: servers.length });
   const stop = async (): Promise<void> => {
     runner.close();
-    await Promise.all(servers.map(closed));
+    await Promise.all(servers.map((server) => closeServer(server, DRAIN_MS)));
     log.event('info', 'lia.stopped', {});
     await log.close();
   };
-  let stopping: Promise<void> | null = null;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const)
-    process.on(signal, () => {
-      stopping ??= stop().then(() => process.exit(0));
-    });
+  onStopSignal(() => void stop().then(() => process.exit(0)));
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`lia: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exit(startFailureCode(error));
-});
+runDaemon('lia', main);

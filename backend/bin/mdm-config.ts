@@ -6,8 +6,8 @@ import type { Address } from '../protocol/generated/types.js';
 import {
   ABSOLUTE_PATH,
   ENDPOINT,
-  IP_ADDRESS,
   LOG_LEVEL,
+  OWN_ADDRESSES,
   PORT,
   configReader,
   readJsonFile,
@@ -41,24 +41,7 @@ const SCHEMA = {
   type: 'object',
   properties: {
     name: { type: 'string', minLength: 1, maxLength: 31, default: 'mdm' },
-    addresses: {
-      type: 'array',
-      minItems: 1,
-      maxItems: 8,
-      items: {
-        type: 'object',
-        properties: {
-          host: IP_ADDRESS,
-          role: {
-            type: 'string',
-            enum: ['all', 'sdsOnly', 'sdcOnly', 'management'],
-            default: 'all',
-          },
-        },
-        required: ['host'],
-        additionalProperties: false,
-      },
-    },
+    addresses: OWN_ADDRESSES,
     mdm: {
       type: 'array',
       maxItems: 64,

@@ -21,7 +21,13 @@ import { readSecretFile } from '../runtime/secret-file.js';
 import { daemonConfigFile } from './daemon-manuals.js';
 import { readMdmConfig } from './mdm-config.js';
 import type { MdmConfig } from './mdm-config.js';
-import { EXIT_CONFIGURATION, EXIT_FAILED, startFailureCode } from './process-exit.js';
+import {
+  EXIT_CONFIGURATION,
+  EXIT_FAILED,
+  onStopSignal,
+  runDaemon,
+  startFailureCode,
+} from './process-exit.js';
 
 function initialSystem({ initialAdmin, systemName }: MdmConfig): InitialSystem | null {
   if (initialAdmin === undefined) return null;
@@ -98,23 +104,18 @@ async function main(): Promise<void> {
   loop.end();
   loop.attach(mdm);
   log.event('info', 'mdm.started', { port });
-  let stopping = false;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const)
-    process.on(signal, () => {
-      if (stopping) return;
-      stopping = true;
-      links.stop();
-      loop.stop();
-      log.event('info', 'mdm.stopped', {});
-      void store
-        .close()
-        .then(() => log.close())
-        .then(() => process.exit(0));
-    });
+  onStopSignal(() => {
+    links.stop();
+    loop.stop();
+    log.event('info', 'mdm.stopped', {});
+    void store
+      .close()
+      .then(() => log.close())
+      .then(() => process.exit(0));
+  });
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`mdm: ${error instanceof Error ? error.message : String(error)}\n`);
+runDaemon('mdm', main, (error) => {
   const isRefused = [StoreError, ContentError, Refusal].some((kind) => error instanceof kind);
-  process.exit(isRefused ? EXIT_CONFIGURATION : startFailureCode(error));
+  return isRefused ? EXIT_CONFIGURATION : startFailureCode(error);
 });

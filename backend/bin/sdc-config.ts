@@ -5,10 +5,10 @@ import { normalizeGuid } from '../core/ids.js';
 import type { Address } from '../protocol/generated/types.js';
 import {
   ABSOLUTE_PATH,
-  ConfigError,
   ENDPOINT,
-  IP_ADDRESS,
   LOG_LEVEL,
+  OWN_ADDRESSES,
+  ConfigError,
   configReader,
   readJsonFile,
 } from '../runtime/config-file.js';
@@ -43,20 +43,7 @@ const SCHEMA = {
   type: 'object',
   properties: {
     name: { type: 'string', maxLength: 31, default: '' },
-    addresses: {
-      type: 'array',
-      minItems: 1,
-      maxItems: 8,
-      items: {
-        type: 'object',
-        properties: {
-          host: IP_ADDRESS,
-          role: { type: 'string', enum: ['all', 'sdsOnly', 'sdcOnly', 'management'] },
-        },
-        required: ['host', 'role'],
-        additionalProperties: false,
-      },
-    },
+    addresses: OWN_ADDRESSES,
     mdm: {
       type: 'array',
       minItems: 1,

@@ -21,7 +21,7 @@ import { Attachment } from './holder-attachment.js';
 import type { HolderTools } from './holder-attachment.js';
 import type { AttachRequest } from './holder-carrier.js';
 import { HolderState } from './holder-state.js';
-import { startFailureCode } from './process-exit.js';
+import { runDaemon } from './process-exit.js';
 
 const SLOTS_MAX = 8192;
 const BUFFER_BYTES_MAX = 128 * 1048576;
@@ -271,7 +271,4 @@ async function main(): Promise<void> {
     });
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`sdc-holder: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exit(startFailureCode(error));
-});
+runDaemon('sdc-holder', main);

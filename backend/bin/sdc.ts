@@ -14,7 +14,7 @@ import { readSecretFile } from '../runtime/secret-file.js';
 import { CLIENT_DEFAULTS } from '../sdc/options.js';
 import { Sdc } from '../sdc/sdc.js';
 import { daemonConfigFile } from './daemon-manuals.js';
-import { startFailureCode } from './process-exit.js';
+import { onStopSignal, runDaemon } from './process-exit.js';
 import { Attachments } from './sdc-attachments.js';
 import { readSdcConfig } from './sdc-config.js';
 import type { SdcConfig } from './sdc-config.js';
@@ -200,10 +200,7 @@ async function main(): Promise<void> {
   void scini?.start();
   log.event('info', 'sdc.started', { pid: process.pid, version: VERSION, guid: config.guid });
 
-  let stopping = false;
   const stop = async (): Promise<void> => {
-    if (stopping) return;
-    stopping = true;
     server.close();
     await scini?.stop();
     client.stop();
@@ -212,10 +209,7 @@ async function main(): Promise<void> {
     await log.close();
     process.exit(0);
   };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop());
+  onStopSignal(() => void stop());
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`sdc: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exit(startFailureCode(error));
-});
+runDaemon('sdc', main);

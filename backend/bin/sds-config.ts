@@ -5,11 +5,11 @@ import type { JSONSchemaType } from 'ajv';
 import type { Address } from '../protocol/generated/types.js';
 import {
   ABSOLUTE_PATH,
-  ConfigError,
   ENDPOINT,
-  IP_ADDRESS,
   LOG_LEVEL,
+  OWN_ADDRESSES,
   PORT,
+  ConfigError,
   configReader,
   readConfigFile,
   readJsonFile,
@@ -57,24 +57,9 @@ export interface SdsDataConfig {
   readonly options: OptionsOf<'sdsData'>;
 }
 
-const ADDRESSES = {
-  type: 'array',
-  minItems: 1,
-  maxItems: 8,
-  items: {
-    type: 'object',
-    properties: {
-      host: IP_ADDRESS,
-      role: { type: 'string', enum: ['all', 'sdsOnly', 'sdcOnly', 'management'] },
-    },
-    required: ['host', 'role'],
-    additionalProperties: false,
-  },
-};
-
 const COMMON = {
   name: { type: 'string', maxLength: 31, default: '' },
-  addresses: ADDRESSES,
+  addresses: OWN_ADDRESSES,
   mdm: {
     type: 'array',
     minItems: 1,

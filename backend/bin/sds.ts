@@ -16,7 +16,7 @@ import { Loop } from '../runtime/loop.js';
 import { readSecretFile } from '../runtime/secret-file.js';
 import { CONTROL_DEFAULTS, SdsControl } from '../sds/control.js';
 import { daemonConfigFile } from './daemon-manuals.js';
-import { startFailureCode } from './process-exit.js';
+import { onStopSignal, runDaemon } from './process-exit.js';
 import { readSdsConfig } from './sds-config.js';
 import { ChildProcesses } from './sds-processes.js';
 
@@ -80,10 +80,7 @@ async function main(): Promise<void> {
       void log.close().then(() => process.exit(0));
     }, STOP_POLL_MS);
   };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, stop);
+  onStopSignal(stop);
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`sds: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exit(startFailureCode(error));
-});
+runDaemon('sds', main);

@@ -2,7 +2,6 @@
 // request itself.
 
 import { createServer } from 'node:https';
-import type { Server } from 'node:https';
 import { isIP } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
 import type { Express } from 'express';
@@ -10,6 +9,7 @@ import type { Express } from 'express';
 import type { Log } from '../core/ports.js';
 import { Connections } from '../runtime/connections.js';
 import type { ServerTls } from '../runtime/tls-store.js';
+import { closeServer, listenOn } from '../runtime/http-server.js';
 
 const RENEW_CHECK_MS = 12 * 3_600_000;
 const REQUEST_MS_MAX = 120_000;
@@ -84,30 +84,6 @@ function makeServer({ app, log, connectionsMax = CONNECTIONS_MAX }: ServerOption
   return server;
 }
 
-function listenOn(server: Server, { host, port }: Listen): Promise<Listen> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ host, port }, () => {
-      server.removeListener('error', reject);
-      const address = server.address();
-      resolve({ host, port: typeof address === 'object' ? (address?.port ?? port) : port });
-    });
-  });
-}
-
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const force = setTimeout(() => {
-      server.closeAllConnections();
-    }, DRAIN_MS);
-    server.close(() => {
-      clearTimeout(force);
-      resolve();
-    });
-    server.closeIdleConnections();
-  });
-}
-
 /**
  * Starts to listen.
  * @throws Error with code EADDRINUSE or EADDRNOTAVAIL of the first address that cannot be had; then none is held
@@ -120,10 +96,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   try {
     for (const [index, server] of servers.entries()) {
       const wanted = listen[index];
-      if (wanted !== undefined) addresses.push(await listenOn(server, wanted));
+      if (wanted === undefined) continue;
+      addresses.push({ host: wanted.host, port: await listenOn(server, wanted) });
     }
   } catch (error) {
-    await Promise.all(servers.filter((server) => server.listening).map(closeServer));
+    await Promise.all(
+      servers.filter((server) => server.listening).map((server) => closeServer(server, DRAIN_MS)),
+    );
     throw error;
   }
   const renewal = setInterval(() => {
@@ -143,7 +122,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     addresses,
     async close(): Promise<void> {
       clearInterval(renewal);
-      await Promise.all(servers.map(closeServer));
+      await Promise.all(servers.map((server) => closeServer(server, DRAIN_MS)));
     },
   };
 }

@@ -69,6 +69,25 @@ export const ENDPOINT = {
   required: ['host', 'port'],
   additionalProperties: false,
 } as const;
+/** Where a process listens and what it announces, by what each address is for. */
+export const OWN_ADDRESSES = {
+  type: 'array',
+  minItems: 1,
+  maxItems: 8,
+  items: {
+    type: 'object',
+    properties: {
+      host: IP_ADDRESS,
+      role: {
+        type: 'string',
+        enum: ['all', 'sdsOnly', 'sdcOnly', 'management'],
+        default: 'all',
+      },
+    },
+    required: ['host'],
+    additionalProperties: false,
+  },
+} as const;
 export const LOG_LEVEL = { type: 'string', enum: ['error', 'warn', 'info', 'debug'] } as const;
 
 function place(error: ErrorObject): string {

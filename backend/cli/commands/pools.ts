@@ -10,6 +10,7 @@ import type { ClusterReader } from '../../runtime/cluster-reader.js';
 import { readFacts, scopeOfPools } from '../../runtime/statistics/facts.js';
 import type { Facts } from '../../runtime/statistics/facts.js';
 import { capacityValues, clientValues } from '../../runtime/statistics/values.js';
+import { KEEP_POOL_SETTINGS } from '../../runtime/pool-settings.js';
 import { capacityLines, jobLines, numberIn, trafficLines } from '../capacity.js';
 import { counted, kbText } from '../format.js';
 import { DOMAIN_REF, POOL_REF, domainOf, needed, poolOf } from '../lookup.js';
@@ -115,19 +116,6 @@ async function addPool(run: Run): Promise<Outcome> {
   return outcome(`Successfully created a storage pool. Object ID ${id}`, { id });
 }
 
-const KEEP: Omit<SetStoragePoolParams, 'key'> = {
-  durability: null,
-  fullPolicy: null,
-  zeroPadding: null,
-  checksums: null,
-  rmcache: null,
-  sparePercent: null,
-  capacityAlertHighPercent: null,
-  capacityAlertCriticalPercent: null,
-  mediaType: null,
-  loneReturn: null,
-};
-
 const topicPools = 'Storage pools';
 
 /** A command that changes settings of one pool. */
@@ -144,7 +132,7 @@ function setPool(
     options: [...POOL_REF, ...options],
     run: async (run) => {
       const pool = needed(await poolOf(run.reader, run.values), 'storage pool');
-      const params = { ...KEEP, ...change(run), key: pool.key };
+      const params = { ...KEEP_POOL_SETTINGS, ...change(run), key: pool.key };
       await run.cluster.command('SET_STORAGE_POOL', run.user, params);
       return outcome(`Successfully modified storage pool ${pool.name}`);
     },

@@ -12,6 +12,7 @@ import { ApiError } from '../api-error.js';
 import { FLAG, TEXT, WHOLE, flagOf, object, oneOf, textIn, textOf, wholeOf } from '../body.js';
 import type { Call, Route } from '../route.js';
 import { mdmClusterView } from '../views/system.js';
+import { KEEP_POOL_SETTINGS } from '../../runtime/pool-settings.js';
 
 const NAME = object({ name: TEXT }, ['name']);
 const NEW_NAME = object({ newName: TEXT }, ['newName']);
@@ -35,26 +36,13 @@ function percentOf(call: Call, key: string, max = PERCENT_MAX): number | null {
   return value ?? null;
 }
 
-const KEEP: Omit<SetStoragePoolParams, 'key'> = {
-  durability: null,
-  fullPolicy: null,
-  zeroPadding: null,
-  checksums: null,
-  rmcache: null,
-  sparePercent: null,
-  capacityAlertHighPercent: null,
-  capacityAlertCriticalPercent: null,
-  mediaType: null,
-  loneReturn: null,
-};
-
 function setPool(
   name: string,
   schema: Route['schema'],
   change: (call: Call) => Partial<Omit<SetStoragePoolParams, 'key'>>,
 ): Route {
   return action('StoragePool', name, schema ?? object({}), (call) =>
-    ask(call, 'SET_STORAGE_POOL', { ...KEEP, ...change(call), key: pathKey(call) }),
+    ask(call, 'SET_STORAGE_POOL', { ...KEEP_POOL_SETTINGS, ...change(call), key: pathKey(call) }),
   );
 }
 
