@@ -233,7 +233,7 @@ export class FuelPart {
       let said = '';
       await until("the deployment's own check passes", async () => {
         const { code, stdout, stderr } = await verify(this.#lab.machine('node-1'));
-        said = stdout + stderr;
+        said = `${stdout}\n${stderr}`;
         return code === 0;
       });
       return said.split('\n').find((line) => line.includes('agents'));
