@@ -44,6 +44,8 @@ Made from the route table (\`backend/gateway/routes.ts\`); the test of the table
 * After five wrong passwords in a row for a user from one address, further logins from there are refused unchecked for
   1, 2, 4 ... 60 seconds.
 * Success is always 200 with JSON; actions answer \`{}\`. Failure is \`{"message", "httpStatusCode", "errorCode"}\`.
+* A listening address holds 1,024 connections. One more takes the place of the oldest that never sent a whole request,
+  otherwise of the one that has waited longest for its next; a connection whose request is being answered stays.
 * In requests numbers may be strings, booleans "TRUE", "True", "true" or JSON's own; null means absent; unknown keys are
   ignored. A body has at most 1 MiB.
 * Creation of a volume rounds its size up to 8 GiB; a new size must be a multiple of 8 GiB and larger. With
@@ -54,9 +56,6 @@ Made from the route table (\`backend/gateway/routes.ts\`); the test of the table
 * Names in \`getByName\` may be percent-encoded once or twice. GUIDs are read in any case, trimmed. The GUID of zeroes is
   what os-brick sees on a host whose kernel has no CUSE: it stands for the only approved SDC that declares it; where two
   do, the request is refused and both are named.
-* Creation of a volume rounds its size up to 8 GiB; a new size must be a multiple of 8 GiB and larger.
-* Names in \`getByName\` may be percent-encoded once or twice. GUIDs are read in any case, trimmed. The GUID of zeroes
-  stands for the only SDC where there is only one.
 * Without a token: \`GET /health/live\` (this process answers), \`GET /health/ready\` (200 when the MDM answers, otherwise
   503). \`GET /metrics\` for Prometheus takes name and password of any user by HTTP Basic, or a token. \`GET /dashboard/\` is
   the page for people.
