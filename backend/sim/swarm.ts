@@ -201,6 +201,9 @@ function drawFull(prng: Prng, swarm: Swarm): Swarm {
   const { workload, trouble } = swarm;
   return {
     ...swarm,
+    // A device grants each of its peers a share of its room: with more of them such small devices never have room for one
+    // request of each.
+    servers: Math.min(4, swarm.servers),
     capacityBlocks,
     fullPolicy: prng.pick(['wait', 'error'] as const),
     volumeChunks: [...large, Math.floor(capacityBlocks / 32)],
