@@ -102,7 +102,7 @@ test('bad usage exits with 2 and changes nothing', async (t) => {
     const words = ['--dir', data, '--modes', 'none', '--runs', '0'];
     const result = await execa(process.execPath, [MAIN, ...words], { reject: false });
     t.is(result.exitCode, 2);
-    t.regex(result.stderr, /--runs 0: not a whole number from 1 to 100/);
+    t.regex(result.stderr, /--runs must be a whole number from 1 to 100, not "0"/);
     t.false(existsSync(data));
   });
 });
