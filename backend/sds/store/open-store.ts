@@ -199,13 +199,13 @@ export class OpenStore {
 
   private work(nowUs: Micros): void {
     const { rooms, homing, trimming, reaper, reads } = this;
-    const { log, units } = this.parts;
+    const { log, units, dying } = this.parts;
     this.stirred = false;
     reads.pump();
     trimming.noteChanges(nowUs);
     if (!log.groups.crowded) log.submitOrCollect();
     this.again = reaper.pump(rooms.reservedBlocks);
-    trimming.relieve(nowUs, this.roomWanted);
+    trimming.relieve(nowUs, this.roomWanted || dying.size > 0);
     homing.pump(nowUs, trimming.urgent);
     if (trimming.pump()) this.trimmed();
     if (log.releaseBefore(homing.position)) this.madeRoom();

@@ -3,10 +3,13 @@
 
 import type { Appender } from './appender.js';
 import type { Loader } from './loader.js';
+import { ringTakes } from './notes.js';
 import type { Parts } from './parts.js';
 
 const CHUNKS_PER_PUMP = 32;
 const LOADS_MAX = 8;
+/** Part of the ring that is left to what the owner writes meanwhile. */
+const RING_LEFT = 1 / 8;
 
 export class Reaper {
   private readonly parts: Parts;
@@ -37,8 +40,11 @@ export class Reaper {
     return true;
   }
 
+  /** Freeing can wait: a checkpoint may take longer than it takes to fill the log or the ring. */
   private mayAppend(logBlocksMin: number): boolean {
-    const { log } = this.parts;
+    const { log, ring } = this.parts;
+    const records = log.lastLsn + 1 - ring.tailLsn;
+    if (!ringTakes(records + Math.floor(ring.capacity * RING_LEFT), ring.capacity)) return false;
     return log.freeBlocks() >= logBlocksMin && !log.groups.crowded;
   }
 

@@ -176,3 +176,31 @@ test('a deletion comes to an end although the cache holds few descriptors', (t) 
     t.is(rig.store.usage().usedBytes, 0);
   }
 });
+
+test('deleting a large volume leaves the ring of records room for what may not be refused', (t) => {
+  // Of a real device the log takes many times the records of the ring.
+  const rig = new Rig(5, 1024 * 1024, optionsOf({ ringRecords: 128, cacheChunks: 64 }));
+  rig.format();
+  rig.openFully();
+  const model = new Model(rig);
+  const chunks = 600;
+  for (let chunk = 0; chunk < chunks;) {
+    if (rig.store.room(1, chunk, 0, CHUNK) !== ROOM.ok) {
+      rig.runIdle();
+      continue;
+    }
+    model.write(1, chunk++, 0, CHUNK);
+    model.settle(rig.store.lastLsn);
+    rig.endBatch();
+  }
+  rig.runIdle();
+  model.freeVolume(1);
+  rig.endBatch();
+  rig.runIdle();
+  t.deepEqual([...rig.store.volumes()], []);
+  t.is(rig.store.usage().usedBytes, 0);
+  rig.flush();
+  rig.powerLoss();
+  rig.openFully();
+  t.is(model.check(rig.openedLsn), null);
+});
