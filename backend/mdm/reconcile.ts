@@ -275,6 +275,10 @@ export function requestedChange(
 
 /**
  * The entry with its preferred primary, the first member, or null when that is so already or the comb is not whole.
+ *
+ * The one way in which a member that stays in sync gives up being primary. A primary that came back so within two entries
+ * could settle what it had forwarded before at a member that missed the entry between; with two copies, and a switch to
+ * the first member only, it cannot come back without a shrink. A switch by hand, or to anybody, needs more than this.
  */
 export function withPreferredPrimary(
   entry: CombEntry,
