@@ -176,6 +176,8 @@ export class PeerLinks {
     }
     peer.out.reset();
     peer.in.reset();
+    // What it never said to be settled holds nothing back any more; with a full log nothing else would ask again.
+    this.topics.settling.settle();
     this.topics.serve.repair.peerGone(nowUs, peer);
   }
 

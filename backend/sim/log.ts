@@ -13,6 +13,8 @@ export interface LoggedError {
 export class SimLog {
   private readonly sim: Simulation;
   readonly errors: LoggedError[] = [];
+  /** When the MDM said that a copy which lost volatile content serves. */
+  readonly rolledBackUs: number[] = [];
 
   constructor(sim: Simulation) {
     this.sim = sim;
@@ -22,6 +24,7 @@ export class SimLog {
   of(who: string): Log {
     return {
       event: (level, name, fields) => {
+        if (name === 'mdm.rolled-back-copy-serves') this.rolledBackUs.push(this.sim.nowUs);
         if (level !== 'error' && !this.sim.trace.verbose) return;
         const text = Object.entries(fields)
           .map(([key, value]) => `${key}=${value}`)

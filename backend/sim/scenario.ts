@@ -184,6 +184,9 @@ class Scenario {
   private judge(): void {
     const { cluster, nemesis, sim, swarm } = this;
     const sectorsPerBlock = SIM_GEOMETRY.blockBytes / SIM_GEOMETRY.sectorBytes;
+    // Where the pool allows that, a copy that lost its volatile content serves although another only was away.
+    if (swarm.loneReturn)
+      for (const atUs of cluster.log.rolledBackUs) cluster.history.losses.push({ atUs });
     const flushesLie = cluster.history.lied;
     const isVolatile = swarm.durability !== 'media' || flushesLie;
     const fault = checkHistory(cluster.history, { sectorsPerBlock, isVolatile, flushesLie });
