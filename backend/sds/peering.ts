@@ -222,7 +222,8 @@ export class Peering implements PeeringPart {
       this.equalizing.add(comb);
     }
     if (comb.equalizing > 0) return false;
-    if (comb.equalizing === 0 && others.length > 0 && !this.isStable(comb, others)) return false;
+    // Also alone: a retry of what is known here is confirmed at once, so it must not be lost with the power (seed 5020261).
+    if (!this.isStable(comb, others)) return false;
     this.equalizing.delete(comb);
     comb.equal = true;
     return true;
