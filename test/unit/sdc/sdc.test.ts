@@ -470,6 +470,23 @@ test('writes of a client that is gone give way, unless they may have been applie
   t.is(cluster.memoryOf(5)[40 * 8], 9);
 });
 
+test('a write that was given up before all of it was sent is not done, even if what was sent is', (t) => {
+  const { cluster, front, submit, sdc, input } = bench({ opsMax: 2 });
+  for (const data of cluster.data) data.rule = () => 'silent';
+  t.true(submit(1, IO.write, 0, new Uint8Array(200 * 8).fill(1)));
+  cluster.run(1_000);
+  input((nowUs) => {
+    sdc.abandon(nowUs, (token) => token === 1);
+  });
+  for (const data of cluster.data) data.rule = () => 'serve';
+  for (const end of cluster.network.upEnds())
+    if (end.process.name.startsWith('data')) cluster.network.close(end);
+  cluster.until(() => front.done.has(1));
+  t.is(front.done.get(1), ERRNO.EIO);
+  t.is(cluster.memoryOf(5)[0], 1);
+  t.is(cluster.memoryOf(5)[199 * 8], 0);
+});
+
 /** Writes two blocks and asks for the states of twenty. */
 function describeSome({ cluster, front, submit }: Bench): Uint8Array {
   submit(1, IO.write, 3 * 8, new Uint8Array(64).fill(1));
