@@ -243,13 +243,13 @@ export class MemberIo {
       this.added(peer, store.lastLsn, media);
       return TAKEN.yes;
     }
-    if (isWrite) {
-      const room = store.room(volumeKey, extent.chunkIndex, extent.firstBlock, extent.blockCount);
-      if (room === ROOM.wait) return this.stall(peer);
-      if (room === ROOM.full) {
-        MARKS.full.hits++;
-        return this.refuse(peer, tag, ERR.NO_SPACE, comb.index);
-      }
+    // Zeroes need no units, but a place in the log.
+    const needed = isWrite ? extent.blockCount : 0;
+    const room = store.room(volumeKey, extent.chunkIndex, extent.firstBlock, needed);
+    if (room === ROOM.wait) return this.stall(peer);
+    if (room === ROOM.full) {
+      MARKS.full.hits++;
+      return this.refuse(peer, tag, ERR.NO_SPACE, comb.index);
     }
     context.comb = comb.index;
     // The stamp is of the entry that this device goes by, which may be one newer than the sender's.
