@@ -8,7 +8,10 @@
 // A loss of volatile content lets the value fall back, at most to the state of the last flush: each configuration keeps
 // the values since then.
 
+import { mark } from '../core/marks.js';
 import type { OpRecord } from './history.js';
+
+const MARKS = { gaveUp: mark('sim: the orders of a sector were too many to follow') };
 
 /** What happens at a time: a fence ends the time in which a write of unknown outcome may take effect. */
 type Step = 'begin' | 'end' | 'flush' | 'loss' | 'fence';
@@ -31,6 +34,8 @@ function keyOf(config: Config, withLog: boolean): string {
 
 const SLOTS = 30;
 const CONFIGS_MAX = 20_000;
+/** Steps of the search over one sector, some seconds: few scenarios in 100,000 need more, and then minutes. */
+const STEPS_MAX = 300_000;
 
 export class SectorSearch {
   private readonly sector: number;
@@ -47,6 +52,7 @@ export class SectorSearch {
   private readonly visited = new Set<string>();
   /** More running operations, or more ways to follow, than the search can carry: nothing is claimed about the sector. */
   private gaveUp = false;
+  private stepsTaken = 0;
 
   constructor(
     sector: number,
@@ -70,6 +76,20 @@ export class SectorSearch {
       if (fault !== null) return fault;
     }
     return null;
+  }
+
+  private get isSpent(): boolean {
+    return this.stepsTaken > STEPS_MAX;
+  }
+
+  /** Ways were left out: nothing can be said any more. */
+  private isTooMuch(next: ReadonlyMap<string, Config>): boolean {
+    return this.isSpent || next.size > CONFIGS_MAX || this.visited.size > CONFIGS_MAX * 4;
+  }
+
+  private giveUp(): void {
+    this.gaveUp = true;
+    MARKS.gaveUp.hits++;
   }
 
   private valueOf(record: OpRecord): number {
@@ -133,13 +153,14 @@ export class SectorSearch {
     }
     this.slots[slot] = null;
     this.hidden &= ~bit;
+    if (this.isTooMuch(next)) this.giveUp();
     this.configs = [...next.values()];
   }
 
   private begin(record: OpRecord): string | null {
     const slot = this.slots.indexOf(null);
     if (slot < 0) {
-      this.gaveUp = true;
+      this.giveUp();
       return null;
     }
     this.slots[slot] = record;
@@ -162,8 +183,8 @@ export class SectorSearch {
     for (const config of this.configs) this.expand(config, record, bit, next);
     this.slots[slot] = null;
     this.hidden &= ~bit;
-    if (next.size > CONFIGS_MAX || this.visited.size > CONFIGS_MAX * 4) {
-      this.gaveUp = true;
+    if (this.isTooMuch(next)) {
+      this.giveUp();
       return null;
     }
     if (next.size === 0) return this.explain(record);
@@ -193,7 +214,7 @@ export class SectorSearch {
       this.note(config, into);
       return;
     }
-    if (into.size > CONFIGS_MAX) return;
+    if (into.size > CONFIGS_MAX || this.isSpent) return;
     for (let slot = 0; slot < SLOTS; slot++) {
       if ((config.pending & (1 << slot)) === 0) continue;
       const write = this.slots[slot] ?? null;
@@ -215,6 +236,7 @@ export class SectorSearch {
   }
 
   private applied(config: Config, write: OpRecord, slot: number): Config {
+    this.stepsTaken++;
     const value = write.tag;
     let { found } = config;
     for (let other = 0; other < SLOTS; other++) {
@@ -256,8 +278,8 @@ export class SectorSearch {
       const key = keyOf(config, true);
       if (ways.has(key)) continue;
       ways.set(key, config);
-      if (ways.size > CONFIGS_MAX) {
-        this.gaveUp = true;
+      if (ways.size > CONFIGS_MAX || this.isSpent) {
+        this.giveUp();
         return [];
       }
       for (let slot = 0; slot < SLOTS; slot++) {
