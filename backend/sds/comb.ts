@@ -99,6 +99,8 @@ export class Comb {
   forward: Member[] = [];
   /** Nobody else is in sync: acknowledge from media only (C4). */
   alone = false;
+  /** Alone since the entry at this position: what was completed before it is durable with it. */
+  aloneLsn = 0;
   /** A change that was asked of the MDM and not answered. */
   asking = false;
   askAgainUs = 0;

@@ -76,6 +76,7 @@ export class Membership implements MembershipPart {
     if (changed.length === 0) return;
     this.savedLsn = this.shared.store.saveEntries(changed.map(({ comb }) => saved(comb)));
     this.shared.store.wantDurable(this.savedLsn);
+    for (const { comb } of changed) if (comb.alone) comb.aloneLsn = this.savedLsn;
     this.tellEnded(changed);
     for (const { comb, before } of changed) this.act(nowUs, comb, before);
   }

@@ -32,6 +32,7 @@ const NO_CREDIT_YET = -1;
 const MARKS = {
   behind: mark('sds.serve: a change waits for an overlapping operation'),
   joined: mark('sds.serve: a retry joined a running operation'),
+  unconfirmed: mark('sds.write: a retry at a lone copy waits for what it holds in volatile memory'),
   known: mark('sds.serve: a retry was done before'),
   full: mark('sds.serve: no space'),
   noCredit: mark('sds.serve: a member has no room'),
@@ -81,7 +82,10 @@ export class WritePath {
       this.owner.refuse(client, code, view, at, status);
       return true;
     }
-    if ((getFlags(view, at) & FLAG.retry) !== 0 && this.joinEarlier(client, view, at)) return true;
+    if ((getFlags(view, at) & FLAG.retry) !== 0) {
+      if (!this.mayConfirm()) return this.owner.stall(client);
+      if (this.joinEarlier(client, view, at)) return true;
+    }
     const isZero = code === MSG.ZERO;
     const partial =
       this.intake.extent.headBytes !== 0 ||
@@ -135,6 +139,15 @@ export class WritePath {
     if (verifies(extent, bytes, view, crcsAt, crcsAt + 4 * extent.blockCount)) return 0;
     MARKS.badPayload.hits++;
     return ERR.BAD_FRAME;
+  }
+
+  /** C4: what was completed in volatile memory, beside a copy that is gone, is confirmed from media only. */
+  private mayConfirm(): boolean {
+    const { comb } = this.admission;
+    assert(comb !== null, 'the request was judged');
+    if (!comb.alone || comb.aloneLsn <= this.shared.store.durableLsn) return true;
+    MARKS.unconfirmed.hits++;
+    return false;
   }
 
   /** C10: the same operation may be running, or be done. */
