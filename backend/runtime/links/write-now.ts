@@ -27,6 +27,8 @@ export function writeNow(
 ): number {
   // Behind anything that the stream holds back.
   if (socket.connecting || socket.writableLength > 0 || !socket.writable) return 0;
+  // Past the stream of an encrypted socket the bytes would leave as they are.
+  if ('encrypted' in socket) return 0;
   const fd = (socket as unknown as Internals)._handle?.fd;
   if (typeof fd !== 'number' || fd < 0) return 0;
   try {

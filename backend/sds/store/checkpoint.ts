@@ -151,8 +151,10 @@ export class Checkpoint {
    */
   private fitCut(): void {
     const { ring, log, layout, dying } = this.parts;
+    const needed = [...this.needed()];
     while (this.cutLsn > ring.tailLsn) {
-      if (notesFit(this.parts, [...this.needed()].length + dying.size)) return;
+      while ((needed.at(-1) ?? 0) >= this.cutLsn) needed.pop();
+      if (notesFit(this.parts, needed.length + dying.size)) return;
       this.closing = false;
       const segment = Math.ceil(this.cutPosition / layout.segmentBlocks) - 1;
       this.cutPosition = segment * layout.segmentBlocks;
