@@ -5,7 +5,7 @@ import { formatId } from '../core/ids.js';
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
-import { ERR, MSG } from '../protocol/generated/constants.js';
+import { ERR, LIMIT, MSG } from '../protocol/generated/constants.js';
 import type {
   Device,
   DeviceResultBody,
@@ -20,6 +20,7 @@ import type { Sessions } from './sessions.js';
 const MARKS = {
   takenBack: mark('mdm: an addition of devices was taken back'),
   late: mark('mdm: an addition of devices took too long'),
+  combs: mark('mdm: a device was too small for the combs of its pool'),
   orphan: mark('mdm: a device failed to be added, and nobody waited for it'),
 };
 
@@ -117,6 +118,11 @@ export class Additions {
       return;
     }
     if (task === 'close') return;
+    const tooSmall = device.state === 'adding' ? this.combsFault(device, capacityBytes) : '';
+    if (tooSmall !== '') {
+      this.refused(nowUs, device, { ...body, status: ERR.DEVICE_TOO_SMALL, reason: tooSmall });
+      return;
+    }
     const next: Device = {
       ...device,
       path: path === '' ? device.path : path,
@@ -132,6 +138,17 @@ export class Additions {
     )
       state.devices.put(device.key, next);
     if (reason !== '') this.engine.ports.log.event('info', 'mdm.device-result', { reason });
+  }
+
+  /** Why a device could not keep the entries of all combs of its pool, which it may be a member of; or ''. */
+  private combsFault(device: Device, capacityBytes: number): string {
+    const pool = this.engine.state.pools.get(device.poolKey);
+    const combs = 2 ** (pool?.combCountLog2 ?? 0);
+    const perMib = Math.max(LIMIT.deviceCombsMin, Math.floor(capacityBytes / LIMIT.chunkBytes));
+    const kept = Math.min(perMib, LIMIT.deviceCombsMax);
+    if (combs <= kept) return '';
+    MARKS.combs.hits++;
+    return `its pool has ${combs} combs, and a device of its size keeps ${kept}, one per MiB`;
   }
 
   private want(device: Device): DeviceWant {

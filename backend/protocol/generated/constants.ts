@@ -438,6 +438,8 @@ export const LIMIT = {
   liaRequestBytesMax: 65536,
   liaConnectionsMax: 64,
   liaDevicesMax: 1024,
+  deviceCombsMin: 8192,
+  deviceCombsMax: 262144,
   deviceBytesMin: 1073741824,
 } as const;
 

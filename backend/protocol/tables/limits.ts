@@ -74,5 +74,13 @@ export const LIMITS = {
   liaRequestBytesMax: { value: 65536, why: 'a job that names all packages stays below 8 KiB' },
   liaConnectionsMax: { value: 64, why: 'managers and operators of one node at the same time' },
   liaDevicesMax: { value: 1024, why: 'block devices in a report' },
+  deviceCombsMin: {
+    value: 8192,
+    why: 'combs whose entries the smallest device keeps: 1 MiB of pages',
+  },
+  deviceCombsMax: {
+    value: 262144,
+    why: 'combs whose entries a device keeps at most: 32 MiB of pages, all of them resident',
+  },
   deviceBytesMin: { value: 1073741824, why: '1 GiB: below it the reserves would eat the device' },
 } as const satisfies Record<string, LimitRow>;

@@ -4,6 +4,7 @@
 // Everything but the log and the units consists of pages with two slots side by side.
 
 import { assert } from '../../core/assert.js';
+import { LIMIT } from '../../protocol/generated/constants.js';
 import {
   DESCRIPTOR_BYTES,
   DIRECTORY_ROW_BYTES,
@@ -23,13 +24,11 @@ const DESCRIPTORS_PER_CHUNK = 1.5;
 const LOG_SHARE = 64;
 const SEGMENTS_MIN = 16;
 const SEGMENTS_MAX = 256;
-const ENTRY_ROWS_MIN = 8192;
-const ENTRY_ROWS_MAX = 262_144;
 
 /** What is chosen at format. */
 export interface FormatSizes {
   readonly sizeBytes: number;
-  /** Combs whose entries the device can keep; default: one per chunk within 8192 .. 262144. */
+  /** Combs whose entries the device can keep; default: one per chunk within `deviceCombsMin` .. `deviceCombsMax`. */
   readonly entryRows?: number;
   /** Segments of the log; default: 1/64 of the device within 16 .. 256. */
   readonly segments?: number;
@@ -187,7 +186,8 @@ export function planLayout(geometry: Geometry, sizes: FormatSizes): Layout | str
     chunkBlocks * blockBytes + DESCRIPTORS_PER_CHUNK * 2 * (descriptorBytes + DIRECTORY_ROW_BYTES);
   const rest = Math.max(0, sizes.sizeBytes - segments * segmentBytes);
   const chunks = Math.floor((rest / perChunk) * DESCRIPTORS_PER_CHUNK);
-  const entryRows = sizes.entryRows ?? Math.min(ENTRY_ROWS_MAX, Math.max(ENTRY_ROWS_MIN, chunks));
+  const entryRows =
+    sizes.entryRows ?? Math.min(LIMIT.deviceCombsMax, Math.max(LIMIT.deviceCombsMin, chunks));
   const layout = place(geometry, sizes.sizeBytes, { segments, segmentBlocks, chunks, entryRows });
   if (layout.units < 4 * layout.unitsPerChunk) {
     const fixed = layout.dataAt * blockBytes;

@@ -264,3 +264,16 @@ test('a device that was being added when the MDM was killed comes up, or goes, a
   t.true(states.includes(`${good.deviceKey} up`));
   t.false(states.some((state) => state.startsWith(`${bad.deviceKey} `)));
 });
+
+test('a device that cannot keep an entry of every comb of its pool is refused', (t) => {
+  const { cluster, domainKey } = standard();
+  const { key } = cluster.command('ADD_STORAGE_POOL', {
+    ...{ domainKey, name: 'many', durability: 'media', zeroPadding: true, checksums: true },
+    ...{ rmcache: false, sparePercent: 10, mediaType: 'HDD', combCountLog2: 14 },
+  });
+  const GIB = 2 ** 30;
+  const error = t.throws(() => cluster.addSds(8, domainKey, key, 1, 0, 15 * GIB));
+  t.regex(error.message, /DEVICE_TOO_SMALL/);
+  t.is(cluster.query('sds').sds.length, 3);
+  t.is(cluster.addSds(9, domainKey, key, 1, 0, 16 * GIB).length, 1);
+});
