@@ -44,16 +44,20 @@ const RUNS_MAX = 8192;
 /** Everything of a run that is over. */
 const ALL_LOW = 0xffffffff;
 const ALL_HIGH = 0xffff;
-/** A client of which no data process near this one hears anything for so long asks for nothing again. */
-const SILENCE_US = 15 * 60 * 1_000_000;
 
 export class Clients {
+  private readonly silenceUs: Micros;
   private readonly byLink = new Map<LinkId, Client>();
   /** Newest run of each client that was seen. */
   private readonly newest = new Map<number, number>();
   private readonly runs = new Map<number, Run>();
   /** Start of this process: runs that it never heard of count as silent since then. */
   startedUs: Micros = 0;
+
+  /** @param silenceUs - a client of which no data process near this one hears anything for so long asks for nothing again */
+  constructor(silenceUs: Micros) {
+    this.silenceUs = silenceUs;
+  }
 
   find(link: LinkId): Client | undefined {
     return this.byLink.get(link);
@@ -103,8 +107,8 @@ export class Clients {
   /** Whether a client may still ask for this operation again. */
   mayRetry(nowUs: Micros, run: number, opLow: number, opHigh: number): boolean {
     const known = this.runs.get(run);
-    if (known === undefined) return nowUs < SILENCE_US + this.startedUs;
-    if (nowUs > known.heardUs + SILENCE_US && !this.isConnected(run)) return false;
+    if (known === undefined) return nowUs < this.silenceUs + this.startedUs;
+    if (nowUs > known.heardUs + this.silenceUs && !this.isConnected(run)) return false;
     return opHigh !== known.opHigh ? opHigh > known.opHigh : opLow >= known.opLow;
   }
 

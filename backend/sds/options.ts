@@ -36,6 +36,8 @@ export interface DataOptions {
   /** First and longest pause before another attempt to reach a peer. */
   readonly dialMsMin: number;
   readonly dialMsMax: number;
+  /** How long the ids of operations are kept for a client of which nothing is heard (C10). */
+  readonly clientSilenceMs: number;
 }
 
 /** What fits most; `mdmAddresses` and `seed` are one's own. */
@@ -51,4 +53,5 @@ export const DATA_DEFAULTS = {
   settleBlocksMax: 4096,
   dialMsMin: 50,
   dialMsMax: 1000,
+  clientSilenceMs: 15 * 60 * 1000,
 } as const;

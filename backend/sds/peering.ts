@@ -311,7 +311,11 @@ export class Peering implements PeeringPart {
     comb.joinedEpoch = epoch;
     comb.joinedNumber = number;
     // The primary copies whatever a target changed since it left: nothing of an earlier session has to be kept for it.
-    if (comb.part === PART.target && body.ranges) this.shared.parts.settling.resolved(comb);
+    if (comb.part === PART.target && body.ranges) {
+      this.shared.parts.settling.resolved(comb);
+      // Nothing else may happen here until the log has room for what the primary copies.
+      this.shared.parts.settling.settle();
+    }
     const ranges = body.ranges ? this.rangesOf(comb) : [];
     const list = pages(ranges, LIMIT.queryItemsMax);
     if (list.length > 1) MARKS.paged.hits++;

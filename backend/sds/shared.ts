@@ -107,6 +107,8 @@ export interface SettlingPart {
   regimeEnds(comb: Comb, fromLsn: number): void;
   /** No other copy needs them any more, or their chunks were stamped anew: nothing stands open in this comb. */
   resolved(comb: Comb): void;
+  /** Settles as far as everything allows. */
+  settle(): void;
   /** Nothing is settled before this LSN is durable: chunks were stamped anew (C6). */
   stamped(lsn: number): void;
   /** The next complete round of settling resolves the comb. */
@@ -174,7 +176,7 @@ export class Shared {
   mediaMode = true;
 
   readonly volumes = new Volumes();
-  readonly clients = new Clients();
+  readonly clients: Clients;
   readonly ops: OpPool;
   readonly lock = new RangeLock();
   readonly buffers: BufferPool;
@@ -196,6 +198,7 @@ export class Shared {
     this.links = links;
     this.log = log;
     this.store = store;
+    this.clients = new Clients(options.clientSilenceMs * MICROS_PER_MS);
     this.identity = identity;
     this.options = options;
     this.map = map;

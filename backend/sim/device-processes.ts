@@ -27,6 +27,9 @@ const WHAT = { start: 1, ended: 2 } as const;
 const START_US = 1_000;
 const KILLED = -1;
 
+/** Rings of records are hundreds of times smaller here than real ones, and clients die hundreds of times as often. */
+const CLIENT_SILENCE_MS = 60_000;
+
 const MARKS = {
   orphan: mark('sim: a data process ended because its control process did'),
   inUse: mark('sim: a device was still in use when it should be opened again'),
@@ -210,6 +213,7 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
       {
         ...DATA_DEFAULTS,
         settleBlocksMax,
+        clientSilenceMs: CLIENT_SILENCE_MS,
         mdmAddresses: [{ host: mdmAddress, port: MDM_PORT }],
         seed: number * 1000 + serial,
       },

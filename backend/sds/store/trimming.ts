@@ -82,7 +82,8 @@ export class Trimming {
       (log.settledLsn > this.settledAtTrim && this.changes > 0);
     const { retry } = this;
     this.retry = false;
-    if (gained || retry || cacheShort) this.begin(cacheShort && !logShort);
+    // Half of the log again and again may hold the same notes twice for ever (test/sim/scenarios/kept-ids-fill-ring.json).
+    if (gained || retry || cacheShort) this.begin((cacheShort && !logShort) || (retry && !gained));
     else if (this.retryAtUs === Infinity && (roomWanted || this.changes > 0))
       this.retryAtUs = nowUs + RETRY_US;
   }

@@ -12,7 +12,7 @@ function peer(run: number, link: number, linkEpoch: number, key = 9): Peer {
 }
 
 test('a newer epoch of a link replaces the older one; another link of the client stays', (t) => {
-  const clients = new Clients();
+  const clients = new Clients(15 * MINUTE_US);
   clients.add(0, 1, peer(5, 0, 1));
   clients.add(0, 2, peer(5, 1, 1));
   const replaced = clients.add(0, 3, peer(5, 0, 2)) ?? [];
@@ -23,14 +23,14 @@ test('a newer epoch of a link replaces the older one; another link of the client
 });
 
 test('a link that is older than what is known is refused', (t) => {
-  const clients = new Clients();
+  const clients = new Clients(15 * MINUTE_US);
   clients.add(0, 1, peer(5, 0, 7));
   t.is(clients.add(0, 2, peer(5, 0, 6)), null);
   t.is(clients.add(0, 3, peer(4, 0, 9)), null);
 });
 
 test('a newer run replaces all links of the older one, whose operations are over', (t) => {
-  const clients = new Clients();
+  const clients = new Clients(15 * MINUTE_US);
   clients.add(0, 1, peer(5, 0, 1));
   clients.add(0, 2, peer(5, 1, 1));
   t.true(clients.mayRetry(0, 5, 100, 0));
@@ -40,7 +40,7 @@ test('a newer run replaces all links of the older one, whose operations are over
 });
 
 test('operations below the watermark are over, whatever is told later', (t) => {
-  const clients = new Clients();
+  const clients = new Clients(15 * MINUTE_US);
   t.true(clients.settled(0, 5, 10, 1));
   t.false(clients.settled(0, 5, 20, 0), 'an older watermark is no news');
   t.false(clients.mayRetry(0, 5, 9, 1));
@@ -49,7 +49,7 @@ test('operations below the watermark are over, whatever is told later', (t) => {
 });
 
 test('a run of which nothing is heard for long is over, one with a link is not', (t) => {
-  const clients = new Clients();
+  const clients = new Clients(15 * MINUTE_US);
   clients.startedUs = 0;
   clients.settled(0, 5, 1, 0);
   clients.add(0, 1, peer(6, 0, 1));
