@@ -16,6 +16,9 @@ export class SimLog {
   /** When the MDM said that a copy which lost volatile content serves. */
   readonly rolledBackUs: number[] = [];
 
+  /** When data processes opened their devices, by name of process. */
+  readonly opened: { readonly who: string; readonly atUs: number }[] = [];
+
   constructor(sim: Simulation) {
     this.sim = sim;
   }
@@ -25,6 +28,7 @@ export class SimLog {
     return {
       event: (level, name, fields) => {
         if (name === 'mdm.rolled-back-copy-serves') this.rolledBackUs.push(this.sim.nowUs);
+        if (name === 'sds.opened') this.opened.push({ who, atUs: this.sim.nowUs });
         if (level !== 'error' && !this.sim.trace.verbose) return;
         const text = Object.entries(fields)
           .map(([key, value]) => `${key}=${value}`)

@@ -38,6 +38,8 @@ export class ServerNode {
   control: SimProcess | null = null;
   /** Its disk reports flushes that it does not do. */
   lies = false;
+  /** Its disk holds, or held, something else than was written. */
+  spoiled = false;
   private readonly sim: Simulation;
   private readonly network: SimNetwork;
   private readonly log: SimLog;

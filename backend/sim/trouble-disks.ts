@@ -41,6 +41,7 @@ function spoil(maker: TroubleMaker, way: Spoil): boolean {
   const hit = maker.weakDisk();
   if (!hit?.device.spoil(way)) return false;
   maker.say(`spoils the disk of server ${hit.number}: ${way}`);
+  hit.spoiled = true;
   maker.spoiledDisk();
   return true;
 }
