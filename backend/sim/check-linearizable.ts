@@ -2,7 +2,7 @@
 // was acknowledged may be lost. It owns what belongs to one block; the search for an order is check-sector.ts. It must never
 // look at the cluster.
 
-import { SectorSearch } from './check-sector.js';
+import { SectorSearch, StepBudget } from './check-sector.js';
 import type { History, OpRecord } from './history.js';
 
 interface Options {
@@ -13,17 +13,22 @@ interface Options {
   readonly flushesLie?: boolean;
 }
 
+interface Inner extends Options {
+  readonly budget: StepBudget;
+}
+
 /** Why the history cannot be explained, or null when it can. */
 export function checkHistory(history: History, options: Options): string | null {
+  const inner = { ...options, budget: new StepBudget() };
   const volumes = new Set(history.ops.map((record) => record.volume));
   for (const volume of volumes) {
-    const fault = checkVolume(history, volume, options);
+    const fault = checkVolume(history, volume, inner);
     if (fault !== null) return fault;
   }
   return null;
 }
 
-function checkVolume(history: History, volume: number, options: Options): string | null {
+function checkVolume(history: History, volume: number, options: Inner): string | null {
   const { sectorsPerBlock } = options;
   const byBlock = new Map<number, OpRecord[]>();
   for (const record of history.ops) {
@@ -56,7 +61,7 @@ function checkBlock(
   records: readonly OpRecord[],
   writes: ReadonlyMap<number, OpRecord>,
   flushes: readonly OpRecord[],
-  options: Options,
+  options: Inner,
 ): string | null {
   const { sectorsPerBlock } = options;
   const first = block * sectorsPerBlock;
@@ -74,7 +79,7 @@ function checkBlock(
         if (record.seen[sector - record.firstSector] !== tag) uniform = false;
     }
   }
-  const { isVolatile, flushesLie = false } = options;
+  const { isVolatile, flushesLie = false, budget } = options;
   const losses = isVolatile ? history.losses.map(({ atUs }) => atUs) : [];
   // When every operation treats all sectors of the block alike, one of them stands for all.
   const last = uniform ? first + 1 : first + sectorsPerBlock;
@@ -82,7 +87,7 @@ function checkBlock(
     const here = records.filter(
       (record) => record.firstSector <= sector && record.firstSector + record.sectors > sector,
     );
-    const fault = new SectorSearch(sector, here, flushes, losses, flushesLie).run();
+    const fault = new SectorSearch(sector, here, flushes, losses, flushesLie, budget).run();
     if (fault !== null) return `volume ${volume} block ${block} sector ${sector}: ${fault}`;
   }
   return null;

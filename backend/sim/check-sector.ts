@@ -34,8 +34,16 @@ function keyOf(config: Config, withLog: boolean): string {
 
 const SLOTS = 30;
 const CONFIGS_MAX = 20_000;
-/** Steps of the search over one sector, some seconds: few scenarios in 100,000 need more, and then minutes. */
-const STEPS_MAX = 300_000;
+/** Steps of the searches over all sectors of a history, some seconds: few scenarios in 100,000 need more, and then minutes. */
+const STEPS_MAX = 600_000;
+/** Of one sector at most, and at least, however much the others took. */
+const SECTOR_STEPS_MAX = 200_000;
+const SECTOR_STEPS_MIN = 2_000;
+
+/** What the searches over the sectors of one history may take together. */
+export class StepBudget {
+  left = STEPS_MAX;
+}
 
 export class SectorSearch {
   private readonly sector: number;
@@ -52,6 +60,8 @@ export class SectorSearch {
   private readonly visited = new Set<string>();
   /** More running operations, or more ways to follow, than the search can carry: nothing is claimed about the sector. */
   private gaveUp = false;
+  private readonly budget: StepBudget;
+  private readonly stepsMax: number;
   private stepsTaken = 0;
 
   constructor(
@@ -60,12 +70,15 @@ export class SectorSearch {
     flushes: readonly OpRecord[],
     losses: readonly number[],
     flushesLie: boolean,
+    budget: StepBudget,
   ) {
     this.sector = sector;
     this.records = records;
     this.flushes = flushes;
     this.losses = losses;
     this.flushesLie = flushesLie;
+    this.budget = budget;
+    this.stepsMax = Math.min(SECTOR_STEPS_MAX, Math.max(SECTOR_STEPS_MIN, budget.left));
   }
 
   run(): string | null {
@@ -79,7 +92,7 @@ export class SectorSearch {
   }
 
   private get isSpent(): boolean {
-    return this.stepsTaken > STEPS_MAX;
+    return this.stepsTaken > this.stepsMax;
   }
 
   /** Ways were left out: nothing can be said any more. */
@@ -236,7 +249,10 @@ export class SectorSearch {
   }
 
   private applied(config: Config, write: OpRecord, slot: number): Config {
-    this.stepsTaken++;
+    // Longer logs take longer to copy and to compare.
+    const cost = 1 + (config.log.length >> 3);
+    this.stepsTaken += cost;
+    this.budget.left -= cost;
     const value = write.tag;
     let { found } = config;
     for (let other = 0; other < SLOTS; other++) {
