@@ -237,6 +237,8 @@ export class Membership implements MembershipPart {
   private endRegime(comb: Comb, before: Before): void {
     const { settling } = this.shared.parts;
     const isInSync = comb.part === PART.primary || comb.part === PART.inSync;
+    // It may become the only copy in its present life: what others lack must then be stamped anew (seed 40001314).
+    if (!isInSync && wasInSyncBefore(comb.entry, this.shared.deviceKey)) return;
     if (!isInSync || comb.alone) {
       settling.resolved(comb);
       return;
@@ -288,6 +290,12 @@ export class Membership implements MembershipPart {
       alone: comb.alone,
     });
   }
+}
+
+/** Whether an entry that does not count the present life of a device counts an earlier one as in sync. */
+function wasInSyncBefore(entry: CombEntry | null, deviceKey: number): boolean {
+  const index = entry?.members.findIndex((member) => member.deviceKey === deviceKey) ?? -1;
+  return entry !== null && index >= 0 && ((entry.inSyncMask >> index) & 1) === 1;
 }
 
 function remember(comb: Comb, deviceKey: number, peerOf: (key: number) => PeerDevice): Before {
