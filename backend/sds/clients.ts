@@ -45,6 +45,10 @@ const RUNS_MAX = 8192;
 const ALL_LOW = 0xffffffff;
 const ALL_HIGH = 0xffff;
 
+function isAbove(opLow: number, opHigh: number, than: Pick<Run, 'opLow' | 'opHigh'>): boolean {
+  return opHigh !== than.opHigh ? opHigh > than.opHigh : opLow > than.opLow;
+}
+
 export class Clients {
   private readonly silenceUs: Micros;
   private readonly byLink = new Map<LinkId, Client>();
@@ -90,15 +94,22 @@ export class Clients {
     return replaced;
   }
 
-  remove(link: LinkId): void {
+  remove(nowUs: Micros, link: LinkId): void {
+    const client = this.byLink.get(link);
+    if (client === undefined) return;
     this.byLink.delete(link);
+    this.heard(nowUs, client.run);
   }
 
-  /** The client awaits nothing below this operation. Returns whether that is news. */
+  /**
+   * The client awaits nothing below this operation. Returns whether that is news. What is none is no sign of life either:
+   * data processes tell each other about dead clients whenever a link comes up.
+   */
   settled(nowUs: Micros, run: number, opLow: number, opHigh: number): boolean {
+    const before = this.runs.get(run);
+    if (before !== undefined && !isAbove(opLow, opHigh, before)) return false;
     const known = this.heard(nowUs, run);
-    const isNews = opHigh !== known.opHigh ? opHigh > known.opHigh : opLow > known.opLow;
-    if (!isNews) return false;
+    if (!isAbove(opLow, opHigh, known)) return false;
     known.opLow = opLow;
     known.opHigh = opHigh;
     return true;
@@ -109,7 +120,7 @@ export class Clients {
     const known = this.runs.get(run);
     if (known === undefined) return nowUs < this.silenceUs + this.startedUs;
     if (nowUs > known.heardUs + this.silenceUs && !this.isConnected(run)) return false;
-    return opHigh !== known.opHigh ? opHigh > known.opHigh : opLow >= known.opLow;
+    return !isAbove(known.opLow, known.opHigh, { opLow, opHigh });
   }
 
   /** What is known of all runs, for other data processes. */

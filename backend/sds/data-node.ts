@@ -347,7 +347,7 @@ export class DataNode implements Machine, StoreHost {
   }
 
   private forgetClient(nowUs: Micros, client: Client): void {
-    this.shared.clients.remove(client.link);
+    this.shared.clients.remove(nowUs, client.link);
     this.serve.clientGone(nowUs, client);
   }
 

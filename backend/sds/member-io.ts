@@ -245,7 +245,7 @@ export class MemberIo {
     }
     // Zeroes need no units, but a place in the log.
     const needed = isWrite ? extent.blockCount : 0;
-    const room = store.room(volumeKey, extent.chunkIndex, extent.firstBlock, needed);
+    const room = store.room(volumeKey, extent.chunkIndex, extent.firstBlock, needed, true);
     if (room === ROOM.wait) return this.stall(peer);
     if (room === ROOM.full) {
       MARKS.full.hits++;

@@ -33,6 +33,8 @@ export interface DataOptions {
   readonly settleVolatileMs: number;
   /** Blocks that this device changed as primary after which it settles at once. */
   readonly settleBlocksMax: number;
+  /** The same in changes. */
+  readonly settleChangesMax: number;
   /** First and longest pause before another attempt to reach a peer. */
   readonly dialMsMin: number;
   readonly dialMsMax: number;
@@ -51,6 +53,7 @@ export const DATA_DEFAULTS = {
   settleMs: 100,
   settleVolatileMs: 1000,
   settleBlocksMax: 4096,
+  settleChangesMax: 2048,
   dialMsMin: 50,
   dialMsMax: 1000,
   clientSilenceMs: 15 * 60 * 1000,

@@ -27,9 +27,6 @@ const MARKS = {
   early: mark('sds.settle: a round began early for lack of room'),
 };
 
-/** Changes since the last round after which the next begins at once. */
-const CHANGES_MAX = 2048;
-
 interface Round {
   readonly number: number;
   readonly lsn: number;
@@ -63,7 +60,8 @@ export class Settling implements SettlingPart {
     this.changes++;
     this.blocks += blocks;
     this.schedule();
-    if (this.changes < CHANGES_MAX && this.blocks < this.shared.options.settleBlocksMax) return;
+    const { settleBlocksMax, settleChangesMax } = this.shared.options;
+    if (this.changes < settleChangesMax && this.blocks < settleBlocksMax) return;
     if (this.nextUs > this.shared.nowUs) MARKS.early.hits++;
     this.nextUs = this.shared.nowUs;
   }

@@ -29,6 +29,7 @@ const KILLED = -1;
 
 /** Rings of records are hundreds of times smaller here than real ones, and clients die hundreds of times as often. */
 const CLIENT_SILENCE_MS = 60_000;
+const SETTLE_CHANGES_MAX = 32;
 
 const MARKS = {
   orphan: mark('sim: a data process ended because its control process did'),
@@ -213,6 +214,7 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
       {
         ...DATA_DEFAULTS,
         settleBlocksMax,
+        settleChangesMax: SETTLE_CHANGES_MAX,
         clientSilenceMs: CLIENT_SILENCE_MS,
         mdmAddresses: [{ host: mdmAddress, port: MDM_PORT }],
         seed: number * 1000 + serial,

@@ -133,8 +133,16 @@ export class DeviceStore implements Store, RecoveryHost {
     return running;
   }
 
-  room(volumeKey: number, chunkIndex: number, firstBlock: number, blockCount: number): Room {
-    return this.running?.room(volumeKey, chunkIndex, firstBlock, blockCount) ?? ROOM.wait;
+  room(
+    volumeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+    forwarded = false,
+  ): Room {
+    return (
+      this.running?.room(volumeKey, chunkIndex, firstBlock, blockCount, forwarded) ?? ROOM.wait
+    );
   }
 
   roomForNotes(count: number): boolean {

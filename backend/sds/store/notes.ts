@@ -15,12 +15,17 @@ export function notesBlocks(layout: Layout, records: number): number {
   return Math.ceil(records / perHeader) * layout.headerBlocks;
 }
 
+/** Parts of the ring up to which changes of clients are taken, and those that another primary forwards. */
+const RING_OWN = 3 / 8;
+const RING_FORWARDED = 5 / 8;
+
 /**
- * Whether a further change is taken with so many records held. A checkpoint may note each of them again before the old
- * ones go: twice the records, and those that may not be refused meanwhile, should fit.
+ * Whether a further change is taken with so many records held. Devices that are primaries of combs and members of others
+ * must stop taking from clients long before they stop taking from each other: what lets a full ring go is said on links
+ * on which a change that finds no room holds up all that follows (test/sim/scenarios/rings-full-both-ways.json).
  */
-export function ringTakes(records: number, capacity: number): boolean {
-  return records * 2 + Math.floor(capacity * RING_MARGIN) <= capacity;
+export function ringTakes(records: number, capacity: number, forwarded: boolean): boolean {
+  return records <= capacity * (forwarded ? RING_FORWARDED : RING_OWN);
 }
 
 /** Whether so many notes find room right now, in the ring and in the log, and leave some to what may not be refused. */

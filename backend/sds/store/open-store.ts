@@ -90,8 +90,14 @@ export class OpenStore {
   }
 
   /** See `Store.room`. */
-  room(volumeKey: number, chunkIndex: number, firstBlock: number, blockCount: number): Room {
-    const room = this.rooms.judge(volumeKey, chunkIndex, firstBlock, blockCount);
+  room(
+    volumeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+    forwarded: boolean,
+  ): Room {
+    const room = this.rooms.judge(volumeKey, chunkIndex, firstBlock, blockCount, forwarded);
     if (room === ROOM.wait) this.wantRoom();
     return room;
   }

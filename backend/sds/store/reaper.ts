@@ -44,7 +44,8 @@ export class Reaper {
   private mayAppend(logBlocksMin: number): boolean {
     const { log, ring } = this.parts;
     const records = log.lastLsn + 1 - ring.tailLsn;
-    if (!ringTakes(records + Math.floor(ring.capacity * RING_LEFT), ring.capacity)) return false;
+    if (!ringTakes(records + Math.floor(ring.capacity * RING_LEFT), ring.capacity, true))
+      return false;
     return log.freeBlocks() >= logBlocksMin && !log.groups.crowded;
   }
 

@@ -33,10 +33,16 @@ export class Rooms {
   }
 
   /** See `Store.room`. */
-  judge(volumeKey: number, chunkIndex: number, firstBlock: number, blockCount: number): Room {
+  judge(
+    volumeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+    forwarded: boolean,
+  ): Room {
     const space =
       blockCount > 0 ? this.spaceFor(volumeKey, chunkIndex, firstBlock, blockCount) : ROOM.ok;
-    return space === ROOM.ok && !this.logTakes(blockCount) ? ROOM.wait : space;
+    return space === ROOM.ok && !this.logTakes(blockCount, forwarded) ? ROOM.wait : space;
   }
 
   private spaceFor(
@@ -82,7 +88,7 @@ export class Rooms {
     return this.missingUnits(row, entry, firstBlock, blockCount) !== 0;
   }
 
-  private logTakes(blockCount: number): boolean {
+  private logTakes(blockCount: number, forwarded: boolean): boolean {
     const { layout, options, log, ring } = this.parts;
     if (log.groups.crowded) return false;
     // A record may begin a batch in the next segment and leave the rest of this one unused.
@@ -90,7 +96,7 @@ export class Rooms {
     const records = log.lastLsn + 1 - ring.tailLsn;
     const reserved = this.reservedBlocks + notesBlocks(layout, records);
     if (log.freeBlocks() < blocks + reserved) return false;
-    if (!ringTakes(records, ring.capacity)) return false;
+    if (!ringTakes(records, ring.capacity, forwarded)) return false;
     return log.window.segments < options.windowSegments;
   }
 
@@ -103,7 +109,9 @@ export class Rooms {
       notesBlocks(layout, records) +
       layout.segmentBlocks +
       this.reservedBlocks;
-    return !log.groups.crowded && log.freeBlocks() >= blocks && ringTakes(records, ring.capacity);
+    return (
+      !log.groups.crowded && log.freeBlocks() >= blocks && ringTakes(records, ring.capacity, true)
+    );
   }
 
   /** Returns true once when an entry that somebody waits for can be had. */

@@ -157,8 +157,16 @@ export interface Store {
   /**
    * May these blocks be written right now? Asked right before each `write`. `zero` may be asked for with `blockCount` 0:
    * it is never `full`, and it needs no asking as long as the owner bounds what it has in flight.
+   *
+   * @param forwarded - by another primary: taken for longer than what clients ask for (default: not)
    */
-  room(volumeKey: number, chunkIndex: number, firstBlock: number, blockCount: number): Room;
+  room(
+    volumeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+    forwarded?: boolean,
+  ): Room;
   /**
    * Blocks that can still be written wherever each of them falls, after reserves: what a member grants as credit (C12).
    * A block in an unallocated place takes a whole unit, so this counts free units. Overwriting takes none.

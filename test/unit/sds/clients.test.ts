@@ -59,3 +59,14 @@ test('a run of which nothing is heard for long is over, one with a link is not',
   t.true(clients.mayRetry(MINUTE_US, 7, 1, 0), 'a run from before this process');
   t.false(clients.mayRetry(20 * MINUTE_US, 7, 1, 0));
 });
+
+test('what is told again is no sign of life; a link that was there until now is', (t) => {
+  const clients = new Clients(15 * MINUTE_US);
+  clients.settled(0, 5, 1, 0);
+  clients.settled(14 * MINUTE_US, 5, 1, 0);
+  t.false(clients.mayRetry(16 * MINUTE_US, 5, 1, 0));
+  clients.add(0, 1, peer(6, 0, 1));
+  clients.remove(20 * MINUTE_US, 1);
+  t.true(clients.mayRetry(34 * MINUTE_US, 6, 1, 0));
+  t.false(clients.mayRetry(36 * MINUTE_US, 6, 1, 0));
+});
