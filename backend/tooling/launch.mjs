@@ -31,6 +31,7 @@ const PROGRAMS = {
   compat: ['dist/test/compat/main.js'],
   kills: ['dist/test/attach/kills.js'],
   guest: ['dist/test/guest/main.js'],
+  chaos: ['dist/test/chaos/main.js'],
   packages: ['dist/backend/bin/packages.js'],
   'packages:test': ['dist/test/packages/main.js'],
   'fuel-plugin': ['dist/fuel-plugin/main.js'],

@@ -3,12 +3,12 @@
 // when a mutation does not fit the code any more.
 
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { readFlags, runTool, UsageError, wholeNumber } from '../../backend/runtime/flags.js';
+import { makeBuild, removeBuild } from './broken-build.js';
 import type { Mutation } from './mutations.js';
 import { MUTATIONS } from './mutations.js';
 
@@ -69,19 +69,6 @@ function recorded(): Row[] {
   return JSON.parse(readFileSync(RECORD, 'utf8')) as Row[];
 }
 
-function mutate(folder: string, mutation: Mutation): void {
-  for (const { file, from, to } of mutation.replacements) {
-    const path = join(folder, 'dist', file);
-    const text = readFileSync(path, 'utf8');
-    if (text.split(from).length !== 2)
-      throw new Error(`${mutation.rule}: "${from}" must stand once in ${file}`);
-    writeFileSync(
-      path,
-      text.replace(from, () => to),
-    );
-  }
-}
-
 /** Lets the simulator run; the lowest seed that failed and how, or null. */
 function run(
   folder: string,
@@ -104,12 +91,8 @@ function run(
 
 function hunt(mutation: Mutation, known: Row | undefined, range: Range): Row | null {
   const { rule, about } = mutation;
-  const folder = mkdtempSync(join(tmpdir(), 'meshsan-mutant-'));
+  const folder = makeBuild(mutation, ['backend']);
   try {
-    cpSync(join(ROOT, 'dist', 'backend'), join(folder, 'dist', 'backend'), { recursive: true });
-    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
-    symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
-    mutate(folder, mutation);
     if (known !== undefined) {
       const { seed, scenarios } = known;
       const again = run(folder, rule, ['--seed', String(seed)]);
@@ -121,7 +104,7 @@ function hunt(mutation: Mutation, known: Row | undefined, range: Range): Row | n
     const { seed, failure } = found;
     return { rule, about, seed, scenarios: seed - range.seed + 1, ...words(failure) };
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    removeBuild(folder);
   }
 }
 

@@ -13,6 +13,7 @@ import type { Cluster } from '../../runtime/cluster.js';
 import { MdmSession } from '../../runtime/mdm-session.js';
 import { readSecretFile } from '../../runtime/secret-file.js';
 import { mdmTarget } from './configs.js';
+import type { ProcessRole } from './configs.js';
 import {
   ADMIN_NAME,
   DOMAIN_NAME,
@@ -22,7 +23,6 @@ import {
   sdsAddress,
 } from './layout.js';
 import type { Layout, Paths } from './layout.js';
-import type { Supervisor } from './supervisor.js';
 
 const STEP_MS = 90_000;
 const POLL_MS = 100;
@@ -39,6 +39,11 @@ export interface Bootstrapped {
   readonly demoVolumeId: string | null;
 }
 
+/** Who keeps the processes: starts all of a role. */
+interface Starter {
+  start(role: ProcessRole): void;
+}
+
 interface Wish {
   readonly demo: boolean;
   readonly cinderBridge: boolean;
@@ -51,7 +56,7 @@ interface Wish {
 export async function bootstrap(
   paths: Paths,
   layout: Layout,
-  supervisor: Supervisor,
+  supervisor: Starter,
   { demo, cinderBridge, say, cancelled }: Wish,
 ): Promise<Bootstrapped> {
   supervisor.start('mdm');

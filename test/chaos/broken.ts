@@ -1,0 +1,49 @@
+// `--self-test`: plans that a build with one rule broken cannot survive. A run that goes well with such a build proves
+// nothing about good ones. It owns which rule is tried with which plan; the broken builds are the simulator's.
+
+import type { Mutation } from '../sim/mutations.js';
+import { MUTATIONS } from '../sim/mutations.js';
+import { SECOND_CLIENT } from './plan.js';
+import type { Plan, Trouble } from './plan.js';
+
+interface Trial {
+  readonly mutation: Mutation;
+  readonly plan: Plan;
+}
+
+const NONE = { afterMs: 0, forMs: 0, others: [], direction: 'both', amount: 0 } as const;
+const SDS_COUNT = 3;
+
+/** The same trouble to one server after the other. */
+function eachServer(troubles: (node: string, others: readonly string[]) => Trouble[]): Plan {
+  const names = ['sds1', 'sds2', 'sds3'];
+  const steps = names.map((node) => ({
+    pauseMs: 2000,
+    troubles: troubles(
+      node,
+      names.filter((other) => other !== node),
+    ),
+  }));
+  return { version: 1, seed: 1, sdsCount: SDS_COUNT, steps };
+}
+
+const PLANS: Readonly<Record<string, Plan>> = {
+  // Cut off from the other copies it acknowledges alone, and is gone before anybody has noticed.
+  C3: eachServer((node, others) => [
+    { ...NONE, kind: 'cut', target: node, others, forMs: 5000 },
+    { ...NONE, kind: 'away', target: node, afterMs: 1000, forMs: 6000 },
+  ]),
+  // An old primary that hears of nothing new, and a client that is not told of the new one.
+  C5: eachServer((node, others) => [
+    { ...NONE, kind: 'cut', target: node, others: [...others, 'mdm'], forMs: 6000 },
+    { ...NONE, kind: 'cut', target: SECOND_CLIENT, others: ['mdm'], forMs: 6000 },
+  ]),
+  // What it missed while it was away is never told to it.
+  C6: eachServer((node) => [{ ...NONE, kind: 'away', target: node, forMs: 4000 }]),
+};
+
+/** A rule, its broken build and the plan for it. */
+export const TRIALS: readonly Trial[] = Object.entries(PLANS).flatMap(([rule, plan]) => {
+  const mutation = MUTATIONS.find((one) => one.rule === rule);
+  return mutation === undefined ? [] : [{ mutation, plan }];
+});

@@ -1,0 +1,3 @@
+export interface FigureRow {
+  readonly name: string;
+}

@@ -1,0 +1,159 @@
+// Keeps the processes of a rig as systemd does on real nodes: each on its own node, started again when it ends. It owns
+// which of them are held down for a while, and notes whoever ends by itself. It must never decide what goes wrong.
+
+import { spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import type { ProcessPlan, ProcessRole } from '../../backend/deploy/local/configs.js';
+import { identify, signal, waitForEnd } from '../../backend/runtime/processes.js';
+import type { ProcessId } from '../../backend/runtime/processes.js';
+
+const RESTART_MS = 300;
+const STOP_MS = 15_000;
+
+interface Kept {
+  readonly plan: ProcessPlan;
+  id: ProcessId | null;
+  /** So many disturbances want it to be down. */
+  held: number;
+  /** It was told to end. */
+  expected: boolean;
+}
+
+/** A process that ended although nobody told it to. */
+export interface Ended {
+  readonly name: string;
+  readonly atMs: number;
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+export class Keeper {
+  readonly ended: Ended[] = [];
+  readonly #kept: Kept[];
+  readonly #logDir: string;
+  readonly #entering: (plan: ProcessPlan) => readonly string[];
+  #stopping = false;
+
+  /**
+   * @param logDir - what each process writes goes to NAME.log in it
+   * @param entering - words before the command of a process
+   */
+  constructor(
+    plans: readonly ProcessPlan[],
+    logDir: string,
+    entering: (plan: ProcessPlan) => readonly string[],
+  ) {
+    this.#kept = plans.map((plan) => ({ plan, id: null, held: 0, expected: false }));
+    this.#logDir = logDir;
+    this.#entering = entering;
+  }
+
+  /** Starts all processes of a role. */
+  start(role: ProcessRole): void {
+    for (const kept of this.#kept) if (kept.plan.role === role) this.#spawn(kept);
+  }
+
+  #spawn(kept: Kept): void {
+    const { name, program, configFile } = kept.plan;
+    const log = openSync(join(this.#logDir, `${name}.log`), 'a', 0o600);
+    const [command = '', ...args] = [
+      ...this.#entering(kept.plan),
+      ...[process.execPath, program, '--config', configFile],
+    ];
+    const child = spawn(command, args, { stdio: ['ignore', log, log], detached: true });
+    closeSync(log);
+    kept.id = child.pid === undefined ? null : identify(child.pid);
+    kept.expected = false;
+    child.once('error', (error) => {
+      throw error;
+    });
+    child.once('exit', (code, by) => {
+      this.#gone(kept, code, by);
+    });
+  }
+
+  #gone(kept: Kept, code: number | null, by: string | null): void {
+    kept.id = null;
+    if (!kept.expected && !this.#stopping)
+      this.ended.push({ name: kept.plan.name, atMs: Date.now(), code, signal: by });
+    this.#startAgain(kept);
+  }
+
+  #startAgain(kept: Kept): void {
+    setTimeout(() => {
+      if (!this.#stopping && kept.held === 0 && kept.id === null) this.#spawn(kept);
+    }, RESTART_MS);
+  }
+
+  /** Names of all processes that this keeper starts. */
+  get names(): readonly string[] {
+    return this.#kept.map(({ plan }) => plan.name);
+  }
+
+  #find(name: string): Kept {
+    const kept = this.#kept.find(({ plan }) => plan.name === name);
+    if (kept === undefined) throw new Error(`no process is named ${name}`);
+    return kept;
+  }
+
+  /** A process by name, or null when it does not run; `sds1-data1` is a data process of `sds1`. */
+  idOf(name: string): ProcessId | null {
+    const [owner = '', data] = name.split('-data');
+    if (data === undefined) return this.#find(name).id;
+    const file = join(this.#find(owner).plan.stateDir, 'processes.json');
+    if (!existsSync(file)) return null;
+    const rows = JSON.parse(readFileSync(file, 'utf8')) as readonly { readonly pid: number }[];
+    const row = rows[Number(data) - 1];
+    return row === undefined ? null : identify(row.pid);
+  }
+
+  /** Sends a signal that a process may end by; whoever keeps it starts it again. */
+  signal(name: string, what: NodeJS.Signals): boolean {
+    if (!name.includes('-data'))
+      this.#find(name).expected = what !== 'SIGSTOP' && what !== 'SIGCONT';
+    const id = this.idOf(name);
+    return id !== null && signal(id, what);
+  }
+
+  /** Kills a process with those that it keeps, and holds it down; released by what is returned. */
+  hold(name: string): () => void {
+    const kept = this.#find(name);
+    kept.held++;
+    for (const one of [name, `${name}-data1`])
+      if (one === name || kept.plan.role === 'sds') this.signal(one, 'SIGKILL');
+    return () => {
+      kept.held--;
+      if (kept.held === 0 && kept.id === null) this.#startAgain(kept);
+    };
+  }
+
+  /** Pids of all that run, data processes too. */
+  pids(role: ProcessRole): number[] {
+    return this.#kept
+      .filter(({ plan }) => plan.role === role)
+      .flatMap(({ plan }) => [
+        this.idOf(plan.name),
+        ...(role === 'sds' ? [this.idOf(`${plan.name}-data1`)] : []),
+      ])
+      .flatMap((id) => (id === null ? [] : [id.pid]));
+  }
+
+  /** Ends everything, clients first. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    // A process that is just being started is told too.
+    await pause(RESTART_MS / 10);
+    for (const roles of [['gateway', 'sdc'], ['sds'], ['mdm']] as const) {
+      const ids = this.#kept
+        .filter(({ plan }) => (roles as readonly string[]).includes(plan.role))
+        .flatMap(({ id }) => (id === null ? [] : [id]));
+      for (const id of ids) signal(id, 'SIGCONT');
+      for (const id of ids) signal(id, 'SIGTERM');
+      if (!(await waitForEnd(ids, STOP_MS))) for (const id of ids) signal(id, 'SIGKILL');
+      await waitForEnd(ids, STOP_MS);
+    }
+  }
+}

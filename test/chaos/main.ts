@@ -1,0 +1,196 @@
+// `npm run chaos`: real processes under failure. Draws or reads a plan, has it done by inside.ts in namespaces of its own,
+// says what came of it, keeps what is needed to look into a failure, and leaves nothing else behind.
+
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { UsageError, runTool } from '../../backend/runtime/flags.js';
+import { makeBuild, removeBuild } from '../sim/broken-build.js';
+import { HELP, parseArguments } from './arguments.js';
+import type { ChaosOptions } from './arguments.js';
+import { TRIALS } from './broken.js';
+import { obstacle, runInside } from './isolation.js';
+import { NEEDS_NAMESPACES, drawPlan, inWords, parsePlan } from './plan.js';
+import type { Plan } from './plan.js';
+import { readResult, writeTask } from './task.js';
+import type { Verdict } from './verdict.js';
+
+const EXIT_INTERRUPTED = 130;
+const INSIDE = join(import.meta.dirname, 'inside.js');
+
+const say = (text: string): void => {
+  process.stderr.write(`chaos: ${text}\n`);
+};
+const print = (text: string): void => {
+  process.stdout.write(`${text}\n`);
+};
+
+const interrupt = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.on(name, () => {
+    say(`${name}: ending what was started`);
+    interrupt.abort();
+  });
+// Whoever read the output is gone: everything is taken away as after a signal.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', () => {
+    interrupt.abort();
+  });
+
+/** One run's line of the outcome. */
+interface Outcome {
+  readonly seed: number;
+  readonly plan: Plan;
+  readonly verdict: Verdict;
+  /** Directory with what is left of it, or null. */
+  readonly kept: string | null;
+}
+
+function plansOf(options: ChaosOptions, isolated: boolean): Plan[] {
+  const { seed, runs, sdsCount, seconds, planFile } = options;
+  if (planFile !== null) {
+    if (!existsSync(planFile)) throw new UsageError(`--plan ${planFile} does not exist`);
+    return [parsePlan(planFile, readFileSync(planFile, 'utf8'))];
+  }
+  const kinds = options.kinds.filter((kind) => isolated || !NEEDS_NAMESPACES.includes(kind));
+  if (kinds.length === 0)
+    throw new UsageError(`without namespaces nothing of --only ${options.kinds.join(',')} is left`);
+  return Array.from({ length: runs }, (_, index) =>
+    drawPlan(seed + index, sdsCount, seconds, kinds),
+  );
+}
+
+/** Without namespaces, what needs them is left out, and counted. */
+function possible(plan: Plan, isolated: boolean): Plan {
+  if (isolated) return plan;
+  const steps = plan.steps.map((step) => ({
+    ...step,
+    troubles: step.troubles.filter(({ kind }) => !NEEDS_NAMESPACES.includes(kind)),
+  }));
+  return { ...plan, steps };
+}
+
+const troublesOf = ({ steps }: Plan): number =>
+  steps.reduce((sum, { troubles }) => sum + troubles.length, 0);
+
+function describe(plan: Plan): string {
+  const lines = plan.steps.map(
+    ({ pauseMs, troubles }, index) =>
+      `  ${index + 1}. after ${pauseMs} ms: ${troubles.map(inWords).join('; ')}`,
+  );
+  return [`plan of seed ${plan.seed}, ${plan.sdsCount} servers:`, ...lines].join('\n');
+}
+
+/** @param program - the inner part, of this build or of another */
+async function run(
+  plan: Plan,
+  isolated: boolean,
+  options: Pick<ChaosOptions, 'dir' | 'keep'>,
+  program = INSIDE,
+): Promise<Outcome> {
+  const base = options.dir ?? tmpdir();
+  mkdirSync(base, { recursive: true });
+  const dir = mkdtempSync(join(base, 'meshsan-chaos-'));
+  let kept: string | null = null;
+  try {
+    writeTask(dir, { kind: 'story', plan: possible(plan, isolated), isolated });
+    writeFileSync(join(dir, 'plan.json'), `${JSON.stringify(plan, null, 2)}\n`);
+    await runInside(program, [dir], isolated, interrupt.signal);
+    interrupt.signal.throwIfAborted();
+    const verdict = verdictOf(dir);
+    if (verdict.failures.length > 0 || options.keep) kept = dir;
+    return { seed: plan.seed, plan, verdict, kept };
+  } finally {
+    if (kept === null) rmSync(dir, { recursive: true, force: true });
+    else for (const name of largeParts(plan)) rmSync(join(dir, 'cluster', name), { force: true });
+  }
+}
+
+/** Of a run that is kept, everything but the devices. */
+const largeParts = ({ sdsCount }: Plan): string[] =>
+  Array.from({ length: sdsCount }, (_, index) => `sds${index + 1}/device0`);
+
+function verdictOf(dir: string): Verdict {
+  const result = existsSync(join(dir, 'result.json')) ? readResult(dir) : null;
+  if (result?.kind === 'story') return result.verdict;
+  const reason = result?.kind === 'broken' ? result.reason : 'it ended without a result';
+  const none = { troubles: 0, operations: 0, unanswered: 0, longestMs: 0, longest: '' };
+  return { failures: [`the run broke off: ${reason}`], ...none, sectorsGivenUp: 0, seconds: 0 };
+}
+
+function report({ seed, verdict, kept }: Outcome): void {
+  const { failures, troubles, operations, unanswered, longestMs, seconds } = verdict;
+  const went = failures.length === 0 ? 'well' : `FAILED: ${failures.join('; ')}`;
+  const given =
+    verdict.sectorsGivenUp === 0 ? '' : `, ${verdict.sectorsGivenUp} sectors not judged`;
+  print(
+    `seed ${seed}: ${troubles} troubles, ${operations} requests (${unanswered} of unknown outcome, the longest ${longestMs} ms${given}), ${seconds} s: ${went}`,
+  );
+  if (kept !== null)
+    print(`seed ${seed}: kept in ${kept}; again: --plan ${join(kept, 'plan.json')}`);
+}
+
+/** Each broken build must fail. @returns the exit code */
+async function selfTest(options: ChaosOptions): Promise<number> {
+  let survivors = 0;
+  for (const { mutation, plan } of TRIALS) {
+    interrupt.signal.throwIfAborted();
+    say(`${mutation.rule}: ${mutation.about}`);
+    const folder = makeBuild(mutation, ['backend', 'test']);
+    try {
+      const program = join(folder, 'dist', 'test', 'chaos', 'inside.js');
+      const { verdict, kept } = await run(plan, true, options, program);
+      if (kept !== null && !options.keep) rmSync(kept, { recursive: true, force: true });
+      const [found] = verdict.failures;
+      if (found === undefined) survivors++;
+      print(
+        `${mutation.rule} ${mutation.about}: ${found === undefined ? 'SURVIVED' : `found: ${found}`}`,
+      );
+    } finally {
+      removeBuild(folder);
+    }
+  }
+  print(survivors === 0 ? 'every broken build was found' : `${survivors} broken builds survived`);
+  return survivors === 0 ? 0 : 1;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const options = parseArguments(args);
+  const why = options.showPlan ? null : await obstacle();
+  const isolated = why === null;
+  if (options.selfTest) {
+    if (why === null) return selfTest(options);
+    throw new UsageError(`--self-test cuts nodes off, which ${why}`);
+  }
+  const plans = plansOf(options, isolated);
+  if (options.showPlan) {
+    for (const plan of plans) print(describe(plan));
+    return 0;
+  }
+  const outcomes: Outcome[] = [];
+  let skipped = 0;
+  for (const plan of plans) {
+    say(describe(plan));
+    skipped += troublesOf(plan) - troublesOf(possible(plan, isolated));
+    const outcome = await run(plan, isolated, options);
+    outcomes.push(outcome);
+    report(outcome);
+    if (options.jsonFile !== null)
+      writeFileSync(options.jsonFile, `${JSON.stringify({ isolated, outcomes }, null, 2)}\n`);
+  }
+  if (why !== null)
+    print(
+      `skipped: ${NEEDS_NAMESPACES.length} kinds of trouble (${NEEDS_NAMESPACES.join(', ')}) and ${skipped} troubles of the plan: ${why}`,
+    );
+  const failed = outcomes.filter(({ verdict }) => verdict.failures.length > 0).length;
+  print(`${outcomes.length - failed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+try {
+  await runTool(HELP, main);
+} catch (error) {
+  if (!interrupt.signal.aborted) throw error;
+  process.exitCode = EXIT_INTERRUPTED;
+}

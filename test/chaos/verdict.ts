@@ -1,0 +1,16 @@
+// What came of a run.
+
+export interface Verdict {
+  /** In sentences; none: everything that was promised was kept. */
+  readonly failures: readonly string[];
+  readonly troubles: number;
+  readonly operations: number;
+  /** Requests whose outcome nobody knows: their connection ended. */
+  readonly unanswered: number;
+  readonly longestMs: number;
+  /** Which request took so long. */
+  readonly longest: string;
+  /** Sectors of which too many orders were possible: nothing is claimed about them. */
+  readonly sectorsGivenUp: number;
+  readonly seconds: number;
+}
