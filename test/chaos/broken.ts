@@ -3,7 +3,6 @@
 
 import type { Mutation } from '../sim/mutations.js';
 import { MUTATIONS } from '../sim/mutations.js';
-import { SECOND_CLIENT } from './plan.js';
 import type { Plan, Trouble } from './plan.js';
 
 interface Trial {
@@ -33,13 +32,19 @@ const PLANS: Readonly<Record<string, Plan>> = {
     { ...NONE, kind: 'cut', target: node, others, forMs: 5000 },
     { ...NONE, kind: 'away', target: node, afterMs: 1000, forMs: 6000 },
   ]),
-  // An old primary that hears of nothing new, and a client that is not told of the new one.
-  C5: eachServer((node, others) => [
+  // Cut off from everybody but the clients, it goes on.
+  C4: eachServer((node, others) => [
     { ...NONE, kind: 'cut', target: node, others: [...others, 'mdm'], forMs: 6000 },
-    { ...NONE, kind: 'cut', target: SECOND_CLIENT, others: ['mdm'], forMs: 6000 },
   ]),
   // What it missed while it was away is never told to it.
   C6: eachServer((node) => [{ ...NONE, kind: 'away', target: node, forMs: 4000 }]),
+  // It comes back without what the other alone has, and that one is away.
+  C8: eachServer((node, others) => [
+    { ...NONE, kind: 'away', target: node, forMs: 4000 },
+    ...others.map(
+      (one) => ({ ...NONE, kind: 'away', target: one, afterMs: 3500, forMs: 4000 }) as const,
+    ),
+  ]),
 };
 
 /** A rule, its broken build and the plan for it. */

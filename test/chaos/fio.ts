@@ -5,7 +5,6 @@ import { execa } from 'execa';
 
 /** fio ends with an error when one request takes so long. */
 const STALL_S = 30;
-const END_MS = 60_000;
 /** An error, content that is not what was written, a request that took too long. */
 const COMPLAINT = /err=\s*[1-9]|verify failed|verify: bad|latency of .* exceeds/i;
 
@@ -41,20 +40,27 @@ export class FioVerify {
     return this.#ended && !this.#stopping;
   }
 
-  /** Ends it. @returns what it complains of, or null; and how much it did */
-  async stop(): Promise<{ readonly fault: string | null; readonly text: string }> {
+  /**
+   * Ends it.
+   *
+   * @param patienceMs - how long it may wait for what is under way
+   * @returns what it complains of, or null; and what it wrote
+   */
+  async stop(
+    patienceMs: number,
+  ): Promise<{ readonly fault: string | null; readonly text: string }> {
     const byItself = this.hasFailed;
     this.#stopping = true;
     this.#process.kill('SIGINT');
     // It waits for requests under way; those of a client that stands still for ever are not waited for.
     const timer = setTimeout(() => {
       this.#process.kill('SIGKILL');
-    }, END_MS);
+    }, patienceMs);
     const { all, exitCode, signal } = await this.#process;
     clearTimeout(timer);
     const text = all;
     if (signal === 'SIGKILL')
-      return { fault: `fio had requests without an answer for ${END_MS / 1000} s`, text };
+      return { fault: `fio had requests without an answer for ${patienceMs / 1000} s`, text };
     const complaint = text.split('\n').find((line) => COMPLAINT.test(line));
     if (byItself || complaint !== undefined)
       return { fault: `fio ended (${String(exitCode)}): ${complaint ?? 'without a word'}`, text };

@@ -28,6 +28,7 @@ const RATE = 360;
 const FIO_IOPS = 250;
 const VOLUME_GIB = 8;
 const END_MS = 45_000;
+const END_FAILED_MS = 5000;
 /** A device that could not write ends its process with this. */
 const EXIT_DEVICE_FAILED = 20;
 
@@ -96,18 +97,24 @@ class Story {
     this.#options.say(`FAILED: ${what}`);
   }
 
+  /** Of a run that has failed nothing more is expected. */
+  get #patienceMs(): number {
+    return this.#failures.length > 0 ? END_FAILED_MS : END_MS;
+  }
+
   /** @returns whether the plan was carried out to its end */
   async #underTrouble(workload: Workload, fio: FioVerify): Promise<boolean> {
     const { plan, broken } = this.#options;
     const stop = new AbortController();
     const ends = AbortSignal.any([broken, stop.signal]);
     const watch = setInterval(() => {
-      this.#watch(workload, fio);
-      if (this.#failures.length > 0) stop.abort();
+      this.#watch(workload);
+      if (this.#failures.length > 0 || fio.hasFailed) stop.abort();
     }, LOOK_MS);
     try {
       for (const step of plan.steps) {
         await this.#nemesis.step(step, ends);
+        if (ends.aborted) return false;
         await pause(NOTICED_MS);
         if (!(await this.#isWhole(ends))) return false;
       }
@@ -119,11 +126,10 @@ class Story {
   }
 
   /** What must never be, at any time. */
-  #watch(workload: Workload, fio: FioVerify): void {
+  #watch(workload: Workload): void {
     const stalled = workload.stalled(STALL_MS);
     if (stalled !== null) this.#fail(stalled);
     for (const fault of workload.faults.slice(0, 5)) this.#fail(fault);
-    if (fio.hasFailed) this.#fail('fio ended by itself');
     this.#judgeEnds();
   }
 
@@ -165,10 +171,10 @@ class Story {
     const stuck = setTimeout(() => {
       this.#fail(workload.stalled(0) ?? 'the load does not end');
       workload.abandon();
-    }, END_MS);
+    }, this.#patienceMs);
     await workload.stop();
     clearTimeout(stuck);
-    const { fault, text } = await fio.stop();
+    const { fault, text } = await fio.stop(this.#patienceMs);
     writeFileSync(join(dir, 'fio.txt'), text);
     if (fault !== null) this.#fail(`${fault}, see fio.txt`);
     for (const error of workload.faults.slice(0, 5)) this.#fail(error);
