@@ -1,6 +1,8 @@
 // The command line of `npm run chaos`: help and the validation of every flag. Pure: it opens no file and starts nothing.
 
 import { UsageError, listOf, readFlags, wholeNumber } from '../../backend/runtime/flags.js';
+import { FIGURES } from './figures.js';
+import type { FigureName } from './figures.js';
 import { KINDS } from './plan.js';
 import type { Kind } from './plan.js';
 
@@ -16,6 +18,9 @@ export interface ChaosOptions {
   readonly showPlan: boolean;
   /** Broken builds, which must fail, instead of this one. */
   readonly selfTest: boolean;
+  /** Figures to measure, instead of plans. */
+  readonly figures: readonly FigureName[] | null;
+  readonly minutes: number;
   readonly jsonFile: string | null;
   readonly dir: string | null;
   readonly keep: boolean;
@@ -25,6 +30,7 @@ const DEFAULTS = { seconds: 60, sdsCount: 3 } as const;
 const SECONDS_MAX = 86_400;
 const SDS_MIN = 2;
 const SDS_MAX = 16;
+const MINUTES_MAX = 600;
 const RUNS_MAX = 10_000;
 export const SEED_MAX = 999_999_999;
 
@@ -39,12 +45,19 @@ what needs no network of its own, and says how much was left out.
   --only KIND,...  of ${KINDS.join(', ')}
   --plan FILE      do what the file says, such as plan.json of a run that failed
   --self-test      let builds that break a rule run under plans that they cannot survive: each must be found
+  --figures LIST   measure instead: ${FIGURES.join(', ')}, or all
+  --minutes M      of --figures: how long all MDMs are down, and a server is away (1)
   --show           print the plan and run nothing
   --json FILE      write the outcome there
   --dir DIR        where directories of runs are made (the system's for temporary files)
   --keep           keep the logs of runs that went well too
 Exit codes: 0 all went well, 1 something failed (its logs are kept and named) or a broken build survived, 2 wrong usage, 130 interrupted.
 `;
+
+function figuresOf(text: string | null): readonly FigureName[] | null {
+  if (text === null) return null;
+  return text === 'all' ? FIGURES : listOf('--figures', text, FIGURES);
+}
 
 /** @throws UsageError */
 export function parseArguments(args: readonly string[]): ChaosOptions {
@@ -57,6 +70,8 @@ export function parseArguments(args: readonly string[]): ChaosOptions {
     plan: { type: 'string' },
     show: { type: 'boolean' },
     'self-test': { type: 'boolean' },
+    figures: { type: 'string' },
+    minutes: { type: 'string' },
     json: { type: 'string' },
     dir: { type: 'string' },
     keep: { type: 'boolean' },
@@ -65,8 +80,11 @@ export function parseArguments(args: readonly string[]): ChaosOptions {
     if (given.plan !== null && given[flag] !== null)
       throw new UsageError(`--plan FILE says everything, and goes without --${flag}`);
   for (const flag of ['seed', 'runs', 'seconds', 'sds', 'only', 'plan'] as const)
-    if (given['self-test'] && given[flag] !== null)
-      throw new UsageError(`--self-test has plans of its own, and goes without --${flag}`);
+    for (const other of ['self-test', 'figures'] as const)
+      if (given[other] !== null && given[other] !== false && given[flag] !== null)
+        throw new UsageError(`--${other} has plans of its own, and goes without --${flag}`);
+  if (given.minutes !== null && given.figures === null)
+    throw new UsageError('--minutes belongs to --figures');
   return {
     seed:
       given.seed === null
@@ -79,6 +97,8 @@ export function parseArguments(args: readonly string[]): ChaosOptions {
     kinds: given.only === null ? KINDS : listOf('--only', given.only, KINDS),
     showPlan: given.show,
     selfTest: given['self-test'],
+    figures: figuresOf(given.figures),
+    minutes: wholeNumber('--minutes', given.minutes ?? '1', 1, MINUTES_MAX),
     jsonFile: given.json,
     dir: given.dir,
     keep: given.keep,

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { mkdirSync } from 'node:fs';
 
+import { measure } from './figures.js';
 import { tell } from './story.js';
 import { readTask, writeResult } from './task.js';
 import type { Result, Task } from './task.js';
@@ -26,14 +27,17 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, br
 process.stderr.on('error', breakOff);
 
 async function act(task: Task): Promise<Result> {
-  const cluster = join(dir, 'cluster');
-  mkdirSync(cluster, { mode: 0o700 });
-  const common = { dir: cluster, isolated: task.isolated, say, broken: broken.signal };
+  const common = { isolated: task.isolated, say, broken: broken.signal };
   switch (task.kind) {
-    case 'story':
-      return { kind: 'story', verdict: await tell({ ...common, plan: task.plan }) };
-    case 'figures':
-      return { kind: 'broken', reason: 'no figures' };
+    case 'story': {
+      const cluster = join(dir, 'cluster');
+      mkdirSync(cluster, { mode: 0o700 });
+      return { kind: 'story', verdict: await tell({ ...common, dir: cluster, plan: task.plan }) };
+    }
+    case 'figures': {
+      const { names, minutes } = task;
+      return { kind: 'figures', rows: await measure(names, { ...common, dir, minutes }) };
+    }
   }
 }
 

@@ -10,8 +10,10 @@ import type { ProcessPlan, ProcessRole } from '../../backend/deploy/local/config
 import { identify, signal, waitForEnd } from '../../backend/runtime/processes.js';
 import type { ProcessId } from '../../backend/runtime/processes.js';
 
-const RESTART_MS = 300;
+/** As the units of the packages have it. */
+const RESTART_MS = 1000;
 const STOP_MS = 15_000;
+const SPAWN_MS = 50;
 
 interface Kept {
   readonly plan: ProcessPlan;
@@ -145,7 +147,7 @@ export class Keeper {
   async stop(): Promise<void> {
     this.#stopping = true;
     // A process that is just being started is told too.
-    await pause(RESTART_MS / 10);
+    await pause(SPAWN_MS);
     for (const roles of [['gateway', 'sdc'], ['sds'], ['mdm']] as const) {
       const ids = this.#kept
         .filter(({ plan }) => (roles as readonly string[]).includes(plan.role))

@@ -3,17 +3,22 @@
 
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { UsageError, runTool } from '../../backend/runtime/flags.js';
+import { describeMachine } from '../bench/machine.js';
+import type { MachineDescription } from '../bench/machine.js';
 import { makeBuild, removeBuild } from '../sim/broken-build.js';
 import { HELP, parseArguments } from './arguments.js';
 import type { ChaosOptions } from './arguments.js';
 import { TRIALS } from './broken.js';
+import type { FigureName, FigureRow } from './figures.js';
 import { obstacle, runInside } from './isolation.js';
 import { NEEDS_NAMESPACES, drawPlan, inWords, parsePlan } from './plan.js';
 import type { Plan } from './plan.js';
 import { readResult, writeTask } from './task.js';
+import type { Result } from './task.js';
+import { removeThrottle } from './throttle.js';
 import type { Verdict } from './verdict.js';
 
 const EXIT_INTERRUPTED = 130;
@@ -82,6 +87,18 @@ function describe(plan: Plan): string {
   return [`plan of seed ${plan.seed}, ${plan.sdsCount} servers:`, ...lines].join('\n');
 }
 
+/** A directory of a run. */
+function makeDirectory({ dir }: Pick<ChaosOptions, 'dir'>): string {
+  const base = resolve(dir ?? tmpdir());
+  mkdirSync(base, { recursive: true });
+  return mkdtempSync(join(base, 'meshsan-chaos-'));
+}
+
+function resultOf(dir: string): Result {
+  if (existsSync(join(dir, 'result.json'))) return readResult(dir);
+  return { kind: 'broken', reason: 'it ended without a result' };
+}
+
 /** @param program - the inner part, of this build or of another */
 async function run(
   plan: Plan,
@@ -89,9 +106,7 @@ async function run(
   options: Pick<ChaosOptions, 'dir' | 'keep'>,
   program = INSIDE,
 ): Promise<Outcome> {
-  const base = options.dir ?? tmpdir();
-  mkdirSync(base, { recursive: true });
-  const dir = mkdtempSync(join(base, 'meshsan-chaos-'));
+  const dir = makeDirectory(options);
   let kept: string | null = null;
   try {
     writeTask(dir, { kind: 'story', plan: possible(plan, isolated), isolated });
@@ -112,9 +127,9 @@ const largeParts = ({ sdsCount }: Plan): string[] =>
   Array.from({ length: sdsCount }, (_, index) => `sds${index + 1}/device0`);
 
 function verdictOf(dir: string): Verdict {
-  const result = existsSync(join(dir, 'result.json')) ? readResult(dir) : null;
-  if (result?.kind === 'story') return result.verdict;
-  const reason = result?.kind === 'broken' ? result.reason : 'it ended without a result';
+  const result = resultOf(dir);
+  if (result.kind === 'story') return result.verdict;
+  const reason = result.kind === 'broken' ? result.reason : 'it measured instead';
   const none = { troubles: 0, operations: 0, unanswered: 0, longestMs: 0, longest: '' };
   return { failures: [`the run broke off: ${reason}`], ...none, sectorsGivenUp: 0, seconds: 0 };
 }
@@ -129,6 +144,46 @@ function report({ seed, verdict, kept }: Outcome): void {
   );
   if (kept !== null)
     print(`seed ${seed}: kept in ${kept}; again: --plan ${join(kept, 'plan.json')}`);
+}
+
+/** Measures, and prints a table. @returns the exit code */
+async function figures(
+  names: readonly FigureName[],
+  isolated: boolean,
+  options: ChaosOptions,
+): Promise<number> {
+  const dir = makeDirectory(options);
+  let isGood = false;
+  try {
+    const machine = await describeMachine(dir);
+    writeTask(dir, { kind: 'figures', names, minutes: options.minutes, isolated });
+    await runInside(INSIDE, [dir], isolated, interrupt.signal);
+    interrupt.signal.throwIfAborted();
+    const result = resultOf(dir);
+    if (result.kind !== 'figures') {
+      print(`FAILED: ${result.kind === 'broken' ? result.reason : 'no figures'}; kept in ${dir}`);
+      return 1;
+    }
+    isGood = true;
+    printFigures(machine, result.rows);
+    if (options.jsonFile !== null)
+      writeFileSync(options.jsonFile, `${JSON.stringify({ machine, ...result }, null, 2)}\n`);
+    return 0;
+  } finally {
+    await removeThrottle(dir);
+    if (isGood && !options.keep) rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+function printFigures(machine: MachineDescription, rows: readonly FigureRow[]): void {
+  const { cpuModel, cores, memoryGib, kernel, nodeVersion, filesystem, load, commit } = machine;
+  print(
+    `${cpuModel}, ${cores} cores, ${memoryGib} GiB, Linux ${kernel}, Node ${nodeVersion}, ${filesystem.type}; load before: ${load.join(', ')}; commit ${commit ?? 'unknown'}`,
+  );
+  print('');
+  print('| figure | what | value |');
+  print('| --- | --- | --- |');
+  for (const { figure, what, value } of rows) print(`| ${figure} | ${what} | ${value} |`);
 }
 
 /** Each broken build must fail. @returns the exit code */
@@ -164,6 +219,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (why === null) return selfTest(options);
     throw new UsageError(`--self-test cuts nodes off, which ${why}`);
   }
+  if (options.figures !== null) return figures(options.figures, isolated, options);
   const plans = plansOf(options, isolated);
   if (options.showPlan) {
     for (const plan of plans) print(describe(plan));

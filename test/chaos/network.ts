@@ -4,7 +4,7 @@
 
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { execa } from 'execa';
 
 import { until } from '../support/until.js';
@@ -141,6 +141,13 @@ export class Network {
     const shape = ['tbf', 'rate', `${kbitPerS}kbit`, 'burst', '16kb', 'latency', '400ms'];
     await this.#within(name, 'tc', 'qdisc', 'add', 'dev', LINK, 'root', ...shape);
     return () => this.#within(name, 'tc', 'qdisc', 'del', 'dev', LINK, 'root');
+  }
+
+  /** What a node has received from others so far. */
+  receivedBytes(name: string): number {
+    const lines = readFileSync(`/proc/${this.#node(name).pid}/net/dev`, 'utf8').split('\n');
+    const line = lines.find((one) => one.trim().startsWith(`${LINK}:`)) ?? '';
+    return Number(line.split(':')[1]?.trim().split(/\s+/)[0]);
   }
 
   /** Ends what holds the namespaces; they go with the last process in them. */

@@ -43,6 +43,10 @@ export interface RigOptions {
   /** Nodes have networks and disks of their own; this process must be in namespaces made for it. */
   readonly isolated: boolean;
   readonly say: (text: string) => void;
+  /** MDM and servers have disks in memory that can be filled, where nodes are isolated; otherwise files of the directory. */
+  readonly smallDisks: boolean;
+  /** Words before the command of a storage server. */
+  readonly throttle: readonly string[];
 }
 
 export class Rig {
@@ -62,6 +66,7 @@ export class Rig {
     plans: readonly ProcessPlan[],
     network: Network | null,
     second: { readonly guid: string; readonly nbdDir: string },
+    throttle: readonly string[],
   ) {
     this.paths = paths;
     this.layout = layout;
@@ -69,24 +74,27 @@ export class Rig {
     this.#plans = plans;
     this.#secondGuid = second.guid;
     this.secondNbdDir = second.nbdDir;
-    this.keeper = new Keeper(plans, paths.log, ({ name }) => network?.entering(name) ?? []);
+    this.keeper = new Keeper(plans, paths.log, ({ name, role }) => [
+      ...(role === 'sds' ? throttle : []),
+      ...(network?.entering(name) ?? []),
+    ]);
   }
 
   /** Makes the cluster and starts it; resolved when volumes can be made. */
-  static async start({ dir, sdsCount, isolated, say }: RigOptions): Promise<Rig> {
+  static async start({ dir, sdsCount, isolated, say, ...rest }: RigOptions): Promise<Rig> {
     const wishes = { detach: false, demo: false, attach: false, scini: false } as const;
     const sizes = { sdsCount, deviceBytes: 2 * GIB, gatewayPort: 8443 } as const;
     const options = { dir, ...wishes, ...sizes, cinderBridge: false };
     const { paths, layout: own } = openLayout(options);
     const layout = isolated ? { ...own, network: NAMESPACE_NETWORK } : own;
     writeLayout(paths, layout);
-    if (isolated) await mountDisks(paths, sdsCount);
+    if (isolated && rest.smallDisks) await mountDisks(paths, sdsCount);
     const plans = [...planOf(paths, layout, false)];
     await writeConfigs(paths, layout, plans, options);
     const second = addClient(paths, layout, plans);
     const nodes = plans.map(({ name, address }) => ({ name, host: address }));
     const network = isolated ? await Network.make(layout.network, nodes) : null;
-    const rig = new Rig(paths, layout, plans, network, second);
+    const rig = new Rig(paths, layout, plans, network, second, rest.throttle);
     try {
       const cancelled = new AbortController().signal;
       await bootstrap(paths, layout, rig.keeper, {

@@ -44,7 +44,9 @@ export interface StoryOptions {
 export async function tell(options: StoryOptions): Promise<Verdict> {
   const { dir, plan, isolated, say } = options;
   const began = Date.now();
-  const rig = await Rig.start({ dir, sdsCount: plan.sdsCount, isolated, say });
+  const rig = await Rig.start({
+    ...{ dir, sdsCount: plan.sdsCount, isolated, say, smallDisks: true, throttle: [] },
+  });
   try {
     return await new Story(rig, options, began).run();
   } finally {

@@ -4,13 +4,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { FigureRow } from './figures.js';
+import type { FigureName, FigureRow } from './figures.js';
 import type { Plan } from './plan.js';
 import type { Verdict } from './verdict.js';
 
 export type Task = { readonly isolated: boolean } & (
   | { readonly kind: 'story'; readonly plan: Plan }
-  | { readonly kind: 'figures'; readonly names: readonly string[]; readonly minutes: number }
+  | { readonly kind: 'figures'; readonly names: readonly FigureName[]; readonly minutes: number }
 );
 
 export type Result =
