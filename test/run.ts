@@ -60,6 +60,13 @@ const GROUPS: readonly Group[] = [
     concurrency: 1,
   },
   {
+    name: 'failures',
+    folders: ['chaos'],
+    programs: { fio: 'fio', ip: 'iproute2', iptables: 'iptables' },
+    root: true,
+    concurrency: 1,
+  },
+  {
     name: 'NBD conformance',
     folders: ['conformance'],
     programs: JUDGES,

@@ -7,11 +7,11 @@ import type { JSONSchemaType } from 'ajv';
 import { Prng } from '../../backend/core/prng.js';
 import { UsageError } from '../../backend/runtime/flags.js';
 
-export const KINDS = [
-  ...['kill', 'restart', 'stop', 'away', 'cut', 'stall', 'loss', 'slow', 'full'],
-] as const;
 export type Kind =
   'kill' | 'restart' | 'stop' | 'away' | 'cut' | 'stall' | 'loss' | 'slow' | 'full';
+export const KINDS: readonly Kind[] = [
+  ...(['kill', 'restart', 'stop', 'away', 'cut', 'stall', 'loss', 'slow', 'full'] as const),
+];
 
 /** Kinds that need a network of every node's own, or a disk of its own. */
 export const NEEDS_NAMESPACES: readonly Kind[] = ['cut', 'stall', 'loss', 'slow', 'full'];
@@ -163,7 +163,7 @@ export function drawPlan(
 const TROUBLE: JSONSchemaType<Trouble> = {
   type: 'object',
   properties: {
-    kind: { type: 'string', enum: [...KINDS] as Kind[] },
+    kind: { type: 'string', enum: KINDS },
     target: { type: 'string', maxLength: 31 },
     afterMs: { type: 'integer', minimum: 0, maximum: 600_000, default: 0 },
     forMs: { type: 'integer', minimum: 0, maximum: 600_000, default: 0 },
