@@ -12,7 +12,7 @@ import { until } from '../support/until.js';
 import { MeasuredLoad, fill } from './io-log.js';
 import type { IoLog, Load } from './io-log.js';
 import { Rig } from './rig.js';
-import { makeThrottle } from './throttle.js';
+import { makeThrottle, removeThrottle } from './throttle.js';
 
 export const FIGURES = ['sds-killed', 'mdm-killed', 'mdm-away', 'return'] as const;
 export type FigureName = (typeof FIGURES)[number];
@@ -322,6 +322,7 @@ export async function measure(
       await act(bench);
     } finally {
       await rig.stop();
+      await removeThrottle(options.dir);
     }
     rows.push(...bench.rows);
   }

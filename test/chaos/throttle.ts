@@ -12,6 +12,9 @@ const ROOT = '/sys/fs/cgroup';
 const VERSION_1 = join(ROOT, 'cpu');
 const PERIOD_US = 100_000;
 const SHARE = 0.5;
+/** Eight times the usual: the group is held down by its quota only, not by whatever else runs on the machine. */
+const SHARES = 8 * 1024;
+const WEIGHT = 8 * 100;
 
 const parent = (): string => (existsSync(VERSION_1) ? VERSION_1 : ROOT);
 const groupOf = (dir: string): string => join(parent(), basename(dir));
@@ -30,7 +33,11 @@ export function makeThrottle(dir: string): readonly string[] | null {
     if (parent() === VERSION_1) {
       writeFileSync(join(group, 'cpu.cfs_period_us'), String(PERIOD_US));
       writeFileSync(join(group, 'cpu.cfs_quota_us'), String(quotaUs));
-    } else writeFileSync(join(group, 'cpu.max'), `${quotaUs} ${PERIOD_US}`);
+      writeFileSync(join(group, 'cpu.shares'), String(SHARES));
+    } else {
+      writeFileSync(join(group, 'cpu.max'), `${quotaUs} ${PERIOD_US}`);
+      writeFileSync(join(group, 'cpu.weight'), String(WEIGHT));
+    }
   } catch (error) {
     if (!['EACCES', 'EPERM', 'ENOENT', 'EROFS'].includes((error as { code?: string }).code ?? ''))
       throw error;
