@@ -46,14 +46,14 @@ export class Network {
    */
   static async make(network: string, nodes: readonly NodeAddress[]): Promise<Network> {
     const made = new Network();
+    await execa('ip', ['link', 'set', 'lo', 'up']);
+    await execa('ip', ['link', 'add', BRIDGE, 'type', 'bridge']);
     try {
-      await execa('ip', ['link', 'set', 'lo', 'up']);
-      await execa('ip', ['link', 'add', BRIDGE, 'type', 'bridge']);
       await execa('ip', ['address', 'add', `${network}.254/24`, 'dev', BRIDGE]);
       await execa('ip', ['link', 'set', BRIDGE, 'up']);
       for (const [index, node] of nodes.entries()) await made.#add(node, index);
     } catch (error) {
-      made.close();
+      await made.close();
       throw error;
     }
     return made;
@@ -150,9 +150,10 @@ export class Network {
     return Number(line.split(':')[1]?.trim().split(/\s+/)[0]);
   }
 
-  /** Ends what holds the namespaces; they go with the last process in them. */
-  close(): void {
+  /** Takes everything away; a node's namespace goes with the last process in it. */
+  async close(): Promise<void> {
     for (const { holder } of this.#nodes.values()) holder.kill('SIGKILL');
     this.#nodes.clear();
+    await execa('ip', ['link', 'del', BRIDGE]);
   }
 }

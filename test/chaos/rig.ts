@@ -172,7 +172,7 @@ export class Rig {
     this.#session?.close();
     this.#session = null;
     await this.keeper.stop();
-    this.network?.close();
+    await this.network?.close();
   }
 
   /** A file in the directory of a node's disk. */
