@@ -11,6 +11,7 @@ import { checkHistory } from '../../backend/sim/check-linearizable.js';
 import { SECTORS_PER_BLOCK } from './content.js';
 import { FioVerify } from './fio.js';
 import { Nemesis } from './nemesis.js';
+import { Operator } from './operator.js';
 import type { Plan } from './plan.js';
 import { SECOND_CLIENT, sdsNames } from './plan.js';
 import { Rig } from './rig.js';
@@ -27,6 +28,7 @@ const WHOLE_MS = 90_000;
 const RATE = 360;
 const FIO_IOPS = 250;
 const VOLUME_GIB = 8;
+const FIO_VOLUME = 'verify';
 const END_MS = 45_000;
 const END_FAILED_MS = 5000;
 /** A device that could not write ends its process with this. */
@@ -76,17 +78,26 @@ class Story {
       'sdc',
       SECOND_CLIENT,
     ]);
-    const [fioSocket = ''] = await this.#rig.addVolume('verify', VOLUME_GIB, ['sdc']);
+    const [fioSocket = ''] = await this.#rig.addVolume(FIO_VOLUME, VOLUME_GIB, ['sdc']);
     const endpoints = [
       { socket: first, connections: 2, readers: 1 },
       { socket: second, connections: 2, readers: 1 },
     ];
     const workload = new Workload(endpoints, new Prng(plan.seed, 1), RATE);
     workload.start();
+    const operator = new Operator(
+      this.#rig.mdm,
+      workload.history,
+      new Prng(plan.seed, 2),
+      FIO_VOLUME,
+    );
+    await operator.start();
     const fio = new FioVerify(fioSocket, dir, FIO_IOPS);
     say('load runs');
     const given = await this.#underTrouble(workload, fio);
     await this.#end(workload, fio);
+    await operator.stop();
+    say(`the operator was answered ${operator.answered} times`);
     if (given) await this.#everyCopy(workload);
     this.#judge(workload);
     this.#judgeLogs();
