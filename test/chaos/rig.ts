@@ -162,11 +162,6 @@ export class Rig {
     }
   }
 
-  /** The node on which a process runs. */
-  nodeOf(process: string): string {
-    return process.split('-data')[0] ?? process;
-  }
-
   /** Stops all processes and takes the network away. */
   async stop(): Promise<void> {
     this.#session?.close();
