@@ -153,7 +153,7 @@ async function figures(
   options: ChaosOptions,
 ): Promise<number> {
   const dir = makeDirectory(options);
-  let isGood = false;
+  let isKept = options.keep;
   try {
     const machine = await describeMachine(dir);
     writeTask(dir, { kind: 'figures', names, minutes: options.minutes, isolated });
@@ -161,17 +161,17 @@ async function figures(
     interrupt.signal.throwIfAborted();
     const result = resultOf(dir);
     if (result.kind !== 'figures') {
+      isKept = true;
       print(`FAILED: ${result.kind === 'broken' ? result.reason : 'no figures'}; kept in ${dir}`);
       return 1;
     }
-    isGood = true;
     printFigures(machine, result.rows);
     if (options.jsonFile !== null)
       writeFileSync(options.jsonFile, `${JSON.stringify({ machine, ...result }, null, 2)}\n`);
     return 0;
   } finally {
     await removeThrottle(dir);
-    if (isGood && !options.keep) rmSync(dir, { recursive: true, force: true });
+    if (!isKept) rmSync(dir, { recursive: true, force: true });
   }
 }
 
