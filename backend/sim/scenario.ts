@@ -187,8 +187,8 @@ class Scenario {
     // Where the pool allows that, a copy that lost its volatile content serves although another only was away.
     if (swarm.loneReturn)
       for (const atUs of cluster.log.rolledBackUs) cluster.history.losses.push({ atUs });
-    if (swarm.overLimit) this.loseSpoiledTails();
-    const flushesLie = cluster.history.lied;
+    const tailsLost = swarm.overLimit && this.loseSpoiledTails();
+    const flushesLie = cluster.history.lied || tailsLost;
     const isVolatile = swarm.durability !== 'media' || flushesLie;
     const fault = checkHistory(cluster.history, { sectorsPerBlock, isVolatile, flushesLie });
     if (fault !== null) sim.fail(fault);
@@ -204,15 +204,19 @@ class Scenario {
   }
 
   /**
-   * A spoiled record at the end of the log, not flushed yet, looks like one that was being written when the process was
-   * killed (seed 10023733): where no other copy is left, volatile content is lost with it.
+   * What a disk spoiled or dropped at the end of the log looks like something that was being written when the process was
+   * killed (seeds 10023733, 60068453): where no other copy is left, it is lost, flushed or not.
+   *
+   * @returns whether that may have happened
    */
-  private loseSpoiledTails(): void {
+  private loseSpoiledTails(): boolean {
     const { servers, log, history } = this.cluster;
     const spoiled = new Set(
       servers.filter((server) => server.spoiled).map(({ number }) => `data${number}`),
     );
-    for (const { who, atUs } of log.opened) if (spoiled.has(who)) history.losses.push({ atUs });
+    const opened = log.opened.filter(({ who }) => spoiled.has(who));
+    for (const { atUs } of opened) history.losses.push({ atUs });
+    return opened.length > 0;
   }
 
   /** One bad copy is no error for clients. */
