@@ -1,4 +1,6 @@
 // `npm run openstack`: reads the flags, holds the lock, runs one verb, prints the result, sets the exit code.
+
+import axios from 'axios';
 import { announce, bringUp, purge, takeDown, type Cloud } from './cloud.js';
 import { openstackCode, requireDebian12AsRoot } from './packages.js';
 import { HELP, parseOptions, type Options } from './options.js';
@@ -122,13 +124,23 @@ async function main(): Promise<number> {
         steps: progress.steps,
       });
     return EXIT.ok;
-  } catch (error) {
+  } catch (caught) {
+    const error = withoutRequest(caught);
     if (!(error instanceof RunError)) throw error;
     process.stderr.write(`ERROR: ${error.message}\n`);
     if (json)
       print({ ok: false, error: error.message, exitCode: error.exitCode, steps: progress.steps });
     return error.exitCode;
   }
+}
+
+/** A request that failed without an answer: what is thrown holds all of it, passwords too. */
+function withoutRequest(error: unknown): unknown {
+  if (!axios.isAxiosError(error)) return error;
+  const { config, message, response } = error;
+  const answer =
+    response === undefined ? '' : ` ${JSON.stringify(response.data ?? '').slice(0, 500)}`;
+  return new RunError(`${config?.method ?? ''} ${config?.url ?? ''}: ${message}${answer}`);
 }
 
 function print(document: Result): void {
