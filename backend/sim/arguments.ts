@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 
 export interface SimArguments {
   readonly help: boolean;
+  /** 0: the seed of the scenario file. */
   readonly firstSeed: number;
   readonly seeds: number;
   readonly jobs: number;
@@ -19,7 +20,7 @@ export interface SimArguments {
 
 export const HELP = `Usage: npm run sim -- [--seeds N] [--seed S] [--jobs J] [--twice P] [--stop] [--ledger FILE] [--json]
        npm run sim -- --seed S [--verbose]
-       npm run sim -- --scenario FILE [--verbose]
+       npm run sim -- --scenario FILE [--seed S] [--seeds N] [--verbose]
 
 Runs scenarios of a whole cluster (MDM, servers, clients) in virtual time, with faults, and checks that every client
 could have worked with one correct disk. A seed decides everything: the same seed is the same run.
@@ -30,7 +31,8 @@ could have worked with one correct disk. A seed decides everything: the same see
   --twice P    percent of the scenarios that run twice and must leave the same trace (default: 2)
   --stop       stop at the first failure
   --ledger F   add a line to F: code, seeds, what failed
-  --scenario F run the scenario that file F holds with its seed and all its options (test/sim/scenarios)
+  --scenario F run the scenario that file F holds with all its options (test/sim/scenarios); --seed and --seeds run it
+               with other seeds than its own
   --json       print one JSON object instead of text
   --verbose    print a readable trace; with one seed only
   --help       print this
@@ -102,9 +104,9 @@ export function parseSimArguments(args: readonly string[], drawnSeed: number): S
   };
   const flag = (name: string): boolean => values[name] === true;
   const scenario = text('scenario') ?? '';
-  if (scenario !== '' && (text('seed') !== undefined || text('seeds') !== undefined))
-    throw new UsageError('--scenario names the seed itself: give it without --seed and --seeds');
-  const alone = scenario !== '' || (text('seed') !== undefined && text('seeds') === undefined);
+  if (scenario !== '' && text('ledger') !== undefined)
+    throw new UsageError('--ledger counts scenarios that seeds draw: give it without --scenario');
+  const alone = (scenario !== '' || text('seed') !== undefined) && text('seeds') === undefined;
   const seeds = integer('seeds', text('seeds'), 1, 1_000_000_000, alone ? 1 : 1000);
   if (flag('verbose') && seeds !== 1)
     throw new UsageError(
@@ -112,7 +114,10 @@ export function parseSimArguments(args: readonly string[], drawnSeed: number): S
     );
   return {
     help: flag('help'),
-    firstSeed: integer('seed', text('seed'), 1, Number.MAX_SAFE_INTEGER - seeds, drawnSeed),
+    firstSeed: integer(
+      ...(['seed', text('seed'), 1, Number.MAX_SAFE_INTEGER - seeds] as const),
+      scenario === '' ? drawnSeed : 0,
+    ),
     seeds,
     jobs: integer('jobs', text('jobs'), 1, 64, 2),
     json: flag('json'),

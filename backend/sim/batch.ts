@@ -6,6 +6,8 @@ import type { MarkCounts } from './marks.js';
 import { runScenario } from './scenario.js';
 import type { ScenarioResult } from './scenario.js';
 import { makeSimulationMemory } from './simulation.js';
+import { drawSwarm } from './swarm.js';
+import type { Swarm } from './swarm.js';
 
 export interface BatchOrder {
   readonly firstSeed: number;
@@ -13,6 +15,8 @@ export interface BatchOrder {
   readonly count: number;
   /** Of a hundred scenarios, how many run twice. */
   readonly twicePercent: number;
+  /** The options of all of them; null: each seed draws its own. */
+  readonly swarm: Swarm | null;
 }
 
 export interface BatchFailure {
@@ -40,13 +44,14 @@ export function emptyResult(): BatchResult {
 
 /** Runs a scenario, and once more where asked; a difference is a failure. */
 function runOne(
-  seed: number,
+  swarm: Swarm,
   twice: boolean,
   memory: ReturnType<typeof makeSimulationMemory>,
 ): ScenarioResult {
-  const result = runScenario(seed, memory);
+  const { seed } = swarm;
+  const result = runScenario(seed, memory, null, swarm);
   if (!twice || result.failure !== null) return result;
-  const again = runScenario(seed, memory);
+  const again = runScenario(seed, memory, null, swarm);
   if (again.digest === result.digest) return result;
   return {
     ...result,
@@ -66,7 +71,8 @@ export function runBatch(
   for (let index = 0; index < order.count; index++) {
     const seed = order.firstSeed + index * order.stride;
     const twice = seed % 100 < order.twicePercent;
-    const result = runOne(seed, twice, memory);
+    const swarm = order.swarm === null ? drawSwarm(seed) : { ...order.swarm, seed };
+    const result = runOne(swarm, twice, memory);
     total.scenarios += 1;
     if (twice) total.twice += 1;
     total.events += result.events;

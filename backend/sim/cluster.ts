@@ -58,6 +58,7 @@ export class SimCluster {
           real: swarm.realDevice,
           capacityBlocks: swarm.capacityBlocks,
           settleBlocksMax: swarm.settleBlocksMax,
+          settleChangesMax: swarm.settleChangesMax,
         }),
       );
       this.nextNode += 2;

@@ -29,7 +29,6 @@ const KILLED = -1;
 
 /** Rings of records are hundreds of times smaller here than real ones, and clients die hundreds of times as often. */
 const CLIENT_SILENCE_MS = 60_000;
-const SETTLE_CHANGES_MAX = 32;
 
 const MARKS = {
   orphan: mark('sim: a data process ended because its control process did'),
@@ -59,6 +58,7 @@ export interface ServerFacts {
   readonly node: number;
   readonly mdmAddress: string;
   readonly settleBlocksMax: number;
+  readonly settleChangesMax: number;
 }
 
 export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
@@ -186,7 +186,7 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
 
   private open(spec: DataProcessSpec): void {
     const { sim, network, log, host, device, number, node, mdmAddress } = this.facts;
-    const { settleBlocksMax } = this.facts;
+    const { settleBlocksMax, settleChangesMax } = this.facts;
     const { deviceKey } = spec.want;
     this.serial += 1;
     const { serial } = this;
@@ -214,7 +214,7 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
       {
         ...DATA_DEFAULTS,
         settleBlocksMax,
-        settleChangesMax: SETTLE_CHANGES_MAX,
+        settleChangesMax,
         clientSilenceMs: CLIENT_SILENCE_MS,
         mdmAddresses: [{ host: mdmAddress, port: MDM_PORT }],
         seed: number * 1000 + serial,

@@ -43,7 +43,9 @@ function say(text: string): void {
 function wanted({ firstSeed, scenario }: SimArguments): KeptScenario {
   if (scenario === '') return { about: '', seed: firstSeed, swarm: drawSwarm(firstSeed) };
   try {
-    return parseScenario(readFileSync(scenario, 'utf8'));
+    const kept = parseScenario(readFileSync(scenario, 'utf8'));
+    const seed = firstSeed === 0 ? kept.seed : firstSeed;
+    return { ...kept, seed, swarm: { ...kept.swarm, seed } };
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     throw new UsageError(`--scenario ${scenario}: ${error.message}`);
@@ -68,7 +70,7 @@ function replay(args: SimArguments): number {
 }
 
 /** Runs all threads; resolves when the last one has ended. */
-async function runAll(args: SimArguments): Promise<BatchResult> {
+async function runAll(args: SimArguments, { seed, swarm }: KeptScenario): Promise<BatchResult> {
   const total = emptyResult();
   const began = Date.now();
   let finished = 0;
@@ -82,10 +84,11 @@ async function runAll(args: SimArguments): Promise<BatchResult> {
   const jobs = Math.min(args.jobs, args.seeds);
   const runs = Array.from({ length: jobs }, (_, job) => {
     const order: BatchOrder = {
-      firstSeed: args.firstSeed + job,
+      firstSeed: seed + job,
       stride: jobs,
       count: Math.ceil((args.seeds - job) / jobs),
       twicePercent: args.twicePercent,
+      swarm: args.scenario === '' ? null : swarm,
     };
     return new Promise<void>((resolve, reject) => {
       const worker = new Worker(new URL(import.meta.url), { workerData: order });
@@ -132,7 +135,9 @@ function report(args: SimArguments, total: BatchResult, seconds: number): void {
   say(`${seconds.toFixed(1)} s, ${perMinute} scenarios a minute with ${args.jobs} threads`);
   say(`${total.failures.length} failed`);
   if (total.failures.length > 0)
-    say(`replay one: npm run sim -- --seed ${total.failures[0]?.seed ?? 0} --verbose`);
+    say(
+      `replay one: npm run sim -- ${args.scenario === '' ? '' : `--scenario ${args.scenario} `}--seed ${total.failures[0]?.seed ?? 0} --verbose`,
+    );
 }
 
 async function main(): Promise<number> {
@@ -144,10 +149,11 @@ async function main(): Promise<number> {
   }
   if (args.seeds === 1) return replay(args);
   const began = Date.now();
-  const total = await runAll(args);
+  const kept = wanted(args);
+  const total = await runAll(args, kept);
   const seconds = (Date.now() - began) / 1000;
-  if (args.ledger !== '') note(args.ledger, args.firstSeed, seconds, total);
-  report(args, total, seconds);
+  if (args.ledger !== '') note(args.ledger, kept.seed, seconds, total);
+  report({ ...args, firstSeed: kept.seed }, total, seconds);
   return total.failures.length === 0 ? 0 : 1;
 }
 

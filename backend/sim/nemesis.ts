@@ -75,6 +75,7 @@ const MARKS = {
   muteLinks: mark('nemesis: new connections of a host carried nothing'),
   slowStore: mark('nemesis: the metadata store was slow'),
   ambush: mark('nemesis: something broke at a chosen message'),
+  island: mark('nemesis: a server and a client were cut off from everybody else'),
 } satisfies Record<TroubleKind, unknown>;
 
 export class Nemesis implements EventTarget, TroubleMaker {

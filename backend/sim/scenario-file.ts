@@ -1,6 +1,8 @@
 // Scenarios that are kept with all their options, so that a change of what seeds draw leaves them as they are. It owns the
 // shape of such a file; it must never run anything.
 
+import { DATA_DEFAULTS } from '../sds/options.js';
+
 import { drawSwarm, noTrouble } from './swarm.js';
 import type { Swarm, TroubleWeights } from './swarm.js';
 
@@ -15,6 +17,10 @@ export interface KeptScenario {
 export class ScenarioFileError extends Error {
   override readonly name = 'ScenarioFileError';
 }
+
+/** Options that came after files were written: what a file without them means. */
+const LATER_OPTIONS = { settleChangesMax: DATA_DEFAULTS.settleChangesMax };
+const LATER_WORKLOAD = { readers: 0, together: false };
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -64,7 +70,8 @@ export function parseScenario(text: string): KeptScenario {
   const fields = fieldsOf(swarm, 'swarm');
   const listed = fieldsOf(fields['trouble'], 'swarm.trouble');
   const trouble: TroubleWeights = { ...noTrouble(), ...listed };
-  const complete = { ...fields, trouble };
+  const workload = { ...LATER_WORKLOAD, ...fieldsOf(fields['workload'], 'swarm.workload') };
+  const complete = { ...LATER_OPTIONS, ...fields, workload, trouble };
   checkLike(complete, fieldsOf(drawSwarm(1), 'swarm'), 'swarm');
   return { about, seed, swarm: complete as unknown as Swarm };
 }

@@ -28,6 +28,7 @@ export interface DeviceOptions {
   /** Room for data, 0: plenty. */
   readonly capacityBlocks: number;
   readonly settleBlocksMax: number;
+  readonly settleChangesMax: number;
 }
 
 export class ServerNode {
@@ -55,7 +56,7 @@ export class ServerNode {
     node: number,
     number: number,
     mdmAddress: string,
-    { real, capacityBlocks, settleBlocksMax }: DeviceOptions,
+    { real, capacityBlocks, ...settle }: DeviceOptions,
   ) {
     this.sim = sim;
     this.network = network;
@@ -69,7 +70,7 @@ export class ServerNode {
       : new ModelDevice(sim, SIM_GEOMETRY, capacityBlocks);
     const { device } = this;
     this.processes = new SimDeviceProcesses({
-      ...{ sim, network, log, host, device, number, mdmAddress, settleBlocksMax },
+      ...{ sim, network, log, host, device, number, mdmAddress, ...settle },
       node: node + 1,
     });
   }

@@ -45,6 +45,7 @@ export interface TroubleWeights {
   muteLinks: number;
   slowStore: number;
   ambush: number;
+  island: number;
 }
 
 export type TroubleKind = keyof TroubleWeights;
@@ -87,6 +88,8 @@ export interface Swarm {
   readonly drainTimeoutMs: number;
   /** Blocks after which a primary settles at once. */
   readonly settleBlocksMax: number;
+  /** Changes after which a primary settles at once. */
+  readonly settleChangesMax: number;
   /** After a power loss of both copies in a volatile mode, one alone may return. */
   readonly loneReturn: boolean;
   /** More goes wrong than the promise covers: requests may block or fail, but no byte may be wrong. */
@@ -139,7 +142,7 @@ const REAL_OF_12 = 6;
 /** Every kind of trouble with weight 0. */
 export function noTrouble(): TroubleWeights {
   const weights: Partial<TroubleWeights> = {};
-  for (const kind of [...KINDS, ...FURTHER_KINDS]) weights[kind] = 0;
+  for (const kind of [...KINDS, ...FURTHER_KINDS, 'island'] as const) weights[kind] = 0;
   return weights as TroubleWeights;
 }
 
@@ -191,6 +194,8 @@ function drawWorkload(prng: Prng, clients: number, safetyUs: number): WorkloadOp
     abandonPermille: 0,
     fuaPercent: prng.pick([0, 0, 10, 50]),
     alignedPercent: prng.pick([0, 50, 80, 100]),
+    readers: 0,
+    together: false,
   };
 }
 
@@ -248,6 +253,36 @@ function addLateFrames(seed: number, swarm: Swarm): Swarm {
   };
 }
 
+/** Clients that meet: what one of them changed, another must see (C5). */
+function addMeetings(seed: number, swarm: Swarm): Swarm {
+  const prng = new Prng(seed, 0x4d454554);
+  if (!swarm.shared || swarm.clients === 1 || !prng.chance(1, 3)) return swarm;
+  const { workload } = swarm;
+  const met = { ...swarm, workload: { ...workload, readers: prng.pick([0, 1]), together: true } };
+  if (prng.chance(1, 2)) return met;
+  // Other trouble would hold up what is on an island before it can show anything old.
+  return {
+    ...met,
+    workload: {
+      ...met.workload,
+      readers: 1,
+      depth: 4,
+      thinkUsMax: Math.min(20_000, workload.thinkUsMax),
+      hotSectors: Math.min(64, workload.hotSectors),
+    },
+    trouble: { ...noTrouble(), island: 1 },
+    troubleGapUsMax: 3_000_000,
+    troubleUsMax: 5_000_000,
+    safetyUs: 6_000_000,
+  };
+}
+
+/** Drawn apart. Rings of records are hundreds of times smaller here: rounds that begin early are as likely as full rings. */
+function drawSettleChanges(seed: number): number {
+  const { settleChangesMax } = DATA_DEFAULTS;
+  return new Prng(seed, 0x53455454).pick([settleChangesMax, settleChangesMax, 32]);
+}
+
 /** The scenario of a seed. */
 export function drawSwarm(seed: number): Swarm {
   const prng = new Prng(seed, 0x53574d);
@@ -286,16 +321,17 @@ export function drawSwarm(seed: number): Swarm {
     setUpTroubleUs: 0,
     drainTimeoutMs: MDM_DEFAULTS.drainTimeoutMs,
     settleBlocksMax: DATA_DEFAULTS.settleBlocksMax,
+    settleChangesMax: drawSettleChanges(seed),
     loneReturn: false,
     overLimit: prng.chance(1, 20),
   };
   const drawn = prng.chance(1, 16) ? drawFull(prng, swarm) : swarm;
-  return addLateFrames(seed, addFurther(seed, drawn));
+  return addMeetings(seed, addLateFrames(seed, addFurther(seed, drawn)));
 }
 
 /** The parts of a scenario that a reader wants to know first. */
 export function describeSwarm(swarm: Swarm): string {
-  const kinds = [...KINDS, ...new Set(FURTHER_KINDS)];
+  const kinds = [...KINDS, ...new Set(FURTHER_KINDS), 'island'] as const;
   const trouble = kinds.filter((kind) => swarm.trouble[kind] > 0).join(' ');
   const { servers, clients, volumeChunks, durability } = swarm;
   return `${servers} servers, ${clients} clients, volumes of ${volumeChunks.join('+')} chunks, ${1 << swarm.combLog2} combs, ${durability}, ${swarm.realDevice ? 'real' : 'modelled'} devices${swarm.capacityBlocks > 0 ? ` of ${swarm.capacityBlocks} blocks (${swarm.fullPolicy})` : ''}${swarm.overLimit ? ', over the limit' : ''}; trouble: ${trouble === '' ? 'none' : trouble}`;

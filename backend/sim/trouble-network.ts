@@ -2,6 +2,7 @@
 
 import type { SimHost } from './host.js';
 import type { LinkEnd } from './link-end.js';
+import { pause } from './trouble-processes.js';
 import type { Strikes, TroubleMaker } from './trouble.js';
 
 export type NetworkTrouble =
@@ -12,7 +13,11 @@ export type NetworkTrouble =
   | 'slowNetwork'
   | 'stallLink'
   | 'breakLink'
-  | 'muteLinks';
+  | 'muteLinks'
+  | 'island';
+
+/** From the loss of the MDM until the others are lost; a server is replaced after 1.5 s. */
+const ISLAND_DELAYS_US = [0, 500_000, 1_000_000, 1_400_000];
 
 function isolate(maker: TroubleMaker, host: SimHost, from: readonly SimHost[]): boolean {
   const { cluster, prng, say, later } = maker;
@@ -29,6 +34,44 @@ function isolate(maker: TroubleMaker, host: SimHost, from: readonly SimHost[]): 
   later(() => {
     set(false);
   });
+  return true;
+}
+
+/**
+ * A server and a client see each other and in the end nobody else, first of all no MDM: the one must not serve what others
+ * have replaced, however late it notices that they are gone (C5).
+ */
+function island(maker: TroubleMaker): boolean {
+  const { cluster, prng, say, later } = maker;
+  const { network, sim, mdm } = cluster;
+  const server = maker.server();
+  // A client that only reads, where there is one, is not held up by a write that cannot end.
+  const client = prng.chance(1, 2) ? cluster.clients[0] : prng.pick(cluster.clients);
+  if (client === undefined) return false;
+  const inside = [server.host, client.host];
+  const others = network.hosts.filter((host) => host !== mdm.host && !inside.includes(host));
+  say(`cuts ${inside.map(({ address }) => address).join(' ')} off from everybody else`);
+  const set = (from: readonly SimHost[], on: boolean): void => {
+    for (const one of inside)
+      for (const other of from) {
+        network.cut(one, other, on);
+        network.cut(other, one, on);
+      }
+  };
+  let isOver = false;
+  const gone = [mdm.host];
+  const fire = (): void => {
+    if (isOver) return;
+    gone.push(...others);
+    set(others, true);
+  };
+  set(gone, true);
+  sim.queue.push(sim.nowUs + prng.pick(ISLAND_DELAYS_US), { fire }, 0, 0);
+  later(() => {
+    isOver = true;
+    set(gone, false);
+  });
+  if (prng.chance(1, 4)) pause(maker, server.data);
   return true;
 }
 
@@ -122,4 +165,5 @@ export const NETWORK_TROUBLE: Strikes<NetworkTrouble> = {
   stallLink: (maker) => hitLink(maker, true),
   breakLink: (maker) => hitLink(maker, false),
   muteLinks,
+  island,
 };

@@ -29,10 +29,17 @@ export interface WorkloadOptions {
   readonly abandonPermille: number;
   /** Of a hundred requests, how many begin and end at block boundaries. */
   readonly alignedPercent: number;
+  /** So many clients only read: a write that cannot end holds up whoever waits for it. */
+  readonly readers: number;
+  /** Clients have their hot sectors in the same places at the same time. */
+  readonly together: boolean;
 }
 
 const SECTOR_BYTES = 8;
 const SECTORS_PER_BLOCK = 8;
+/** How long clients that are hot together stay in one place, and what spreads these places. */
+const TOGETHER_US = 400_000;
+const SPREAD = 0x9e3779b1;
 /** Requests that only the last reads use: others may wait for room for as long as it takes. */
 const SPARE = 2;
 
@@ -294,6 +301,7 @@ export class Workload implements BlockFront, EventTarget {
   }
 
   private pickKind(): IoKind {
+    if (this.client <= this.options.readers) return IO.read;
     const { readWeight, writeWeight, zeroWeight, flushWeight, describeWeight } = this.options;
     let draw = this.prng.below(
       readWeight + writeWeight + zeroWeight + flushWeight + describeWeight,
@@ -308,8 +316,11 @@ export class Workload implements BlockFront, EventTarget {
 
   private pickRange(volume: BlockVolume, wholeBlocks: boolean): [number, number] {
     const total = volume.sizeBytes / SECTOR_BYTES;
-    const { hotSectors, lengthSectorsMax, alignedPercent } = this.options;
-    if (this.prng.chance(1, 32)) this.hotSector = this.prng.below(total);
+    const { hotSectors, lengthSectorsMax, alignedPercent, together } = this.options;
+    if (together) {
+      const turn = Math.floor(this.sim.nowUs / TOGETHER_US) + 1;
+      this.hotSector = (Math.imul(turn, SPREAD) >>> 0) % total;
+    } else if (this.prng.chance(1, 32)) this.hotSector = this.prng.below(total);
     let first = (this.hotSector + this.prng.below(hotSectors)) % total;
     let sectors =
       1 +

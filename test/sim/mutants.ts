@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 import { readFlags, runTool, UsageError, wholeNumber } from '../../backend/runtime/flags.js';
 import { makeBuild, removeBuild } from './broken-build.js';
+import { FIXES } from './fixes.js';
 import type { Mutation } from './mutations.js';
 import { MUTATIONS } from './mutations.js';
 
@@ -18,14 +19,17 @@ const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 const JOBS_MAX = 64;
 const RULES = [...new Set(MUTATIONS.map(({ rule }) => rule))];
+const SCENARIOS = FIXES.map(({ rule }) => rule);
 const HELP = `Usage: npm run sim:mutants -- [flags]
 Breaks one rule of the product after the other, each in a build of its own, and lets the simulator find it.
+With --fixes it puts back one fault after the other that was found before, and lets its kept scenario find it.
   --rule R     only this rule, one of ${RULES.join(', ')}; may be given more than once
+  --fixes      faults of before instead of rules; --rule takes names of scenarios then
   --seeds N    scenarios after which a broken build has survived (5000)
   --seed S     the first of them (1)
   --jobs J     threads, 1 to ${JOBS_MAX} (2)
   --anew       do not try the seed first that found it last
-  --record     write what was found to test/sim/mutants.json
+  --record     write what was found to test/sim/mutants.json, or the seed to the kept scenario
   --help       this text
 Exit codes: 0 every broken build was found, 1 one survived, 2 wrong usage.
 `;
@@ -108,6 +112,50 @@ function hunt(mutation: Mutation, known: Row | undefined, range: Range): Row | n
   }
 }
 
+/** A fault of before: the kept scenario with its own seed, then with others. Returns the seed that found it. */
+function huntFix(mutation: Mutation, range: Range, anew: boolean): number | null {
+  const { rule } = mutation;
+  const folder = makeBuild(mutation, ['backend']);
+  const scenario = ['--scenario', scenarioFile(rule)];
+  try {
+    if (!anew && run(folder, rule, scenario) !== null) return kept(rule).seed;
+    const args = Object.entries(range).flatMap(([name, value]) => [`--${name}`, String(value)]);
+    return run(folder, rule, [...scenario, ...args, '--stop'])?.seed ?? null;
+  } finally {
+    removeBuild(folder);
+  }
+}
+
+function scenarioFile(name: string): string {
+  return join(ROOT, 'test', 'sim', 'scenarios', `${name}.json`);
+}
+
+function kept(name: string): { readonly seed: number; readonly swarm: object } {
+  return JSON.parse(readFileSync(scenarioFile(name), 'utf8')) as { seed: number; swarm: object };
+}
+
+/** Lets each fault of before be hunted; the number of those that survived. */
+function huntFixes(range: Range, names: readonly string[], anew: boolean, record: boolean): number {
+  let survivors = 0;
+  for (const mutation of FIXES) {
+    const { rule, about } = mutation;
+    if (names.length > 0 && !names.includes(rule)) continue;
+    const began = Date.now();
+    const before = kept(rule);
+    const seed = huntFix(mutation, range, anew);
+    const seconds = Math.round((Date.now() - began) / 1000);
+    if (seed === null) survivors += 1;
+    else if (record && seed !== before.seed) {
+      const changed = { ...before, seed, swarm: { ...before.swarm, seed } };
+      writeFileSync(scenarioFile(rule), `${JSON.stringify(changed, null, 2)}\n`);
+    }
+    const outcome =
+      seed === null ? 'SURVIVED' : seed === before.seed ? 'found' : `found by seed ${seed} only`;
+    process.stdout.write(`${rule}: ${about}\n     ${outcome} (${seconds} s)\n`);
+  }
+  return survivors;
+}
+
 function words(failure: string): { readonly checker: string; readonly failure: string } {
   return { checker: checkerOf(failure), failure: failure.slice(0, 160) };
 }
@@ -140,23 +188,25 @@ function huntAll(range: Range, rules: readonly string[], anew: boolean, record: 
 }
 
 await runTool(HELP, (args) => {
-  const { rule, seeds, seed, jobs, anew, record } = readFlags(args, {
+  const { rule, fixes, seeds, seed, jobs, anew, record } = readFlags(args, {
     rule: { type: 'string', multiple: true },
+    fixes: { type: 'boolean' },
     seeds: { type: 'string' },
     seed: { type: 'string' },
     jobs: { type: 'string' },
     anew: { type: 'boolean' },
     record: { type: 'boolean' },
   });
-  const unknown = rule.find((name) => !RULES.includes(name));
+  const rules = fixes ? SCENARIOS : RULES;
+  const unknown = rule.find((name) => !rules.includes(name));
   if (unknown !== undefined)
-    throw new UsageError(`--rule takes ${RULES.join(', ')}; "${unknown}" is none of them`);
+    throw new UsageError(`--rule takes ${rules.join(', ')}; "${unknown}" is none of them`);
   const range = {
     seeds: wholeNumber('--seeds', seeds ?? '5000', 1, 1_000_000_000),
     seed: wholeNumber('--seed', seed ?? '1', 1, Number.MAX_SAFE_INTEGER),
     jobs: wholeNumber('--jobs', jobs ?? '2', 1, JOBS_MAX),
   };
-  const survivors = huntAll(range, rule, anew, record);
+  const survivors = (fixes ? huntFixes : huntAll)(range, rule, anew, record);
   process.stdout.write(
     survivors === 0 ? 'every broken build was found\n' : `${survivors} broken builds survived\n`,
   );

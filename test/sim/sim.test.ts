@@ -12,6 +12,7 @@ import { parseScenario } from '../../backend/sim/scenario-file.js';
 import { runScenario } from '../../backend/sim/scenario.js';
 import { makeSimulationMemory } from '../../backend/sim/simulation.js';
 import { drawSwarm, noTrouble } from '../../backend/sim/swarm.js';
+import { FIXES } from './fixes.js';
 import { MUTATIONS } from './mutations.js';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
@@ -50,6 +51,12 @@ test('kept scenarios pass, and leave the same trace when they run again', (t) =>
 
 test('a scenario file says what is wrong with it', (t) => {
   const whole = { about: 'why', seed: 1, swarm: drawSwarm(1) };
+  const older = Object.entries(whole.swarm).filter(([name]) => name !== 'settleChangesMax');
+  t.is(
+    parseScenario(JSON.stringify({ ...whole, swarm: Object.fromEntries(older) })).swarm
+      .settleChangesMax,
+    2048,
+  );
   t.deepEqual(parseScenario(JSON.stringify(whole)), whole);
   for (const [changes, expected] of [
     [{ about: '' }, /about must say/],
@@ -102,7 +109,8 @@ test('the command line explains itself and names what is wrong', async (t) => {
     [['--frob'], /--frob/],
     [['--seed', '1', '--seed', '2'], /--seed is given more than once/],
     [['--json', '--json'], /--json is given more than once/],
-    [['--scenario', 'x', '--seed', '2'], /--scenario names the seed itself/],
+    [['--scenario', '/nowhere.json', '--seeds', '2'], /--scenario \/nowhere.json: /],
+    [['--scenario', 'x', '--ledger', 'y'], /--ledger counts scenarios that seeds draw/],
     [['--scenario', '/nowhere.json'], /--scenario \/nowhere.json: /],
     [['--seed', '1', '--seeds', '2', '--verbose'], /--verbose prints the trace of one seed/],
   ] as const) {
@@ -126,7 +134,7 @@ test('several seeds are run in threads and reported as JSON', async (t) => {
 test('there is a broken build for each rule, and each still fits the code', (t) => {
   const rules = new Set(MUTATIONS.map(({ rule }) => rule));
   for (let number = 1; number <= 14; number++) t.true(rules.has(`C${number}`));
-  for (const { rule, replacements } of MUTATIONS)
+  for (const { rule, replacements } of [...MUTATIONS, ...FIXES])
     for (const { file, from } of replacements) {
       const text = readFileSync(join(ROOT, 'dist', file), 'utf8');
       t.is(text.split(from).length, 2, `${rule}: "${from}" stands once in ${file}`);

@@ -26,6 +26,8 @@ const MIX = {
   describeWeight: 0,
   abandonPermille: 0,
   alignedPercent: 50,
+  readers: 0,
+  together: false,
 };
 
 /** A front end by hand. */

@@ -1,0 +1,85 @@
+// Faults that the simulator found, put back one at a time: the kept scenario of each must find it again. It owns what is put
+// back; building and running them is mutants.ts. A change of the product moves the moments of a scenario, so that it may
+// pass with its fault: then another seed with the same options is looked for and kept.
+
+import type { Mutation } from './mutations.js';
+
+const SDS = 'backend/sds';
+
+/** `rule` is the name of the file in scenarios/. */
+export const FIXES: readonly Mutation[] = [
+  {
+    rule: 'abandoned-half-cut',
+    about: 'a request given up before all of it was sent counts as done',
+    replacements: [
+      {
+        file: 'backend/sdc/io-engine.js',
+        from: 'if (request.cutBytes < request.lengthBytes)\n            request.errno = ERRNO.EIO;',
+        to: '',
+      },
+    ],
+  },
+  {
+    rule: 'zeroes-fill-ring',
+    about: 'forwarded zeroes find no check of room',
+    replacements: [
+      {
+        file: `${SDS}/member-io.js`,
+        from: 'if (room === ROOM.wait)\n            return this.stall(peer);',
+        to: 'if (isWrite && room === ROOM.wait)\n            return this.stall(peer);',
+      },
+    ],
+  },
+  {
+    rule: 'older-life-in-sync',
+    about: 'a device whose earlier life counts as in sync gives up what is unsettled',
+    replacements: [
+      {
+        file: `${SDS}/membership.js`,
+        from: 'if (!isInSync && wasInSyncBefore(comb.entry, this.shared.deviceKey))',
+        to: 'if (false)',
+      },
+    ],
+  },
+  {
+    rule: 'rings-full-both-ways',
+    about: 'changes of clients and of other primaries find the same room in the ring',
+    replacements: [
+      {
+        file: `${SDS}/store/notes.js`,
+        from: '(forwarded ? RING_FORWARDED : RING_OWN)',
+        to: 'RING_FORWARDED',
+      },
+    ],
+  },
+  {
+    rule: 'kept-ids-fill-ring',
+    about: 'a log whose older half gains nothing is noted half by half',
+    replacements: [
+      { file: `${SDS}/store/trimming.js`, from: '(retry && !gained)', to: 'false' },
+      {
+        file: 'backend/sim/device-processes.js',
+        from: 'const CLIENT_SILENCE_MS = 60_000;',
+        to: 'const CLIENT_SILENCE_MS = 900_000;',
+      },
+    ],
+  },
+  {
+    rule: 'dead-client-told-again',
+    about: 'what is told again of a client is a sign of life',
+    replacements: [
+      {
+        file: `${SDS}/clients.js`,
+        from: 'if (before !== undefined && !isAbove(opLow, opHigh, before))\n            return false;',
+        to: '',
+      },
+    ],
+  },
+  {
+    rule: 'dead-peer-holds-log',
+    about: 'a peer that is gone holds back what is settled',
+    replacements: [
+      { file: `${SDS}/peer-links.js`, from: 'this.topics.settling.settle();', to: '' },
+    ],
+  },
+];
