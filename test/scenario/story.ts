@@ -11,11 +11,12 @@
 //   kill|start|pause|continue PLACE   primary, member, spare, mdm, client
 //   power-off|power-on PLACE|all      primary, member, spare
 //   break-disk PLACE reads|writes|flushes   they fail from now on
+//   slow-disk PLACE FACTOR            everything takes so many times as long; 1: as usual
 //   lose-write PLACE                  its disk reports the next write and does nothing
 //   no-room|room PLACE                its device tells writes to wait for room | it does not any more
 //   failed PLACE                      its device failed for good (in time)
 //   cut|join PLACE PLACE              network between two hosts
-//   cut-way PLACE PLACE               from the first to the second only
+//   cut-way|join-way PLACE PLACE      from the first to the second only
 //   begin-unmap | unmap-pending | done-unmap   the operator takes the volume away; not answered yet; answered
 //   mark NAME                         some scenario of the file reached this mark since its start
 //   run MS | whole                    time passes | until every comb has its copies
@@ -133,6 +134,9 @@ export class Story {
       case 'break-disk':
         this.breakDisk(first, second);
         return;
+      case 'slow-disk':
+        this.server(first).device.setSlow(Number(second));
+        return;
       case 'no-room':
         this.roomless.add(this.server(first));
         return;
@@ -149,7 +153,8 @@ export class Story {
         this.checkMark(words.slice(1).join(' '));
         return;
       case 'cut-way':
-        this.cluster.network.cut(this.host(first), this.host(second), true);
+      case 'join-way':
+        this.cluster.network.cut(this.host(first), this.host(second), verb === 'cut-way');
         return;
       case 'begin-unmap':
         this.unmap();
