@@ -82,4 +82,10 @@ export const FIXES: readonly Mutation[] = [
       { file: `${SDS}/peer-links.js`, from: 'this.topics.settling.settle();', to: '' },
     ],
   },
+  {
+    rule: 'notes-outlive-close',
+    about:
+      'a log of which more than half must be kept is noted again for ever when its device is closed',
+    replacements: [{ file: `${SDS}/store/trimming.js`, from: '|| !this.closingGains()', to: '' }],
+  },
 ];

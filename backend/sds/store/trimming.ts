@@ -9,6 +9,8 @@ import type { Parts } from './parts.js';
 
 /** A checkpoint that gained too little is tried again after this time, or when something was settled. */
 const RETRY_US = 100_000;
+/** Checkpoints in a row that may gain nothing while the device is closed. */
+const CLOSING_IDLE_MAX = 3;
 
 export class Trimming {
   /** The device is to be closed. */
@@ -27,6 +29,9 @@ export class Trimming {
   private settledAtTrim = 0;
   private retryAtUs: Micros = Infinity;
   private retry = false;
+  /** Fewest blocks of the log in use since the device is to be closed, and checkpoints since then. */
+  private closingBlocks = Infinity;
+  private closingIdle = 0;
 
   constructor(parts: Parts, homing: Homing, checkpoint: Checkpoint, nowUs: Micros) {
     this.parts = parts;
@@ -103,12 +108,21 @@ export class Trimming {
     this.settledAtTrim = log.settledLsn;
     if (this.changes === 0) log.window.shrink();
     if (!this.closing) return true;
-    // Only a checkpoint that began after the last change, and said so in the superblock, closes the device cleanly. One
-    // that cannot trim any more ends like a crash: the next open reads the log.
+    // Only a checkpoint that began after the last change, and said so in the superblock, closes the device cleanly. Where
+    // none can trim any more it ends like a crash: the next open reads the log.
     const isClean = this.checkpoint.isClosing && log.flusher.durableLsn >= log.lastLsn;
-    if (this.changes === 0 && (isClean || this.checkpoint.isStuck)) this.closed = true;
+    const isStuck = this.checkpoint.isStuck || !this.closingGains();
+    if (this.changes === 0 && (isClean || isStuck)) this.closed = true;
     else this.begin(true);
     return true;
+  }
+
+  /** Notes that fill more than half of the log are noted half by half for ever (test/sim/scenarios/notes-outlive-close.json). */
+  private closingGains(): boolean {
+    const { usedBlocks } = this.parts.log;
+    this.closingIdle = usedBlocks < this.closingBlocks ? 0 : this.closingIdle + 1;
+    this.closingBlocks = Math.min(this.closingBlocks, usedBlocks);
+    return this.closingIdle <= CLOSING_IDLE_MAX;
   }
 
   close(): void {
