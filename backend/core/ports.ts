@@ -136,13 +136,71 @@ export interface Change {
  * The MDM's memory. One commit is atomic and durable before it is reported. Completion: `committed(nowUs, token,
  * outcome)` on the machine, in the order of submission.
  * 'done': flushed. 'conflict': the master key or the previous sequence is not what the caller expected; nothing
- * changed. 'unknown': ask again or step down. The content at the start is given to the machine by the shell.
+ * changed. 'full': the store takes nothing until somebody makes room; nothing changed. 'unknown': ask again or step
+ * down. The content at the start is given to the machine by the shell.
  */
 export interface MetadataStore {
   commit(token: Token, term: number, previousSequence: number, changes: readonly Change[]): void;
+  /**
+   * Of a store that several MDMs reach: asks whether the caller was still master at a moment after this call. Completion
+   * as of a commit. Without it nobody else can be master.
+   */
+  confirm?(token: Token): void;
 }
 
-export type CommitOutcome = 'done' | 'conflict' | 'unknown';
+export type CommitOutcome = 'done' | 'conflict' | 'full' | 'unknown';
+
+/** An MDM as others know it. */
+export interface MdmPlace {
+  readonly name: string;
+  /** Where its clients reach it. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Who is master, as a shared store has it. */
+export interface MasterView {
+  /** Of the MDM that took the master key last, 0: nobody ever did. */
+  readonly term: number;
+  readonly master: MdmPlace | null;
+  /** It goes up or changes whenever that master shows that it lives; never the same again. */
+  readonly life: string;
+  /** The master gave the key up: to the MDM of this name, or, empty, to any. null: it did not. */
+  readonly heir: string | null;
+}
+
+/** What a master begins with. */
+export interface TakenContent {
+  readonly term: number;
+  readonly sequence: number;
+  readonly entries: readonly { readonly key: Uint8Array; readonly value: Uint8Array }[];
+}
+
+/**
+ * A store that several MDMs reach, one of which is master: the one that took the master key last. Every completion is an
+ * input of the machine, {@link SharedStoreInputs}, with the token; at most one request of each kind is under way.
+ */
+export interface SharedStore extends Required<MetadataStore> {
+  /** Reads who is master. */
+  look(token: Token): void;
+  /** Takes the master key if the master showed no life since `seen`; then reads the content. */
+  take(token: Token, seen: MasterView, claim: MdmPlace): void;
+  /** Shows that this master lives. */
+  beat(token: Token): void;
+  /** Gives the master key up, so that another MDM need not wait. Nothing else may be under way; no completion. */
+  release(heir: string): void;
+  /** Forgets what is under way: no completion of it comes any more, and nothing is sent again. */
+  abandon(): void;
+}
+
+export interface SharedStoreInputs {
+  /** `view` null: the store did not answer. */
+  looked(nowUs: Micros, token: Token, view: MasterView | null): void;
+  /** `content` is there with outcome 'done'. */
+  taken(nowUs: Micros, token: Token, outcome: CommitOutcome, content: TakenContent | null): void;
+  beaten(nowUs: Micros, token: Token, outcome: CommitOutcome): void;
+  committed(nowUs: Micros, token: Token, outcome: CommitOutcome): void;
+}
 
 /** Words that a machine says to operators: an event name from a registry and fields; never secrets, never per I/O. */
 export interface Log {

@@ -25,6 +25,7 @@ import { ERR, MSG } from '../protocol/generated/constants.js';
 import { getCode, getStatus, getTag } from '../protocol/generated/frame-head.js';
 import type { CommandParams, ControlBodies } from '../protocol/generated/types.js';
 import { ProtocolError } from '../protocol/wire.js';
+import { MdmAddresses } from './addresses.js';
 import type { CommandAnswered, MdmClientHost } from './host.js';
 import type { MdmClientOptions } from './options.js';
 import { Requests } from './requests.js';
@@ -33,13 +34,15 @@ import { sendFrame } from '../protocol/send.js';
 
 const MARKS = {
   reconnected: mark('mdm-client: registered again after a lost link'),
-  notMaster: mark('mdm-client: an MDM said that it is not the master'),
   staleTerm: mark('mdm-client: ignored a map of an older term'),
   timedOut: mark('mdm-client: the MDM did not answer a registration'),
+  silent: mark('mdm-client: left an MDM that did not answer heartbeats'),
 };
 
 /** Bound on the parts of one update that are kept until its last: more than a million combs need. */
 const UPDATE_PARTS_MAX = 8192;
+/** Where there are several MDMs, one that leaves heartbeats unanswered for so long is left: another may be master. */
+const SILENT_US = 1_000_000;
 
 type State = 'stopped' | 'waiting' | 'connecting' | 'registering' | 'registered';
 
@@ -52,16 +55,18 @@ export class MdmClient {
   private readonly host: MdmClientHost;
   private readonly options: MdmClientOptions;
   private readonly prng: Prng;
+  private readonly addresses: MdmAddresses;
   private readonly requests = new Requests();
   private state: State = 'stopped';
   private link: LinkId = -1;
   private version = 1;
-  private firstAddress = 0;
   private attempts = 0;
   private everRegistered = false;
   /** When the present state ends on its own: the next attempt, or the end of patience with a registration. */
   private stateDeadlineUs: Micros = Infinity;
   private heartbeatDueUs: Micros = Infinity;
+  /** When the first heartbeat was sent that has no answer, nor has any later one; Infinity: none. */
+  private unheardUs: Micros = Infinity;
   private parts: MapUpdate[] = [];
 
   constructor(links: Links, log: Log, host: MdmClientHost, options: MdmClientOptions) {
@@ -70,6 +75,7 @@ export class MdmClient {
     this.host = host;
     this.options = options;
     this.prng = new Prng(options.seed);
+    this.addresses = new MdmAddresses(options.addresses);
   }
 
   /** Begins to look for the master. */
@@ -85,6 +91,7 @@ export class MdmClient {
     this.state = 'stopped';
     this.stateDeadlineUs = Infinity;
     this.heartbeatDueUs = Infinity;
+    this.unheardUs = Infinity;
     this.requests.linkLost(nowUs);
     this.requests.expire(nowUs, true);
   }
@@ -102,6 +109,7 @@ export class MdmClient {
   linkUp(nowUs: Micros, link: LinkId, peer: Peer): void {
     if (link !== this.link || this.state !== 'connecting') return;
     this.version = peer.version;
+    this.addresses.reached(peer.host);
     this.state = 'registering';
     this.register(nowUs);
   }
@@ -135,11 +143,19 @@ export class MdmClient {
         this.drop(nowUs, 'the MDM does not answer');
       }
     }
+    if (nowUs >= this.unheardUs + SILENT_US && this.state === 'registered') {
+      MARKS.silent.hits++;
+      this.addresses.avoid();
+      this.drop(nowUs, 'the MDM does not answer heartbeats');
+    }
     if (nowUs >= this.heartbeatDueUs) this.beat(nowUs);
   }
 
   nextDeadlineUs(): Micros {
-    return Math.min(this.stateDeadlineUs, this.heartbeatDueUs, this.requests.nextDeadlineUs());
+    return Math.min(
+      ...[this.stateDeadlineUs, this.heartbeatDueUs, this.unheardUs + SILENT_US],
+      this.requests.nextDeadlineUs(),
+    );
   }
 
   /** Sends a heartbeat now, for news that others wait for, such as an applied sequence. */
@@ -214,8 +230,6 @@ export class MdmClient {
   }
 
   private connect(nowUs: Micros): void {
-    const { addresses } = this.options;
-    const first = this.firstAddress % Math.max(1, addresses.length);
     this.state = 'connecting';
     // The shell bounds connecting and the handshake, and says linkDown.
     this.stateDeadlineUs = Infinity;
@@ -223,7 +237,7 @@ export class MdmClient {
     this.links.connect(this.link, {
       role: 'mdm',
       key: 0,
-      addresses: [...addresses.slice(first), ...addresses.slice(0, first)],
+      addresses: this.addresses.inOrder(),
       link: 0,
       linkEpoch: Math.floor(nowUs / MICROS_PER_MS) >>> 0,
     });
@@ -277,12 +291,14 @@ export class MdmClient {
   private beat(nowUs: Micros): void {
     this.heartbeatDueUs = nowUs + this.options.heartbeatMs * MICROS_PER_MS;
     const body = this.host.heartbeat(nowUs);
-    if (body !== null)
-      sendFrame(
-        this.links,
-        this.link,
-        encodeControl(MSG.HEARTBEAT, HEARTBEAT_TAG, 0, body, this.version),
-      );
+    if (body === null) return;
+    // With one MDM there is nobody to turn to: its link ends when the shell finds it dead.
+    if (this.addresses.several) this.unheardUs = Math.min(this.unheardUs, nowUs);
+    sendFrame(
+      this.links,
+      this.link,
+      encodeControl(MSG.HEARTBEAT, HEARTBEAT_TAG, 0, body, this.version),
+    );
   }
 
   private received(
@@ -297,6 +313,7 @@ export class MdmClient {
       return;
     }
     if (tag === HEARTBEAT_TAG) {
+      this.unheardUs = Infinity;
       if (status !== 0) this.drop(nowUs, `heartbeat refused: ${errorText(status)}`);
       return;
     }
@@ -323,8 +340,7 @@ export class MdmClient {
     }
     const details = message.code === MSG.ERROR_REPLY ? message.body.details : [];
     if (status === ERR.NOT_MASTER) {
-      MARKS.notMaster.hits++;
-      this.firstAddress++;
+      this.addresses.redirect(details);
     } else this.host.refused(nowUs, status, details);
     this.drop(nowUs, `registration refused: ${errorText(status, details)}`);
   }
@@ -341,8 +357,7 @@ export class MdmClient {
     const answer: Answer = { status, details, code, body };
     this.requests.settle(nowUs, tag, answer);
     if (status !== ERR.NOT_MASTER) return;
-    MARKS.notMaster.hits++;
-    this.firstAddress++;
+    this.addresses.redirect(details);
     this.drop(nowUs, 'the MDM is not the master');
   }
 
@@ -375,6 +390,7 @@ export class MdmClient {
     this.parts = [];
     this.state = 'waiting';
     this.heartbeatDueUs = Infinity;
+    this.unheardUs = Infinity;
     this.stateDeadlineUs = nowUs + this.retryPauseUs();
     this.requests.linkLost(nowUs);
     if (wasRegistered) this.host.disconnected(nowUs, reason);

@@ -14,12 +14,28 @@ const MARKS = {
   shared: mark('mdm: several requests shared a commit'),
   rolledBack: mark('mdm: a refused request was taken back'),
   steppedDown: mark('mdm: stepped down'),
+  confirmed: mark('mdm: answered under a mastership that was confirmed'),
+  full: mark('mdm: the metadata store was full'),
 };
 
 /** Judges and changes the state. Refusals are thrown within {@link Engine.attempt} only. */
 export type Work = (nowUs: Micros) => void;
 /** Something to send or settle once the changes before it are durable. */
 export type Effect = (nowUs: Micros) => void;
+
+interface Waiting {
+  readonly work: Work;
+  /** Instead of all effects, when the store is full: nothing of the work happened. */
+  readonly instead: Effect | null;
+}
+
+interface InFlight {
+  /** Nothing is written: whether this is still the master is asked (reads of a shared store). */
+  readonly isQuestion: boolean;
+  readonly touches: readonly Touch[];
+  readonly effects: readonly Effect[];
+  readonly batch: readonly Waiting[];
+}
 
 /** Bounds how long one turn may take when much has waited. */
 const WORK_PER_COMMIT_MAX = 512;
@@ -34,10 +50,9 @@ export class Engine {
   /** Hears of every commit, before the effects of its requests. */
   published: (nowUs: Micros, touches: readonly Touch[]) => void = () => undefined;
 
-  private readonly waiting: Work[] = [];
+  private readonly waiting: Waiting[] = [];
   private effects: Effect[] = [];
-  private inFlight: { readonly touches: readonly Touch[]; readonly effects: Effect[] } | null =
-    null;
+  private inFlight: InFlight | null = null;
   private token: Token = 0;
   private started = false;
   private stopped = false;
@@ -76,14 +91,18 @@ export class Engine {
     return this.options.wallMsAtZero + Math.floor(nowUs / 1000);
   }
 
-  /** Runs work as soon as the state is committed and the term is ours: now, or after the commit in flight. */
-  run(nowUs: Micros, work: Work): void {
+  /**
+   * Runs work as soon as the state is committed and the term is ours: now, or after the commit in flight.
+   *
+   * @param instead - replaces the effects of the work when the store is full, after which this machine ends
+   */
+  run(nowUs: Micros, work: Work, instead: Effect | null = null): void {
     if (this.stopped) return;
     if (!this.started || this.inFlight !== null || this.phase !== 'idle') {
-      this.waiting.push(work);
+      this.waiting.push({ work, instead });
       return;
     }
-    this.turn(nowUs, [work]);
+    this.turn(nowUs, [{ work, instead }]);
     this.goOn(nowUs);
   }
 
@@ -126,15 +145,22 @@ export class Engine {
   committed(nowUs: Micros, token: Token, outcome: CommitOutcome): void {
     if (this.stopped) return;
     assert(this.inFlight !== null && token === this.token, 'the commit in flight is reported');
+    if (outcome === 'full') this.refuseAll(nowUs, this.inFlight);
     if (outcome !== 'done') {
-      this.stepDown(nowUs, `a commit ended as ${outcome}`);
+      this.stepDown(
+        nowUs,
+        outcome === 'full' ? 'the metadata store is full' : `a commit ended as ${outcome}`,
+      );
       return;
     }
-    const { touches, effects } = this.inFlight;
+    const { touches, effects, isQuestion } = this.inFlight;
     this.inFlight = null;
-    this.sequence++;
     this.phase = 'settling';
-    this.published(nowUs, touches);
+    if (isQuestion) MARKS.confirmed.hits++;
+    else {
+      this.sequence++;
+      this.published(nowUs, touches);
+    }
     for (const effect of effects) effect(nowUs);
     this.phase = 'idle';
     this.goOn(nowUs);
@@ -146,7 +172,7 @@ export class Engine {
     this.phase = 'working';
     work(nowUs);
     this.phase = 'idle';
-    this.commit();
+    this.commit([]);
   }
 
   private goOn(nowUs: Micros): void {
@@ -157,12 +183,16 @@ export class Engine {
     }
   }
 
-  private turn(nowUs: Micros, batch: readonly Work[]): void {
+  private turn(nowUs: Micros, batch: readonly Waiting[]): void {
     this.phase = 'working';
-    for (const work of batch) work(nowUs);
+    for (const { work } of batch) work(nowUs);
     this.phase = 'idle';
     if (this.state.journal.size > 0) {
-      this.commit();
+      this.commit(batch);
+      return;
+    }
+    if (this.effects.length > 0 && this.ports.store.confirm !== undefined) {
+      this.confirm(batch);
       return;
     }
     const effects = this.effects;
@@ -172,12 +202,31 @@ export class Engine {
     this.phase = 'idle';
   }
 
-  private commit(): void {
+  private commit(batch: readonly Waiting[]): void {
     const touches = this.state.journal.take();
-    this.inFlight = { touches, effects: this.effects };
+    this.inFlight = { isQuestion: false, touches, effects: this.effects, batch };
     this.effects = [];
     this.token++;
     this.ports.store.commit(this.token, this.term, this.sequence, this.state.changes(touches));
+  }
+
+  /**
+   * What changes nothing is answered only when this was the master after it was asked: what another master committed
+   * meanwhile is not in this state.
+   */
+  private confirm(batch: readonly Waiting[]): void {
+    this.inFlight = { isQuestion: true, touches: [], effects: this.effects, batch };
+    this.effects = [];
+    this.token++;
+    this.ports.store.confirm?.(this.token);
+  }
+
+  /** Nothing of what is in flight or waits was done, and nobody has heard of it. */
+  private refuseAll(nowUs: Micros, { batch }: InFlight): void {
+    MARKS.full.hits++;
+    this.phase = 'settling';
+    for (const { instead } of [...batch, ...this.waiting]) instead?.(nowUs);
+    this.phase = 'idle';
   }
 
   private stepDown(nowUs: Micros, reason: string): void {

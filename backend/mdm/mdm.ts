@@ -25,6 +25,7 @@ import { Membership } from './membership.js';
 import type { MdmContent, MdmOptions, MdmPorts } from './options.js';
 import { Queries } from './queries.js';
 import { Registrations } from './registrations.js';
+import type { Refusal } from './refusal.js';
 import { replaceCombs } from './replacement.js';
 import { Runs } from './runs.js';
 import { Sessions } from './sessions.js';
@@ -261,14 +262,23 @@ export class Mdm implements Machine {
     tag: number,
     answer: (nowUs: Micros) => void,
   ): void {
-    this.engine.run(nowUs, () => {
-      this.engine.after((at) => {
-        const outcome = this.engine.judge(() => {
-          answer(at);
+    const refused = ({ status, details }: Refusal): void => {
+      this.sessions.refuse(link, tag, status, details);
+    };
+    this.engine.run(
+      nowUs,
+      () => {
+        this.engine.after((at) => {
+          const outcome = this.engine.judge(() => {
+            answer(at);
+          });
+          if (outcome !== null) refused(outcome);
         });
-        if (outcome !== null) this.sessions.refuse(link, tag, outcome.status, outcome.details);
-      });
-    });
+      },
+      () => {
+        this.sessions.refuse(link, tag, ERR.STORE_FULL);
+      },
+    );
   }
 
   private checkDrains(nowUs: Micros): void {

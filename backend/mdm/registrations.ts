@@ -3,7 +3,7 @@
 
 import { mark } from '../core/marks.js';
 import type { LinkId, Micros } from '../core/ports.js';
-import { MSG } from '../protocol/generated/constants.js';
+import { ERR, MSG } from '../protocol/generated/constants.js';
 import type {
   CombChangeBody,
   DeviceResultBody,
@@ -200,7 +200,7 @@ export class Registrations {
 
   /** Runs a registration as work, once its link is known to be still there, and answers its refusal. */
   private attempt(nowUs: Micros, link: LinkId, tag: number, request: (at: Micros) => void): void {
-    this.engine.run(nowUs, (at) => {
+    const work = (at: Micros): void => {
       if (this.sessions.get(link) === undefined) return;
       const outcome = this.engine.attempt(() => {
         request(at);
@@ -210,6 +210,9 @@ export class Registrations {
       this.engine.after(() => {
         this.sessions.refuse(link, tag, status, details);
       });
+    };
+    this.engine.run(nowUs, work, () => {
+      this.sessions.refuse(link, tag, ERR.STORE_FULL);
     });
   }
 

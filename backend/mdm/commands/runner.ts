@@ -65,9 +65,15 @@ export class CommandRunner {
   /** Runs a command and answers it on its link. */
   run(nowUs: Micros, link: LinkId, tag: number, command: Command): void {
     const asked = { link, tag, command };
-    this.engine.run(nowUs, (at) => {
-      this.work(at, asked);
-    });
+    this.engine.run(
+      nowUs,
+      (at) => {
+        this.work(at, asked);
+      },
+      () => {
+        this.sessions.refuse(link, tag, ERR.STORE_FULL);
+      },
+    );
   }
 
   private work(nowUs: Micros, asked: Asked): void {

@@ -392,6 +392,7 @@ export const ERR = {
   JOBS_FULL: 193,
   SIGNATURE_REFUSED: 194,
   PACKAGE_REFUSED: 195,
+  STORE_FULL: 208,
 } as const;
 
 /** Hard limits. */

@@ -83,7 +83,8 @@ export type ErrorName =
   | 'JOB_DIFFERS'
   | 'JOBS_FULL'
   | 'SIGNATURE_REFUSED'
-  | 'PACKAGE_REFUSED';
+  | 'PACKAGE_REFUSED'
+  | 'STORE_FULL';
 
 export interface ErrorInfo {
   readonly name: ErrorName;
@@ -177,6 +178,7 @@ export const ERROR_BY_NAME: Readonly<Record<ErrorName, ErrorInfo>> = {
   JOBS_FULL: { name: 'JOBS_FULL', code: 193, class: 'retry', restCode: 32, httpStatus: 503, nbdErrno: 0, text: 'Too many jobs wait on this node' },
   SIGNATURE_REFUSED: { name: 'SIGNATURE_REFUSED', code: 194, class: 'denied', restCode: 0, httpStatus: 403, nbdErrno: 0, text: 'The package file is not trusted: {reason}' },
   PACKAGE_REFUSED: { name: 'PACKAGE_REFUSED', code: 195, class: 'rejected', restCode: 0, httpStatus: 400, nbdErrno: 0, text: 'The package file is refused: {reason}' },
+  STORE_FULL: { name: 'STORE_FULL', code: 208, class: 'rejected', restCode: 1, httpStatus: 503, nbdErrno: 0, text: 'Nothing can be changed: the metadata store of the MDM cluster is full (etcd alarm NOSPACE)' },
 };
 
 export const ERROR_BY_CODE: ReadonlyMap<number, ErrorInfo> = new Map(

@@ -198,4 +198,14 @@ export const ERRORS = {
   JOBS_FULL: row(193, 'retry', 32, 503, 0, 'Too many jobs wait on this node'),
   SIGNATURE_REFUSED: row(194, 'denied', 0, 403, 0, 'The package file is not trusted: {reason}'),
   PACKAGE_REFUSED: row(195, 'rejected', 0, 400, 0, 'The package file is refused: {reason}'),
+
+  // MDM cluster: 208 .. 223.
+  STORE_FULL: row(
+    208,
+    'rejected',
+    1,
+    503,
+    0,
+    'Nothing can be changed: the metadata store of the MDM cluster is full (etcd alarm NOSPACE)',
+  ),
 } as const satisfies Record<string, ErrorRow>;

@@ -1,0 +1,381 @@
+// An MDM of a cluster on a shared store: standby until the master shows no life, then master until somebody else is or the
+// store does not answer. It owns who may be master and when; the metadata manager itself is made anew for each mastership
+// and thrown away with it. It must never let that one answer, or stay in its links, once another may have taken over.
+//
+// Times. The master shows life in the store every `beatMs`. A standby takes the master key when it has seen the store
+// answer without a sign of life for `silenceMs`. What protects the data is not these times but the store's comparison of
+// the master key in every commit and every confirmation. They are there so that components that are still connected to an
+// old master are let go before the new one, which listens for one detection time, misses them.
+
+import { mark } from '../core/marks.js';
+import type {
+  CommitOutcome,
+  LinkId,
+  Links,
+  Log,
+  Machine,
+  MasterView,
+  MdmPlace,
+  Micros,
+  Peer,
+  SharedStore,
+  SharedStoreInputs,
+  TakenContent,
+  Token,
+} from '../core/ports.js';
+import { MICROS_PER_MS } from '../core/units.js';
+import { encodeRefusal, isCommandCode } from '../protocol/control.js';
+import { ERR } from '../protocol/generated/constants.js';
+import { getCode, getTag } from '../protocol/generated/frame-head.js';
+import type { ErrorDetail } from '../protocol/generated/types.js';
+import { sendFrame } from '../protocol/send.js';
+import { Mdm } from './mdm.js';
+import type { MdmOptions } from './options.js';
+
+const MARKS = {
+  took: mark('mdm: a standby took over'),
+  lostRace: mark('mdm: another standby was faster'),
+  deposed: mark('mdm: a master found that it was deposed'),
+  cutOff: mark('mdm: a master gave up because the store did not answer'),
+  waking: mark('mdm: a master woke up too late and gave up'),
+  redirected: mark('mdm: a standby redirected a client'),
+  full: mark('mdm: a command was refused because the store is full'),
+  inherited: mark('mdm: a standby took over from a master that gave up the key'),
+};
+
+export interface ManagerTimes {
+  readonly beatMs: number;
+  /** Silence after which a standby takes the master key. */
+  readonly silenceMs: number;
+  /**
+   * A master whose last answered beat was sent so long ago gives up. More than the silence, less than silence and
+   * detection time together.
+   */
+  readonly giveUpMs: number;
+}
+
+/** Standbys ask the store so often. */
+const LOOKS_PER_SILENCE = 5;
+
+export interface ManagerPorts {
+  readonly links: Links;
+  readonly store: SharedStore;
+  readonly log: Log;
+}
+
+/** What is true only while this is the master. */
+interface Mastership {
+  readonly mdm: Mdm;
+  readonly term: number;
+  /** When the last beat that was answered had been sent. */
+  provenUs: Micros;
+  beatDueUs: Micros;
+  /** When the beat that is under way was sent; Infinity: none is. */
+  beatSentUs: Micros;
+  /** The store takes nothing. */
+  full: boolean;
+  /** Set inside an input of the machine: it cannot go on. */
+  end: string | null;
+}
+
+/** What a standby knows of the master. */
+interface Watch {
+  view: MasterView | null;
+  /** Time without a sign of life while the store answered. */
+  quietUs: Micros;
+  /** When the last answered look was sent, -1: none yet. */
+  lookedUs: Micros;
+}
+
+export class Manager implements Machine, SharedStoreInputs {
+  private readonly ports: ManagerPorts;
+  private readonly place: MdmPlace;
+  private readonly times: ManagerTimes;
+  private readonly options: MdmOptions;
+  private readonly peers = new Map<LinkId, Peer>();
+  private readonly watch: Watch = { view: null, quietUs: 0, lookedUs: -1 };
+  private reign: Mastership | null = null;
+  /** looking: a look is under way; taking: the master key; waiting: for the next look. */
+  private standby: 'waiting' | 'looking' | 'taking' = 'waiting';
+  private askedUs: Micros = 0;
+  private lookDueUs: Micros = Infinity;
+  private token: Token = 0;
+
+  /** @param options - of the metadata manager that each mastership makes */
+  constructor(ports: ManagerPorts, place: MdmPlace, times: ManagerTimes, options: MdmOptions) {
+    this.ports = ports;
+    this.place = place;
+    this.times = times;
+    this.options = options;
+  }
+
+  /** Begins as standby. Called once, before any other input. */
+  start(nowUs: Micros): void {
+    this.look(nowUs);
+  }
+
+  isMaster(): boolean {
+    return this.reign !== null;
+  }
+
+  /** The process ends in order: another MDM need not wait. */
+  stop(): void {
+    const { reign } = this;
+    this.reign = null;
+    this.lookDueUs = Infinity;
+    this.ports.store.abandon();
+    if (reign !== null) this.ports.store.release('');
+  }
+
+  linkUp(nowUs: Micros, link: LinkId, peer: Peer): void {
+    this.wake(nowUs);
+    this.peers.set(link, peer);
+    this.rule(nowUs, ({ mdm }) => {
+      mdm.linkUp(nowUs, link, peer);
+    });
+  }
+
+  linkDown(nowUs: Micros, link: LinkId): void {
+    this.wake(nowUs);
+    if (!this.peers.delete(link)) return;
+    this.rule(nowUs, ({ mdm }) => {
+      mdm.linkDown(nowUs, link);
+    });
+  }
+
+  frame(nowUs: Micros, link: LinkId, bytes: Uint8Array, view: DataView, at: number): boolean {
+    this.wake(nowUs);
+    const peer = this.peers.get(link);
+    if (peer === undefined) return true;
+    const { reign } = this;
+    if (reign === null) {
+      MARKS.redirected.hits++;
+      this.refuse(link, peer, getTag(view, at), ERR.NOT_MASTER, this.masterDetails());
+      return true;
+    }
+    if (reign.full && isCommandCode(getCode(view, at))) {
+      MARKS.full.hits++;
+      this.refuse(link, peer, getTag(view, at), ERR.STORE_FULL, []);
+      return true;
+    }
+    let taken = true;
+    this.rule(nowUs, ({ mdm }) => {
+      taken = mdm.frame(nowUs, link, bytes, view, at);
+    });
+    return taken;
+  }
+
+  tick(nowUs: Micros): void {
+    this.wake(nowUs);
+    if (this.reign === null) {
+      if (this.standby === 'waiting' && nowUs >= this.lookDueUs) this.look(nowUs);
+      return;
+    }
+    this.beat(nowUs, this.reign);
+    this.rule(nowUs, ({ mdm }) => {
+      if (mdm.nextDeadlineUs() <= nowUs) mdm.tick(nowUs);
+    });
+  }
+
+  nextDeadlineUs(): Micros {
+    const { reign } = this;
+    if (reign === null) return this.standby === 'waiting' ? this.lookDueUs : Infinity;
+    const beatUs = reign.beatSentUs === Infinity ? reign.beatDueUs : Infinity;
+    return Math.min(beatUs, this.giveUpUs(reign), reign.mdm.nextDeadlineUs());
+  }
+
+  looked(nowUs: Micros, token: Token, view: MasterView | null): void {
+    if (token !== this.token || this.standby !== 'looking') return;
+    this.standby = 'waiting';
+    this.lookDueUs = nowUs + this.lookPauseUs();
+    const { watch } = this;
+    if (view === null) return;
+    const isSame = watch.view?.life === view.life;
+    // Only what the store would have shown counts: while it does not answer, the master cannot show that it lives.
+    const sinceUs = watch.lookedUs < 0 ? 0 : this.askedUs - watch.lookedUs;
+    watch.quietUs = isSame ? watch.quietUs + Math.min(sinceUs, 2 * this.lookPauseUs()) : 0;
+    watch.lookedUs = isSame ? this.askedUs : nowUs;
+    watch.view = view;
+    const isOffered = view.heir === '' || view.heir === this.place.name;
+    if (isOffered) MARKS.inherited.hits++;
+    const isDue = view.term === 0 || isOffered;
+    if (isDue || watch.quietUs >= this.times.silenceMs * MICROS_PER_MS) this.take(nowUs, view);
+  }
+
+  taken(nowUs: Micros, token: Token, outcome: CommitOutcome, content: TakenContent | null): void {
+    if (token !== this.token || this.standby !== 'taking') return;
+    this.standby = 'waiting';
+    this.watch.lookedUs = -1;
+    this.watch.quietUs = 0;
+    if (outcome !== 'done' || content === null) {
+      if (outcome === 'conflict') MARKS.lostRace.hits++;
+      this.lookDueUs = nowUs + this.lookPauseUs();
+      return;
+    }
+    MARKS.took.hits++;
+    this.reignBegins(nowUs, content);
+  }
+
+  beaten(nowUs: Micros, _token: Token, outcome: CommitOutcome): void {
+    const { reign } = this;
+    if (reign === null || reign.beatSentUs === Infinity) return;
+    const sentUs = reign.beatSentUs;
+    reign.beatSentUs = Infinity;
+    this.wake(nowUs);
+    if (this.reign !== reign) return;
+    if (outcome === 'conflict') {
+      MARKS.deposed.hits++;
+      this.depose(nowUs, 'another MDM took over');
+      return;
+    }
+    // A full store takes no sign of life of anybody, so nobody can take over either.
+    if (outcome === 'done' || outcome === 'full') {
+      this.noteFull(reign, outcome === 'full');
+      reign.provenUs = sentUs;
+    }
+    reign.beatDueUs = Math.max(nowUs, sentUs + this.times.beatMs * MICROS_PER_MS);
+  }
+
+  committed(nowUs: Micros, token: Token, outcome: CommitOutcome): void {
+    this.wake(nowUs);
+    this.rule(nowUs, ({ mdm }) => {
+      mdm.committed(nowUs, token, outcome);
+    });
+  }
+
+  private reignBegins(nowUs: Micros, { term, sequence, entries }: TakenContent): void {
+    const { store, log } = this.ports;
+    const links = this.watchedLinks();
+    let reign: Mastership | null = null;
+    const host = {
+      steppedDown: (_: Micros, reason: string): void => {
+        if (reign !== null) reign.end = reason;
+      },
+    };
+    // The machine takes the term behind the one that it is given: that is the one of the master key.
+    const content = { term: term - 1, sequence, entries };
+    const mdm = new Mdm({ links, store, log, host }, content, this.options);
+    reign = {
+      ...{ mdm, term, full: false, end: null },
+      // Reading the content may have taken long: the first beat, sent at once, finds out whether the key is still ours.
+      ...{ provenUs: nowUs, beatDueUs: nowUs, beatSentUs: Infinity },
+    };
+    // Who is connected was told to look elsewhere; everybody introduces himself to the new master.
+    this.closeLinks();
+    this.reign = reign;
+    this.rule(nowUs, () => {
+      mdm.start(nowUs);
+    });
+    this.tick(nowUs);
+  }
+
+  /** Gives one input to the metadata manager, if there is one, and ends it when it cannot go on. */
+  private rule(nowUs: Micros, input: (reign: Mastership) => void): void {
+    const { reign } = this;
+    if (reign === null) return;
+    input(reign);
+    if (reign.end !== null) this.depose(nowUs, reign.end);
+  }
+
+  private beat(nowUs: Micros, reign: Mastership): void {
+    if (reign.beatSentUs !== Infinity || nowUs < reign.beatDueUs) return;
+    reign.beatSentUs = nowUs;
+    this.ports.store.beat(++this.token);
+  }
+
+  private giveUpUs({ provenUs }: Mastership): Micros {
+    return provenUs + this.times.giveUpMs * MICROS_PER_MS;
+  }
+
+  /** Every input passes here first: a master that was stopped meanwhile, or cut off, must not use it. */
+  private wake(nowUs: Micros): void {
+    const { reign } = this;
+    if (reign === null || nowUs < this.giveUpUs(reign)) return;
+    if (reign.beatSentUs === Infinity) MARKS.waking.hits++;
+    else MARKS.cutOff.hits++;
+    this.depose(nowUs, 'the metadata store did not confirm the mastership in time');
+  }
+
+  private depose(nowUs: Micros, reason: string): void {
+    const { reign } = this;
+    if (reign === null) return;
+    this.reign = null;
+    this.ports.store.abandon();
+    this.ports.log.event('warn', 'mdm.deposed', { term: reign.term, reason });
+    // Answers that were given before still go out.
+    this.closeLinks();
+    this.watch.lookedUs = -1;
+    this.watch.quietUs = 0;
+    this.watch.view = null;
+    this.look(nowUs);
+  }
+
+  private look(nowUs: Micros): void {
+    this.standby = 'looking';
+    this.askedUs = nowUs;
+    this.ports.store.look(++this.token);
+  }
+
+  private take(nowUs: Micros, view: MasterView): void {
+    this.standby = 'taking';
+    this.askedUs = nowUs;
+    this.ports.store.take(++this.token, view, this.place);
+  }
+
+  private lookPauseUs(): Micros {
+    return Math.floor((this.times.silenceMs * MICROS_PER_MS) / LOOKS_PER_SILENCE);
+  }
+
+  private noteFull(reign: Mastership, full: boolean): void {
+    if (reign.full === full) return;
+    reign.full = full;
+    const { log } = this.ports;
+    if (full) log.event('error', 'mdm.store-full', { term: reign.term });
+    else log.event('info', 'mdm.store-has-room', { term: reign.term });
+  }
+
+  /** The links, and when the metadata manager closes one, it is forgotten here too. */
+  private watchedLinks(): Links {
+    const { links } = this.ports;
+    return {
+      identify: (identity) => {
+        links.identify(identity);
+      },
+      connect: (link, target) => {
+        links.connect(link, target);
+      },
+      newLink: () => links.newLink(),
+      close: (link) => {
+        this.peers.delete(link);
+        links.close(link);
+      },
+      reserve: (link, frameBytes) => links.reserve(link, frameBytes),
+      resume: (link) => {
+        links.resume(link);
+      },
+      pendingBytes: (link) => links.pendingBytes(link),
+    };
+  }
+
+  private closeLinks(): void {
+    for (const link of this.peers.keys()) this.ports.links.close(link);
+    this.peers.clear();
+  }
+
+  private masterDetails(): ErrorDetail[] {
+    const master = this.watch.view?.master ?? null;
+    if (master === null || master.name === this.place.name) return [];
+    return [{ name: 'master', value: `${master.host} ${master.port}` }];
+  }
+
+  private refuse(
+    link: LinkId,
+    { version }: Peer,
+    tag: number,
+    status: number,
+    details: readonly ErrorDetail[],
+  ): void {
+    if (tag === 0) return;
+    sendFrame(this.ports.links, link, encodeRefusal(tag, status, details, version));
+  }
+}
