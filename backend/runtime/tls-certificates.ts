@@ -128,11 +128,13 @@ async function authorityOf(
 /**
  * A server certificate signed by the authority.
  * @param names - host names and IP addresses that clients may use; the first becomes the common name
+ * @param isClientToo - it also proves who asks, where both ends do
  */
 export async function makeServerCertificate(
   authority: KeyedCertificate,
   names: readonly string[],
   nowMs: number,
+  isClientToo = false,
 ): Promise<KeyedCertificate> {
   const issuer = new X509Certificate(authority.certificate);
   const signingKey = await webcrypto.subtle.importKey(
@@ -156,7 +158,11 @@ export async function makeServerCertificate(
     extensions: [
       new BasicConstraintsExtension(false, undefined, true),
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-      new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
+      new ExtendedKeyUsageExtension(
+        isClientToo
+          ? [ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]
+          : [ExtendedKeyUsage.serverAuth],
+      ),
       new SubjectAlternativeNameExtension(
         names.map((value) => ({ type: isIP(value) === 0 ? 'dns' : 'ip', value })),
       ),

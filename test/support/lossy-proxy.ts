@@ -16,11 +16,11 @@ export class LossyProxy {
     this.server = server;
   }
 
-  static async start(targetPort: number): Promise<LossyProxy> {
+  static async start(targetPort: number, targetHost = '127.0.0.1'): Promise<LossyProxy> {
     const server = createServer();
     const proxy = new LossyProxy(server);
     server.on('connection', (client) => {
-      proxy.join(client, connect(targetPort, '127.0.0.1'));
+      proxy.join(client, connect(targetPort, targetHost));
     });
     await new Promise<void>((done) => {
       server.listen(0, '127.0.0.1', done);

@@ -1,0 +1,204 @@
+// An etcd member of this node: a process with its own directory, ports and certificates, which outlives the process that
+// started it. It owns starting, finding and ending that process, known by pid and start time. An etcd that is on the machine
+// already is never touched: another directory, other ports, and nothing of the environment is handed on.
+
+import { spawn } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { join } from 'node:path';
+
+import type { Log } from '../../core/ports.js';
+import { makePrivateDirectory, writePrivate } from '../durable-files.js';
+import { identify, isRunning, signal, waitForEnd } from '../processes.js';
+import type { ProcessId } from '../processes.js';
+import { tlsFiles } from './certificates.js';
+
+export interface MemberAddress {
+  readonly name: string;
+  readonly host: string;
+  readonly clientPort: number;
+  readonly peerPort: number;
+}
+
+export interface MemberOptions {
+  /** The program, such as `/usr/bin/etcd`. */
+  readonly program: string;
+  /** Of this member: data, certificates, its log. */
+  readonly directory: string;
+  readonly self: MemberAddress;
+  /** All members, this one among them, as they were when it joined. */
+  readonly members: readonly MemberAddress[];
+  /** It joins members that run already. */
+  readonly joins: boolean;
+  /** Tells systems apart that use the same hosts. */
+  readonly clusterToken: string;
+  /** Of its database, beyond which etcd takes nothing any more. */
+  readonly quotaBytes?: number;
+  readonly log: Log;
+}
+
+/** The program is missing or does not start; the text says what to do. */
+export class MemberError extends Error {
+  override readonly name = 'MemberError';
+}
+
+const WATCH_MS = 500;
+const RESTART_PAUSE_MS = 1000;
+const STOP_MS = 10_000;
+const LOG_BYTES_MAX = 16 * 1024 * 1024;
+const QUOTA_BYTES = 2 * 1024 ** 3;
+
+const peerUrl = ({ host, peerPort }: MemberAddress): string => `https://${host}:${peerPort}`;
+
+/** The member's command line. Keys and certificates are files; nothing in it is secret. */
+export function memberArguments(options: MemberOptions): string[] {
+  const { self, members, directory, joins, clusterToken } = options;
+  const { authority, certificate, key } = tlsFiles(join(directory, 'tls'));
+  const clientUrl = `https://${self.host}:${self.clientPort}`;
+  const flags: Readonly<Record<string, string>> = {
+    name: self.name,
+    'data-dir': join(directory, 'data'),
+    'listen-client-urls': clientUrl,
+    'advertise-client-urls': clientUrl,
+    'listen-peer-urls': peerUrl(self),
+    'initial-advertise-peer-urls': peerUrl(self),
+    'initial-cluster': members.map((member) => `${member.name}=${peerUrl(member)}`).join(','),
+    'initial-cluster-state': joins ? 'existing' : 'new',
+    'initial-cluster-token': clusterToken,
+    'client-cert-auth': 'true',
+    'trusted-ca-file': authority,
+    'cert-file': certificate,
+    'key-file': key,
+    'peer-client-cert-auth': 'true',
+    'peer-trusted-ca-file': authority,
+    'peer-cert-file': certificate,
+    'peer-key-file': key,
+    'heartbeat-interval': '100',
+    'election-timeout': '1000',
+    'pre-vote': 'true',
+    'strict-reconfig-check': 'true',
+    // The master's signs of life would fill the history.
+    'auto-compaction-mode': 'revision',
+    'auto-compaction-retention': '10000',
+    'quota-backend-bytes': String(options.quotaBytes ?? QUOTA_BYTES),
+    logger: 'zap',
+    'log-level': 'warn',
+    'log-outputs': 'stderr',
+  };
+  return Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
+}
+
+export class EtcdMember {
+  private readonly options: MemberOptions;
+  private readonly record: string;
+  private timer: NodeJS.Timeout | null = null;
+  private process: ProcessId | null = null;
+
+  constructor(options: MemberOptions) {
+    this.options = options;
+    this.record = join(options.directory, 'process.json');
+  }
+
+  /**
+   * Starts the member, or goes on with the one that runs, and starts it again whenever it ends.
+   *
+   * @throws MemberError
+   */
+  start(): void {
+    const { program, directory, log } = this.options;
+    if (!existsSync(program))
+      throw new MemberError(
+        `${program} is missing: install etcd (apt-get install etcd-server); the service that comes with it is not used and may be disabled`,
+      );
+    makePrivateDirectory(directory);
+    this.process = this.found();
+    if (this.process === null) this.spawn();
+    else log.event('info', 'etcd.found', { pid: this.process.pid });
+    this.watch(WATCH_MS);
+  }
+
+  /** Leaves the member running; it is not watched any more. */
+  leave(): void {
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.timer = null;
+  }
+
+  /** Ends the member and waits until it is gone. */
+  async stop(): Promise<void> {
+    this.leave();
+    const target = this.process ?? this.found();
+    this.process = null;
+    if (target === null) return;
+    signal(target, 'SIGTERM');
+    if (await waitForEnd([target], STOP_MS)) return;
+    signal(target, 'SIGKILL');
+    await waitForEnd([target], STOP_MS);
+  }
+
+  /** Ends the member and removes its data: it has left the cluster. */
+  async discard(): Promise<void> {
+    await this.stop();
+    rmSync(this.options.directory, { recursive: true, force: true });
+  }
+
+  get pid(): number {
+    return this.process?.pid ?? 0;
+  }
+
+  private watch(inMs: number): void {
+    this.timer = setTimeout(() => {
+      if (this.process !== null && isRunning(this.process)) {
+        this.watch(WATCH_MS);
+        return;
+      }
+      this.options.log.event('error', 'etcd.ended', { directory: this.options.directory });
+      this.spawn();
+      this.watch(RESTART_PAUSE_MS);
+    }, inMs);
+    this.timer.unref();
+  }
+
+  /** The member that an earlier process started, if it still runs. */
+  private found(): ProcessId | null {
+    if (!existsSync(this.record)) return null;
+    try {
+      const parsed = JSON.parse(readFileSync(this.record, 'utf8')) as Partial<ProcessId>;
+      const { pid, startTicks } = parsed;
+      if (typeof pid !== 'number' || typeof startTicks !== 'number') return null;
+      return isRunning({ pid, startTicks }) ? { pid, startTicks } : null;
+    } catch (error) {
+      this.options.log.event('warn', 'etcd.record-unreadable', { reason: String(error) });
+      return null;
+    }
+  }
+
+  private spawn(): void {
+    const { program, directory, log } = this.options;
+    const logFile = join(directory, 'etcd.log');
+    if (existsSync(logFile) && statSync(logFile).size > LOG_BYTES_MAX)
+      renameSync(logFile, `${logFile}.old`);
+    const output = openSync(logFile, 'a', 0o600);
+    // Settings of another etcd on this machine may stand in the environment.
+    const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', GOMAXPROCS: '2' };
+    const child = spawn(program, memberArguments(this.options), {
+      ...{ cwd: directory, env, detached: true },
+      stdio: ['ignore', output, output],
+    });
+    closeSync(output);
+    child.on('error', (error) => {
+      log.event('error', 'etcd.not-started', { reason: error.message });
+    });
+    child.unref();
+    this.process = child.pid === undefined ? null : identify(child.pid);
+    if (this.process === null) return;
+    writePrivate(this.record, JSON.stringify(this.process));
+    log.event('info', 'etcd.started', { pid: this.process.pid });
+  }
+}

@@ -1,0 +1,303 @@
+// The metadata store on real etcd members: who is master, what becomes of lost answers, of commits larger than a
+// transaction, of a store without room.
+
+import test from 'ava';
+
+import type {
+  Change,
+  CommitOutcome,
+  MasterView,
+  SharedStoreInputs,
+  TakenContent,
+} from '../../backend/core/ports.js';
+import { Loop } from '../../backend/runtime/loop.js';
+import { EtcdStore } from '../../backend/runtime/etcd/store.js';
+import type { EtcdStoreOptions } from '../../backend/runtime/etcd/store.js';
+import { EtcdCluster } from '../support/etcd-cluster.js';
+import { LossyProxy } from '../support/lossy-proxy.js';
+
+const QUIET = { event: (): void => undefined };
+const PLACE = { name: 'a', host: '127.0.0.1', port: 6611 };
+
+/** A store as promises. */
+class Bench implements SharedStoreInputs {
+  readonly store: EtcdStore;
+  term = 0;
+  sequence = 0;
+  failure: Error | null = null;
+  private readonly loop = new Loop();
+  private token = 0;
+  private readonly waiting = new Map<string, (answer: never) => void>();
+
+  constructor(options: EtcdStoreOptions) {
+    this.store = new EtcdStore(options);
+    this.store.attach(this.loop, this, (error) => {
+      this.failure = error;
+    });
+  }
+
+  async look(): Promise<MasterView | null> {
+    return this.ask('looked', (token) => {
+      this.store.look(token);
+    });
+  }
+
+  async take(seen: MasterView, name = 'a'): Promise<[CommitOutcome, TakenContent | null]> {
+    const taken = await this.ask<[CommitOutcome, TakenContent | null]>('taken', (token) => {
+      this.store.take(token, seen, { ...PLACE, name });
+    });
+    this.term = taken[1]?.term ?? 0;
+    this.sequence = taken[1]?.sequence ?? 0;
+    return taken;
+  }
+
+  /** Becomes master whatever others say of themselves. */
+  async usurp(name = 'a'): Promise<TakenContent> {
+    const view = await this.look();
+    if (view === null) throw new Error('etcd does not answer');
+    const [outcome, content] = await this.take(view, name);
+    if (content === null) throw new Error(`not taken: ${outcome}`);
+    return content;
+  }
+
+  async commit(changes: readonly Change[]): Promise<CommitOutcome> {
+    const outcome = await this.ask<CommitOutcome>('committed', (token) => {
+      this.store.commit(token, this.term, this.sequence, changes);
+    });
+    if (outcome === 'done') this.sequence += 1;
+    return outcome;
+  }
+
+  async confirm(): Promise<CommitOutcome> {
+    return this.ask('committed', (token) => {
+      this.store.confirm(token);
+    });
+  }
+
+  async beat(): Promise<CommitOutcome> {
+    return this.ask('beaten', (token) => {
+      this.store.beat(token);
+    });
+  }
+
+  looked(_: number, token: number, view: MasterView | null): void {
+    this.settle('looked', token, view);
+  }
+
+  taken(_: number, token: number, outcome: CommitOutcome, content: TakenContent | null): void {
+    this.settle('taken', token, [outcome, content]);
+  }
+
+  beaten(_: number, token: number, outcome: CommitOutcome): void {
+    this.settle('beaten', token, outcome);
+  }
+
+  committed(_: number, token: number, outcome: CommitOutcome): void {
+    this.settle('committed', token, outcome);
+  }
+
+  private ask<T>(kind: string, run: (token: number) => void): Promise<T> {
+    const token = ++this.token;
+    return new Promise<T>((done) => {
+      this.waiting.set(`${kind} ${token}`, done);
+      run(token);
+    });
+  }
+
+  private settle(kind: string, token: number, answer: unknown): void {
+    this.waiting.get(`${kind} ${token}`)?.(answer as never);
+  }
+}
+
+const change = (name: string, value: string | null): Change => ({
+  key: Buffer.from(name),
+  value: value === null ? null : Buffer.from(value),
+});
+
+function textOf({ entries }: TakenContent): Record<string, string> {
+  return Object.fromEntries(
+    entries.map(({ key, value }) => [
+      Buffer.from(key).toString(),
+      Buffer.from(value).toString().slice(0, 24),
+    ]),
+  );
+}
+
+let cluster: EtcdCluster;
+const benches: Bench[] = [];
+
+function bench(prefix: string, changes: Partial<EtcdStoreOptions> = {}): Bench {
+  const { endpoints, tls, secret } = cluster;
+  const made = new Bench({ endpoints, tls, secret, log: QUIET, prefix, ...changes });
+  benches.push(made);
+  return made;
+}
+
+test.before(async () => {
+  cluster = new EtcdCluster(['127.0.91.1']);
+  await cluster.start();
+});
+
+test.after.always(async () => {
+  for (const { store } of benches) await store.close();
+  await cluster.cleanUp();
+});
+
+test('a master that was replaced can neither commit nor confirm nor show life', async (t) => {
+  const old = bench('/test/replaced');
+  t.deepEqual(textOf(await old.usurp()), {});
+  t.is(await old.commit([change('k1', 'one'), change('k2', 'two')]), 'done');
+  t.is(await old.commit([change('k1', null), change('k3', 'three')]), 'done');
+  t.is(await old.confirm(), 'done');
+  t.is(await old.beat(), 'done');
+  const next = bench('/test/replaced');
+  const content = await next.usurp('b');
+  t.is(content.term, 2);
+  t.is(content.sequence, 2);
+  t.deepEqual(textOf(content), { k2: 'two', k3: 'three' });
+  t.is(await old.commit([change('k2', 'late')]), 'conflict');
+  t.is(await old.confirm(), 'conflict');
+  t.is(await old.beat(), 'conflict');
+  t.is(await next.commit([change('k4', 'four')]), 'done');
+  t.deepEqual(textOf(await bench('/test/replaced').usurp('c')), {
+    ...{ k2: 'two', k3: 'three', k4: 'four' },
+  });
+});
+
+test('the key is not taken from a master that showed life meanwhile', async (t) => {
+  const master = bench('/test/life');
+  await master.usurp();
+  const standby = bench('/test/life');
+  const seen = await standby.look();
+  t.is(seen?.master?.name, 'a');
+  t.is(await master.beat(), 'done');
+  if (seen === null) throw new Error('etcd answers');
+  t.deepEqual(await standby.take(seen, 'b'), ['conflict', null]);
+  const again = await standby.look();
+  if (again === null) throw new Error('etcd answers');
+  t.is(await master.commit([change('k', 'v')]), 'done');
+  t.deepEqual(await standby.take(again, 'b'), ['conflict', null]);
+  t.is(await master.confirm(), 'done');
+});
+
+test('a master that gives the key up names who may take it at once', async (t) => {
+  const master = bench('/test/heir');
+  await master.usurp();
+  t.is((await bench('/test/heir').look())?.heir, null);
+  master.store.release('b');
+  await master.store.close();
+  t.is((await bench('/test/heir').look())?.heir, 'b');
+});
+
+test('commits whose answers get lost are done once, and reported as done', async (t) => {
+  const [endpoint] = cluster.endpoints;
+  if (endpoint === undefined) throw new Error('a member');
+  const proxy = await LossyProxy.start(endpoint.port, endpoint.host);
+  const master = bench('/test/lost', { endpoints: [{ host: '127.0.0.1', port: proxy.port }] });
+  await master.usurp();
+  const expected: Record<string, string> = {};
+  for (let number = 1; number <= 20; number++) {
+    proxy.losing = number % 4;
+    const value = `value ${number}`;
+    t.is(await master.commit([change(`k${number % 7}`, value)]), 'done');
+    expected[`k${number % 7}`] = value;
+  }
+  t.true(proxy.lost >= 8, `${proxy.lost} answers lost`);
+  proxy.losing = 0;
+  const content = await bench('/test/lost').usurp('b');
+  t.is(content.sequence, 20);
+  t.deepEqual(textOf(content), expected);
+  await proxy.stop();
+});
+
+test('a commit larger than a transaction is done whole or not at all, wherever its master ends', async (t) => {
+  const prefix = '/test/large';
+  const keys = Array.from({ length: 400 }, (_, index) => `key ${String(index).padStart(4, '0')}`);
+  const large = (text: string): Change[] => keys.map((key) => change(key, text.padEnd(6000, '.')));
+  let whole = 0;
+  let none = 0;
+  let before = '';
+  for (let round = 0; round < 14; round++) {
+    const master = bench(prefix);
+    const content = await master.usurp(`m${round}`);
+    const values = new Set(
+      Object.values(textOf(content)).map((value) => value.replace(/\.+$/, '')),
+    );
+    t.true(values.size <= 1, `round ${round}: ${[...values].join(' and ')}`);
+    const [value = ''] = values;
+    t.is(content.entries.length, value === '' ? 0 : keys.length);
+    if (round > 0) {
+      if (value === before) none += 1;
+      else whole += 1;
+      t.true(value === before || value === `round ${round - 1}`);
+    }
+    before = value;
+    if (round === 13) break;
+    const outcome = master.commit(large(`round ${round}`));
+    if (round % 3 === 0) t.is(await outcome, 'done');
+    else {
+      await new Promise((done) => setTimeout(done, 15 * round));
+      master.store.abandon();
+    }
+  }
+  t.true(whole >= 5, `${whole} whole, ${none} none`);
+});
+
+test('a prefix of another system or of something else is refused', async (t) => {
+  await bench('/test/claimed').usurp();
+  const other = bench('/test/claimed', { secret: new Uint8Array(32).fill(1) });
+  const error = await t.throwsAsync(other.store.check(5000));
+  t.regex(error.message, /\/test\/claimed in etcd belongs to another system/);
+  const client = cluster.client();
+  const key = Buffer.from('/test/strange/control/head').toString('base64');
+  await client.ask('kv/put', { key, value: Buffer.from('hello').toString('base64') }, 2000);
+  client.close();
+  await t.throwsAsync(bench('/test/strange').store.check(5000), { message: /cannot be read/ });
+});
+
+test('a store without room refuses changes and leaves everything as it was', async (t) => {
+  const small = new EtcdCluster(['127.0.91.2'], 1_500_000);
+  t.teardown(async () => {
+    await small.cleanUp();
+  });
+  await small.start();
+  const client = small.client();
+  const { endpoints, tls } = small;
+  const master = bench('/test/full', { endpoints, tls });
+  await master.usurp();
+  t.is(await master.commit([change('k', 'before')]), 'done');
+  const junk = Buffer.alloc(200_000, 'x').toString('base64');
+  let error = '';
+  for (let number = 0; error === ''; number++) {
+    const key = Buffer.from(`/junk/${number}`).toString('base64');
+    await client.ask('kv/put', { key, value: junk }, 5000).catch((reason: unknown) => {
+      error = String(reason);
+    });
+  }
+  t.regex(error, /space exceeded/);
+  t.is(await master.beat(), 'full');
+  t.is(await master.commit([change('k', 'after')]), 'full');
+  const many = Array.from({ length: 250 }, (_, index) => change(`m${index}`, 'x'.repeat(5000)));
+  t.is(await master.commit(many), 'full');
+  t.is(await master.confirm(), 'done');
+  const standby = bench('/test/full', { endpoints, tls });
+  const view = await standby.look();
+  if (view === null) throw new Error('etcd answers');
+  t.deepEqual(await standby.take(view), ['full', null]);
+  const range = { key: Buffer.from('/junk/').toString('base64') };
+  const end = Buffer.from('/junk0').toString('base64');
+  const { header } = await client.ask('kv/deleterange', { ...range, range_end: end }, 5000);
+  const { revision, member_id: memberId } = header as Record<string, string>;
+  await client.ask('kv/compaction', { revision, physical: true }, 5000);
+  await client.ask('maintenance/defragment', {}, 5000);
+  await client.ask(
+    'maintenance/alarm',
+    { action: 'DEACTIVATE', memberID: memberId, alarm: 'NOSPACE' },
+    5000,
+  );
+  t.is(await master.commit([change('k2', 'later')]), 'done');
+  t.deepEqual(textOf(await bench('/test/full', { endpoints, tls }).usurp('b')), {
+    ...{ k: 'before', k2: 'later' },
+  });
+  client.close();
+});
