@@ -12,6 +12,8 @@ import { ContentError } from '../mdm/state.js';
 import { makePrivateDirectory } from '../runtime/durable-files.js';
 import { handshakeRules } from '../runtime/links/authentication.js';
 import { LINK_TIMING, TcpLinks } from '../runtime/links/tcp-links.js';
+import { ForeignPrefixError } from '../runtime/etcd/layout.js';
+import { MemberError } from '../runtime/etcd/member.js';
 import { openLog } from '../runtime/log-sink.js';
 import type { ProcessLog } from '../runtime/log-sink.js';
 import { Loop, monotonicUs } from '../runtime/loop.js';
@@ -19,6 +21,8 @@ import { LmdbStore, StoreError } from '../runtime/metadata-store.js';
 import { readSecretFile } from '../runtime/secret-file.js';
 
 import { daemonConfigFile } from './daemon-manuals.js';
+import { startManager, startTieBreaker } from './mdm-cluster.js';
+import type { ClusterNode, ClusterTools } from './mdm-cluster.js';
 import { readMdmConfig } from './mdm-config.js';
 import type { MdmConfig } from './mdm-config.js';
 import {
@@ -42,7 +46,7 @@ function initialSystem({ initialAdmin, systemName }: MdmConfig): InitialSystem |
 }
 
 function machineOptions(config: MdmConfig, wallMsAtZero: number): MdmOptions {
-  const { options, name, addresses, port } = config;
+  const { options, name, addresses, port, cluster } = config;
   return {
     ...MDM_DEFAULTS,
     ...{ name, addresses, port, wallMsAtZero },
@@ -54,13 +58,19 @@ function machineOptions(config: MdmConfig, wallMsAtZero: number): MdmOptions {
     combCountLog2: options.combCountLog2 ?? MDM_DEFAULTS.combCountLog2,
     overProvisioningFactor: options.overProvisioningFactor ?? MDM_DEFAULTS.overProvisioningFactor,
     initial: initialSystem(config),
+    mode: modeOf(cluster?.members.length ?? 1),
   };
 }
 
+function modeOf(members: number): MdmOptions['mode'] {
+  if (members >= 5) return 5;
+  return members >= 3 ? 3 : 1;
+}
+
 /** Ends the process without waiting for anybody: nothing that it could still say is true any more. */
-function stepDown(log: ProcessLog, reason: string): void {
+function stepDown(log: ProcessLog, reason: string, code: number = EXIT_FAILED): void {
   process.stderr.write(`mdm: ${reason}\n`);
-  void log.close().finally(() => process.exit(EXIT_FAILED));
+  void log.close().finally(() => process.exit(code));
 }
 
 function makeLinks(config: MdmConfig, secret: Uint8Array, loop: Loop, log: ProcessLog): TcpLinks {
@@ -80,10 +90,18 @@ async function main(): Promise<void> {
   const file = daemonConfigFile('mdm');
   if (file === null) return;
   const config = readMdmConfig(file);
-  const { name, stateDir, addresses, port, logLevel } = config;
+  const { name, stateDir, logLevel } = config;
   const secret = readSecretFile(config.secretFile);
   makePrivateDirectory(stateDir);
   const log = openLog({ component: name, ...(logLevel === undefined ? {} : { level: logLevel }) });
+  const { cluster } = config;
+  if (cluster === undefined) await runAlone(config, secret, log);
+  else await runInCluster({ config, cluster, secret, log });
+}
+
+/** The one MDM of a system, with a store of its own. */
+async function runAlone(config: MdmConfig, secret: Uint8Array, log: ProcessLog): Promise<void> {
+  const { stateDir, addresses, port } = config;
   const store = await LmdbStore.open(join(stateDir, 'store'), secret, log);
   const loop = new Loop();
   const links = makeLinks(config, secret, loop, log);
@@ -92,9 +110,8 @@ async function main(): Promise<void> {
       stepDown(log, reason);
     },
   };
-  const wallMsAtZero = Date.now() - Math.floor(monotonicUs() / 1000);
   const ports = { links, store, log, host };
-  const mdm = new Mdm(ports, store.content, machineOptions(config, wallMsAtZero));
+  const mdm = new Mdm(ports, store.content, machineOptions(config, wallMsAtZero()));
   store.attach(loop, mdm);
   links.attach(mdm);
   // The addresses are taken before the term: a second process on the same configuration must not depose the first.
@@ -115,7 +132,41 @@ async function main(): Promise<void> {
   });
 }
 
-runDaemon('mdm', main, (error) => {
-  const isRefused = [StoreError, ContentError, Refusal].some((kind) => error instanceof kind);
-  return isRefused ? EXIT_CONFIGURATION : startFailureCode(error);
-});
+async function runInCluster(tools: ClusterTools): Promise<void> {
+  const { config, cluster, secret, log } = tools;
+  const { port } = config;
+  const loop = new Loop();
+  let node: ClusterNode;
+  let links: TcpLinks | null = null;
+  if (cluster.role === 'tieBreaker') node = await startTieBreaker(tools);
+  else {
+    links = makeLinks(config, secret, loop, log);
+    const failed = (error: Error): void => {
+      stepDown(log, error.message, startFailure(error));
+    };
+    const options = machineOptions(config, wallMsAtZero());
+    node = await startManager(tools, loop, links, options, failed);
+  }
+  log.event('info', 'mdm.started', { port, role: cluster.role });
+  onStopSignal(() => {
+    // The key is given up before the links end, so that their clients find another master.
+    void node.stop().then(async () => {
+      links?.stop();
+      loop.stop();
+      log.event('info', 'mdm.stopped', {});
+      await log.close();
+      process.exit(0);
+    });
+  });
+}
+
+function wallMsAtZero(): number {
+  return Date.now() - Math.floor(monotonicUs() / 1000);
+}
+
+function startFailure(error: unknown): number {
+  const kinds = [StoreError, ContentError, Refusal, ForeignPrefixError, MemberError];
+  return kinds.some((kind) => error instanceof kind) ? EXIT_CONFIGURATION : startFailureCode(error);
+}
+
+runDaemon('mdm', main, startFailure);

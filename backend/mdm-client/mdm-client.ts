@@ -41,6 +41,8 @@ const MARKS = {
 
 /** Bound on the parts of one update that are kept until its last: more than a million combs need. */
 const UPDATE_PARTS_MAX = 8192;
+/** Where there are several MDMs, the longest pause between two attempts to find the master. */
+const SEARCH_MS_MAX = 250;
 /** Where there are several MDMs, one that leaves heartbeats unanswered for so long is left: another may be master. */
 const SILENT_US = 1_000_000;
 
@@ -116,6 +118,8 @@ export class MdmClient {
 
   linkDown(nowUs: Micros, link: LinkId, reason: string): void {
     if (link !== this.link) return;
+    // Whoever was there may have been stopped: it would accept a connection and say nothing.
+    if (this.isUp() && this.addresses.several) this.addresses.avoid();
     this.lost(nowUs, reason);
   }
 
@@ -266,7 +270,8 @@ export class MdmClient {
     this.everRegistered = true;
     this.state = 'registered';
     this.stateDeadlineUs = Infinity;
-    this.attempts = 0;
+    // Without a registration nobody has said yet that it is the master.
+    if (reply !== null) this.attempts = 0;
     if (this.options.heartbeatMs > 0) this.heartbeatDueUs = nowUs;
     this.host.registered(nowUs, reply);
     this.flush();
@@ -356,7 +361,10 @@ export class MdmClient {
       code === MSG.ERROR_REPLY ? decodeBody(MSG.ERROR_REPLY, body, this.version).details : [];
     const answer: Answer = { status, details, code, body };
     this.requests.settle(nowUs, tag, answer);
-    if (status !== ERR.NOT_MASTER) return;
+    if (status !== ERR.NOT_MASTER) {
+      this.attempts = 0;
+      return;
+    }
     this.addresses.redirect(details);
     this.drop(nowUs, 'the MDM is not the master');
   }
@@ -398,7 +406,9 @@ export class MdmClient {
   }
 
   private retryPauseUs(): Micros {
-    const { retryMsMin, retryMsMax } = this.options;
+    const { retryMsMin } = this.options;
+    // Another MDM may be master within a second.
+    const retryMsMax = this.addresses.several ? SEARCH_MS_MAX : this.options.retryMsMax;
     const pauseMs = Math.min(retryMsMax, retryMsMin * 2 ** Math.min(this.attempts, 16));
     this.attempts++;
     // Between half and all of the pause, so that many clients do not come together.

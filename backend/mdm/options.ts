@@ -62,6 +62,8 @@ export interface MdmOptions {
   readonly overProvisioningFactor: number;
   /** Bytes of the sectors in which volume sizes count. */
   readonly sectorBytes: number;
+  /** Members of the shared store; 1: the store is this MDM's own. */
+  readonly mode: 1 | 3 | 5;
   /** Wall clock, milliseconds, at `nowUs` 0. */
   readonly wallMsAtZero: number;
   readonly initial: InitialSystem | null;
@@ -81,6 +83,7 @@ export const MDM_DEFAULTS = {
   combCountLog2: 8,
   overProvisioningFactor: 10,
   sectorBytes: 512,
+  mode: 1,
   wallMsAtZero: 0,
   initial: null,
 } as const satisfies MdmOptions;

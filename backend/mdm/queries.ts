@@ -137,7 +137,7 @@ export class Queries {
     }
     return {
       ...{ term, sequence, ...sum },
-      mode: 1,
+      mode: options.mode,
       name: options.name,
       addresses: options.addresses,
       port: options.port,

@@ -53,6 +53,25 @@ export const OPTIONS = {
     live: false,
     about: 'After this long without a byte from the other end, the link counts as broken.',
   },
+  masterBeatMs: {
+    of: ['mdm'],
+    type: 'number',
+    default: 250,
+    min: 50,
+    max: 10000,
+    live: false,
+    about: 'In an MDM cluster: how often the master shows that it lives.',
+  },
+  masterSilenceMs: {
+    of: ['mdm'],
+    type: 'number',
+    default: 1000,
+    min: 200,
+    max: 60000,
+    live: false,
+    about:
+      'In an MDM cluster: a standby takes over when the master showed no life for so long. At least three beats.',
+  },
   ioTimeoutSeconds: {
     of: ['sdc'],
     type: 'number',

@@ -1,0 +1,317 @@
+// The metadata store of several MDMs in virtual time: a linearizable store whose members may be unreachable for one MDM or
+// for all, whose answers get lost, and in which a request may be done long after whoever asked gave up. It owns the durable
+// content and who is master; it must never know what a key means.
+
+import type {
+  Change,
+  CommitOutcome,
+  MasterView,
+  MdmPlace,
+  SharedStore,
+  SharedStoreInputs,
+  Token,
+} from '../core/ports.js';
+import { assert } from '../core/assert.js';
+import { mark } from '../core/marks.js';
+import type { Prng } from '../core/prng.js';
+
+import type { EventTarget } from './event-queue.js';
+import { SimMetadata } from './metadata-store.js';
+import type { SimProcess } from './process.js';
+import type { Simulation } from './simulation.js';
+import { TRACE } from './trace.js';
+
+const MARKS = {
+  late: mark('sim: a request reached the metadata store after its MDM gave up'),
+  lateCommit: mark('sim: a commit was done after its MDM gave up'),
+  fenced: mark('sim: the metadata store refused a master that was deposed'),
+  answerLost: mark('sim: an answer of the metadata store got lost'),
+  unknown: mark('sim: an MDM never learned what became of a commit'),
+  tookDeaf: mark('sim: an MDM took the master key and never learned it'),
+};
+
+const LATENCY_US_MIN = 200;
+/** How long an attempt is waited for before the store is asked again. */
+const ATTEMPT_US = 300_000;
+/** How long an outcome is looked for. */
+const PATIENCE_US = 5_000_000;
+const BEAT_PATIENCE_US = 1_000_000;
+const LATE_US_MAX = 8_000_000;
+
+/** What all MDMs share. */
+export class SimEtcd {
+  readonly metadata = new SimMetadata();
+  /** Addresses of hosts that reach no majority of its members. */
+  readonly cutOff = new Set<string>();
+  /** No host does. */
+  down = false;
+  /** Of a thousand answers, how many get lost. */
+  lostPermille = 0;
+  /** What every request takes longer. */
+  slowUs = 0;
+  /** Latency of a request, at most. */
+  latencyUsMax: number;
+  term = 0;
+  master: MdmPlace | null = null;
+  heir: string | null = null;
+  masterRevision = 0;
+  beatRevision = 0;
+  /** Highest sequence of which a living master was told that it is committed. */
+  toldSequence = 0;
+  private revision = 0;
+
+  constructor(latencyUsMax: number) {
+    this.latencyUsMax = Math.max(LATENCY_US_MIN + 1, latencyUsMax);
+  }
+
+  nextRevision(): number {
+    return ++this.revision;
+  }
+
+  view(): MasterView {
+    const { term, master, masterRevision, beatRevision, heir, metadata } = this;
+    return { term, master, heir, life: `${masterRevision} ${beatRevision} ${metadata.sequence}` };
+  }
+
+  reaches(address: string): boolean {
+    return !this.down && !this.cutOff.has(address);
+  }
+}
+
+interface Held {
+  readonly term: number;
+  readonly masterRevision: number;
+}
+
+/** A request until its outcome is delivered. */
+class Request {
+  readonly life: number;
+  readonly deadlineUs: number;
+  /** What it does at the store, each time that it arrives there; the outcome as far as the store tells. */
+  readonly arrive: () => CommitOutcome;
+  readonly deliver: (nowUs: number, outcome: CommitOutcome) => void;
+  outcome: CommitOutcome = 'unknown';
+  delivered = false;
+
+  constructor(
+    life: number,
+    deadlineUs: number,
+    arrive: () => CommitOutcome,
+    deliver: (nowUs: number, outcome: CommitOutcome) => void,
+  ) {
+    this.life = life;
+    this.deadlineUs = deadlineUs;
+    this.arrive = arrive;
+    this.deliver = deliver;
+  }
+}
+
+const WHAT_SEND = 0;
+const WHAT_ARRIVE = 1;
+const WHAT_ANSWER = 2;
+
+/** The store as one process of an MDM reaches it. */
+export class SimSharedStore implements SharedStore, EventTarget {
+  private readonly sim: Simulation;
+  private readonly process: SimProcess;
+  private readonly etcd: SimEtcd;
+  private readonly sink: SharedStoreInputs;
+  private readonly prng: Prng;
+  private readonly requests = new Map<number, Request>();
+  private nextRequest = 1;
+  private life = 0;
+  private held: Held | null = null;
+
+  constructor(sim: Simulation, process: SimProcess, etcd: SimEtcd, sink: SharedStoreInputs) {
+    this.sim = sim;
+    this.process = process;
+    this.etcd = etcd;
+    this.sink = sink;
+    this.prng = sim.prng.fork();
+  }
+
+  look(token: Token): void {
+    let view: MasterView | null = null;
+    this.request(
+      BEAT_PATIENCE_US,
+      () => {
+        view = this.etcd.view();
+        return 'done';
+      },
+      (nowUs, outcome) => {
+        this.sink.looked(nowUs, token, outcome === 'done' ? view : null);
+      },
+    );
+  }
+
+  take(token: Token, seen: MasterView, claim: MdmPlace): void {
+    const { etcd } = this;
+    const term = seen.term + 1;
+    let held: Held | null = null;
+    const arrive = (): CommitOutcome => {
+      if (held !== null) return 'done';
+      if (etcd.view().life !== seen.life) return 'conflict';
+      held = { term, masterRevision: etcd.nextRevision() };
+      Object.assign(etcd, { term, master: claim, heir: null });
+      Object.assign(etcd, {
+        masterRevision: held.masterRevision,
+        beatRevision: held.masterRevision,
+      });
+      return 'done';
+    };
+    this.request(PATIENCE_US, arrive, (nowUs, outcome) => {
+      if (outcome === 'unknown' && held !== null) MARKS.tookDeaf.hits++;
+      // The content is read after the key was taken: nobody else commits since, unless he took the key in turn.
+      const isStill = held !== null && held.masterRevision === etcd.masterRevision;
+      if (outcome !== 'done' || !isStill) {
+        this.sink.taken(nowUs, token, outcome === 'done' ? 'unknown' : outcome, null);
+        return;
+      }
+      this.held = held;
+      const content = { term, sequence: etcd.metadata.sequence, entries: etcd.metadata.entries() };
+      this.sink.taken(nowUs, token, 'done', content);
+    });
+  }
+
+  beat(token: Token): void {
+    const { etcd } = this;
+    const held = this.mastership();
+    const arrive = (): CommitOutcome => {
+      if (etcd.masterRevision !== held.masterRevision) return 'conflict';
+      etcd.beatRevision = etcd.nextRevision();
+      return 'done';
+    };
+    this.request(BEAT_PATIENCE_US, arrive, (nowUs, outcome) => {
+      this.sink.beaten(nowUs, token, outcome);
+    });
+  }
+
+  confirm(token: Token): void {
+    const held = this.mastership();
+    const arrive = (): CommitOutcome =>
+      this.etcd.masterRevision === held.masterRevision ? 'done' : 'conflict';
+    this.request(PATIENCE_US, arrive, (nowUs, outcome) => {
+      this.sink.committed(nowUs, token, outcome);
+    });
+  }
+
+  commit(token: Token, term: number, previousSequence: number, changes: readonly Change[]): void {
+    const { etcd } = this;
+    const { metadata } = etcd;
+    const held = this.mastership();
+    assert(held.term === term, 'a master commits in its own term');
+    const copied = changes.map(({ key, value }) => ({
+      ...{ key: key.slice(), value: value?.slice() ?? null },
+    }));
+    const { life } = this;
+    let applied = false;
+    const arrive = (): CommitOutcome => {
+      if (applied) return 'done';
+      if (etcd.masterRevision !== held.masterRevision) {
+        MARKS.fenced.hits++;
+        return 'conflict';
+      }
+      if (!metadata.fits(term, previousSequence)) return 'conflict';
+      applied = true;
+      metadata.apply(term, previousSequence, copied);
+      if (this.life !== life || !this.process.alive) MARKS.lateCommit.hits++;
+      return 'done';
+    };
+    this.request(PATIENCE_US, arrive, (nowUs, outcome) => {
+      if (outcome === 'unknown') MARKS.unknown.hits++;
+      if (outcome === 'done') etcd.toldSequence = Math.max(etcd.toldSequence, previousSequence + 1);
+      this.sim.trace.mix(TRACE.commit, this.sim.nowUs, this.process.node, token);
+      this.sink.committed(nowUs, token, outcome);
+    });
+  }
+
+  release(heir: string): void {
+    const { etcd, held } = this;
+    if (held === null) return;
+    const arrive = (): CommitOutcome => {
+      if (etcd.masterRevision !== held.masterRevision) return 'conflict';
+      etcd.heir = heir;
+      etcd.beatRevision = etcd.nextRevision();
+      return 'done';
+    };
+    this.request(BEAT_PATIENCE_US, arrive, () => undefined);
+  }
+
+  abandon(): void {
+    this.life += 1;
+    this.held = null;
+  }
+
+  private mastership(): Held {
+    assert(this.held !== null, 'only a master does that');
+    return this.held;
+  }
+
+  private request(
+    patienceUs: number,
+    arrive: () => CommitOutcome,
+    deliver: (nowUs: number, outcome: CommitOutcome) => void,
+  ): void {
+    const number = this.nextRequest++;
+    const deadlineUs = this.sim.nowUs + patienceUs;
+    this.requests.set(number, new Request(this.life, deadlineUs, arrive, deliver));
+    this.fire(this.sim.nowUs, WHAT_SEND, number);
+  }
+
+  fire(timeUs: number, what: number, number: number): void {
+    const request = this.requests.get(number);
+    if (request === undefined) return;
+    if (what === WHAT_SEND) this.send(timeUs, number, request);
+    else if (what === WHAT_ARRIVE) this.arrived(timeUs, number, request);
+    else this.answered(number, request);
+  }
+
+  /** Sends it, and looks again when no answer came. */
+  private send(timeUs: number, number: number, request: Request): void {
+    const { sim, etcd, prng } = this;
+    // A dead process sends nothing; a stopped one sends when it goes on.
+    if (!this.process.alive || request.life !== this.life || request.delivered) return;
+    if (timeUs >= request.deadlineUs) {
+      this.deliver(number, request, 'unknown');
+      return;
+    }
+    sim.queue.push(timeUs + ATTEMPT_US, this, WHAT_SEND, number);
+    if (this.process.paused || !etcd.reaches(this.process.host.address)) return;
+    const latencyUs = prng.between(LATENCY_US_MIN, etcd.latencyUsMax) + etcd.slowUs;
+    const isLate = prng.chance(etcd.lostPermille, 1000);
+    const takesUs = isLate ? prng.between(latencyUs, LATE_US_MAX) : latencyUs;
+    sim.queue.push(timeUs + takesUs, this, WHAT_ARRIVE, number);
+  }
+
+  private arrived(timeUs: number, number: number, request: Request): void {
+    const { sim, etcd, prng } = this;
+    if (etcd.down) return;
+    if (request.life !== this.life || !this.process.alive) MARKS.late.hits++;
+    request.outcome = request.arrive();
+    const isLost = prng.chance(etcd.lostPermille, 1000);
+    if (isLost || !etcd.reaches(this.process.host.address)) {
+      MARKS.answerLost.hits++;
+      return;
+    }
+    sim.queue.push(
+      timeUs + prng.between(LATENCY_US_MIN, etcd.latencyUsMax),
+      this,
+      WHAT_ANSWER,
+      number,
+    );
+  }
+
+  private answered(number: number, request: Request): void {
+    if (request.delivered) return;
+    this.deliver(number, request, request.outcome);
+  }
+
+  private deliver(number: number, request: Request, outcome: CommitOutcome): void {
+    request.delivered = true;
+    // It may still arrive at the store: it is forgotten by and by.
+    this.process.input((nowUs) => {
+      if (request.life === this.life) request.deliver(nowUs, outcome);
+    });
+    if (outcome !== 'unknown') this.requests.delete(number);
+  }
+}

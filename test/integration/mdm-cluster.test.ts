@@ -1,0 +1,146 @@
+// An MDM cluster of real processes on a real etcd: whatever minority fails, every acknowledged command survives and the API
+// answers again. How long that took is printed, and bounded only against hanging.
+
+import test from 'ava';
+
+import { ClusterError } from '../../backend/runtime/cluster.js';
+import type { MdmSession } from '../../backend/runtime/mdm-session.js';
+import { until } from '../support/until.js';
+import { MdmNodes } from './mdm-nodes.js';
+
+const SLOTS = 8;
+
+/** Commands without pause, each of which gives one of a few objects a higher number. */
+class Load {
+  private readonly session: MdmSession;
+  private readonly slots: { key: number; acknowledged: number; asked: number }[] = [];
+  private stopped = false;
+  private readonly ended: Promise<void>;
+  private number = 0;
+  private done = 0;
+
+  constructor(session: MdmSession) {
+    this.session = session;
+    this.ended = this.run();
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    await this.ended;
+  }
+
+  /** Waits until a command is acknowledged that was asked from now on; how long that took. */
+  async goesOn(): Promise<number> {
+    const beganMs = Date.now();
+    const before = this.number;
+    await until('commands are acknowledged', () => (this.done > before ? true : null));
+    return Date.now() - beganMs;
+  }
+
+  /** What must be there by now: for each object the least number. */
+  promised(): ReadonlyMap<number, number> {
+    return new Map(this.slots.map(({ key, acknowledged }) => [key, acknowledged]));
+  }
+
+  /** The highest number that an object may have by now. */
+  asked(key: number): number {
+    return this.slots.find((slot) => slot.key === key)?.asked ?? -1;
+  }
+
+  private async run(): Promise<void> {
+    for (let slot = 0; slot < SLOTS; slot++) {
+      const name = `d-${slot}-0`;
+      const { key } = await this.session.command('ADD_PROTECTION_DOMAIN', 'admin', { name });
+      this.slots.push({ key, acknowledged: 0, asked: 0 });
+    }
+    while (!this.stopped) {
+      const number = ++this.number;
+      const slot = this.slots[number % SLOTS];
+      if (slot === undefined) throw new Error('a slot');
+      slot.asked = number;
+      const name = `d-${number % SLOTS}-${number}`;
+      try {
+        await this.session.command('RENAME_PROTECTION_DOMAIN', 'admin', { key: slot.key, name });
+        slot.acknowledged = number;
+        this.done = number;
+      } catch (error) {
+        if (!(error instanceof ClusterError)) throw error;
+        const { class: kind } = error.info;
+        if (kind !== 'maybe' && kind !== 'retry') throw error;
+      }
+    }
+  }
+}
+
+test('kill -9 of the master, of the node with the leader of etcd, and a stop of the master lose nothing', async (t) => {
+  t.timeout(240_000);
+  const mdms = new MdmNodes(['127.0.92.1', '127.0.92.2', '127.0.92.3']);
+  t.teardown(() => mdms.cleanUp());
+  mdms.start();
+  const load = new Load(mdms.session(5000));
+  const reader = mdms.session(5000);
+  await load.goesOn();
+  let term = 0;
+  const check = async (what: string): Promise<void> => {
+    const state = await until(`${what}: the API answers`, () =>
+      reader.clusterState().catch(() => null),
+    );
+    t.true(state.term > term, what);
+    t.is(state.mode, 3);
+    ({ term } = state);
+    const promised = load.promised();
+    const domains = await reader.query('protectionDomain');
+    t.is(domains.length, SLOTS);
+    for (const { key, name } of domains) {
+      const number = Number(name.split('-')[2]);
+      const least = promised.get(key) ?? Infinity;
+      t.true(number >= least, `${what}: ${number} of ${key}, ${least} was acknowledged`);
+      t.true(number <= load.asked(key), `${what}: ${number} of ${key} was never asked for`);
+    }
+  };
+  await check('at the start');
+
+  const killed = await mdms.master();
+  await killed.end('SIGKILL');
+  t.log(`master killed: the API answers again after ${await load.goesOn()} ms`);
+  await check('master killed');
+  t.not((await mdms.master()).name, killed.name);
+  killed.start();
+
+  const leader = await mdms.leader();
+  const { memberPid } = leader;
+  await leader.end('SIGKILL');
+  process.kill(memberPid, 'SIGKILL');
+  t.log(`node with the leader of etcd killed: answers after ${await load.goesOn()} ms`);
+  leader.start();
+  await until('the killed node has its member again', () =>
+    leader.memberPid !== memberPid && leader.memberPid > 0 ? true : null,
+  );
+
+  await until('two MDMs answer', () =>
+    mdms.sessionWith(killed, 2000).clusterState().catch(wrongOnly),
+  );
+  const { term: before } = await reader.clusterState();
+  term = before;
+  const stopped = await mdms.master();
+  const direct = mdms.sessionWith(stopped, 20_000);
+  await direct.clusterState();
+  stopped.child?.kill('SIGSTOP');
+  t.log(`master stopped: answers after ${await load.goesOn()} ms`);
+  await check('master stopped');
+  const late = direct.clusterState().then(
+    (state) => state.term,
+    (error: unknown) => error,
+  );
+  stopped.child?.kill('SIGCONT');
+  const answer = await late;
+  t.true(answer instanceof ClusterError || answer === term, 'no answer of the old mastership');
+  await load.stop();
+  term -= 1;
+  await check('at the end');
+});
+
+/** A standby says that it is not the master: it runs. */
+function wrongOnly(error: unknown): true | null {
+  return error instanceof ClusterError ? true : null;
+}
