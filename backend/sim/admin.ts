@@ -1,7 +1,7 @@
 // The operator of a simulated cluster: asks commands, one after the other, and asks again what failed for a while. It
 // owns one session with the MDM; it must never know more of the cluster than the answers say.
 
-import type { LinkId, Links, Log, Machine, Micros, Peer } from '../core/ports.js';
+import type { LinkId, Links, LinkTarget, Log, Machine, Micros, Peer } from '../core/ports.js';
 import { MdmClient } from '../mdm-client/mdm-client.js';
 import { MDM_CLIENT_DEFAULTS } from '../mdm-client/options.js';
 import type { MdmClientHost } from '../mdm-client/host.js';
@@ -23,12 +23,12 @@ export class Admin implements Machine, MdmClientHost {
   private readonly waiting: Task[] = [];
   private busy = false;
 
-  constructor(links: Links, log: Log, mdmAddress: string, mdmPort: number) {
+  constructor(links: Links, log: Log, addresses: LinkTarget['addresses']) {
     this.session = new MdmClient(links, log, this, {
       ...MDM_CLIENT_DEFAULTS,
       heartbeatMs: 0,
       requestTimeoutMs: 60_000,
-      addresses: [{ host: mdmAddress, port: mdmPort }],
+      addresses,
       seed: 1,
     });
   }

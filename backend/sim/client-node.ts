@@ -1,6 +1,7 @@
 // A client host of a simulated cluster: its process of the moment with the client machine and a workload on it. It owns
 // starting and killing; what the workload recorded outlives the process.
 
+import type { LinkTarget } from '../core/ports.js';
 import { CLIENT_DEFAULTS } from '../sdc/options.js';
 import { Sdc } from '../sdc/sdc.js';
 import { MDM_CLIENT_DEFAULTS } from '../mdm-client/options.js';
@@ -9,7 +10,6 @@ import type { EventTarget } from './event-queue.js';
 import type { History } from './history.js';
 import type { SimHost } from './host.js';
 import type { SimLog } from './log.js';
-import { MDM_PORT } from './mdm-node.js';
 import type { SimNetwork } from './network.js';
 import { SimProcess } from './process.js';
 import type { Simulation } from './simulation.js';
@@ -40,7 +40,7 @@ export class ClientNode implements EventTarget {
   private readonly history: History;
   private readonly swarm: Swarm;
   private readonly node: number;
-  private readonly mdmAddress: string;
+  private readonly mdmAddresses: LinkTarget['addresses'];
   /** Number of the present process. */
   runs = 0;
   /** The workload of the process to come begins stopped. */
@@ -54,7 +54,7 @@ export class ClientNode implements EventTarget {
     host: SimHost,
     node: number,
     number: number,
-    mdmAddress: string,
+    mdmAddresses: LinkTarget['addresses'],
     swarm: Swarm,
   ) {
     this.sim = sim;
@@ -64,7 +64,7 @@ export class ClientNode implements EventTarget {
     this.host = host;
     this.node = node;
     this.number = number;
-    this.mdmAddress = mdmAddress;
+    this.mdmAddresses = mdmAddresses;
     this.swarm = swarm;
   }
 
@@ -104,7 +104,7 @@ export class ClientNode implements EventTarget {
         ...CLIENT_DEFAULTS,
         mdm: {
           ...MDM_CLIENT_DEFAULTS,
-          addresses: [{ host: this.mdmAddress, port: MDM_PORT }],
+          addresses: this.mdmAddresses,
           seed: this.number * 1000 + this.runs,
         },
         geometry: SIM_GEOMETRY,

@@ -1,16 +1,21 @@
 // A whole simulated system: MDM, servers, clients, an operator. It owns which processes there are and on which hosts; it must
 // never judge them.
 
+import { assert } from '../core/assert.js';
+import type { LinkTarget } from '../core/ports.js';
+
 import { Admin } from './admin.js';
 import { ClientNode } from './client-node.js';
 import { History } from './history.js';
 import { SimHost } from './host.js';
 import { SimLog } from './log.js';
-import { MDM_PORT, MdmNode } from './mdm-node.js';
+import { MasterWatch } from './master-watch.js';
+import { MdmNode } from './mdm-node.js';
 import { SimNetwork } from './network.js';
 import { SimOperator } from './operator.js';
 import { SimProcess } from './process.js';
 import { ServerNode } from './server-node.js';
+import { SimEtcd } from './shared-store.js';
 import type { Simulation } from './simulation.js';
 import type { Swarm } from './swarm.js';
 
@@ -20,7 +25,11 @@ export class SimCluster {
   readonly network: SimNetwork;
   readonly history = new History();
   readonly log: SimLog;
+  /** The first of the MDMs; the only one where they share no store. */
   readonly mdm: MdmNode;
+  readonly mdms: MdmNode[] = [];
+  /** What several MDMs share. */
+  readonly etcd: SimEtcd | null;
   readonly servers: ServerNode[] = [];
   readonly clients: ClientNode[] = [];
   readonly operator: SimOperator;
@@ -31,12 +40,41 @@ export class SimCluster {
     this.swarm = swarm;
     this.network = new SimNetwork(sim, swarm.network);
     this.log = new SimLog(sim);
-    const mdmHost = this.host('10.0.0.1');
-    this.mdm = new MdmNode(
+    this.etcd = swarm.mdms > 1 ? new SimEtcd(swarm.commitUsMax) : null;
+    const mdmHosts = [this.host('10.0.0.1')];
+    while (mdmHosts.length < swarm.mdms) mdmHosts.push(this.host(`10.0.0.${mdmHosts.length + 1}`));
+    for (const host of mdmHosts) this.mdms.push(this.mdmNode(host));
+    const [first] = this.mdms;
+    assert(first !== undefined, 'a system has an MDM');
+    this.mdm = first;
+    const mdmAddresses = this.mdms.map(({ address }) => address);
+    for (let number = 1; number <= swarm.servers; number++) {
+      const host = this.host(`10.0.1.${number}`);
+      this.servers.push(
+        new ServerNode(sim, this.network, this.log, host, this.nextNode, number, mdmAddresses, {
+          real: swarm.realDevice,
+          capacityBlocks: swarm.capacityBlocks,
+          settleBlocksMax: swarm.settleBlocksMax,
+          settleChangesMax: swarm.settleChangesMax,
+        }),
+      );
+      this.nextNode += 2;
+    }
+    for (let number = 1; number <= swarm.clients; number++) this.addClient(number, mdmAddresses);
+    const identity = { role: 'admin' as const, key: 0, incarnation: 1, run: 0 };
+    const adminHost = this.host('10.0.3.1');
+    const process = new SimProcess(sim, adminHost, 'admin', this.nextNode++, identity, 0);
+    const admin = new Admin(this.network.linksOf(process), this.log.of('admin'), mdmAddresses);
+    this.operator = new SimOperator(sim, swarm, process, admin, this);
+  }
+
+  private mdmNode(host: SimHost): MdmNode {
+    const { sim, swarm } = this;
+    return new MdmNode(
       sim,
       this.network,
       this.log,
-      mdmHost,
+      host,
       this.nextNode++,
       {
         commitUsMin: 100,
@@ -50,30 +88,8 @@ export class SimCluster {
         drainTimeoutMs: swarm.drainTimeoutMs,
         ...(swarm.setUpTroubleUs > 0 ? { deviceAddTimeoutMs: 1000 } : {}),
       },
+      this.etcd,
     );
-    for (let number = 1; number <= swarm.servers; number++) {
-      const host = this.host(`10.0.1.${number}`);
-      this.servers.push(
-        new ServerNode(sim, this.network, this.log, host, this.nextNode, number, mdmHost.address, {
-          real: swarm.realDevice,
-          capacityBlocks: swarm.capacityBlocks,
-          settleBlocksMax: swarm.settleBlocksMax,
-          settleChangesMax: swarm.settleChangesMax,
-        }),
-      );
-      this.nextNode += 2;
-    }
-    for (let number = 1; number <= swarm.clients; number++) this.addClient(number, mdmHost.address);
-    const identity = { role: 'admin' as const, key: 0, incarnation: 1, run: 0 };
-    const adminHost = this.host('10.0.3.1');
-    const process = new SimProcess(sim, adminHost, 'admin', this.nextNode++, identity, 0);
-    const admin = new Admin(
-      this.network.linksOf(process),
-      this.log.of('admin'),
-      mdmHost.address,
-      MDM_PORT,
-    );
-    this.operator = new SimOperator(sim, swarm, process, admin, this);
   }
 
   private host(address: string): SimHost {
@@ -85,7 +101,7 @@ export class SimCluster {
     return host;
   }
 
-  private addClient(number: number, mdmAddress: string): void {
+  private addClient(number: number, mdmAddresses: LinkTarget['addresses']): void {
     const host = this.host(`10.0.2.${number}`);
     this.clients.push(
       new ClientNode(
@@ -96,7 +112,7 @@ export class SimCluster {
         host,
         this.nextNode++,
         number,
-        mdmAddress,
+        mdmAddresses,
         this.swarm,
       ),
     );
@@ -104,9 +120,18 @@ export class SimCluster {
 
   /** Starts all processes and lets the operator set the system up; its `ready` follows. */
   start(): void {
-    this.mdm.start();
+    for (const mdm of this.mdms) mdm.start();
     for (const server of this.servers) server.start();
     for (const client of this.clients) client.start();
     this.operator.start();
+    if (this.etcd !== null) this.watchMasters(this.etcd);
+  }
+
+  private watchMasters(etcd: SimEtcd): void {
+    const identity = { role: 'admin' as const, key: 0, incarnation: 1, run: 0 };
+    const host = this.host('10.0.3.2');
+    const process = new SimProcess(this.sim, host, 'watch', this.nextNode++, identity, 0);
+    const places = this.mdms.map(({ address }) => address);
+    process.attach(new MasterWatch(this.sim, this.network.linksOf(process), etcd, places));
   }
 }

@@ -2,6 +2,7 @@
 // device. It owns starting, stopping and killing, and what the control machine hears of that; it must never decide
 // whether a process shall run.
 
+import type { LinkTarget } from '../core/ports.js';
 import type { SdsControl } from '../sds/control.js';
 import { DataNode } from '../sds/data-node.js';
 import type { DataEnd } from '../sds/data-node.js';
@@ -15,7 +16,6 @@ import type { SimDevice } from './device.js';
 import type { EventTarget } from './event-queue.js';
 import type { SimHost } from './host.js';
 import type { SimLog } from './log.js';
-import { MDM_PORT } from './mdm-node.js';
 import type { SimNetwork } from './network.js';
 import { SimProcess } from './process.js';
 import type { Simulation } from './simulation.js';
@@ -56,7 +56,7 @@ export interface ServerFacts {
   readonly device: SimDevice;
   readonly number: number;
   readonly node: number;
-  readonly mdmAddress: string;
+  readonly mdmAddresses: LinkTarget['addresses'];
   readonly settleBlocksMax: number;
   readonly settleChangesMax: number;
 }
@@ -185,7 +185,7 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
   }
 
   private open(spec: DataProcessSpec): void {
-    const { sim, network, log, host, device, number, node, mdmAddress } = this.facts;
+    const { sim, network, log, host, device, number, node, mdmAddresses } = this.facts;
     const { settleBlocksMax, settleChangesMax } = this.facts;
     const { deviceKey } = spec.want;
     this.serial += 1;
@@ -216,7 +216,7 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
         settleBlocksMax,
         settleChangesMax,
         clientSilenceMs: CLIENT_SILENCE_MS,
-        mdmAddresses: [{ host: mdmAddress, port: MDM_PORT }],
+        mdmAddresses,
         seed: number * 1000 + serial,
       },
     );

@@ -18,6 +18,7 @@ import { AMBUSH } from './trouble-ambush.js';
 import { DISK_TROUBLE } from './trouble-disks.js';
 import { NETWORK_TROUBLE } from './trouble-network.js';
 import { OPERATOR_TROUBLE } from './trouble-operator.js';
+import { MDM_TROUBLE } from './trouble-mdms.js';
 import { PROCESS_TROUBLE } from './trouble-processes.js';
 import type { Strikes, TroubleMaker } from './trouble.js';
 
@@ -29,6 +30,7 @@ const STRIKES: Strikes<TroubleKind> = {
   ...DISK_TROUBLE,
   ...OPERATOR_TROUBLE,
   ...AMBUSH,
+  ...MDM_TROUBLE,
 };
 
 /** What may happen to servers before anything is stored; no answer to the operator gets lost by it. */
@@ -74,6 +76,8 @@ const MARKS = {
   takePort: mark('nemesis: a port was taken'),
   muteLinks: mark('nemesis: new connections of a host carried nothing'),
   slowStore: mark('nemesis: the metadata store was slow'),
+  cutStore: mark('nemesis: an MDM was cut off from the metadata store'),
+  stopStore: mark('nemesis: the metadata store had no majority'),
   ambush: mark('nemesis: something broke at a chosen message'),
   island: mark('nemesis: a server and a client were cut off from everybody else'),
 } satisfies Record<TroubleKind, unknown>;
@@ -157,7 +161,7 @@ export class Nemesis implements EventTarget, TroubleMaker {
     for (const number of [...this.undo.keys()]) this.undoOne(number);
     const { cluster } = this;
     for (const server of cluster.servers) server.powerOn();
-    cluster.mdm.start();
+    for (const mdm of cluster.mdms) mdm.start();
     for (const server of cluster.servers) {
       server.start();
       server.device.setSlow(1);

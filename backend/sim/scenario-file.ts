@@ -3,7 +3,7 @@
 
 import { DATA_DEFAULTS } from '../sds/options.js';
 
-import { drawSwarm, noTrouble } from './swarm.js';
+import { drawSwarm, LATER_OPTIONS_OFF, noTrouble } from './swarm.js';
 import type { Swarm, TroubleWeights } from './swarm.js';
 
 export interface KeptScenario {
@@ -71,7 +71,7 @@ export function parseScenario(text: string): KeptScenario {
   const listed = fieldsOf(fields['trouble'], 'swarm.trouble');
   const trouble: TroubleWeights = { ...noTrouble(), ...listed };
   const workload = { ...LATER_WORKLOAD, ...fieldsOf(fields['workload'], 'swarm.workload') };
-  const complete = { ...LATER_OPTIONS, ...fields, workload, trouble };
+  const complete = { ...LATER_OPTIONS_OFF, ...LATER_OPTIONS, ...fields, workload, trouble };
   checkLike(complete, fieldsOf(drawSwarm(1), 'swarm'), 'swarm');
   return { about, seed, swarm: complete as unknown as Swarm };
 }

@@ -93,6 +93,7 @@ class Scenario {
     this.say('safety phase');
     this.nemesis.start();
     cluster.mdm.timing.unknownPermille = swarm.storeUnknownPermille;
+    if (cluster.etcd !== null) cluster.etcd.lostPermille = swarm.storeLostPermille;
     sim.run(sim.nowUs + swarm.safetyUs, () => false, EVENTS_MAX);
     this.say('liveness phase');
     this.heal();
@@ -147,6 +148,7 @@ class Scenario {
     }
     nemesis.heal();
     cluster.mdm.timing.unknownPermille = 0;
+    if (cluster.etcd !== null) cluster.etcd.lostPermille = 0;
     if (swarm.capacityBlocks > 0) this.makeRoom();
     const rest = (): boolean =>
       cluster.operator.isSettled() &&
@@ -228,7 +230,8 @@ class Scenario {
 
   /** Errors in the log that an injected fault explains. */
   private isExpected(name: string): boolean {
-    return name === 'mdm.stepped-down' && this.swarm.storeUnknownPermille > 0;
+    const { storeUnknownPermille, mdms } = this.swarm;
+    return name === 'mdm.stepped-down' && (storeUnknownPermille > 0 || mdms > 1);
   }
 
   private isExplained(errno: number): boolean {

@@ -2,6 +2,7 @@
 // that it keeps. It owns starting, killing, and what becomes of the device when the power goes; it must never look into a
 // machine.
 
+import type { LinkTarget } from '../core/ports.js';
 import { MDM_CLIENT_DEFAULTS } from '../mdm-client/options.js';
 import type { FoundDevice } from '../protocol/generated/types.js';
 import { CONTROL_DEFAULTS, SdsControl } from '../sds/control.js';
@@ -11,7 +12,6 @@ import type { SimDevice } from './device.js';
 import { DEVICE_PATH, SimDeviceProcesses } from './device-processes.js';
 import type { SimHost } from './host.js';
 import type { SimLog } from './log.js';
-import { MDM_PORT } from './mdm-node.js';
 import { ModelDevice } from './model-device.js';
 import type { SimNetwork } from './network.js';
 import { SimProcess } from './process.js';
@@ -44,7 +44,7 @@ export class ServerNode {
   private readonly sim: Simulation;
   private readonly network: SimNetwork;
   private readonly log: SimLog;
-  private readonly mdmAddress: string;
+  private readonly mdmAddresses: LinkTarget['addresses'];
   private readonly node: number;
   private starts = 0;
 
@@ -55,7 +55,7 @@ export class ServerNode {
     host: SimHost,
     node: number,
     number: number,
-    mdmAddress: string,
+    mdmAddresses: LinkTarget['addresses'],
     { real, capacityBlocks, ...settle }: DeviceOptions,
   ) {
     this.sim = sim;
@@ -64,13 +64,13 @@ export class ServerNode {
     this.host = host;
     this.node = node;
     this.number = number;
-    this.mdmAddress = mdmAddress;
+    this.mdmAddresses = mdmAddresses;
     this.device = real
       ? new RealDevice(sim, SIM_GEOMETRY, capacityBlocks)
       : new ModelDevice(sim, SIM_GEOMETRY, capacityBlocks);
     const { device } = this;
     this.processes = new SimDeviceProcesses({
-      ...{ sim, network, log, host, device, number, mdmAddress, ...settle },
+      ...{ sim, network, log, host, device, number, mdmAddresses, ...settle },
       node: node + 1,
     });
   }
@@ -112,7 +112,7 @@ export class ServerNode {
       {
         mdm: {
           ...MDM_CLIENT_DEFAULTS,
-          addresses: [{ host: this.mdmAddress, port: MDM_PORT }],
+          addresses: this.mdmAddresses,
           seed: this.number * 1000 + this.starts,
         },
         dataPortFirst: DATA_PORT,

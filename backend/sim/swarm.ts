@@ -46,6 +46,8 @@ export interface TroubleWeights {
   slowStore: number;
   ambush: number;
   island: number;
+  cutStore: number;
+  stopStore: number;
 }
 
 export type TroubleKind = keyof TroubleWeights;
@@ -54,6 +56,10 @@ export interface Swarm {
   readonly seed: number;
   readonly servers: number;
   readonly clients: number;
+  /** More than one: they share a metadata store, and one of them is master. */
+  readonly mdms: number;
+  /** Of a thousand answers of a shared metadata store, how many get lost. */
+  readonly storeLostPermille: number;
   /** Size of each volume in chunks. */
   readonly volumeChunks: readonly number[];
   /** Every client has every volume, else volume i belongs to client i modulo clients. */
@@ -136,13 +142,29 @@ const FURTHER_KINDS: readonly TroubleKind[] = [
   'ambush',
 ];
 
+/** Kinds of scenarios with several MDMs. */
+const MDM_KINDS: readonly TroubleKind[] = [
+  'crashMdm',
+  'crashMdm',
+  'pauseMdm',
+  'pauseMdm',
+  'cutStore',
+  'cutStore',
+  'cutMdm',
+  'stopStore',
+  'slowStore',
+];
+
+/** Options of later releases, as they are in scenarios that were kept before. */
+export const LATER_OPTIONS_OFF = { mdms: 1, storeLostPermille: 0 } as const;
+
 /** Of twelve scenarios, how many run the real device format: as many as the rate of a plain run permits. */
 const REAL_OF_12 = 6;
 
 /** Every kind of trouble with weight 0. */
 export function noTrouble(): TroubleWeights {
   const weights: Partial<TroubleWeights> = {};
-  for (const kind of [...KINDS, ...FURTHER_KINDS, 'island'] as const) weights[kind] = 0;
+  for (const kind of [...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, 'island'] as const) weights[kind] = 0;
   return weights as TroubleWeights;
 }
 
@@ -283,6 +305,21 @@ function drawSettleChanges(seed: number): number {
   return new Prng(seed, 0x53455454).pick([settleChangesMax, settleChangesMax, 32]);
 }
 
+/** Several MDMs on a shared store, one of which is master at a time. */
+function addMdms(seed: number, swarm: Swarm): Swarm {
+  const prng = new Prng(seed, 0x4d444d53);
+  if (swarm.trouble.island > 0 || !prng.chance(1, 8)) return swarm;
+  const trouble = { ...swarm.trouble };
+  const count = prng.pick([1, 2, 3]);
+  for (let drawn = 0; drawn < count; drawn++) trouble[prng.pick(MDM_KINDS)] += prng.between(1, 4);
+  return {
+    ...swarm,
+    mdms: prng.pick([2, 3, 3]),
+    storeLostPermille: prng.pick([0, 10, 50]),
+    trouble,
+  };
+}
+
 /** The scenario of a seed. */
 export function drawSwarm(seed: number): Swarm {
   const prng = new Prng(seed, 0x53574d);
@@ -294,6 +331,7 @@ export function drawSwarm(seed: number): Swarm {
     seed,
     servers: prng.pick([3, 3, 3, 4, 5]),
     clients,
+    ...LATER_OPTIONS_OFF,
     volumeChunks: Array.from({ length: volumes }, () => prng.between(1, 12)),
     shared: prng.chance(1, 2),
     combLog2: prng.pick([0, 1, 2, 3]),
@@ -326,13 +364,13 @@ export function drawSwarm(seed: number): Swarm {
     overLimit: prng.chance(1, 20),
   };
   const drawn = prng.chance(1, 16) ? drawFull(prng, swarm) : swarm;
-  return addMeetings(seed, addLateFrames(seed, addFurther(seed, drawn)));
+  return addMdms(seed, addMeetings(seed, addLateFrames(seed, addFurther(seed, drawn))));
 }
 
 /** The parts of a scenario that a reader wants to know first. */
 export function describeSwarm(swarm: Swarm): string {
-  const kinds = [...KINDS, ...new Set(FURTHER_KINDS), 'island'] as const;
+  const kinds = [...new Set([...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, 'island' as const])];
   const trouble = kinds.filter((kind) => swarm.trouble[kind] > 0).join(' ');
   const { servers, clients, volumeChunks, durability } = swarm;
-  return `${servers} servers, ${clients} clients, volumes of ${volumeChunks.join('+')} chunks, ${1 << swarm.combLog2} combs, ${durability}, ${swarm.realDevice ? 'real' : 'modelled'} devices${swarm.capacityBlocks > 0 ? ` of ${swarm.capacityBlocks} blocks (${swarm.fullPolicy})` : ''}${swarm.overLimit ? ', over the limit' : ''}; trouble: ${trouble === '' ? 'none' : trouble}`;
+  return `${servers} servers, ${clients} clients, ${swarm.mdms > 1 ? `${swarm.mdms} MDMs, ` : ''}volumes of ${volumeChunks.join('+')} chunks, ${1 << swarm.combLog2} combs, ${durability}, ${swarm.realDevice ? 'real' : 'modelled'} devices${swarm.capacityBlocks > 0 ? ` of ${swarm.capacityBlocks} blocks (${swarm.fullPolicy})` : ''}${swarm.overLimit ? ', over the limit' : ''}; trouble: ${trouble === '' ? 'none' : trouble}`;
 }

@@ -62,7 +62,7 @@ function lyingFlush(maker: TroubleMaker): boolean {
 
 /** Where the MDM keeps its state: every commit takes long. */
 function slowStore({ cluster, prng, say, later }: TroubleMaker): boolean {
-  const { timing } = cluster.mdm;
+  const timing = cluster.etcd ?? cluster.mdm.timing;
   if (timing.slowUs > 0) return false;
   timing.slowUs = prng.pick([100_000, 1_000_000, 4_000_000]);
   say(`slows the metadata store by ${timing.slowUs} us`);

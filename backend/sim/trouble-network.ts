@@ -2,6 +2,7 @@
 
 import type { SimHost } from './host.js';
 import type { LinkEnd } from './link-end.js';
+import { pickMdm } from './trouble-mdms.js';
 import { pause } from './trouble-processes.js';
 import type { Strikes, TroubleMaker } from './trouble.js';
 
@@ -159,7 +160,7 @@ export const NETWORK_TROUBLE: Strikes<NetworkTrouble> = {
   cutMdm: (maker) => {
     const { cluster, prng } = maker;
     const other = prng.chance(1, 4) ? prng.pick(cluster.clients).host : maker.server().host;
-    return isolate(maker, cluster.mdm.host, [other]);
+    return isolate(maker, pickMdm(maker).host, [other]);
   },
   slowNetwork,
   stallLink: (maker) => hitLink(maker, true),

@@ -2,8 +2,10 @@
 
 import type { ClientNode } from './client-node.js';
 import type { EndOwner } from './link-end.js';
+import type { MdmNode } from './mdm-node.js';
 import type { SimProcess } from './process.js';
 import type { ServerNode } from './server-node.js';
+import { pickMdm } from './trouble-mdms.js';
 import type { Strikes, TroubleMaker } from './trouble.js';
 
 export type ProcessTrouble =
@@ -78,13 +80,12 @@ function powerOff(maker: TroubleMaker, servers: readonly ServerNode[]): boolean 
   return true;
 }
 
-function crashMdm({ cluster, say, later }: TroubleMaker): boolean {
-  const { mdm } = cluster;
-  if (mdm.process?.alive !== true) return false;
-  say('kills the MDM');
-  mdm.kill();
+function crashMdm({ say, later }: TroubleMaker, hit: MdmNode): boolean {
+  if (hit.process?.alive !== true) return false;
+  say(`kills ${hit.process.name}`);
+  hit.kill();
   later(() => {
-    mdm.start();
+    hit.start();
   });
   return true;
 }
@@ -101,8 +102,9 @@ function crashClient({ say, later }: TroubleMaker, client: ClientNode): boolean 
 
 /** Kills a process, whichever it is. */
 export function crash(maker: TroubleMaker, process: EndOwner): boolean {
-  const { servers, clients, mdm } = maker.cluster;
-  if (process === mdm.process) return crashMdm(maker);
+  const { servers, clients, mdms } = maker.cluster;
+  const mdm = mdms.find((other) => other.process === process);
+  if (mdm !== undefined) return crashMdm(maker, mdm);
   const client = clients.find((other) => other.process === process);
   if (client !== undefined) return crashClient(maker, client);
   for (const server of servers) {
@@ -141,11 +143,11 @@ export const PROCESS_TROUBLE: Strikes<ProcessTrouble> = {
   crashServer,
   powerServer: (maker) => powerOff(maker, [maker.server()]),
   powerAll: (maker) => powerOff(maker, maker.cluster.servers),
-  crashMdm,
+  crashMdm: (maker) => crashMdm(maker, pickMdm(maker)),
   crashClient: (maker) => crashClient(maker, maker.prng.pick(maker.cluster.clients)),
   pauseData: (maker) => pause(maker, maker.server().data),
   pauseControl: (maker) => pause(maker, maker.server().control),
-  pauseMdm: (maker) => pause(maker, maker.cluster.mdm.process),
+  pauseMdm: (maker) => pause(maker, pickMdm(maker).process),
   pauseClient: (maker) => pause(maker, maker.prng.pick(maker.cluster.clients).process),
   takePort,
 };

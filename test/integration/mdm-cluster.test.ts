@@ -15,12 +15,21 @@ class Load {
   private readonly session: MdmSession;
   private readonly slots: { key: number; acknowledged: number; asked: number }[] = [];
   private stopped = false;
-  private readonly ended: Promise<void>;
+  private ended: Promise<void> = Promise.resolve();
   private number = 0;
   private done = 0;
 
   constructor(session: MdmSession) {
     this.session = session;
+  }
+
+  /** Makes the objects, and begins to change them. @param session - one that waits for long */
+  async start(session: MdmSession): Promise<void> {
+    for (let slot = 0; slot < SLOTS; slot++) {
+      const name = `d-${slot}-0`;
+      const { key } = await session.command('ADD_PROTECTION_DOMAIN', 'admin', { name });
+      this.slots.push({ key, acknowledged: 0, asked: 0 });
+    }
     this.ended = this.run();
   }
 
@@ -48,11 +57,6 @@ class Load {
   }
 
   private async run(): Promise<void> {
-    for (let slot = 0; slot < SLOTS; slot++) {
-      const name = `d-${slot}-0`;
-      const { key } = await this.session.command('ADD_PROTECTION_DOMAIN', 'admin', { name });
-      this.slots.push({ key, acknowledged: 0, asked: 0 });
-    }
     while (!this.stopped) {
       const number = ++this.number;
       const slot = this.slots[number % SLOTS];
@@ -79,6 +83,7 @@ test('kill -9 of the master, of the node with the leader of etcd, and a stop of 
   mdms.start();
   const load = new Load(mdms.session(5000));
   const reader = mdms.session(5000);
+  await load.start(mdms.session(120_000));
   await load.goesOn();
   let term = 0;
   const check = async (what: string): Promise<void> => {

@@ -1,0 +1,42 @@
+// Trouble with the store that several MDMs share, and whom trouble with an MDM hits. It must never touch what the store holds.
+
+import type { MdmNode } from './mdm-node.js';
+import type { Strikes, TroubleMaker } from './trouble.js';
+
+export type MdmTrouble = 'cutStore' | 'stopStore';
+
+/** Mostly the master: trouble with a standby shows little. */
+export function pickMdm({ cluster, prng }: TroubleMaker): MdmNode {
+  const { mdms, mdm } = cluster;
+  if (mdms.length === 1) return mdm;
+  const masters = mdms.filter(({ manager }) => manager?.isMaster() === true);
+  return prng.chance(3, 4) && masters.length > 0 ? prng.pick(masters) : prng.pick(mdms);
+}
+
+/** The master goes on for the others' eyes, but nothing that it asks the store arrives. */
+function cutStore(maker: TroubleMaker): boolean {
+  const { etcd } = maker.cluster;
+  if (etcd === null) return false;
+  const { address } = pickMdm(maker).host;
+  if (etcd.cutOff.has(address)) return false;
+  maker.say(`cuts ${address} off from the metadata store`);
+  etcd.cutOff.add(address);
+  maker.later(() => {
+    etcd.cutOff.delete(address);
+  });
+  return true;
+}
+
+function stopStore({ cluster, say, later }: TroubleMaker): boolean {
+  const { etcd } = cluster;
+  if (etcd === null || etcd.down) return false;
+  say('stops the metadata store');
+  etcd.down = true;
+  later(() => {
+    say('the metadata store answers again');
+    etcd.down = false;
+  });
+  return true;
+}
+
+export const MDM_TROUBLE: Strikes<MdmTrouble> = { cutStore, stopStore };
