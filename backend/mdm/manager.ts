@@ -72,8 +72,6 @@ interface Mastership {
   beatDueUs: Micros;
   /** When the beat that is under way was sent; Infinity: none is. */
   beatSentUs: Micros;
-  /** The store takes nothing. */
-  full: boolean;
   /** Set inside an input of the machine: it cannot go on. */
   end: string | null;
 }
@@ -99,6 +97,8 @@ export class Manager implements Machine, SharedStoreInputs {
   private standby: 'waiting' | 'looking' | 'taking' = 'waiting';
   private askedUs: Micros = 0;
   private lookDueUs: Micros = Infinity;
+  /** The store takes nothing, so nobody can become master. */
+  private full = false;
   private token: Token = 0;
 
   /** @param options - of the metadata manager that each mastership makes */
@@ -122,9 +122,10 @@ export class Manager implements Machine, SharedStoreInputs {
   stop(): void {
     const { reign } = this;
     this.reign = null;
+    this.standby = 'waiting';
     this.lookDueUs = Infinity;
-    this.ports.store.abandon();
     if (reign !== null) this.ports.store.release('');
+    this.ports.store.abandon();
   }
 
   linkUp(nowUs: Micros, link: LinkId, peer: Peer): void {
@@ -148,14 +149,14 @@ export class Manager implements Machine, SharedStoreInputs {
     const peer = this.peers.get(link);
     if (peer === undefined) return true;
     const { reign } = this;
+    if (this.full && (reign === null || isCommandCode(getCode(view, at)))) {
+      MARKS.full.hits++;
+      this.refuse(link, peer, getTag(view, at), ERR.STORE_FULL, []);
+      return true;
+    }
     if (reign === null) {
       MARKS.redirected.hits++;
       this.refuse(link, peer, getTag(view, at), ERR.NOT_MASTER, this.masterDetails());
-      return true;
-    }
-    if (reign.full && isCommandCode(getCode(view, at))) {
-      MARKS.full.hits++;
-      this.refuse(link, peer, getTag(view, at), ERR.STORE_FULL, []);
       return true;
     }
     let taken = true;
@@ -195,6 +196,8 @@ export class Manager implements Machine, SharedStoreInputs {
     const sinceUs = watch.lookedUs < 0 ? 0 : this.askedUs - watch.lookedUs;
     watch.quietUs = isSame ? watch.quietUs + Math.min(sinceUs, 2 * this.lookPauseUs()) : 0;
     watch.lookedUs = isSame ? this.askedUs : nowUs;
+    // Whoever shows life has written.
+    if (!isSame && watch.view !== null) this.noteFull(false);
     watch.view = view;
     const isOffered = view.heir === '' || view.heir === this.place.name;
     if (isOffered) MARKS.inherited.hits++;
@@ -207,6 +210,7 @@ export class Manager implements Machine, SharedStoreInputs {
     this.standby = 'waiting';
     this.watch.lookedUs = -1;
     this.watch.quietUs = 0;
+    if (outcome !== 'unknown') this.noteFull(outcome === 'full');
     if (outcome !== 'done' || content === null) {
       if (outcome === 'conflict') MARKS.lostRace.hits++;
       this.lookDueUs = nowUs + this.lookPauseUs();
@@ -230,7 +234,7 @@ export class Manager implements Machine, SharedStoreInputs {
     }
     // A full store takes no sign of life of anybody, so nobody can take over either.
     if (outcome === 'done' || outcome === 'full') {
-      this.noteFull(reign, outcome === 'full');
+      this.noteFull(outcome === 'full');
       reign.provenUs = sentUs;
     }
     reign.beatDueUs = Math.max(nowUs, sentUs + this.times.beatMs * MICROS_PER_MS);
@@ -256,7 +260,7 @@ export class Manager implements Machine, SharedStoreInputs {
     const content = { term: term - 1, sequence, entries };
     const mdm = new Mdm({ links, store, log, host }, content, this.options);
     reign = {
-      ...{ mdm, term, full: false, end: null },
+      ...{ mdm, term, end: null },
       // Reading the content may have taken long: the first beat, sent at once, finds out whether the key is still ours.
       ...{ provenUs: nowUs, beatDueUs: nowUs, beatSentUs: Infinity },
     };
@@ -326,12 +330,12 @@ export class Manager implements Machine, SharedStoreInputs {
     return Math.floor((this.times.silenceMs * MICROS_PER_MS) / LOOKS_PER_SILENCE);
   }
 
-  private noteFull(reign: Mastership, full: boolean): void {
-    if (reign.full === full) return;
-    reign.full = full;
+  private noteFull(full: boolean): void {
+    if (this.full === full) return;
+    this.full = full;
     const { log } = this.ports;
-    if (full) log.event('error', 'mdm.store-full', { term: reign.term });
-    else log.event('info', 'mdm.store-has-room', { term: reign.term });
+    if (full) log.event('error', 'mdm.store-full', {});
+    else log.event('info', 'mdm.store-has-room', {});
   }
 
   /** The links, and when the metadata manager closes one, it is forgotten here too. */
