@@ -23,7 +23,7 @@ import type { CommandName, ControlCode, ControlMessage } from '../protocol/contr
 import { errorText } from '../protocol/error-text.js';
 import { ERR, MSG } from '../protocol/generated/constants.js';
 import { getCode, getStatus, getTag } from '../protocol/generated/frame-head.js';
-import type { CommandParams, ControlBodies } from '../protocol/generated/types.js';
+import type { CommandParams, ControlBodies, ErrorDetail } from '../protocol/generated/types.js';
 import { ProtocolError } from '../protocol/wire.js';
 import { MdmAddresses } from './addresses.js';
 import type { CommandAnswered, MdmClientHost } from './host.js';
@@ -41,7 +41,7 @@ const MARKS = {
 
 /** Bound on the parts of one update that are kept until its last: more than a million combs need. */
 const UPDATE_PARTS_MAX = 8192;
-/** Where there are several MDMs, the longest pause between two attempts to find the master. */
+/** The longest pause after the word of a standby. */
 const SEARCH_MS_MAX = 250;
 /** Where there are several MDMs, one that leaves heartbeats unanswered for so long is left: another may be master. */
 const SILENT_US = 1_000_000;
@@ -64,6 +64,8 @@ export class MdmClient {
   private version = 1;
   private attempts = 0;
   private everRegistered = false;
+  /** A standby answered: there is a cluster, and it has a master or will have one soon. */
+  private isSearching = false;
   /** When the present state ends on its own: the next attempt, or the end of patience with a registration. */
   private stateDeadlineUs: Micros = Infinity;
   private heartbeatDueUs: Micros = Infinity;
@@ -270,8 +272,8 @@ export class MdmClient {
     this.everRegistered = true;
     this.state = 'registered';
     this.stateDeadlineUs = Infinity;
-    // Without a registration nobody has said yet that it is the master.
-    if (reply !== null) this.attempts = 0;
+    // Of several, nobody has said without a registration that it is the master.
+    if (reply !== null || !this.addresses.several) this.attempts = 0;
     if (this.options.heartbeatMs > 0) this.heartbeatDueUs = nowUs;
     this.host.registered(nowUs, reply);
     this.flush();
@@ -345,7 +347,7 @@ export class MdmClient {
     }
     const details = message.code === MSG.ERROR_REPLY ? message.body.details : [];
     if (status === ERR.NOT_MASTER) {
-      this.addresses.redirect(details);
+      this.redirect(details);
     } else this.host.refused(nowUs, status, details);
     this.drop(nowUs, `registration refused: ${errorText(status, details)}`);
   }
@@ -365,8 +367,13 @@ export class MdmClient {
       this.attempts = 0;
       return;
     }
-    this.addresses.redirect(details);
+    this.redirect(details);
     this.drop(nowUs, 'the MDM is not the master');
+  }
+
+  private redirect(details: readonly ErrorDetail[]): void {
+    this.isSearching = true;
+    this.addresses.redirect(details);
   }
 
   private mapPart(nowUs: Micros, part: MapUpdate): void {
@@ -407,8 +414,9 @@ export class MdmClient {
 
   private retryPauseUs(): Micros {
     const { retryMsMin } = this.options;
-    // Another MDM may be master within a second.
-    const retryMsMax = this.addresses.several ? SEARCH_MS_MAX : this.options.retryMsMax;
+    // Where a standby answers, another MDM may be master within a second.
+    const retryMsMax = this.isSearching ? SEARCH_MS_MAX : this.options.retryMsMax;
+    this.isSearching = false;
     const pauseMs = Math.min(retryMsMax, retryMsMin * 2 ** Math.min(this.attempts, 16));
     this.attempts++;
     // Between half and all of the pause, so that many clients do not come together.

@@ -126,8 +126,8 @@ class Bench implements Links, MdmClientHost {
     return sent;
   }
 
-  up(): void {
-    this.client.linkUp(this.nowUs, this.link, PEER);
+  up(host = ''): void {
+    this.client.linkUp(this.nowUs, this.link, host === '' ? PEER : { ...PEER, host });
   }
 
   down(): void {
@@ -139,8 +139,8 @@ class Bench implements Links, MdmClientHost {
   }
 
   /** Link up, registration taken. */
-  enter(): void {
-    this.up();
+  enter(host = ''): void {
+    this.up(host);
     const [registration] = this.sent();
     if (registration?.code !== MSG.REGISTER_SDC) throw new Error('it registers first');
     const body = { sdcKey: 5, run: 1, approved: true, systemId: '' };
@@ -293,6 +293,36 @@ test('an MDM that is not the master is left for the next address, and the reques
   bench.pass(1000);
   t.is(bench.targets.at(-1)?.target.addresses[0]?.host, '10.0.0.1');
   t.false(bench.told.includes(`refused ${ERR.NOT_MASTER}`));
+});
+
+test("a standby's word leads to the master", (t) => {
+  const bench = new Bench();
+  bench.up('10.0.0.2');
+  const [registration] = bench.sent();
+  const details = [{ name: 'master', value: '10.0.0.2 6611' }];
+  bench.give(encodeRefusal(registration?.tag ?? 0, ERR.NOT_MASTER, details));
+  bench.pass(1000);
+  t.is(bench.targets.at(-1)?.target.addresses[0]?.host, '10.0.0.2');
+  bench.up('10.0.0.2');
+  const [again] = bench.sent();
+  bench.give(encodeRefusal(again?.tag ?? 0, ERR.NOT_MASTER));
+  bench.pass(1000);
+  t.is(bench.targets.at(-1)?.target.addresses[0]?.host, '10.0.0.1', 'who is not comes last');
+});
+
+test('an MDM that leaves heartbeats unanswered is left for the others', (t) => {
+  const bench = new Bench();
+  bench.enter('10.0.0.1');
+  for (let beat = 0; beat < 8; beat++) {
+    bench.pass(250);
+    const [sent] = bench.sent();
+    bench.give(encodeControl(MSG.HEARTBEAT_REPLY, sent?.tag ?? 0, 0, { term: 1 }));
+  }
+  t.deepEqual(bench.closed, []);
+  for (let beat = 0; beat < 5; beat++) bench.pass(250);
+  t.deepEqual(bench.closed, [1]);
+  bench.pass(1000);
+  t.is(bench.targets.at(-1)?.target.addresses[0]?.host, '10.0.0.2');
 });
 
 test('a refused registration is told and tried again', (t) => {
