@@ -77,6 +77,8 @@ const MARKS = {
   muteLinks: mark('nemesis: new connections of a host carried nothing'),
   slowStore: mark('nemesis: the metadata store was slow'),
   cutStore: mark('nemesis: an MDM was cut off from the metadata store'),
+  fillStore: mark('nemesis: the metadata store was full'),
+  endMdm: mark('nemesis: an MDM was told to end'),
   stopStore: mark('nemesis: the metadata store had no majority'),
   ambush: mark('nemesis: something broke at a chosen message'),
   island: mark('nemesis: a server and a client were cut off from everybody else'),

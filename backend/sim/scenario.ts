@@ -230,7 +230,8 @@ class Scenario {
 
   /** Errors in the log that an injected fault explains. */
   private isExpected(name: string): boolean {
-    const { storeUnknownPermille, mdms } = this.swarm;
+    const { storeUnknownPermille, mdms, trouble } = this.swarm;
+    if (name === 'mdm.store-full') return trouble.fillStore > 0;
     return name === 'mdm.stepped-down' && (storeUnknownPermille > 0 || mdms > 1);
   }
 

@@ -26,7 +26,6 @@ const MARKS = {
   lateCommit: mark('sim: a commit was done after its MDM gave up'),
   fenced: mark('sim: the metadata store refused a master that was deposed'),
   answerLost: mark('sim: an answer of the metadata store got lost'),
-  unknown: mark('sim: an MDM never learned what became of a commit'),
   tookDeaf: mark('sim: an MDM took the master key and never learned it'),
 };
 
@@ -45,6 +44,8 @@ export class SimEtcd {
   readonly cutOff = new Set<string>();
   /** No host does. */
   down = false;
+  /** It takes no writes. */
+  full = false;
   /** Of a thousand answers, how many get lost. */
   lostPermille = 0;
   /** What every request takes longer. */
@@ -150,6 +151,7 @@ export class SimSharedStore implements SharedStore, EventTarget {
     let held: Held | null = null;
     const arrive = (): CommitOutcome => {
       if (held !== null) return 'done';
+      if (etcd.full) return 'full';
       if (etcd.view().life !== seen.life) return 'conflict';
       held = { term, masterRevision: etcd.nextRevision() };
       Object.assign(etcd, { term, master: claim, heir: null });
@@ -177,6 +179,7 @@ export class SimSharedStore implements SharedStore, EventTarget {
     const { etcd } = this;
     const held = this.mastership();
     const arrive = (): CommitOutcome => {
+      if (etcd.full) return 'full';
       if (etcd.masterRevision !== held.masterRevision) return 'conflict';
       etcd.beatRevision = etcd.nextRevision();
       return 'done';
@@ -207,6 +210,7 @@ export class SimSharedStore implements SharedStore, EventTarget {
     let applied = false;
     const arrive = (): CommitOutcome => {
       if (applied) return 'done';
+      if (etcd.full) return 'full';
       if (etcd.masterRevision !== held.masterRevision) {
         MARKS.fenced.hits++;
         return 'conflict';
@@ -218,7 +222,6 @@ export class SimSharedStore implements SharedStore, EventTarget {
       return 'done';
     };
     this.request(PATIENCE_US, arrive, (nowUs, outcome) => {
-      if (outcome === 'unknown') MARKS.unknown.hits++;
       if (outcome === 'done') etcd.toldSequence = Math.max(etcd.toldSequence, previousSequence + 1);
       this.sim.trace.mix(TRACE.commit, this.sim.nowUs, this.process.node, token);
       this.sink.committed(nowUs, token, outcome);
@@ -234,6 +237,7 @@ export class SimSharedStore implements SharedStore, EventTarget {
       etcd.beatRevision = etcd.nextRevision();
       return 'done';
     };
+    // Whoever ends waits until this is sent.
     this.request(BEAT_PATIENCE_US, arrive, () => undefined);
   }
 

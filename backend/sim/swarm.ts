@@ -48,6 +48,8 @@ export interface TroubleWeights {
   island: number;
   cutStore: number;
   stopStore: number;
+  fillStore: number;
+  endMdm: number;
 }
 
 export type TroubleKind = keyof TroubleWeights;
@@ -153,6 +155,8 @@ const MDM_KINDS: readonly TroubleKind[] = [
   'cutMdm',
   'stopStore',
   'slowStore',
+  'fillStore',
+  'endMdm',
 ];
 
 /** Options of later releases, as they are in scenarios that were kept before. */

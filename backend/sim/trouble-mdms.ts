@@ -3,7 +3,7 @@
 import type { MdmNode } from './mdm-node.js';
 import type { Strikes, TroubleMaker } from './trouble.js';
 
-export type MdmTrouble = 'cutStore' | 'stopStore';
+export type MdmTrouble = 'cutStore' | 'stopStore' | 'fillStore' | 'endMdm';
 
 /** Mostly the master: trouble with a standby shows little. */
 export function pickMdm({ cluster, prng }: TroubleMaker): MdmNode {
@@ -39,4 +39,32 @@ function stopStore({ cluster, say, later }: TroubleMaker): boolean {
   return true;
 }
 
-export const MDM_TROUBLE: Strikes<MdmTrouble> = { cutStore, stopStore };
+function fillStore({ cluster, say, later }: TroubleMaker): boolean {
+  const { etcd } = cluster;
+  if (etcd === null || etcd.full) return false;
+  say('fills the metadata store');
+  etcd.full = true;
+  later(() => {
+    say('the metadata store has room again');
+    etcd.full = false;
+  });
+  return true;
+}
+
+/** SIGTERM: it gives the master key up before it ends. */
+function endMdm(maker: TroubleMaker): boolean {
+  const hit = pickMdm(maker);
+  const { process, manager } = hit;
+  if (manager === null || process?.alive !== true || process.paused) return false;
+  maker.say(`ends ${process.name}`);
+  process.input(() => {
+    manager.stop();
+  });
+  hit.kill();
+  maker.later(() => {
+    hit.start();
+  });
+  return true;
+}
+
+export const MDM_TROUBLE: Strikes<MdmTrouble> = { cutStore, stopStore, fillStore, endMdm };

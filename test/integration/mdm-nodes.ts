@@ -53,7 +53,7 @@ class MdmNode {
   async end(signal: NodeJS.Signals): Promise<number | null> {
     const { child } = this;
     this.child = null;
-    if (child === null || child.exitCode !== null) return child?.exitCode ?? null;
+    if (child?.exitCode !== null) return child?.exitCode ?? null;
     const ended = once(child, 'exit');
     child.kill('SIGCONT');
     child.kill(signal);
