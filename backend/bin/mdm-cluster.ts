@@ -65,7 +65,7 @@ async function startMember({ config, cluster, secret, log }: ClusterTools): Prom
     ...{ program, directory, self, members, joins: false, log },
     clusterToken: `meshsan${prefix.replaceAll('/', '-')}`,
   });
-  member.start();
+  await member.start();
   const stop = async (): Promise<void> => {
     clearInterval(renewal);
     await member.stop();

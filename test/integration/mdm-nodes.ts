@@ -61,6 +61,12 @@ class MdmNode {
     return code;
   }
 
+  /** How often it came so far that it serves. */
+  get starts(): number {
+    const log = readFileSync(join(this.directory, 'mdm.log'), 'utf8');
+    return log.split('"mdm.started"').length - 1;
+  }
+
   /** Of the etcd member, 0: none was started. */
   get memberPid(): number {
     const record = join(this.directory, 'state/etcd/process.json');

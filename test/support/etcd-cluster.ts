@@ -80,7 +80,7 @@ export class EtcdCluster {
         ...{ clusterToken: 'test', log: QUIET },
         ...(this.quotaBytes === undefined ? {} : { quotaBytes: this.quotaBytes }),
       });
-      member.start();
+      await member.start();
       this.members.push(member);
     }
     await this.answers();

@@ -99,6 +99,13 @@ export function memberArguments(options: MemberOptions): string[] {
   return Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
 }
 
+async function end(target: ProcessId): Promise<void> {
+  signal(target, 'SIGTERM');
+  if (await waitForEnd([target], STOP_MS)) return;
+  signal(target, 'SIGKILL');
+  await waitForEnd([target], STOP_MS);
+}
+
 export class EtcdMember {
   private readonly options: MemberOptions;
   private readonly record: string;
@@ -116,16 +123,21 @@ export class EtcdMember {
    *
    * @throws MemberError
    */
-  start(): void {
+  async start(): Promise<void> {
     const { program, directory, log } = this.options;
     if (!existsSync(program))
       throw new MemberError(
         `${program} is missing: install etcd (apt-get install etcd-server); the service that comes with it is not used and may be disabled`,
       );
     makePrivateDirectory(directory);
-    this.process = this.found();
-    if (this.process === null) this.spawn();
-    else log.event('info', 'etcd.found', { pid: this.process.pid });
+    const found = this.found();
+    if (found?.command === this.command) {
+      this.process = found.id;
+      log.event('info', 'etcd.found', { pid: found.id.pid });
+    } else {
+      if (found !== null) await end(found.id);
+      this.spawn();
+    }
     this.watch(WATCH_MS);
   }
 
@@ -138,13 +150,9 @@ export class EtcdMember {
   /** Ends the member and waits until it is gone. */
   async stop(): Promise<void> {
     this.leave();
-    const target = this.process ?? this.found();
+    const target = this.process ?? this.found()?.id;
     this.process = null;
-    if (target === null) return;
-    signal(target, 'SIGTERM');
-    if (await waitForEnd([target], STOP_MS)) return;
-    signal(target, 'SIGKILL');
-    await waitForEnd([target], STOP_MS);
+    if (target !== undefined) await end(target);
   }
 
   /** Ends the member and removes its data: it has left the cluster. */
@@ -155,6 +163,11 @@ export class EtcdMember {
 
   get pid(): number {
     return this.process?.pid ?? 0;
+  }
+
+  /** What it runs with: another configuration needs another process. */
+  private get command(): string {
+    return [this.options.program, ...memberArguments(this.options)].join(' ');
   }
 
   private watch(inMs: number): void {
@@ -172,13 +185,15 @@ export class EtcdMember {
   }
 
   /** The member that an earlier process started, if it still runs. */
-  private found(): ProcessId | null {
+  private found(): { readonly id: ProcessId; readonly command: string } | null {
     if (!existsSync(this.record)) return null;
     try {
-      const parsed = JSON.parse(readFileSync(this.record, 'utf8')) as Partial<ProcessId>;
-      const { pid, startTicks } = parsed;
+      const parsed = JSON.parse(readFileSync(this.record, 'utf8')) as Record<string, unknown>;
+      const { pid, startTicks, command } = parsed;
       if (typeof pid !== 'number' || typeof startTicks !== 'number') return null;
-      return isRunning({ pid, startTicks }) ? { pid, startTicks } : null;
+      return isRunning({ pid, startTicks })
+        ? { id: { pid, startTicks }, command: String(command) }
+        : null;
     } catch (error) {
       this.options.log.event('warn', 'etcd.record-unreadable', { reason: String(error) });
       return null;
@@ -204,7 +219,7 @@ export class EtcdMember {
     child.unref();
     this.process = child.pid === undefined ? null : identify(child.pid);
     if (this.process === null) return;
-    writePrivate(this.record, JSON.stringify(this.process));
+    writePrivate(this.record, JSON.stringify({ ...this.process, command: this.command }));
     log.event('info', 'etcd.started', { pid: this.process.pid });
   }
 }
