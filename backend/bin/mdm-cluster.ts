@@ -7,6 +7,7 @@ import { Manager } from '../mdm/manager.js';
 import type { MdmOptions } from '../mdm/options.js';
 import { makeEtcdTls, writeEtcdTls } from '../runtime/etcd/certificates.js';
 import type { EtcdTls } from '../runtime/etcd/client.js';
+import { MemberHealth } from '../runtime/etcd/health.js';
 import { EtcdMember } from '../runtime/etcd/member.js';
 import { EtcdStore } from '../runtime/etcd/store.js';
 import type { TcpLinks } from '../runtime/links/tcp-links.js';
@@ -104,12 +105,10 @@ export async function startManager(
   const beatMs = config.options.masterBeatMs ?? OPTIONS.masterBeatMs.default;
   const silenceMs = config.options.masterSilenceMs ?? OPTIONS.masterSilenceMs.default;
   const giveUpMs = silenceMs + Math.floor(options.detectionMs * HOLD_ON_OF_DETECTION);
-  const manager = new Manager(
-    { links, store, log },
-    place,
-    { beatMs, silenceMs, giveUpMs },
-    options,
-  );
+  const health = new MemberHealth(cluster.members, { tls, log });
+  const isMemberUp = (name: string): boolean => health.isUp(name);
+  const ports = { links, store, log, isMemberUp };
+  const manager = new Manager(ports, place, { beatMs, silenceMs, giveUpMs }, options);
   store.attach(loop, manager, failed);
   links.attach(manager);
   for (const { host } of config.addresses) await links.listen(host, config.port);
@@ -120,6 +119,7 @@ export async function startManager(
   return {
     stop: async () => {
       manager.stop();
+      health.stop();
       await store.close();
       await stopMember();
     },

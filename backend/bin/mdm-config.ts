@@ -20,16 +20,19 @@ import type { OptionsOf } from '../runtime/options-schema.js';
 
 const MDM_PORT = 6611;
 
+interface ConfiguredMember extends MemberAddress {
+  /** A tie-breaker runs a member of etcd and no MDM. */
+  readonly role: 'manager' | 'tieBreaker';
+}
+
 /** The MDM cluster that this node belongs to. */
 export interface ClusterConfig {
   /** Of the system's keys in etcd. */
   readonly prefix: string;
   /** Every node with a member of etcd: all managers and tie-breakers. */
-  readonly members: readonly MemberAddress[];
+  readonly members: readonly ConfiguredMember[];
   /** The member that runs on this node, by name. */
   readonly member: string;
-  /** A tie-breaker runs a member and no MDM. */
-  readonly role: 'manager' | 'tieBreaker';
   readonly program: string;
 }
 
@@ -78,13 +81,13 @@ const CLUSTER = {
           host: { type: 'string', format: 'address' },
           clientPort: { ...PORT, default: ETCD_CLIENT_PORT },
           peerPort: { ...PORT, default: ETCD_PEER_PORT },
+          role: { type: 'string', enum: ['manager', 'tieBreaker'], default: 'manager' },
         },
         required: ['name', 'host'],
         additionalProperties: false,
       },
     },
     member: NAME,
-    role: { type: 'string', enum: ['manager', 'tieBreaker'], default: 'manager' },
     program: { ...ABSOLUTE_PATH, default: '/usr/bin/etcd' },
   },
   required: ['members', 'member'],
@@ -140,6 +143,8 @@ function clusterFault({ members, member }: ClusterConfig): string | null {
   for (const key of ['name', 'host'] as const)
     if (new Set(members.map((each) => each[key])).size !== members.length)
       return `.members must each have a ${key} of their own`;
+  if (!members.some(({ role }) => role === 'manager'))
+    return '.members must have a manager among them';
   if (!members.some(({ name }) => name === member))
     return `.member must be one of the members: ${members.map(({ name }) => name).join(', ')}`;
   return null;

@@ -46,7 +46,9 @@ function initialSystem({ initialAdmin, systemName }: MdmConfig): InitialSystem |
 }
 
 function machineOptions(config: MdmConfig, wallMsAtZero: number): MdmOptions {
-  const { options, name, addresses, port, cluster } = config;
+  const { options, addresses, port, cluster } = config;
+  // In a cluster it is known by the name of its member.
+  const name = cluster?.member ?? config.name;
   return {
     ...MDM_DEFAULTS,
     ...{ name, addresses, port, wallMsAtZero },
@@ -58,13 +60,10 @@ function machineOptions(config: MdmConfig, wallMsAtZero: number): MdmOptions {
     combCountLog2: options.combCountLog2 ?? MDM_DEFAULTS.combCountLog2,
     overProvisioningFactor: options.overProvisioningFactor ?? MDM_DEFAULTS.overProvisioningFactor,
     initial: initialSystem(config),
-    mode: modeOf(cluster?.members.length ?? 1),
+    members: (cluster?.members ?? []).map((member) => ({
+      ...{ name: member.name, host: member.host, port: member.clientPort, role: member.role },
+    })),
   };
-}
-
-function modeOf(members: number): MdmOptions['mode'] {
-  if (members >= 5) return 5;
-  return members >= 3 ? 3 : 1;
 }
 
 /** Ends the process without waiting for anybody: nothing that it could still say is true any more. */
@@ -135,10 +134,11 @@ async function runAlone(config: MdmConfig, secret: Uint8Array, log: ProcessLog):
 async function runInCluster(tools: ClusterTools): Promise<void> {
   const { config, cluster, secret, log } = tools;
   const { port } = config;
+  const role = cluster.members.find(({ name }) => name === cluster.member)?.role;
   const loop = new Loop();
   let node: ClusterNode;
   let links: TcpLinks | null = null;
-  if (cluster.role === 'tieBreaker') node = await startTieBreaker(tools);
+  if (role === 'tieBreaker') node = await startTieBreaker(tools);
   else {
     links = makeLinks(config, secret, loop, log);
     const failed = (error: Error): void => {
@@ -147,7 +147,7 @@ async function runInCluster(tools: ClusterTools): Promise<void> {
     const options = machineOptions(config, wallMsAtZero());
     node = await startManager(tools, loop, links, options, failed);
   }
-  log.event('info', 'mdm.started', { port, role: cluster.role });
+  log.event('info', 'mdm.started', { port, role: role ?? '' });
   onStopSignal(() => {
     // The key is given up before the links end, so that their clients find another master.
     void node.stop().then(async () => {

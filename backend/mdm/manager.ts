@@ -61,6 +61,7 @@ export interface ManagerPorts {
   readonly links: Links;
   readonly store: SharedStore;
   readonly log: Log;
+  readonly isMemberUp?: (name: string) => boolean;
 }
 
 /** What is true only while this is the master. */
@@ -248,7 +249,6 @@ export class Manager implements Machine, SharedStoreInputs {
   }
 
   private reignBegins(nowUs: Micros, { term, sequence, entries }: TakenContent): void {
-    const { store, log } = this.ports;
     const links = this.watchedLinks();
     let reign: Mastership | null = null;
     const host = {
@@ -258,7 +258,7 @@ export class Manager implements Machine, SharedStoreInputs {
     };
     // The machine takes the term behind the one that it is given: that is the one of the master key.
     const content = { term: term - 1, sequence, entries };
-    const mdm = new Mdm({ links, store, log, host }, content, this.options);
+    const mdm = new Mdm({ ...this.ports, links, host }, content, this.options);
     reign = {
       ...{ mdm, term, end: null },
       // Reading the content may have taken long: the first beat, sent at once, finds out whether the key is still ours.

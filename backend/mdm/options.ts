@@ -28,6 +28,8 @@ export interface MdmHost {
 }
 
 export interface MdmPorts {
+  /** Whether the store of a member of the cluster answered lately; without it there is no cluster. */
+  readonly isMemberUp?: (name: string) => boolean;
   readonly links: Links;
   readonly store: MetadataStore;
   readonly log: Log;
@@ -62,11 +64,20 @@ export interface MdmOptions {
   readonly overProvisioningFactor: number;
   /** Bytes of the sectors in which volume sizes count. */
   readonly sectorBytes: number;
-  /** Members of the shared store; 1: the store is this MDM's own. */
-  readonly mode: 1 | 3 | 5;
+  /** Nodes of the MDM cluster; none: the store is this MDM's own. */
+  readonly members: readonly ClusterMember[];
   /** Wall clock, milliseconds, at `nowUs` 0. */
   readonly wallMsAtZero: number;
   readonly initial: InitialSystem | null;
+}
+
+/** A node of the MDM cluster. */
+export interface ClusterMember {
+  readonly name: string;
+  readonly host: string;
+  /** Of its store. */
+  readonly port: number;
+  readonly role: 'manager' | 'tieBreaker';
 }
 
 /** Defaults of what the options table does not hold; the rest comes from there. */
@@ -83,7 +94,7 @@ export const MDM_DEFAULTS = {
   combCountLog2: 8,
   overProvisioningFactor: 10,
   sectorBytes: 512,
-  mode: 1,
+  members: [],
   wallMsAtZero: 0,
   initial: null,
 } as const satisfies MdmOptions;

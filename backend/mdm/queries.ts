@@ -137,7 +137,12 @@ export class Queries {
     }
     return {
       ...{ term, sequence, ...sum },
-      mode: options.mode,
+      mode: Math.max(1, options.members.length),
+      members: options.members.map((member) => ({
+        ...member,
+        master: member.name === options.name,
+        up: this.engine.ports.isMemberUp?.(member.name) === true,
+      })),
       name: options.name,
       addresses: options.addresses,
       port: options.port,

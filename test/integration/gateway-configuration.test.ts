@@ -3,6 +3,7 @@
 import test from 'ava';
 
 import { GatewayHarness, at } from '../support/gateway-harness.js';
+import { threeNodes } from '../support/memory-cluster.js';
 import { SDC_GUID } from '../support/memory-cluster.js';
 
 test('what this release does not carry out is refused by name, and changes nothing', async (t) => {
@@ -113,4 +114,15 @@ test('configuration by REST: pools, domains, fault sets, SDSs, devices, SDCs and
     'OneNode',
   );
   t.deepEqual(at((await own.get('/api/Configuration')).json, 'mdmAddresses'), ['127.0.0.1']);
+  own.cluster.members = threeNodes(false);
+  const mdms = (await own.post('/api/instances/System/queryMdmCluster')).json;
+  t.is(at(mdms, 'clusterMode'), 'ThreeNodes');
+  t.is(at(mdms, 'clusterState'), 'ClusteredDegraded');
+  t.is(at(mdms, 'goodNodesNum'), 2);
+  t.is(at(mdms, 'goodReplicasNum'), 1);
+  t.like(at(mdms, 'slaves'), [{ name: 'mdm2', ips: ['10.0.0.2'], status: 'Error' }]);
+  t.like(at(mdms, 'tieBreakers'), [{ name: 'tb', role: 'TieBreaker', status: 'Normal' }]);
+  own.cluster.members = threeNodes(true);
+  const whole = (await own.post('/api/instances/System/queryMdmCluster')).json;
+  t.is(at(whole, 'clusterState'), 'ClusteredNormal');
 });

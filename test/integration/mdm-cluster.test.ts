@@ -94,6 +94,12 @@ test('kill -9 of the master, of the node with the leader of etcd, and a stop of 
     );
     t.true(state.term > term, what);
     t.is(state.mode, 3);
+    t.deepEqual(
+      state.members.map(({ name, role, master }) => [name, role, master]),
+      mdms.nodes.map(({ name }, index) => [
+        ...[name, index < 2 ? 'manager' : 'tieBreaker', name === state.name],
+      ]),
+    );
     ({ term } = state);
     const promised = load.promised();
     const domains = await reader.query('protectionDomain');
@@ -145,6 +151,10 @@ test('kill -9 of the master, of the node with the leader of etcd, and a stop of 
   const endedPid = ended.memberPid;
   t.is(await ended.end('SIGTERM'), 0);
   t.log(`master told to end: answers after ${await load.goesOn()} ms`);
+  await until('the master knows that a member is down', async () => {
+    const { members } = await reader.clusterState();
+    return members.every(({ name, up }) => up === (name !== ended.name)) ? true : null;
+  });
   t.false(existsSync(`/proc/${endedPid}`), 'its member ended with it');
   await load.stop();
   await check('at the end');

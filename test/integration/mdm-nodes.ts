@@ -86,15 +86,17 @@ export class MdmNodes {
     this.nodes = hosts.map(
       (host, index) => new MdmNode(`mdm${index + 1}`, host, join(this.directory, `n${index + 1}`)),
     );
-    const members = this.nodes.map(({ name, host }) => ({ name, host }));
-    for (const [index, { name, host, directory }] of this.nodes.entries()) {
+    const members = this.nodes.map(({ name, host }, index) => ({
+      ...{ name, host },
+      role: index < hosts.length - tieBreakers ? 'manager' : 'tieBreaker',
+    }));
+    for (const { name, host, directory } of this.nodes) {
       const secretFile = join(directory, 'secret');
       writeFileSync(secretFile, SECRET, { mode: 0o600 });
-      const role = index < hosts.length - tieBreakers ? 'manager' : 'tieBreaker';
       const config = {
         ...{ name, secretFile, stateDir: join(directory, 'state'), systemName: 'test' },
         addresses: [{ host, role: 'all' }],
-        cluster: { prefix: '/meshsan/test', members, member: name, role, program: etcdProgram() },
+        cluster: { prefix: '/meshsan/test', members, member: name, program: etcdProgram() },
         initialAdmin: ADMIN,
       };
       writeFileSync(join(directory, 'mdm.json'), JSON.stringify(config), { mode: 0o600 });

@@ -7,6 +7,7 @@ import type {
   CommandResults,
   RuntimeStatus,
   Usage,
+  MdmMember,
   PoolStatus,
   VolumeStatus,
 } from '../../backend/protocol/generated/types.js';
@@ -32,6 +33,16 @@ export const SDC_GUID = '0B5E7C1A-8F52-4A0E-9D3C-5E1F2A3B4C5D';
 
 function refuse(name: ErrorName): never {
   throw ClusterError.named(name);
+}
+
+/** Two managers and a tie-breaker. @param slaveUp - whether the second manager runs */
+export function threeNodes(slaveUp: boolean): MdmMember[] {
+  const member = { port: 9012, role: 'manager', master: false, up: true } as const;
+  return [
+    { ...member, name: 'mdm1', host: '127.0.0.1', master: true },
+    { ...member, name: 'mdm2', host: '10.0.0.2', up: slaveUp },
+    { ...member, name: 'tb', host: '10.0.0.3', role: 'tieBreaker' },
+  ];
 }
 
 export class MemoryCluster implements Cluster {
@@ -122,12 +133,15 @@ export class MemoryCluster implements Cluster {
     });
   }
 
+  /** Nodes of the MDM cluster; none: there is one MDM. */
+  members: readonly MdmMember[] = [];
+
   async clusterState(): Promise<ClusterQueryReplyBody> {
     await this.turn();
     return {
       term: 1,
       sequence: 1,
-      mode: 1,
+      mode: Math.max(1, this.members.length),
       name: 'mdm1',
       addresses: [{ host: '127.0.0.1', role: 'all' }],
       port: 6611,
@@ -136,6 +150,7 @@ export class MemoryCluster implements Cluster {
       unavailableCombs: 0,
       combs: 1024,
       upSinceMs: 0,
+      members: this.members,
     };
   }
 

@@ -1,6 +1,7 @@
 // View of the system and of its MDM cluster.
 
-import type { Approval, ClusterQueryReplyBody } from '../../protocol/generated/types.js';
+import { memberId } from '../../protocol/member-id.js';
+import type { Approval, ClusterQueryReplyBody, MdmRole } from '../../protocol/generated/types.js';
 import type { Reader } from '../reader.js';
 
 import { counterParameters, links } from './parts.js';
@@ -25,24 +26,57 @@ export function versionName(version: string): string {
   return `MeshSAN Version: R3_5.${version.replace(/[^0-9.]/g, '') || '0'}`;
 }
 
-function clusterStateWord(mode: number): string {
-  return mode === 1 ? 'NotClustered' : 'ClusteredNormal';
+function clusterStateWord({ mode, members }: ClusterQueryReplyBody): string {
+  if (mode === 1) return 'NotClustered';
+  const down = members.filter(({ up }) => !up);
+  if (down.length === 0) return 'ClusteredNormal';
+  return down.every(({ role }) => role === 'tieBreaker')
+    ? 'ClusteredTieBreakerDown'
+    : 'ClusteredDegraded';
+}
+
+function goodNodes({ mode, members }: ClusterQueryReplyBody): number {
+  return mode === 1 ? 1 : members.filter(({ up }) => up).length;
+}
+
+function goodReplicas({ mode, members }: ClusterQueryReplyBody): number {
+  return mode === 1 ? 1 : members.filter(({ role, up }) => role === 'manager' && up).length;
+}
+
+function entry(id: string, name: string, hosts: readonly string[], role: string): Json {
+  return {
+    ...{ id, name, ips: hosts, managementIPs: hosts, role },
+    port: MEMBER_PORT,
+    opensslVersion: 'N/A',
+    virtualInterfaces: [],
+  };
 }
 
 function master(reader: Reader, state: ClusterQueryReplyBody): Json {
   const hosts = state.addresses.map(({ host }) => host);
   return {
-    id: reader.systemId,
-    name: state.name,
-    ips: hosts,
-    managementIPs: hosts,
-    port: MEMBER_PORT,
-    role: 'Manager',
+    ...entry(reader.systemId, state.name, hosts, 'Manager'),
     status: 'Normal',
     versionInfo: versionName(state.version).replace(/^.*Version: /, ''),
-    opensslVersion: 'N/A',
-    virtualInterfaces: [],
   };
+}
+
+/** The other members with this role. Ids of members: the system's, and the place in the list below it. */
+function others(reader: Reader, state: ClusterQueryReplyBody, role: MdmRole): readonly Json[] {
+  return state.members.flatMap((member, index) => {
+    if (member.role !== role || member.master) return [];
+    const { name, host, up } = member;
+    const word = role === 'manager' ? 'Manager' : 'TieBreaker';
+    const id = memberId(reader.systemId, index);
+    return [{ ...entry(id, name, [host], word), status: up ? 'Normal' : 'Error', versionInfo: '' }];
+  });
+}
+
+/** Addresses of the members with a role, but for the master's. */
+function hostsOf({ members }: ClusterQueryReplyBody, wanted: MdmRole): readonly string[] {
+  return members
+    .filter(({ role, master: isMaster }) => role === wanted && !isMaster)
+    .map(({ host }) => host);
 }
 
 /** The MDM cluster. */
@@ -52,12 +86,12 @@ export async function mdmClusterView(reader: Reader): Promise<Json> {
     id: BigInt(`0x${reader.systemId}`).toString(),
     name: reader.system.name,
     clusterMode: MODE_WORDS.get(state.mode) ?? 'OneNode',
-    clusterState: clusterStateWord(state.mode),
-    goodNodesNum: state.mode,
-    goodReplicasNum: 1,
+    clusterState: clusterStateWord(state),
+    goodNodesNum: goodNodes(state),
+    goodReplicasNum: goodReplicas(state),
     master: master(reader, state),
-    slaves: [],
-    tieBreakers: [],
+    slaves: others(reader, state, 'manager'),
+    tieBreakers: others(reader, state, 'tieBreaker'),
     standbyMDMs: [],
     virtualIps: [],
   };
@@ -114,15 +148,15 @@ export async function systemView(reader: Reader, nowMs: number): Promise<Json> {
     isInitialLicense: false,
     ...settings(reader),
     mdmMode: state.mode === 1 ? 'Single' : 'Cluster',
-    mdmClusterState: clusterStateWord(state.mode),
+    mdmClusterState: clusterStateWord(state),
     mdmManagementIPList: hosts,
     mdmManagementPort: state.port,
     primaryMdmActorIpList: hosts,
     primaryMdmActorPort: MEMBER_PORT,
-    secondaryMdmActorIpList: [],
-    secondaryMdmActorPort: 0,
-    tiebreakerMdmIpList: [],
-    tiebreakerMdmActorPort: 0,
+    secondaryMdmActorIpList: hostsOf(state, 'manager'),
+    secondaryMdmActorPort: hostsOf(state, 'manager').length > 0 ? MEMBER_PORT : 0,
+    tiebreakerMdmIpList: hostsOf(state, 'tieBreaker'),
+    tiebreakerMdmActorPort: hostsOf(state, 'tieBreaker').length > 0 ? MEMBER_PORT : 0,
     mdmCluster: await mdmClusterView(reader),
     links: links('System', systemId, ['ProtectionDomain', 'Sdc', 'User']),
   };

@@ -466,6 +466,9 @@ export const DURABILITY_WORDS: ReadonlyMap<number, T.Durability> = new Map<numbe
 export const ADDRESS_ROLE_CODES: ReadonlyMap<T.AddressRole, number> = new Map<T.AddressRole, number>([['all', 1], ['sdsOnly', 2], ['sdcOnly', 3], ['management', 4]]);
 export const ADDRESS_ROLE_WORDS: ReadonlyMap<number, T.AddressRole> = new Map<number, T.AddressRole>([[1, 'all'], [2, 'sdsOnly'], [3, 'sdcOnly'], [4, 'management']]);
 
+export const MDM_ROLE_CODES: ReadonlyMap<T.MdmRole, number> = new Map<T.MdmRole, number>([['manager', 1], ['tieBreaker', 2]]);
+export const MDM_ROLE_WORDS: ReadonlyMap<number, T.MdmRole> = new Map<number, T.MdmRole>([[1, 'manager'], [2, 'tieBreaker']]);
+
 export const PROVISIONING_CODES: ReadonlyMap<T.Provisioning, number> = new Map<T.Provisioning, number>([['thin', 1], ['thick', 2]]);
 export const PROVISIONING_WORDS: ReadonlyMap<number, T.Provisioning> = new Map<number, T.Provisioning>([[1, 'thin'], [2, 'thick']]);
 

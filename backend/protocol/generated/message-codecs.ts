@@ -2,12 +2,13 @@
 
 import type { Reader, Writer } from '../wire.js';
 import { DEVICE_TASK_CODES, DEVICE_TASK_WORDS, OBJECT_TYPE_CODES, OBJECT_TYPE_WORDS, ROLE_CODES, ROLE_WORDS } from './constants.js';
-import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeAttachment, encodeAttachment, decodeBlockRange, encodeBlockRange, decodeCombAt, encodeCombAt, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombEntry, encodeCombEntry, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeGeneration, encodeGeneration, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeOpId, encodeOpId, decodePoolStatus, encodePoolStatus, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeStatus, encodeVolumeStatus, decodeVolumeUsage, encodeVolumeUsage } from './struct-codecs.js';
+import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeAttachment, encodeAttachment, decodeBlockRange, encodeBlockRange, decodeCombAt, encodeCombAt, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombEntry, encodeCombEntry, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeGeneration, encodeGeneration, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeMdmMember, encodeMdmMember, decodeOpId, encodeOpId, decodePoolStatus, encodePoolStatus, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeStatus, encodeVolumeStatus, decodeVolumeUsage, encodeVolumeUsage } from './struct-codecs.js';
 import type * as T from './types.js';
 
 type Role = T.Role;
 type Durability = T.Durability;
 type AddressRole = T.AddressRole;
+type MdmRole = T.MdmRole;
 type Provisioning = T.Provisioning;
 type Access = T.Access;
 type Approval = T.Approval;
@@ -19,6 +20,7 @@ type CombChange = T.CombChange;
 type ObjectType = T.ObjectType;
 type Liveness = T.Liveness;
 type Address = T.Address;
+type MdmMember = T.MdmMember;
 type System = T.System;
 type ProtectionDomain = T.ProtectionDomain;
 type StoragePool = T.StoragePool;
@@ -1058,6 +1060,13 @@ export function encodeClusterQueryReplyBody(w: Writer, v: T.ClusterQueryReplyBod
   w.u32('unavailableCombs', v.unavailableCombs, 0, 4294967295);
   w.u32('combs', v.combs, 0, 4294967295);
   w.u53('upSinceMs', v.upSinceMs, 0, 9007199254740991);
+  w.count('members', v.members, 5);
+  w.enter('members');
+  v.members.forEach((item0, index0) => {
+    w.item(index0);
+    encodeMdmMember(w, item0, version);
+  });
+  w.leave();
 }
 
 export function decodeClusterQueryReplyBody(r: Reader, version: number): T.ClusterQueryReplyBody {
@@ -1083,7 +1092,19 @@ export function decodeClusterQueryReplyBody(r: Reader, version: number): T.Clust
   const unavailableCombsField = r.u32('unavailableCombs', 0, 4294967295);
   const combsField = r.u32('combs', 0, 4294967295);
   const upSinceMsField = r.u53('upSinceMs', 0, 9007199254740991);
-  return { term: termField, sequence: sequenceField, mode: modeField, name: nameField, addresses: addressesField, port: portField, version: versionField, degradedCombs: degradedCombsField, unavailableCombs: unavailableCombsField, combs: combsField, upSinceMs: upSinceMsField };
+  let membersField: readonly MdmMember[];
+  {
+    const count0 = r.count('members', 5, 13);
+    r.enter('members');
+    const items0: MdmMember[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeMdmMember(r, version));
+    }
+    r.leave();
+    membersField = items0;
+  }
+  return { term: termField, sequence: sequenceField, mode: modeField, name: nameField, addresses: addressesField, port: portField, version: versionField, degradedCombs: degradedCombsField, unavailableCombs: unavailableCombsField, combs: combsField, upSinceMs: upSinceMsField, members: membersField };
 }
 
 export function encodeErrorReplyBody(w: Writer, v: T.ErrorReplyBody, version: number): void {

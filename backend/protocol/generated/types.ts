@@ -9,6 +9,9 @@ export type Durability = 'media' | 'device' | 'memory';
 /** What an address of an SDS or SDC is used for. */
 export type AddressRole = 'all' | 'sdsOnly' | 'sdcOnly' | 'management';
 
+/** What a node of an MDM cluster does: a tie-breaker has no MDM, it counts for the majority only. */
+export type MdmRole = 'manager' | 'tieBreaker';
+
 /** Whether capacity is reserved at creation. */
 export type Provisioning = 'thin' | 'thick';
 
@@ -45,6 +48,20 @@ export interface Address {
   readonly host: string;
   /** traffic it is meant for */
   readonly role: AddressRole;
+}
+
+/** A node of an MDM cluster, as its master sees it. */
+export interface MdmMember {
+  readonly name: string;
+  /** IP address in text form */
+  readonly host: string;
+  /** of its store */
+  readonly port: number;
+  readonly role: MdmRole;
+  /** it answers */
+  readonly master: boolean;
+  /** its store answered lately */
+  readonly up: boolean;
 }
 
 /** The one object of its kind: identity and system-wide settings. */
@@ -580,6 +597,7 @@ export interface ErrorDetail {
 /** Structures by name. */
 export interface StructTypes {
   readonly Address: Address;
+  readonly MdmMember: MdmMember;
   readonly System: System;
   readonly ProtectionDomain: ProtectionDomain;
   readonly StoragePool: StoragePool;
@@ -939,6 +957,8 @@ export interface ClusterQueryReplyBody {
   readonly combs: number;
   /** wall clock */
   readonly upSinceMs: number;
+  /** of an MDM cluster; empty: there is one MDM */
+  readonly members: readonly MdmMember[];
 }
 
 /** Answer to any control request with a status other than 0. */

@@ -13,6 +13,11 @@ export const CHOICES = {
     about: 'What an address of an SDS or SDC is used for.',
     values: { all: 1, sdsOnly: 2, sdcOnly: 3, management: 4 },
   },
+  mdmRole: {
+    about:
+      'What a node of an MDM cluster does: a tie-breaker has no MDM, it counts for the majority only.',
+    values: { manager: 1, tieBreaker: 2 },
+  },
   provisioning: {
     about: 'Whether capacity is reserved at creation.',
     values: { thin: 1, thick: 2 },

@@ -424,6 +424,12 @@ export const MESSAGES = {
     u32('unavailableCombs', 'combs of which no in-sync member is up'),
     u32('combs', 'all'),
     u53('upSinceMs', 'wall clock'),
+    list(
+      'members',
+      struct('member', 'MdmMember', ''),
+      5,
+      'of an MDM cluster; empty: there is one MDM',
+    ),
   ]),
   ERROR_REPLY: control(0x03ff, 'Answer to any control request with a status other than 0.', [
     list('details', struct('detail', 'ErrorDetail', ''), 8, 'fill the places of the error text'),

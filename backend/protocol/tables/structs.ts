@@ -19,6 +19,18 @@ export const STRUCTS = {
     ],
   },
 
+  MdmMember: {
+    about: 'A node of an MDM cluster, as its master sees it.',
+    fields: [
+      str('name', LIMITS.nameBytesMax.value, ''),
+      str('host', LIMITS.hostBytesMax.value, 'IP address in text form'),
+      u16('port', 'of its store'),
+      choice('role', 'mdmRole', ''),
+      bool('master', 'it answers'),
+      bool('up', 'its store answered lately'),
+    ],
+  },
+
   // Objects that the metadata store keeps. Every stored value is preceded by one format version byte.
   System: {
     about: 'The one object of its kind: identity and system-wide settings.',

@@ -8,6 +8,7 @@ import { COMMANDS } from '../../../backend/cli/commands.js';
 import { referencePage } from '../../../backend/cli/help.js';
 import { SDC_GUID } from '../../support/memory-cluster.js';
 import { ScliHarness, idAtEnd } from '../../support/scli-harness.js';
+import { threeNodes } from '../../support/memory-cluster.js';
 
 const ID = /^[0-9a-f]{16}$/;
 
@@ -271,6 +272,26 @@ test('the cluster and the SDCs are shown as the original shows them', async (t) 
       `^SDC ID: [0-9a-f]{16} Name: N/A IP: 127\\.0\\.2\\.1 State: Connected GUID: ${SDC_GUID} `,
     ),
   );
+});
+
+test('a cluster of MDMs is shown with what of it is down', async (t) => {
+  const scli = await ScliHarness.loggedIn();
+  scli.cluster.members = threeNodes(false);
+  const { out } = await scli.run('--query_cluster');
+  t.is(out[1], '    Name: test, Mode: 3_node, State: Degraded, Active: 2/3, Replicas: 1/2');
+  t.deepEqual(out.slice(6), [
+    'Slave MDMs:',
+    '    Name: mdm2, ID: 0x4d5341560000ff02',
+    '        IPs: 10.0.0.2, Management IPs: 10.0.0.2, Port: 9011',
+    '        Status: Disconnected',
+    'Tie-Breakers:',
+    '    Name: tb, ID: 0x4d5341560000ff03',
+    '        IPs: 10.0.0.3, Management IPs: 10.0.0.3, Port: 9011',
+    '        Status: Normal',
+  ]);
+  scli.cluster.members = threeNodes(true);
+  const whole = await scli.run('--query_cluster');
+  t.is(whole.out[1], '    Name: test, Mode: 3_node, State: Normal, Active: 3/3, Replicas: 2/2');
 });
 
 test('users are added with a temporary password that works and must not be shared', async (t) => {

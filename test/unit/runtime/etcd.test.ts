@@ -133,8 +133,8 @@ test('the configuration of a cluster that cannot work is refused', (t) => {
     cluster: { members, member: 'a', ...cluster },
   });
   const { cluster } = checkMdmConfig('f', config({}));
-  t.like(cluster, { prefix: '/meshsan', role: 'manager', program: '/usr/bin/etcd' });
-  t.like(cluster?.members[2], { clientPort: 9012, peerPort: 9013 });
+  t.like(cluster, { prefix: '/meshsan', program: '/usr/bin/etcd' });
+  t.like(cluster?.members[2], { clientPort: 9012, peerPort: 9013, role: 'manager' });
   for (const [changes, expected] of [
     [{ members: members.slice(0, 2) }, /f: cluster.members must be 1, 3 or 5, are 2/],
     [{ member: 'd' }, /cluster.member must be one of the members: a, b, c/],
@@ -143,7 +143,11 @@ test('the configuration of a cluster that cannot work is refused', (t) => {
       /cluster.members must each have a name of their own/,
     ],
     [{ prefix: 'meshsan' }, /cluster.prefix/],
-    [{ role: 'slave' }, /cluster.role/],
+    [{ members: [{ ...members[0], role: 'slave' }] }, /cluster.members.0.role must be one of/],
+    [
+      { members: members.map((member) => ({ ...member, role: 'tieBreaker' })) },
+      /cluster.members must have a manager/,
+    ],
   ] as const)
     t.throws(() => checkMdmConfig('f', config(changes)), { message: expected });
 });
