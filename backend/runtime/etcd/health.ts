@@ -38,7 +38,7 @@ export class MemberHealth {
   private async ask(name: string, client: EtcdClient | undefined): Promise<void> {
     try {
       const status = await client?.ask('maintenance/status', {}, ANSWER_MS);
-      const hasLeader = status !== undefined && status['leader'] !== undefined;
+      const hasLeader = status?.['leader'] !== undefined;
       if (hasLeader) this.up.add(name);
       else this.up.delete(name);
     } catch (error) {
