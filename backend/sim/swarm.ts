@@ -168,7 +168,8 @@ const REAL_OF_12 = 6;
 /** Every kind of trouble with weight 0. */
 export function noTrouble(): TroubleWeights {
   const weights: Partial<TroubleWeights> = {};
-  for (const kind of [...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, 'island'] as const) weights[kind] = 0;
+  for (const kind of [...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, 'island'] as const)
+    weights[kind] = 0;
   return weights as TroubleWeights;
 }
 
