@@ -53,7 +53,12 @@ const DAEMONS = {
     options: { options: 'sdc' },
     files: [
       SECRET,
+      {
+        term: '/var/lib/meshsan/sdc/drv_cfg.txt',
+        about: 'systems of this host; drv_cfg changes it',
+      },
       { term: '/run/meshsan-sdc/nbd/ID.sock', about: 'NBD socket of a mapped volume' },
+      { term: '/run/meshsan-sdc/nbd/SLOT/ID.sock', about: 'the same of a system that was added' },
       { term: '/dev/disk/by-id/emc-vol-SYSTEM-VOLUME', about: 'block device of a mapped volume' },
     ],
     exits: [],

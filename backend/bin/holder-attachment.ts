@@ -23,6 +23,8 @@ import type { AttachmentRecord, HolderState } from './holder-state.js';
 /** A device as it is shown. */
 export interface DeviceFacts {
   readonly volumeId: string;
+  /** Absent: of a holder of a release that served one system. */
+  readonly systemId?: string;
   /** `releasing`: detached, but somebody has it open still. */
   readonly state: 'attached' | 'releasing';
   /** How the kernel has it. */
@@ -90,6 +92,7 @@ export class Attachment {
     const [name, ...ids] = this.#record.links.map((link) => link.path);
     return {
       volumeId: this.request.volumeId,
+      systemId: this.request.systemId,
       state: this.#releasing ? 'releasing' : 'attached',
       method: this.#carrier.method,
       sizeBytes: this.#carrier.sizeBytes,

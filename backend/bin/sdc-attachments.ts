@@ -1,5 +1,5 @@
-// Which mapped volumes are block devices of this host, as the client process wants it: starts the holder where it is
-// needed, and tells it again and again until it agrees. It owns the wish; the holder owns the devices. It must never
+// Which mapped volumes of one system are block devices of this host, as the client process wants it: starts the system's
+// holder where it is needed, and tells it again and again until it agrees. It owns the wish; the holder owns the devices. It must never
 // make a consumer wait for the MDM.
 
 import { spawn } from 'node:child_process';
@@ -40,6 +40,8 @@ export interface AttachmentOptions {
   readonly mapped: () => readonly MappedFacts[];
   /** All mappings are known: what is not mapped now has been taken away. */
   readonly isCurrent: () => boolean;
+  /** It is the id of another system of this host: its devices are none of ours, wherever they are held. */
+  readonly isOther: (systemId: string) => boolean;
   /** Called when the holder has been told everything that is known. */
   readonly settled: () => void;
 }
@@ -154,20 +156,21 @@ export class Attachments {
   }
 
   /**
-   * Takes away all block devices that nobody uses, and ends the holder when none is left.
+   * Takes away all block devices that nobody uses, and ends the holder when none is left. Nothing is attached any more.
+   * @param force - those in use too: their I/O fails from then on
    * @returns those that stay, with the reason
    */
-  async release(): Promise<{ readonly kept: readonly string[] }> {
+  async release(force = false): Promise<{ readonly kept: readonly string[] }> {
     await this.settled();
-    // Nothing is attached again from here on.
     this.stop();
     const holder = await this.#hello();
     if (holder === null) return { kept: [] };
     const kept: string[] = [];
     for (const { volumeId, state } of holder.attached) {
-      if (state === 'releasing') continue;
+      if (state === 'releasing' && !force) continue;
       try {
-        await this.detach(volumeId, false);
+        if (force) await this.#revoke(volumeId);
+        else await this.detach(volumeId, false);
       } catch (error) {
         if (!(error instanceof ControlRefusal)) throw error;
         kept.push(error.message);
@@ -178,9 +181,15 @@ export class Attachments {
       await this.#endHolder();
     } catch (error) {
       if (!(error instanceof ControlRefusal)) throw error;
-      return { kept: [error.message] };
+      return { kept: force ? [] : [error.message] };
     }
     return { kept };
+  }
+
+  /** Goes on after a `release` that could not take everything away. */
+  resume(): void {
+    this.#stopped = false;
+    this.changed();
   }
 
   /** Nothing is attached or detached any more; the devices stay with the holder. */
@@ -221,7 +230,7 @@ export class Attachments {
 
   /** Brings the holder to what is wanted. */
   async #agree(): Promise<void> {
-    const { mapped, isCurrent, mode } = this.#options;
+    const { mapped, isCurrent, isOther, mode } = this.#options;
     let holder = await this.#hello();
     // Both at the same moment: a volume that is mapped a little later must not look as if it had been taken away.
     const volumes = mapped();
@@ -238,7 +247,11 @@ export class Attachments {
     }
     const now = new Map<string, DeviceFacts>();
     for (const device of holder.attached) {
-      const { volumeId, state } = device;
+      const { volumeId, systemId, state } = device;
+      if (systemId !== undefined && isOther(systemId)) {
+        this.#failed(volumeId, `its device is held for system ${systemId}`);
+        continue;
+      }
       const isMapped = volumes.some(({ id }) => id === volumeId);
       if (!isMapped && current) await this.#revoke(volumeId);
       else if (state === 'attached') now.set(volumeId, device);

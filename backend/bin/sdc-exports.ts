@@ -1,7 +1,7 @@
-// The NBD sockets of the client process: one per mapped volume, named by the volume's id. It owns the folder of the
+// The NBD sockets of one system: one per mapped volume, named by the volume's id. It owns the folder of the
 // sockets; it must never look into a conversation.
 
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Log } from '../core/ports.js';
 import { FlushList, UnixServer } from '../runtime/unix-server.js';
@@ -101,6 +101,12 @@ export class NbdExports implements NbdShell {
   close(): void {
     for (const server of this.#servers.values()) server.close();
     this.#servers.clear();
+  }
+
+  /** After `close`: removes the folder, unless others have something in it. */
+  removeFolder(): void {
+    const { nbdDir } = this.#options;
+    if (readdirSync(nbdDir).length === 0) rmdirSync(nbdDir);
   }
 
   #flush(): void {

@@ -10,13 +10,20 @@ const MARKS = {
 };
 
 export class MdmAddresses {
-  private readonly all: LinkTarget['addresses'];
+  private all: LinkTarget['addresses'];
   private first = 0;
   /** Who answered last, as far as the shell knows it. */
   private peerHost = '';
 
   constructor(all: LinkTarget['addresses']) {
     this.all = all;
+  }
+
+  /** Takes other addresses; false: whoever answered last is not among them. */
+  replace(all: LinkTarget['addresses']): boolean {
+    this.all = all;
+    this.first = 0;
+    return all.some(({ host }) => host === this.peerHost);
   }
 
   /** There is somebody else to turn to. */

@@ -7,7 +7,7 @@
 import { ClusterMap } from '../cluster-map/cluster-map.js';
 import type { MapUpdate } from '../cluster-map/cluster-map.js';
 import { mark } from '../core/marks.js';
-import type { LinkId, Links, Log, Micros, Peer } from '../core/ports.js';
+import type { LinkId, Links, LinkTarget, Log, Micros, Peer } from '../core/ports.js';
 import { Prng } from '../core/prng.js';
 import { MICROS_PER_MS } from '../core/units.js';
 import {
@@ -98,6 +98,15 @@ export class MdmClient {
     this.unheardUs = Infinity;
     this.requests.linkLost(nowUs);
     this.requests.expire(nowUs, true);
+  }
+
+  /** MDMs are elsewhere from now on; the present link goes unless it leads to one of them. */
+  lookAt(nowUs: Micros, addresses: LinkTarget['addresses']): void {
+    const stays = this.addresses.replace(addresses);
+    this.attempts = 0;
+    if (this.state === 'waiting') this.connect(nowUs);
+    else if (this.state !== 'stopped' && !(stays && this.isUp()))
+      this.drop(nowUs, 'the addresses of the MDMs were changed');
   }
 
   /** Whether inputs of this link belong here. */

@@ -49,7 +49,7 @@ export function nearest(word: string, known: readonly string[]): string | null {
 }
 
 /** Checks of strings that schemas name under `format`. */
-const FORMATS = {
+export const FORMATS = {
   'absolute-path': (text: string) => isAbsolute(text),
   address: (text: string) => isIP(text) !== 0,
 };

@@ -3,7 +3,16 @@
 
 import type { ClusterMap } from '../cluster-map/cluster-map.js';
 import { RangeTurn, inRange } from '../core/key-range.js';
-import type { LinkId, Links, Log, Machine, Micros, Peer, Token } from '../core/ports.js';
+import type {
+  LinkId,
+  Links,
+  LinkTarget,
+  Log,
+  Machine,
+  Micros,
+  Peer,
+  Token,
+} from '../core/ports.js';
 import { MdmClient } from '../mdm-client/mdm-client.js';
 import type { MdmClientHost, Registration } from '../mdm-client/host.js';
 import type { ControlMessage } from '../protocol/control.js';
@@ -69,6 +78,11 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
   /** Begins to look for the MDM. Once, before any other input. */
   start(nowUs: Micros): void {
     this.session.start(nowUs);
+  }
+
+  /** The MDMs of the system are elsewhere from now on. I/O does not notice. */
+  lookAt(nowUs: Micros, addresses: LinkTarget['addresses']): void {
+    this.session.lookAt(nowUs, addresses);
   }
 
   /** Object key of this client, 0 before the first registration. */

@@ -25,5 +25,6 @@ new Attachments({
   systemId: () => SYSTEM,
   mapped: () => [volume],
   isCurrent: () => true,
+  isOther: () => false,
   settled: () => undefined,
 }).changed();

@@ -1,6 +1,7 @@
 // Block devices of a local cluster's client before the cluster stops: those that nobody uses are taken away. It must
 // never take one away that is in use: its users wait until the cluster is started again.
 
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { askControl } from '../../runtime/control-socket.js';
 import type { ControlReply } from '../../runtime/control-socket.js';
@@ -33,10 +34,20 @@ export async function releaseDevices(
   try {
     const reply = await ask(paths.sdcControl, { op: 'release' });
     if (reply !== null) return reply.ok ? (reply['kept'] as string[]) : [String(reply['error'])];
-    return await releaseFromHolder(join(sdcStateDir, 'holder.sock'));
+    const kept: string[] = [];
+    for (const folder of holderFolders(sdcStateDir))
+      kept.push(...(await releaseFromHolder(join(folder, 'holder.sock'))));
+    return kept;
   } catch (error) {
     return [(error as Error).message];
   }
+}
+
+/** Each system of a host has a holder of its own; the first one's is where the client's state is. */
+function holderFolders(sdcStateDir: string): string[] {
+  const others = join(sdcStateDir, 'systems');
+  const names = existsSync(others) ? readdirSync(others) : [];
+  return [sdcStateDir, ...names.map((name) => join(others, name))];
 }
 
 /** As above where the client process has died: the holder is told directly. */

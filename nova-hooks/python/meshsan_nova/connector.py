@@ -48,7 +48,7 @@ class MeshSANConnector(base.BaseLinuxConnector):
             if wanted and wanted.lower() != host.guid():
                 raise exception.BrickException(
                     message=f'MeshSAN volume {volume_id} was mapped to the SDC {wanted}, which is not that of this host')
-            device = host.attach(volume_id)
+            device = host.attach(volume_id, connection_properties['meshsan_system_id'])
         except (sdc.SdcRefusal, sdc.SdcUnreachable) as error:
             raise exception.BrickException(message=f'MeshSAN: {error}') from error
         path = device_path(connection_properties)
@@ -62,7 +62,7 @@ class MeshSANConnector(base.BaseLinuxConnector):
         """Takes the block device away: first here, then Cinder takes the mapping away."""
         volume_id = connection_properties['meshsan_volume_id']
         try:
-            host.detach(volume_id, force)
+            host.detach(volume_id, connection_properties['meshsan_system_id'], force)
         except (sdc.SdcRefusal, sdc.SdcUnreachable) as error:
             if force and ignore_errors:
                 LOG.warning('MeshSAN volume %s: %s', volume_id, error)
@@ -75,7 +75,7 @@ class MeshSANConnector(base.BaseLinuxConnector):
         deadline = time.monotonic() + host.patience()
         while True:
             try:
-                facts = host.volume(volume_id)
+                facts = host.volume(volume_id, connection_properties['meshsan_system_id'])
             except (sdc.SdcRefusal, sdc.SdcUnreachable) as error:
                 raise exception.BrickException(message=f'MeshSAN: {error}') from error
             if facts is None or facts['device'] is None:

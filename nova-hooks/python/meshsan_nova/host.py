@@ -48,13 +48,19 @@ def ask_patiently(request):
         time.sleep(_POLL_SECONDS)
 
 
-def volume(volume_id):
+def volume(volume_id, system_id):
     """What the SDC says of a mapped volume after it has heard of all mappings; None: it is not mapped to this host."""
     answer = ask_patiently({'op': 'rescan'})
     for one in answer['volumes']:
-        if one['id'] == volume_id:
+        # An SDC of a release that served one system does not say which.
+        if one['id'] == volume_id and one.get('systemId', system_id) == system_id:
             return one
     return None
+
+
+def _of_system(request, system_id, answer):
+    """A request that names the system, where the SDC serves several and ids alone may not be enough."""
+    return dict(request, system=system_id) if len(answer.get('systems', [])) > 1 else request
 
 
 def guid():
@@ -65,25 +71,28 @@ def guid():
     return ask({'op': 'status'})['guid'].lower()
 
 
-def attach(volume_id):
+def attach(volume_id, system_id):
     """Makes a volume a block device of this host, as soon as it is mapped to it; returns the facts of the device.
 
     :raises sdc.SdcRefusal: when it is not mapped in time, or the device cannot be made
     :raises sdc.SdcUnreachable: when nobody answers
     """
     deadline = time.monotonic() + patience()
-    while volume(volume_id) is None:
+    while volume(volume_id, system_id) is None:
         if time.monotonic() > deadline:
             raise sdc.SdcRefusal(f'volume {volume_id} is not mapped to this host')
         time.sleep(_POLL_SECONDS)
-    return ask_patiently({'op': 'attach', 'volume': volume_id})['device']
+    answer = ask_patiently({'op': 'status'})
+    return ask_patiently(_of_system({'op': 'attach', 'volume': volume_id}, system_id, answer))['device']
 
 
-def detach(volume_id, force):
+def detach(volume_id, system_id, force):
     """Takes the block device of a volume away; one that is not there is fine.
 
     :param force: also if somebody has it open
     :raises sdc.SdcRefusal: when it is in use, with by what name
     :raises sdc.SdcUnreachable: when nobody answers
     """
-    ask_patiently({'op': 'detach', 'volume': volume_id, 'force': bool(force)})
+    answer = ask_patiently({'op': 'status'})
+    request = {'op': 'detach', 'volume': volume_id, 'force': bool(force)}
+    ask_patiently(_of_system(request, system_id, answer))

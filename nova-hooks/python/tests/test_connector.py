@@ -45,6 +45,8 @@ class Sdc:
         self.asked = []
         self.rescans_until_mapped = 0
         self.rescans_until_grown = 0
+        #: Ids of the systems that it serves; none: it is of a release that served one, and does not say which.
+        self.systems = []
         self._listener = None
 
     def start(self):
@@ -89,7 +91,11 @@ class Sdc:
                 if self.rescans_until_grown == 0:
                     self.device_size = self.size
             volume = {'id': VOLUME, 'name': 'v', 'sizeBytes': self.size, 'device': self._device()}
-            return {'ok': True, 'guid': GUID, 'volumes': [volume] if self.mapped else []}
+            answer = {'ok': True, 'guid': GUID, 'volumes': [volume] if self.mapped else []}
+            if self.systems:
+                answer['systems'] = [{'systemId': system} for system in self.systems]
+                answer['volumes'] = [dict(volume, systemId=system) for system in self.systems[:2 if self.mapped else 1]]
+            return answer
         if word == 'attach':
             self.attached = True
             return {'ok': True, 'device': self._device()}
@@ -180,6 +186,20 @@ class ConnectorTest(Case):
         self.connector.disconnect_volume(DATA, None)
         self.assertFalse(self.sdc.attached)
         self.connector.disconnect_volume(DATA, None)
+
+    def test_one_of_two_volumes_of_one_id_is_named_by_its_system(self):
+        self.sdc.systems = ['9a9a9a9a00000001', SYSTEM]
+        self.connector.connect_volume(DATA)
+        self.assertEqual({'op': 'attach', 'volume': VOLUME, 'system': SYSTEM}, self.sdc.asked[-1])
+        self.connector.disconnect_volume(DATA, None)
+        self.assertEqual(SYSTEM, self.sdc.asked[-1]['system'])
+
+    def test_the_volume_of_another_system_is_not_taken(self):
+        self.sdc.systems = ['9a9a9a9a00000001', SYSTEM]
+        self.sdc.mapped = False
+        cfg.CONF.set_override('sdc_timeout', 1, group='meshsan')
+        with self.assertRaisesRegex(exception.BrickException, f'{VOLUME} is not mapped to this host'):
+            self.connector.connect_volume(DATA)
 
     def test_disconnect_leaves_a_device_that_is_in_use(self):
         self.connector.connect_volume(DATA)

@@ -434,3 +434,19 @@ test('an end leaves nothing open', (t) => {
   t.deepEqual(bench.closed, [1]);
   t.is(bench.client.nextDeadlineUs(), Infinity);
 });
+
+test('other addresses are used at once, unless the present MDM is among them', (t) => {
+  const bench = new Bench();
+  const at = (...hosts: string[]) => hosts.map((host) => ({ host, port: 6611 }));
+  const hosts = () => bench.targets.at(-1)?.target.addresses.map(({ host }) => host);
+  bench.enter('10.0.0.2');
+  bench.client.lookAt(bench.nowUs, at('10.0.0.2', '10.0.0.3'));
+  t.deepEqual(bench.closed, [], 'it stays with the MDM that it knows');
+  bench.client.lookAt(bench.nowUs, at('10.0.0.4'));
+  t.is(bench.closed.length, 1, 'it leaves one that is none any more');
+  bench.pass(100);
+  t.deepEqual(hosts(), ['10.0.0.4']);
+  bench.down();
+  bench.client.lookAt(bench.nowUs, at('10.0.0.5'));
+  t.deepEqual(hosts(), ['10.0.0.5'], 'it does not wait for the end of its pause');
+});
