@@ -4,17 +4,19 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { guidFromBytes, normalizeGuid } from '../core/ids.js';
+import { guidFromBytes, normalizeGuid, parseId } from '../core/ids.js';
 import { VERSION } from '../core/version.js';
 import { MDM_CLIENT_DEFAULTS } from '../mdm-client/options.js';
 import { ConfigError } from '../runtime/config-file.js';
 import { foundDevices } from '../runtime/device-scan.js';
+import { writePrivate } from '../runtime/durable-files.js';
 import { handshakeRules } from '../runtime/links/authentication.js';
 import { TcpLinks } from '../runtime/links/tcp-links.js';
 import { openLog } from '../runtime/log-sink.js';
 import { Loop } from '../runtime/loop.js';
 import { readSecretFile } from '../runtime/secret-file.js';
 import { CONTROL_DEFAULTS, SdsControl } from '../sds/control.js';
+import type { OwnerRecord } from '../sds/control.js';
 import { daemonConfigFile } from './daemon-manuals.js';
 import { onStopSignal, runDaemon } from './process-exit.js';
 import { readSdsConfig } from './sds-config.js';
@@ -36,6 +38,29 @@ function ownGuid(stateDir: string): string {
   return guid;
 }
 
+/** The system that has taken this server in, on disk before anything of it is done. */
+class OwnerFile implements OwnerRecord {
+  readonly #path: string;
+  #systemId: string;
+
+  /** @throws ConfigError when the file holds something else */
+  constructor(path: string) {
+    this.#path = path;
+    this.#systemId = existsSync(path) ? readFileSync(path, 'utf8').trim() : '';
+    if (this.#systemId !== '' && parseId(this.#systemId) === null)
+      throw new ConfigError(`${path} must hold 16 hex digits, or nothing`);
+  }
+
+  get systemId(): string {
+    return this.#systemId;
+  }
+
+  change(systemId: string): void {
+    writePrivate(this.#path, `${systemId}\n`);
+    this.#systemId = systemId;
+  }
+}
+
 async function main(): Promise<void> {
   const file = daemonConfigFile('sds');
   if (file === null) return;
@@ -49,7 +74,10 @@ async function main(): Promise<void> {
   const links = new TcpLinks({ loop, rules, identity: NO_IDENTITY, log, ...options });
   const processes = new ChildProcesses(config, loop, log);
   const control = new SdsControl(
-    { links, log, processes, foundDevices: () => foundDevices(config.deviceSearch) },
+    {
+      ...{ links, log, processes, owner: new OwnerFile(join(stateDir, 'system')) },
+      foundDevices: () => foundDevices(config.deviceSearch),
+    },
     { guid: ownGuid(stateDir), addresses, port, version: VERSION },
     {
       mdm: { ...MDM_CLIENT_DEFAULTS, addresses: mdm, seed: process.pid },

@@ -1,6 +1,6 @@
 // Registration of client hosts and of SDS processes. It must never give a right to anybody who is not approved.
 
-import { normalizeGuid } from '../core/ids.js';
+import { normalizeGuid, parseId } from '../core/ids.js';
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { LIMIT } from '../protocol/generated/constants.js';
@@ -104,9 +104,12 @@ export function registerSds(
     MARKS.waitingSds.hits++;
     if (runs.sds.size >= WAITING_SDS_MAX) refuse('TOO_MANY', 'too many SDSs wait to be added');
   }
-  const { addresses, port, version } = body;
+  const { addresses, port, version, systemId: ofSystem } = body;
+  if (ofSystem !== '' && parseId(ofSystem) === null)
+    refuse('INVALID_PARAMETER', 'systemId must have 16 hex digits, or be empty');
   const sinceMs = engine.wallMs(nowUs);
   const counters = new CounterHistory();
-  runs.sds.set(guid, { guid, link, addresses, port, version, sinceMs, counters });
+  const known = { guid, link, addresses, port, version, systemId: ofSystem };
+  runs.sds.set(guid, { ...known, sinceMs, counters });
   return { sdsKey: sds?.key ?? 0, guid };
 }

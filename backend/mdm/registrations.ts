@@ -16,6 +16,7 @@ import { systemId } from './additions.js';
 import type { Additions } from './additions.js';
 import { registerSdc, registerSds } from './clients.js';
 import { CounterHistory } from './counters.js';
+import type { WaitingSds } from './commands/context.js';
 import type { Engine } from './engine.js';
 import type { Membership } from './membership.js';
 import { refuse } from './refusal.js';
@@ -58,7 +59,7 @@ export class Registrations {
   }
 
   /** A registered SDS process that no SDS object claims. */
-  waitingSds(host: string, port: number): { readonly guid: string; readonly port: number } | null {
+  waitingSds(host: string, port: number): WaitingSds | null {
     const claimed = new Set(Array.from(this.engine.state.sds.values(), ({ guid }) => guid));
     for (const run of this.runs.sds.values()) {
       if (claimed.has(run.guid) || (port !== 0 && run.port !== port)) continue;

@@ -51,6 +51,8 @@ export interface SdsRun {
   readonly addresses: readonly Address[];
   readonly port: number;
   readonly version: string;
+  /** System that it belongs to, as it remembers; may be empty. */
+  readonly systemId: string;
   readonly sinceMs: number;
   readonly counters: CounterHistory;
 }

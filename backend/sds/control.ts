@@ -23,6 +23,7 @@ const MARKS = {
   restarted: mark('sds.control: a data process ended and was started again'),
   failed: mark('sds.control: a device failed for good'),
   portTaken: mark('sds.control: a data port was taken by somebody else'),
+  owner: mark('sds.control: a system took the server in, or let it go'),
   unwanted: mark('sds.control: a device is no longer wanted'),
 };
 
@@ -49,6 +50,15 @@ export interface ControlPorts {
   readonly processes: DeviceProcesses;
   /** Devices with our signature that can be seen now. */
   foundDevices(): readonly FoundDevice[];
+  readonly owner: OwnerRecord;
+}
+
+/** Which system has taken this server in; kept when the process ends. */
+export interface OwnerRecord {
+  /** 16 hex digits, or empty. */
+  readonly systemId: string;
+  /** Another system has taken it in, or (empty) the one that had it let it go. */
+  change(systemId: string): void;
 }
 
 type Stage = 'idle' | 'running' | 'stopping' | 'pausing' | 'failed';
@@ -143,7 +153,7 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
     const devices = this.ports.foundDevices().slice(0, LIMIT.devicesPerSdsMax);
     return {
       code: MSG.REGISTER_SDS,
-      body: { guid, addresses, port, version, devices },
+      body: { guid, addresses, port, version, devices, systemId: this.ports.owner.systemId },
     };
   }
 
@@ -153,6 +163,7 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
     this.systemId = reply.body.systemId;
     const { sdsKey: key, systemId } = this;
     this.ports.links.identify({ key, incarnation: 0, run: 0, systemId });
+    this.owned(key, systemId);
     // What ended while nobody listened is said now; a refused format is tried again when it is wanted again.
     for (const kept of this.kept.values()) {
       if (kept.stage === 'failed') this.report(kept, 'open', ERR.DEVICE_FAILED, reasonOf(kept));
@@ -187,12 +198,24 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
     // Data processes go on without it.
   }
 
+  /** The system that has it says so with a key; only that one can let it go. */
+  private owned(sdsKey: number, systemId: string): void {
+    const { owner, log } = this.ports;
+    const before = owner.systemId;
+    const now = sdsKey !== 0 ? systemId : before === systemId ? '' : before;
+    if (now === before) return;
+    MARKS.owner.hits++;
+    log.event(before !== '' && now !== '' ? 'warn' : 'info', 'sds.owner', { before, now });
+    owner.change(now);
+  }
+
   // Devices.
 
   private wants({ sdsKey, systemId, wants }: DeviceWantsBody): void {
     if (this.stopping) return;
     this.sdsKey = sdsKey;
     this.systemId = systemId;
+    this.owned(sdsKey, systemId);
     const open = new Set<number>();
     for (const want of wants) {
       if (want.task === 'close') continue;

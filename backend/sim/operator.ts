@@ -174,6 +174,7 @@ export class SimOperator {
         addresses: [{ host: server.host.address, role: 'all' }],
         port: CONTROL_PORT,
         devices: [{ poolKey: this.poolKey, path: DEVICE_PATH, name: '', force: true }],
+        forceClean: false,
       },
       () => undefined,
     );

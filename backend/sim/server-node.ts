@@ -75,6 +75,14 @@ export class ServerNode {
     });
   }
 
+  /** A file beside the device: no process and no power cut takes it. */
+  private readonly owner = {
+    systemId: '',
+    change(systemId: string): void {
+      this.systemId = systemId;
+    },
+  };
+
   get deviceKey(): number {
     return this.device.format?.deviceKey ?? 0;
   }
@@ -102,6 +110,7 @@ export class ServerNode {
         log: this.log.of(name),
         processes: this.processes,
         foundDevices: () => this.found(),
+        owner: this.owner,
       },
       {
         guid: `5D500000-0000-0000-0000-0000000000${String(this.number).padStart(2, '0')}`,

@@ -144,6 +144,7 @@ export class Storage {
         await mdm.command('ADD_SDS', 'admin', {
           ...{ domainKey, faultSetKey: 0, name: `sds${index}`, port: 0, devices: [device] },
           addresses: [{ host, role: 'all' }],
+          forceClean: false,
         });
       });
     const volumeKey = await eventually('the volume', async () => {

@@ -485,6 +485,7 @@ export class MemoryCluster implements Cluster {
         addresses: [{ host: `127.0.1.${index}`, role: 'all' }],
         port: 0,
         devices: [{ poolKey: pool.key, path: `/var/disk${index}`, name: '', force: false }],
+        forceClean: false,
       });
     this.tables.sdc.push({
       key: this.key(),

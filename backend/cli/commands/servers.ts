@@ -73,6 +73,7 @@ async function addSds(run: Run): Promise<Outcome> {
     addresses,
     port: portFrom(run),
     devices: await devicesFrom(run),
+    forceClean: values.has(FORCE.name),
   });
   const [made] = await run.cluster.query('sds', [key]);
   const id = reader.id(key);
@@ -209,7 +210,7 @@ export const SDS_COMMANDS: readonly Command[] = [
       { name: 'sds_name', value: 'NAME', about: 'at most 31 characters' },
       { name: 'fault_set_name', value: 'NAME', about: 'fault set by name', group: 'fault_set' },
       { name: 'fault_set_id', value: 'ID', about: 'fault set by id', group: 'fault_set' },
-      FORCE,
+      { ...FORCE, about: 'take it from another system, and overwrite foreign data on its devices' },
     ],
     run: addSds,
   },

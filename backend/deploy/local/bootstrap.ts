@@ -168,6 +168,7 @@ async function ensureSds(
         addresses: [{ host: sdsAddress(layout, index), role: 'all' }],
         port: 0,
         devices: [device],
+        forceClean: false,
       });
       return;
     } catch (error) {

@@ -205,7 +205,7 @@ async function addSds(
     devices.push({ poolKey: await poolKey(cluster, domain, pool), path, name: '', force });
   const domainKey = await keyOf(cluster, 'protectionDomain', domain);
   const params = { domainKey, faultSetKey: 0, name, addresses, port: 0, devices };
-  await cluster.command('ADD_SDS', ACTOR, params);
+  await cluster.command('ADD_SDS', ACTOR, { ...params, forceClean: false });
 }
 
 async function apply(cluster: Cluster, request: ClusterRequest): Promise<void> {

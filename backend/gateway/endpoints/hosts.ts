@@ -98,6 +98,7 @@ async function createSds(call: Call): Promise<{ readonly key: number }> {
     addresses: addressesOf(body),
     port,
     devices,
+    forceClean: force,
   });
 }
 

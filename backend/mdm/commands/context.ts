@@ -7,10 +7,18 @@ import type { CommandParams, CommandResults, User } from '../../protocol/generat
 import type { MdmOptions } from '../options.js';
 import type { State } from '../state.js';
 
+/** An SDS process that may be taken in. */
+export interface WaitingSds {
+  readonly guid: string;
+  readonly port: number;
+  /** System that it belongs to, as it remembers; may be empty. */
+  readonly systemId: string;
+}
+
 /** What was seen of components, as far as commands judge by it. */
 export interface Seen {
   /** A registered SDS process that no SDS object claims, by an address of its own; port 0: any. */
-  waitingSds(host: string, port: number): { readonly guid: string; readonly port: number } | null;
+  waitingSds(host: string, port: number): WaitingSds | null;
   sdsConnected(sdsKey: number): boolean;
   sdcConnected(sdcKey: number): boolean;
   /** Data that thin volumes of a pool hold, one copy counted. */

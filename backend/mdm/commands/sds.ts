@@ -1,5 +1,6 @@
 // Commands about SDSs and their devices. A device is removed only when nothing that it holds would be left with one copy.
 
+import { formatId } from '../../core/ids.js';
 import { LIMIT } from '../../protocol/generated/constants.js';
 import type { Address, Device, DeviceSpec, Sds } from '../../protocol/generated/types.js';
 import { validName, validPath, validSdsAddresses } from '../names.js';
@@ -7,7 +8,7 @@ import { withoutMember } from '../reconcile.js';
 import { found, refuse } from '../refusal.js';
 import type { State } from '../state.js';
 import { NOTHING } from './context.js';
-import type { CommandContext, Handlers } from './context.js';
+import type { CommandContext, Handlers, WaitingSds } from './context.js';
 
 function freeSdsName(state: State, name: string, self = 0): string {
   validName(name);
@@ -81,6 +82,16 @@ function requireConnected({ seen }: CommandContext, sds: Sds): void {
   if (!seen.sdsConnected(sds.key)) refuse('SDS_NOT_CONNECTED', `${sds.name} is disconnected`);
 }
 
+/** An SDS that another system has not let go holds its data. */
+function checkOwner(state: State, { systemId }: WaitingSds, forceClean: boolean): void {
+  const { idPrefix, key } = state.system;
+  if (systemId === '' || systemId === formatId(idPrefix, key) || forceClean) return;
+  refuse(
+    'SDS_OF_OTHER_SYSTEM',
+    `it was taken in by system ${systemId}; remove it there first, or add it with force_clean`,
+  );
+}
+
 export const SDS_COMMANDS: Handlers<
   | 'ADD_SDS'
   | 'REMOVE_SDS'
@@ -113,6 +124,7 @@ export const SDS_COMMANDS: Handlers<
     }
     const { guid, port } = waiting;
     checkFree(state, addresses, port);
+    checkOwner(state, waiting, params.forceClean);
     const key = state.newKey();
     const name = params.name === '' ? madeName(state, key) : params.name;
     const sds: Sds = { key, domainKey, faultSetKey, name, guid, addresses, port };

@@ -413,6 +413,7 @@ export function encodeAddSdsParams(w: Writer, v: T.AddSdsParams, version: number
     encodeDeviceSpec(w, item0, version);
   });
   w.leave();
+  w.bool('forceClean', v.forceClean);
 }
 
 export function decodeAddSdsParams(r: Reader, version: number): T.AddSdsParams {
@@ -444,7 +445,8 @@ export function decodeAddSdsParams(r: Reader, version: number): T.AddSdsParams {
     r.leave();
     devicesField = items0;
   }
-  return { domainKey: domainKeyField, faultSetKey: faultSetKeyField, name: nameField, addresses: addressesField, port: portField, devices: devicesField };
+  const forceCleanField = r.bool('forceClean');
+  return { domainKey: domainKeyField, faultSetKey: faultSetKeyField, name: nameField, addresses: addressesField, port: portField, devices: devicesField, forceClean: forceCleanField };
 }
 
 export function encodeAddSdsResult(w: Writer, v: T.AddSdsResult, _version: number): void {

@@ -62,6 +62,7 @@ export type ErrorName =
   | 'SDS_ADDRESS_IN_USE'
   | 'SDS_NOT_CONNECTED'
   | 'SDS_HAS_DATA'
+  | 'SDS_OF_OTHER_SYSTEM'
   | 'DEVICE_NOT_FOUND'
   | 'DEVICE_IN_USE'
   | 'DEVICE_FOREIGN'
@@ -156,6 +157,7 @@ export const ERROR_BY_NAME: Readonly<Record<ErrorName, ErrorInfo>> = {
   SDS_ADDRESS_IN_USE: { name: 'SDS_ADDRESS_IN_USE', code: 164, class: 'rejected', restCode: 93, httpStatus: 500, nbdErrno: 0, text: 'An SDS with this address already exists' },
   SDS_NOT_CONNECTED: { name: 'SDS_NOT_CONNECTED', code: 165, class: 'rejected', restCode: 69, httpStatus: 500, nbdErrno: 0, text: 'Could not connect to the SDS: {reason}' },
   SDS_HAS_DATA: { name: 'SDS_HAS_DATA', code: 166, class: 'rejected', restCode: 136, httpStatus: 500, nbdErrno: 0, text: 'Removing the SDS would leave data without a second copy: {reason}' },
+  SDS_OF_OTHER_SYSTEM: { name: 'SDS_OF_OTHER_SYSTEM', code: 185, class: 'rejected', restCode: 77, httpStatus: 500, nbdErrno: 0, text: 'The SDS belongs to another system: {reason}' },
   DEVICE_NOT_FOUND: { name: 'DEVICE_NOT_FOUND', code: 167, class: 'rejected', restCode: 126, httpStatus: 500, nbdErrno: 0, text: 'Could not find the device' },
   DEVICE_IN_USE: { name: 'DEVICE_IN_USE', code: 168, class: 'rejected', restCode: 100, httpStatus: 500, nbdErrno: 0, text: 'The device is already part of this system' },
   DEVICE_FOREIGN: { name: 'DEVICE_FOREIGN', code: 169, class: 'rejected', restCode: 342, httpStatus: 500, nbdErrno: 0, text: 'The device carries foreign data: {reason}' },

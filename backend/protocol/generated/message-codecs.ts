@@ -166,6 +166,7 @@ export function encodeRegisterSdsBody(w: Writer, v: T.RegisterSdsBody, version: 
     encodeFoundDevice(w, item0, version);
   });
   w.leave();
+  w.str('systemId', v.systemId, 16);
 }
 
 export function decodeRegisterSdsBody(r: Reader, version: number): T.RegisterSdsBody {
@@ -196,7 +197,8 @@ export function decodeRegisterSdsBody(r: Reader, version: number): T.RegisterSds
     r.leave();
     devicesField = items0;
   }
-  return { guid: guidField, addresses: addressesField, port: portField, version: versionField, devices: devicesField };
+  const systemIdField = r.str('systemId', 16);
+  return { guid: guidField, addresses: addressesField, port: portField, version: versionField, devices: devicesField, systemId: systemIdField };
 }
 
 export function encodeRegisterSdsReplyBody(w: Writer, v: T.RegisterSdsReplyBody, _version: number): void {

@@ -718,6 +718,8 @@ export interface RegisterSdsBody {
   readonly version: string;
   /** devices with our signature that it found */
   readonly devices: readonly FoundDevice[];
+  /** system that took it in last and did not let it go; or empty */
+  readonly systemId: string;
 }
 
 /** Who it is. sdsKey 0: not added to a protection domain yet; wait. */
@@ -1258,6 +1260,8 @@ export interface AddSdsParams {
   readonly port: number;
   /** may be empty */
   readonly devices: readonly DeviceSpec[];
+  /** also if it belongs to another system, which loses it */
+  readonly forceClean: boolean;
 }
 
 /** Result of ADD_SDS. */

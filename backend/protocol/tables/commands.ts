@@ -119,6 +119,7 @@ export const COMMANDS = {
         LIMITS.devicesPerSdsMax.value,
         'may be empty',
       ),
+      bool('forceClean', 'also if it belongs to another system, which loses it'),
     ],
     newKey,
   ),

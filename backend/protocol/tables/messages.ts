@@ -184,6 +184,7 @@ export const MESSAGES = {
         LIMITS.devicesPerSdsMax.value,
         'devices with our signature that it found',
       ),
+      str('systemId', 16, 'system that took it in last and did not let it go; or empty'),
     ],
     'REGISTER_SDS_REPLY',
   ),

@@ -20,6 +20,7 @@ test('SDSs: every refusal', (t) => {
     addresses: [address],
     port: 0,
     devices: [],
+    forceClean: false,
   };
   const add = (changes: Partial<CommandParams['ADD_SDS']>): string =>
     cluster.refused('ADD_SDS', { ...params, ...changes }).error;
@@ -113,7 +114,14 @@ test('devices: every refusal; an SDS goes only when nothing loses its second cop
   // Its process is told to stop what it runs, and may be added again.
   const link = 2;
   t.deepEqual(cluster.messages(link, MSG.DEVICE_WANTS).at(-1)?.wants, []);
-  const params = { domainKey, faultSetKey: 0, name: 'sds1', port: 0, devices: [] };
+  const params = {
+    domainKey,
+    faultSetKey: 0,
+    name: 'sds1',
+    port: 0,
+    devices: [],
+    forceClean: false,
+  };
   cluster.command('ADD_SDS', { ...params, addresses: [{ host: '10.0.0.1', role: 'all' }] });
 });
 
@@ -150,7 +158,7 @@ test('adding an SDS fails as a whole, with the reason of the device', (t) => {
       return { poolKey, path, name: '', force: false };
     };
     const tag = cluster.begin('ADD_SDS', {
-      ...{ domainKey, faultSetKey: 0, name: 'sds9', port: 0 },
+      ...{ domainKey, faultSetKey: 0, name: 'sds9', port: 0, forceClean: false },
       addresses: [{ host: '10.0.0.9', role: 'all' }],
       devices: [device('/dev/d0'), device('/dev/d1')],
     });
@@ -276,4 +284,25 @@ test('a device that cannot keep an entry of every comb of its pool is refused', 
   t.regex(error.message, /DEVICE_TOO_SMALL/);
   t.is(cluster.query('sds').sds.length, 3);
   t.is(cluster.addSds(9, domainKey, key, 1, 0, 16 * GIB).length, 1);
+});
+
+test('an SDS of another system is taken in only when that is forced', (t) => {
+  const { cluster, domainKey } = standard();
+  const before = cluster.query('sds').sds.length;
+  const link = cluster.sds(13, 7072, '');
+  const own = cluster.messages(link, MSG.REGISTER_SDS_REPLY)[0]?.systemId ?? '';
+  cluster.sds(11, 7072, '9a9a9a9a00000001');
+  cluster.sds(12, 7072, own);
+  const add = (number: number, forceClean: boolean): CommandParams['ADD_SDS'] => ({
+    ...{ domainKey, faultSetKey: 0, name: `sds${number}`, port: 0, devices: [], forceClean },
+    addresses: [{ host: `10.0.0.${number}`, role: 'all' }],
+  });
+  const refused = cluster.refused('ADD_SDS', add(11, false));
+  t.is(refused.error, 'SDS_OF_OTHER_SYSTEM');
+  t.regex(refused.text, /it was taken in by system 9a9a9a9a00000001; remove it there first, or/);
+  t.is(cluster.query('sds').sds.length, before, 'nothing is left of it');
+  cluster.command('ADD_SDS', add(11, true));
+  cluster.command('ADD_SDS', add(12, false));
+  cluster.command('ADD_SDS', add(13, false));
+  t.is(cluster.query('sds').sds.length, before + 3);
 });

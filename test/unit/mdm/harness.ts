@@ -240,7 +240,7 @@ export class Cluster {
       .map(({ body }) => decodeControl(code, body).body as ControlBodies[C]);
   }
 
-  sds(number: number, port = 7072): LinkId {
+  sds(number: number, port = 7072, systemId = ''): LinkId {
     const link = this.open('sds');
     this.send(link, MSG.REGISTER_SDS, {
       guid: guid(number),
@@ -248,6 +248,7 @@ export class Cluster {
       port,
       version: '1',
       devices: [],
+      systemId,
     });
     return link;
   }
@@ -275,6 +276,7 @@ export class Cluster {
       addresses: [{ host: `10.0.0.${number}`, role: 'all' }],
       port: 0,
       devices: specs,
+      forceClean: false,
     });
     const added: TestDevice[] = [];
     const wants = this.messages(link, MSG.DEVICE_WANTS).at(-1);

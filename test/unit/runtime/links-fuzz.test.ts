@@ -22,6 +22,7 @@ function victim(): Uint8Array {
     port: 7072,
     version: '0.1.0',
     devices: [],
+    systemId: '',
   });
 }
 
