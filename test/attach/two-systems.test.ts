@@ -39,7 +39,7 @@ async function control(request: Record<string, unknown>): Promise<Record<string,
 
 async function deviceOf(id: string): Promise<DeviceFacts | null> {
   const status = await control({ op: 'status' }).catch(() => ({ volumes: [] }));
-  const volumes = status['volumes'] as { id: string; device: DeviceFacts | null }[];
+  const volumes = status.volumes as { id: string; device: DeviceFacts | null }[];
   return volumes.find((volume) => volume.id === id)?.device ?? null;
 }
 
