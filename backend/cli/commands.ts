@@ -3,6 +3,7 @@
 import { CLIENT_COMMANDS } from './commands/clients.js';
 import { DEVICE_COMMANDS } from './commands/devices.js';
 import { DOMAIN_COMMANDS } from './commands/domains.js';
+import { COPYING_COMMANDS } from './commands/copying.js';
 import { POOL_COMMANDS } from './commands/pools.js';
 import { PROPERTY_COMMANDS } from './commands/properties.js';
 import { SDS_COMMANDS } from './commands/servers.js';
@@ -17,6 +18,7 @@ export const COMMANDS: readonly Command[] = [
   ...PROPERTY_COMMANDS,
   ...DOMAIN_COMMANDS,
   ...POOL_COMMANDS,
+  ...COPYING_COMMANDS,
   ...SDS_COMMANDS,
   ...DEVICE_COMMANDS,
   ...CLIENT_COMMANDS,

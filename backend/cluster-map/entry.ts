@@ -29,6 +29,11 @@ export function isTarget(entry: CombEntry, index: number): boolean {
   return index >= 0 && ((entry.targetMask >> index) & 1) === 1;
 }
 
+/** Whether a member starts from nothing: what its device remembers of the comb does not count. */
+export function isBlank(entry: CombEntry, index: number): boolean {
+  return index >= 0 && ((entry.blankMask >> index) & 1) === 1;
+}
+
 /**
  * Why an entry cannot be right, or null: masks within the members, disjoint, the primary in sync, no device twice.
  */
@@ -36,8 +41,10 @@ export function entryFault(entry: CombEntry): string | null {
   const all = (1 << entry.members.length) - 1;
   if (entry.members.length === 0) return 'has no members';
   if (entry.inSyncMask === 0) return 'has nobody in sync';
-  if (((entry.inSyncMask | entry.targetMask) & ~all) !== 0) return 'has a mask beyond its members';
+  if (((entry.inSyncMask | entry.targetMask | entry.blankMask) & ~all) !== 0)
+    return 'has a mask beyond its members';
   if ((entry.inSyncMask & entry.targetMask) !== 0) return 'has a member in sync that is a target';
+  if ((entry.inSyncMask & entry.blankMask) !== 0) return 'has a member in sync that is blank';
   if (!isInSync(entry, entry.primary)) return 'has a primary that is not in sync';
   const devices = new Set(entry.members.map((member) => member.deviceKey));
   if (devices.size !== entry.members.length) return 'names a device twice';

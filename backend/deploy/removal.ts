@@ -29,7 +29,7 @@ export function judgeRemoval(view: ClusterView, node: string, manager: boolean):
     .reduce((sum, pool) => sum + pool.volumes, 0);
   if (sds?.connected === true && volumes > 0)
     reasons.push(
-      `no: ${node} holds copies of ${volumes} volumes, and this release cannot move them elsewhere first; without it they would have one copy each`,
+      `no: ${node} holds copies of ${volumes} volumes; scli --remove_sds --sds_name ${node} moves them elsewhere, ask again when it has gone`,
     );
   if (sds?.connected === false && view.unavailableCombs > 0)
     reasons.push(

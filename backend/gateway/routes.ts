@@ -3,6 +3,7 @@
 import { ATTACHMENT_ROUTES } from './endpoints/attachments.js';
 import { ALERT_ROUTES } from './endpoints/alerts.js';
 import { CONFIGURATION_ROUTES } from './endpoints/configuration.js';
+import { COPYING_ROUTES } from './endpoints/copying.js';
 import { DASHBOARD_ROUTES } from './endpoints/dashboard.js';
 import { GENERIC_ROUTES } from './endpoints/generic.js';
 import { HOST_ROUTES } from './endpoints/hosts.js';
@@ -16,6 +17,7 @@ export const ROUTES: readonly Route[] = [
   ...VOLUME_ROUTES,
   ...ATTACHMENT_ROUTES,
   ...CONFIGURATION_ROUTES,
+  ...COPYING_ROUTES,
   ...HOST_ROUTES,
   ...STATISTICS_ROUTES,
   ...ALERT_ROUTES,

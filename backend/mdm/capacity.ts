@@ -1,7 +1,7 @@
 // How much a storage pool can hold and how much of it is promised. It must never promise: commands do.
 
 import { formatSize } from '../core/units.js';
-import type { CombEntry, StoragePool } from '../protocol/generated/types.js';
+import type { CombEntry, Device, StoragePool } from '../protocol/generated/types.js';
 import { refuse } from './refusal.js';
 import type { State } from './state.js';
 
@@ -48,11 +48,16 @@ export interface Promised {
   readonly thinBytes: number;
 }
 
+/** Whether the data of a device is being moved away. */
+export function isLeaving(state: State, { sdsKey, removing }: Device): boolean {
+  return removing || state.sds.get(sdsKey)?.removing === true;
+}
+
 export function promisedOf(state: State, pool: StoragePool, sectorBytes: number): Promised {
   const combs = state.combs.ofPool(pool.key);
   const copies = copiesByDevice(combs);
   const devices = state.devices
-    .filter((device) => device.poolKey === pool.key)
+    .filter((device) => device.poolKey === pool.key && !isLeaving(state, device))
     .map(({ key, capacityBytes }) => ({ capacityBytes, copies: copies.get(key) ?? 0 }));
   let thickBytes = 0;
   let thinBytes = 0;

@@ -29,10 +29,16 @@ interface Waiting extends Drain {
   /** 0 once it is not waited for any more. */
   sdcKey: number;
   readonly deadlineUs: Micros;
-  /** When the grants of lost devices have run out, by device, once that can be told. */
-  readonly ranOutUs: Map<number, Micros>;
   /** Not asked of an SDC for longer. */
   readonly sdcUntilUs: Micros;
+}
+
+/** When the grants that a device held have run out, once that can be told. */
+interface RunningOut {
+  /** Commit that took it out of its last in-sync set. */
+  readonly outSince: number;
+  readonly untilUs: Micros;
+  isOver: boolean;
 }
 
 const SDC_PATIENCE_US = 5_000_000;
@@ -48,6 +54,8 @@ export class Drains {
   private firstSequence = 0;
   /** Commit that last took a device out of its last in-sync set, by device. */
   private readonly outSince = new Map<number, number>();
+  /** By device. Kept for later drains: who waits a shorter time than a grant lasts would never hear the end of one. */
+  private readonly runningOut = new Map<number, RunningOut>();
 
   constructor(engine: Engine, runs: Runs) {
     this.engine = engine;
@@ -81,6 +89,10 @@ export class Drains {
         this.changed.set(touch.before.poolKey, sequence);
       if (touch.kind === 'comb' && touch.before !== null)
         for (const { deviceKey } of touch.before.members) this.outSince.set(deviceKey, sequence);
+      if (touch.kind === 'device' && state.devices.get(touch.key) === undefined) {
+        this.outSince.delete(touch.key);
+        this.runningOut.delete(touch.key);
+      }
     }
   }
 
@@ -88,7 +100,7 @@ export class Drains {
   add(nowUs: Micros, drain: Drain): void {
     const deadlineUs = nowUs + this.engine.options.drainTimeoutMs * MICROS_PER_MS;
     const sdcUntilUs = nowUs + SDC_PATIENCE_US;
-    this.waiting.add({ ...drain, deadlineUs, sdcUntilUs, ranOutUs: new Map() });
+    this.waiting.add({ ...drain, deadlineUs, sdcUntilUs });
     this.check(nowUs);
   }
 
@@ -106,13 +118,17 @@ export class Drains {
       else MARKS.pending.hits++;
       drain.ended(nowUs, isThrough);
     }
+    // What is in the past must not be waited for again.
+    for (const one of this.runningOut.values()) if (one.untilUs <= nowUs) one.isOver = true;
   }
 
   nextDeadlineUs(): Micros {
     let next = Infinity;
-    for (const { deadlineUs, sdcUntilUs, sdcKey, ranOutUs } of this.waiting) {
+    if (this.waiting.size > 0)
+      for (const { untilUs, isOver } of this.runningOut.values())
+        if (!isOver) next = Math.min(next, untilUs);
+    for (const { deadlineUs, sdcUntilUs, sdcKey } of this.waiting) {
       next = Math.min(next, deadlineUs);
-      for (const untilUs of ranOutUs.values()) if (untilUs >= 0) next = Math.min(next, untilUs);
       if (sdcKey !== 0) next = Math.min(next, sdcUntilUs);
     }
     return next;
@@ -126,10 +142,8 @@ export class Drains {
       if (device.poolKey !== drain.poolKey || device.incarnation === 0) continue;
       const run = this.runs.devices.get(device.key);
       if (run !== undefined && (run.appliedSequence >= drain.sequence || run.ended)) continue;
-      if (inSync.has(device.key) || !this.ranOut(nowUs, drain, device.key, inSync)) all = false;
+      if (inSync.has(device.key) || !this.ranOut(nowUs, device.key, inSync)) all = false;
     }
-    // What has run out may be in the past: then it must not be waited for again.
-    for (const [key, untilUs] of drain.ranOutUs) if (untilUs <= nowUs) drain.ranOutUs.set(key, -1);
     return all;
   }
 
@@ -139,26 +153,25 @@ export class Drains {
     return run === undefined || run.appliedSequence >= drain.sequence;
   }
 
-  /** Whether a device outside of all in-sync sets can hold no grant any more. */
-  private ranOut(
-    nowUs: Micros,
-    drain: Waiting,
-    deviceKey: number,
-    inSync: ReadonlySet<number>,
-  ): boolean {
-    const known = drain.ranOutUs.get(deviceKey);
-    if (known !== undefined) {
-      if (nowUs >= known) MARKS.ranOut.hits++;
-      return nowUs >= known;
+  /**
+   * Whether a device outside of all in-sync sets can hold no grant any more: everybody who could give it one knows that it
+   * is out, whatever else was committed since.
+   */
+  private ranOut(nowUs: Micros, deviceKey: number, inSync: ReadonlySet<number>): boolean {
+    const outSince = this.outSince.get(deviceKey) ?? this.firstSequence;
+    const known = this.runningOut.get(deviceKey);
+    if (known?.outSince === outSince) {
+      if (nowUs < known.untilUs) return false;
+      MARKS.ranOut.hits++;
+      return true;
     }
-    const sequence = Math.max(drain.sequence, this.outSince.get(deviceKey) ?? 0);
     for (const key of inSync) {
       const run = this.runs.devices.get(key);
-      if (run === undefined || (run.appliedSequence < sequence && !run.ended)) return false;
+      if (run === undefined || (run.appliedSequence < outSince && !run.ended)) return false;
     }
     const { leaseMs, driftPercent } = this.engine.options;
     const grantUs = Math.ceil((leaseMs * MICROS_PER_MS * (100 + driftPercent)) / 100);
-    drain.ranOutUs.set(deviceKey, nowUs + grantUs);
+    this.runningOut.set(deviceKey, { outSince, untilUs: nowUs + grantUs, isOver: false });
     return false;
   }
 }

@@ -47,9 +47,12 @@ export function isEmpty(news: News): boolean {
 }
 
 export function mapPool(state: State, pool: StoragePool): MapPool {
-  const { key, combCountLog2, durability, fullPolicy } = pool;
+  const { key, combCountLog2, durability, fullPolicy, rebuildEnabled, rebuild, rebalance } = pool;
   const active = state.domains.get(pool.domainKey)?.active === true;
-  return { key, combCountLog2, durability, fullPolicy, active };
+  return {
+    ...{ key, combCountLog2, durability, fullPolicy, active },
+    ...{ rebuildEnabled, rebuild, rebalance },
+  };
 }
 
 export function mapDevice(state: State, device: Device): MapDevice {

@@ -22,6 +22,7 @@ import { makeSystem } from './first-start.js';
 import type { Touch } from './journal.js';
 import { digest } from './digest.js';
 import { Membership } from './membership.js';
+import { Mover } from './mover.js';
 import type { MdmContent, MdmOptions, MdmPorts } from './options.js';
 import { Queries } from './queries.js';
 import { Registrations } from './registrations.js';
@@ -49,6 +50,7 @@ const SENDERS: ReadonlyMap<number, readonly Role[]> = new Map([
   [MSG.DEVICE_RESULT, ['sds']],
   [MSG.REGISTER_DEVICE, ['sdsData']],
   [MSG.COMB_CHANGE, ['sdsData']],
+  [MSG.COMB_QUERY, ['sdsData']],
   [MSG.HEARTBEAT, ['sds', 'sdsData', 'sdc']],
   [MSG.REGISTER_SDC, ['sdc']],
   [MSG.QUERY, ['admin', 'lia']],
@@ -62,6 +64,7 @@ export class Mdm implements Machine {
   private readonly runs = new Runs();
   private readonly sessions: Sessions;
   private readonly membership: Membership;
+  private readonly mover: Mover;
   private readonly drains: Drains;
   private readonly additions: Additions;
   private readonly subscribers: Subscribers;
@@ -91,6 +94,7 @@ export class Mdm implements Machine {
     const { sessions } = this;
     this.membership = new Membership(engine, runs);
     this.drains = new Drains(engine, runs);
+    this.mover = new Mover(engine, runs, this.membership, this.drains);
     this.additions = new Additions(engine, runs, sessions, this.membership, (poolKey) => {
       replaceCombs(engine.state, poolKey, engine.nextSequence);
     });
@@ -124,6 +128,7 @@ export class Mdm implements Machine {
       engine.after((done) => {
         this.drains.start();
         membership.start(done);
+        this.mover.start(done);
         ports.log.event('info', 'mdm.master', { term: engine.term, sequence: engine.sequence });
       });
     });
@@ -172,6 +177,7 @@ export class Mdm implements Machine {
     this.membership.turn(nowUs);
     if (this.engine.isStopped()) return;
     this.membership.tick(nowUs);
+    this.mover.tick(nowUs);
     this.additions.tick(nowUs);
     this.tombstones.tick(nowUs);
     this.checkDrains(nowUs);
@@ -182,6 +188,7 @@ export class Mdm implements Machine {
     if (this.engine.isStopped() || this.engine.isBusy()) return Infinity;
     return Math.min(
       this.membership.nextDeadlineUs(),
+      this.mover.nextDeadlineUs(),
       this.additions.nextDeadlineUs(),
       this.tombstones.nextDeadlineUs(),
       this.drains.nextDeadlineUs(),
@@ -233,6 +240,12 @@ export class Mdm implements Machine {
         return;
       case MSG.COMB_CHANGE:
         registrations.combChange(nowUs, session, tag, message.body);
+        return;
+      case MSG.COMB_QUERY:
+        this.ask(nowUs, session, tag, () => {
+          const entries = this.queries.entries(message.body);
+          this.sessions.send(session.link, MSG.COMB_QUERY_REPLY, tag, { entries });
+        });
         return;
       case MSG.QUERY:
         this.ask(nowUs, session, tag, () => {
@@ -294,6 +307,7 @@ export class Mdm implements Machine {
   private published(nowUs: Micros, touches: readonly Touch[]): void {
     const { state } = this.engine;
     this.membership.follow(nowUs);
+    this.mover.published(nowUs, touches);
     this.drains.published(touches);
     const changed = digest(state, touches);
     this.subscribers.published(nowUs, changed);

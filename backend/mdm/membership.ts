@@ -18,6 +18,7 @@ import { found, refuse } from './refusal.js';
 import { reconcile, requestedChange, withPreferredPrimary } from './reconcile.js';
 import type { MemberView } from './reconcile.js';
 import { DeviceRun, NO_LINK } from './runs.js';
+import { unitOf } from './replacement.js';
 import type { Runs } from './runs.js';
 
 const MARKS = {
@@ -83,7 +84,7 @@ export class Membership {
    * A data process announces itself. Called as work.
    *
    * @returns the pool of the device
-   * @throws Refusal DEVICE_NOT_FOUND, DEVICE_FAILED, CONFLICT (an older life)
+   * @throws Refusal DEVICE_NOT_FOUND (also one that is about to go), DEVICE_FAILED, CONFLICT (an older life)
    */
   register(nowUs: Micros, link: number, body: RegisterDeviceBody): Device {
     const { state } = this.engine;
@@ -91,6 +92,7 @@ export class Membership {
     const device = found(state.devices.get(body.deviceKey), 'DEVICE_NOT_FOUND');
     if (device.sdsKey !== body.sdsKey) refuse('DEVICE_NOT_FOUND');
     if (device.state === 'failed') refuse('DEVICE_FAILED');
+    if (device.state === 'removing') refuse('DEVICE_NOT_FOUND');
     if (incarnation < device.incarnation || incarnation === 0) {
       MARKS.oldLife.hits++;
       refuse('CONFLICT');
@@ -208,7 +210,13 @@ export class Membership {
     return changes.map((request) => {
       const entry = state.combs.ofPool(poolKey)[request.comb];
       if (entry === undefined) return ERR.WRONG_COMB;
-      const changed = requestedChange(entry, request, asker, (member) => this.isGood(member));
+      const changed = requestedChange(
+        entry,
+        request,
+        asker,
+        (member) => this.isGood(member),
+        (key) => unitOf(state, key),
+      );
       if (typeof changed === 'number') return changed;
       state.combs.put(poolKey, changed);
       if (request.change === 'shrink') this.exclude(nowUs, request.member.deviceKey);
@@ -235,6 +243,13 @@ export class Membership {
       if (run.excludedUntilUs > 0) next = Math.min(next, run.excludedUntilUs);
     }
     return next;
+  }
+
+  /** Whether it is known of every device whether it is alive. */
+  isSettled(nowUs: Micros): boolean {
+    if (nowUs < this.listenUntilUs) return false;
+    for (const { status } of this.runs.devices.values()) if (status === 'unknown') return false;
+    return true;
   }
 
   /** Whether a device is alive in the life that an entry names. */

@@ -59,6 +59,14 @@ export interface MdmOptions {
   /** How long a command waits for devices to apply it before it answers PENDING (C13). */
   readonly drainTimeoutMs: number;
   readonly deviceAddTimeoutMs: number;
+  /** How long a device may be away before what it held is copied elsewhere. */
+  readonly rebuildDelayMs: number;
+  /** How long a pool has to be whole before data is moved only to spread it. */
+  readonly rebalanceDelayMs: number;
+  /** Combs that a device of a new pool fills or is the source of at the same time. */
+  readonly movesPerDevice: number;
+  /** Combs that are moved at the same time; 0: data stays where it is. */
+  readonly movesMax: number;
   readonly combCountLog2: number;
   /** Thin volumes of a pool together may be this many times its net capacity. */
   readonly overProvisioningFactor: number;
@@ -91,6 +99,10 @@ export const MDM_DEFAULTS = {
   driftPercent: 10,
   drainTimeoutMs: 30_000,
   deviceAddTimeoutMs: 60_000,
+  rebuildDelayMs: 600_000,
+  rebalanceDelayMs: 10_000,
+  movesPerDevice: 4,
+  movesMax: 1024,
   combCountLog2: 8,
   overProvisioningFactor: 10,
   sectorBytes: 512,

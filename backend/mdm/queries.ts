@@ -5,6 +5,7 @@ import { LIMIT } from '../protocol/generated/constants.js';
 import type {
   ClusterQueryReplyBody,
   CombEntry,
+  CombQueryBody,
   Counter,
   Liveness,
   PoolStatus,
@@ -21,6 +22,7 @@ import type { CounterHistory } from './counters.js';
 import type { Engine } from './engine.js';
 import type { Membership } from './membership.js';
 import { refuse } from './refusal.js';
+import { NOTHING_PENDING } from './runs.js';
 import type { Runs } from './runs.js';
 
 /** Items of a page whose items may be long: texts and addresses at their longest still fit into a frame. */
@@ -126,6 +128,12 @@ export class Queries {
     }
   }
 
+  /** Entries of combs by number; a pool or a comb that does not exist has none. */
+  entries({ poolKey, combs }: CombQueryBody): CombEntry[] {
+    const all = this.engine.state.combs.ofPool(poolKey);
+    return [...new Set(combs)].flatMap((index) => all[index] ?? []);
+  }
+
   cluster(): ClusterQueryReplyBody {
     const { term, sequence, options, state } = this.engine;
     const sum = { combs: 0, degradedCombs: 0, unavailableCombs: 0 };
@@ -176,6 +184,7 @@ export class Queries {
         poolKey: pool.key,
         ...this.healthOf(state.combs.ofPool(pool.key)),
         netBytes: promised.netBytes,
+        ...(this.runs.pendingCopies.get(pool.key) ?? NOTHING_PENDING),
         thinLeftBytes: Math.max(0, Math.floor(left.thinBytes)),
         thickLeftBytes: Math.max(0, Math.floor(left.thickBytes)),
       };

@@ -7,7 +7,7 @@
 
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
-import { compareGenerations, isInSync, isTarget } from '../cluster-map/entry.js';
+import { compareGenerations, isBlank, isInSync, isTarget } from '../cluster-map/entry.js';
 import { ERR } from '../protocol/generated/constants.js';
 import type { CombChangeRequest, CombEntry, CombMember } from '../protocol/generated/types.js';
 
@@ -24,6 +24,7 @@ const MARKS = {
   targetDropped: mark('mdm: a lost target was dropped'),
   gaveBack: mark('mdm: the preferred primary got its comb back'),
   staleChange: mark('mdm: a change was asked on an older generation'),
+  superfluous: mark('mdm: an admission ended the history of another member'),
 };
 
 /** What the MDM knows of a device. */
@@ -71,7 +72,7 @@ function standing(member: CombMember, view: MemberView | undefined): Standing {
 }
 
 /** The next generation of an entry, with changes. */
-function next(entry: CombEntry, changes: Partial<CombEntry>): CombEntry {
+export function next(entry: CombEntry, changes: Partial<CombEntry>): CombEntry {
   const { epoch, number } = entry.generation;
   return { ...entry, ...changes, generation: { epoch, number: number + 1 } };
 }
@@ -242,6 +243,7 @@ function choosePrimary(
  *
  * @param asker - device and incarnation that asks
  * @param isThere - whether the member that shall be admitted is registered in the life that the entry names
+ * @param unitOf - what fails together with a device
  * @returns the new entry, or an error code
  */
 export function requestedChange(
@@ -249,6 +251,7 @@ export function requestedChange(
   request: CombChangeRequest,
   asker: CombMember,
   isThere: (member: CombMember) => boolean,
+  unitOf: (deviceKey: number) => number,
 ): CombEntry | number {
   if (compareGenerations(entry.generation, request.generation) !== 0) {
     MARKS.staleChange.hits++;
@@ -267,10 +270,59 @@ export function requestedChange(
     });
   }
   if (!isTarget(entry, index) || !isThere(request.member)) return ERR.CONFLICT;
-  return next(entry, {
-    inSyncMask: entry.inSyncMask | bit,
-    targetMask: entry.targetMask & ~bit,
-  });
+  const admitted = withoutHistories(
+    next(entry, {
+      inSyncMask: entry.inSyncMask | bit,
+      targetMask: entry.targetMask & ~bit,
+      blankMask: entry.blankMask & ~bit,
+    }),
+    unitOf,
+  );
+  // Somebody else is on its way, once it is seen that these two do not lie apart.
+  const units = new Set(admitted.members.map(({ deviceKey }) => unitOf(deviceKey)));
+  return units.size < 2 ? ERR.CONFLICT : admitted;
+}
+
+/**
+ * The entry after an admission, without those whose history it ends. A copy that was filled knows of every chunk that it
+ * was given, but not of one that had been discarded before: a member that left earlier may still hold that, and would not
+ * be told if the new copy led its resync. So whoever is neither in sync nor blank is dropped; where the copies in sync do
+ * not lie apart, he stays as one that starts from nothing.
+ */
+function withoutHistories(entry: CombEntry, unitOf: (deviceKey: number) => number): CombEntry {
+  const keeps = (index: number): boolean => isInSync(entry, index) || isBlank(entry, index);
+  if (entry.members.every((_, index) => keeps(index))) return entry;
+  MARKS.superfluous.hits++;
+  const units = new Set(
+    entry.members.flatMap(({ deviceKey }, index) =>
+      isInSync(entry, index) ? [unitOf(deviceKey)] : [],
+    ),
+  );
+  if (units.size >= 2) return withMembers(entry, (_, index) => keeps(index));
+  const all = (1 << entry.members.length) - 1;
+  return {
+    ...entry,
+    targetMask: entry.targetMask & entry.blankMask,
+    blankMask: all & ~entry.inSyncMask,
+  };
+}
+
+/** The entry with some of its members, in the same generation. The primary must be among them. */
+export function withMembers(
+  entry: CombEntry,
+  stays: (member: CombMember, index: number) => boolean,
+): CombEntry {
+  const places = entry.members.flatMap((member, index) => (stays(member, index) ? [index] : []));
+  const squeeze = (mask: number): number =>
+    places.reduce((sum, index, place) => sum | (((mask >> index) & 1) << place), 0);
+  return {
+    ...entry,
+    members: entry.members.filter((_, index) => places.includes(index)),
+    primary: places.indexOf(entry.primary),
+    inSyncMask: squeeze(entry.inSyncMask),
+    targetMask: squeeze(entry.targetMask),
+    blankMask: squeeze(entry.blankMask),
+  };
 }
 
 /**
@@ -284,8 +336,8 @@ export function withPreferredPrimary(
   entry: CombEntry,
   isGood: (member: CombMember) => boolean,
 ): CombEntry | null {
-  const all = (1 << entry.members.length) - 1;
-  if (entry.primary === 0 || entry.inSyncMask !== all || !entry.members.every(isGood)) return null;
+  if (entry.primary === 0 || entry.members.length !== 2) return null;
+  if (entry.inSyncMask !== 3 || !entry.members.every(isGood)) return null;
   MARKS.gaveBack.hits++;
   return next(entry, { primary: 0 });
 }
@@ -297,12 +349,8 @@ export function withoutMember(entry: CombEntry, deviceKey: number): CombEntry | 
   const index = entry.members.findIndex((member) => member.deviceKey === deviceKey);
   if (index < 0) return entry;
   if (isInSync(entry, index)) return null;
-  const squeeze = (mask: number): number =>
-    (mask & ((1 << index) - 1)) | ((mask >> (index + 1)) << index);
-  return next(entry, {
-    members: entry.members.filter((_, other) => other !== index),
-    primary: entry.primary > index ? entry.primary - 1 : entry.primary,
-    inSyncMask: squeeze(entry.inSyncMask),
-    targetMask: squeeze(entry.targetMask),
-  });
+  return next(
+    withMembers(entry, (_, other) => other !== index),
+    {},
+  );
 }

@@ -1,27 +1,34 @@
 // Comb entries of a pool whose devices changed. Only a pool without volumes is placed anew: nothing has to be copied then.
-// A pool with volumes keeps its placement; spreading its data over new devices is a move, which is not made here.
+// What becomes of a pool with volumes is a matter of moves, which copy data (mover.ts).
 
 import { assert } from '../core/assert.js';
 import { mark } from '../core/marks.js';
 import type { CombEntry, Device } from '../protocol/generated/types.js';
 import { canPlace, place } from './placement.js';
-import type { Pair, Place } from './placement.js';
+import type { Pair, Place } from './placement-plan.js';
 import type { State } from './state.js';
 
 const MARKS = {
   placed: mark('mdm: a pool got its first placement'),
   placedAnew: mark('mdm: a pool without volumes was placed anew'),
-  kept: mark('mdm: a pool with volumes kept its placement though its devices changed'),
+  kept: mark('mdm: the devices of a pool with volumes changed'),
   unplaced: mark('mdm: a pool lost its placement with its devices'),
 };
 
+/** What fails together with a device: key of its fault set or SDS, 0 for a device that does not exist. */
+export function unitOf(state: State, deviceKey: number): number {
+  const sdsKey = state.devices.get(deviceKey)?.sdsKey ?? 0;
+  const faultSetKey = state.sds.get(sdsKey)?.faultSetKey ?? 0;
+  return faultSetKey === 0 ? sdsKey : faultSetKey;
+}
+
 /** Devices that may carry combs: formatted, and not known to be broken. */
-function placesOf(state: State, poolKey: number): Place[] {
+export function placesOf(state: State, poolKey: number): Place[] {
   return state.devices
     .filter((device) => device.poolKey === poolKey && isUsable(device))
-    .map(({ key, sdsKey, capacityBytes }) => {
-      const faultSetKey = state.sds.get(sdsKey)?.faultSetKey ?? 0;
-      return { deviceKey: key, unitKey: faultSetKey === 0 ? sdsKey : faultSetKey, capacityBytes };
+    .filter(({ sdsKey, removing }) => !removing && state.sds.get(sdsKey)?.removing !== true)
+    .map(({ key, capacityBytes }) => {
+      return { deviceKey: key, unitKey: unitOf(state, key), capacityBytes };
     });
 }
 
@@ -86,5 +93,5 @@ function entryFor(
     before.members.every(({ deviceKey }, at) => members[at]?.deviceKey === deviceKey);
   if (isSame) return null;
   const generation = { epoch: state.system.clusterEpoch, number: sequence };
-  return { index, generation, members, primary: 0, inSyncMask: 3, targetMask: 0 };
+  return { index, generation, members, primary: 0, inSyncMask: 3, targetMask: 0, blankMask: 0 };
 }

@@ -67,6 +67,14 @@ export interface SdcRun {
   readonly counters: CounterHistory;
 }
 
+/** What is to be copied to other devices and did not begin, about. */
+export interface PendingCopies {
+  readonly pendingRebuildBytes: number;
+  readonly pendingRebalanceBytes: number;
+}
+
+export const NOTHING_PENDING: PendingCopies = { pendingRebuildBytes: 0, pendingRebalanceBytes: 0 };
+
 export class Runs {
   readonly devices = new Map<number, DeviceRun>();
   /** Connected SDSs by GUID. */
@@ -75,4 +83,6 @@ export class Runs {
   readonly sdcs = new Map<number, SdcRun>();
   /** When SDSs and SDCs disconnected, wall clock, by object key. */
   readonly goneMs = new Map<number, number>();
+  /** By pool. */
+  readonly pendingCopies = new Map<number, PendingCopies>();
 }

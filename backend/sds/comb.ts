@@ -21,6 +21,8 @@ export class Member {
   readonly incarnation: number;
   inSync = false;
   target = false;
+  /** A target that starts from nothing. */
+  blank = false;
   /** It goes by the present entry on the present link: what is forwarded reaches it in order. */
   joined = false;
   /** Goes up when it has to start anew: copies that were under way stop. */

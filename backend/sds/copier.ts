@@ -11,6 +11,9 @@ import { HEADER_BYTES } from '../protocol/frames.js';
 import type { PayloadBuffer } from './buffers.js';
 import { PART } from './comb.js';
 import type { Comb, Member } from './comb.js';
+import type { CopyLimits } from './copy-limits.js';
+import { COPY_KIND } from './copy-work.js';
+import type { CopyKind } from './copy-work.js';
 import { COPY_TOKENS } from './load-token.js';
 import { MutableExtent, verifies } from './payload.js';
 import { askBlocks, copyTag, copyTask } from './peer-read.js';
@@ -24,6 +27,9 @@ const MARKS = {
 };
 
 export const COPY_RESULT = { done: 0, abandoned: 1, corrupt: 2 } as const;
+
+/** Copies of all kinds under way together: each may hold a buffer. */
+const COPIES_MAX = 64;
 
 const PHASE = { idle: 0, locking: 1, describing: 2, paused: 3, reading: 4, mending: 5 } as const;
 /** Forwarded frames of copies that the member has not taken in yet, per link. */
@@ -40,6 +46,7 @@ export class CopyTask extends LockRequest {
   session = 0;
   /** Of the operation that is sent again, 0: a copy of content. */
   handle = 0;
+  kind: CopyKind = COPY_KIND.awaited;
   volumeKey = 0;
   vtreeKey = 0;
   chunkIndex = 0;
@@ -63,6 +70,7 @@ export class CopyTask extends LockRequest {
 
 export class Copier {
   private readonly shared: Shared;
+  private readonly limits: CopyLimits;
   private readonly onEnd: (task: CopyTask, result: number) => void;
   private readonly tasks: CopyTask[] = [];
   private readonly context = makeContext();
@@ -70,19 +78,22 @@ export class Copier {
   private busy = 0;
   private attempts = 0;
 
-  constructor(shared: Shared, onEnd: (task: CopyTask, result: number) => void) {
+  constructor(shared: Shared, limits: CopyLimits, onEnd: (task: CopyTask, result: number) => void) {
     this.shared = shared;
+    this.limits = limits;
     this.onEnd = onEnd;
   }
 
   hasRoom(): boolean {
-    return this.busy < this.shared.options.resyncChunksMax;
+    return this.busy < COPIES_MAX;
   }
 
   /** @param handle - of an operation that is sent again and holds the lock itself; 0: a copy of content */
-  start(comb: Comb, member: Member, range: BlockRange, handle: number): void {
+  start(comb: Comb, member: Member, range: BlockRange, kind: CopyKind, handle = 0): void {
     const task = this.freeTask();
     this.busy++;
+    task.kind = kind;
+    this.shared.copies.of(kind).running++;
     task.phase = PHASE.locking;
     task.comb = comb;
     task.member = member;
@@ -152,6 +163,7 @@ export class Copier {
       const { forward } = this.shared.parts;
       const tag = forward.write(member, comb, this.context, flags, handle, buffer.bytes, 0);
       this.noteTag(task, handle, tag);
+      this.limits.copied(this.shared.nowUs, task.kind, count * this.shared.geometry.blockBytes);
     }
     task.next += count;
     this.giveBuffer(task);
@@ -347,6 +359,7 @@ export class Copier {
     if (task.lockState !== LOCK_STATE.idle) this.shared.lock.release(task);
     task.phase = PHASE.idle;
     this.busy--;
+    this.shared.copies.of(task.kind).running--;
     this.onEnd(task, result);
     task.comb = null;
     task.member = null;

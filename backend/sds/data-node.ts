@@ -6,6 +6,7 @@
 //   membership, peering, known-ops, leases     entries, who goes by which, who may serve
 //   resync, copier                             content for copies that lack it
 //   settling                                   what need not be compared after a crash
+//   leftovers                                  chunks of combs that are carried no more
 //   changes, mdm-link, peer-links              the MDM and the other data processes
 
 import { ClusterMap } from '../cluster-map/cluster-map.js';
@@ -16,6 +17,7 @@ import type { Client } from './clients.js';
 import { CopyTask } from './copier.js';
 import { Forward } from './forward.js';
 import { Leases } from './leases.js';
+import { Leftovers } from './leftovers.js';
 import { COPY_TOKENS, PEER_READ_TOKENS, tokenPart, tokenSlot } from './load-token.js';
 import { MdmLink } from './mdm-link.js';
 import { MemberIo } from './member-io.js';
@@ -66,6 +68,7 @@ export class DataNode implements Machine, StoreHost {
   private readonly leases: Leases;
   private readonly mdmLink: MdmLink;
   private readonly changes: Changes;
+  private readonly leftovers: Leftovers;
   private readonly peerLinks: PeerLinks;
 
   constructor(ports: DataPorts, identity: DataIdentity, options: DataOptions) {
@@ -84,6 +87,7 @@ export class DataNode implements Machine, StoreHost {
     this.leases = new Leases(shared);
     this.mdmLink = new MdmLink(shared);
     this.changes = new Changes(shared, this.mdmLink.client);
+    this.leftovers = new Leftovers(shared, this.mdmLink.client);
     const { serve, stability, memberIo, membership, peering, resync, settling, leases } = this;
     this.peerLinks = new PeerLinks(shared, {
       serve,
@@ -104,9 +108,10 @@ export class DataNode implements Machine, StoreHost {
       settling: this.settling,
       changes: this.changes,
       leases: this.leases,
+      leftovers: this.leftovers,
     });
-    const { peerLinks } = this;
-    this.mdmLink.wire({ membership, peerLinks, peering, resync }, this.changes);
+    const { peerLinks, leftovers } = this;
+    this.mdmLink.wire({ membership, peerLinks, peering, resync, leftovers }, this.changes);
   }
 
   /** Begins: the store recovers, then the machine looks for the MDM. Once, before any other input. */
@@ -203,6 +208,7 @@ export class DataNode implements Machine, StoreHost {
     this.resync.tick(nowUs);
     this.settling.tick(nowUs);
     this.changes.tick(nowUs);
+    this.leftovers.tick(nowUs);
     this.serve.tick(nowUs);
     this.drainGranted(nowUs);
   }
@@ -241,6 +247,7 @@ export class DataNode implements Machine, StoreHost {
       this.resync.nextDeadlineUs(),
       this.settling.nextDeadlineUs(),
       this.changes.nextDeadlineUs(),
+      this.leftovers.nextDeadlineUs(),
       this.serve.nextDeadlineUs(),
     );
   }
@@ -285,6 +292,7 @@ export class DataNode implements Machine, StoreHost {
     this.stability.storeProgress(nowUs);
     this.serve.flushes.progress(nowUs);
     this.settling.progress();
+    this.leftovers.progress();
     this.peering.progress(nowUs);
     this.memberIo.resumeStalled();
     this.serve.storeProgress(nowUs);

@@ -19,7 +19,9 @@ import type {
 } from '../protocol/generated/types.js';
 import { errorText } from '../protocol/error-text.js';
 import type { Changes } from './changes.js';
+import type { Leftovers } from './leftovers.js';
 import { PART } from './comb.js';
+import { COPY_KIND } from './copy-work.js';
 import type { Membership } from './membership.js';
 import { OP_KIND, OP_PHASE } from './op.js';
 import type { Op } from './op.js';
@@ -44,6 +46,7 @@ export interface MdmTopics {
   readonly peerLinks: PeerLinks;
   readonly peering: Peering;
   readonly resync: Resync;
+  readonly leftovers: Leftovers;
 }
 
 export class MdmLink implements MdmClientHost {
@@ -151,6 +154,7 @@ export class MdmLink implements MdmClientHost {
     }
     topics.membership.adopt(nowUs, entries);
     this.entriesLsn = Math.max(this.entriesLsn, topics.membership.savedLsn);
+    topics.leftovers.mapChanged(nowUs, parts);
     this.revoke(nowUs);
     for (const key of map.tombstones) shared.store.freeVolume(key);
     topics.peerLinks.mapChanged(nowUs);
@@ -219,20 +223,27 @@ export class MdmLink implements MdmClientHost {
   private usage(): Usage {
     const { capacityBytes, usedBytes } = this.shared.store.usage();
     const { resync } = this.topics ?? { resync: null };
+    const { copies, nowUs } = this.shared;
     let degradedCombs = 0;
-    for (const comb of this.shared.knownCombs())
-      if (
-        comb.part === PART.primary &&
-        comb.entry !== null &&
-        comb.members.filter((member) => member.inSync).length < comb.entry.members.length - 1
-      )
+    let rebuildBytesLeft = 0;
+    let rebalanceBytesLeft = 0;
+    for (const comb of this.shared.knownCombs()) {
+      if (comb.part !== PART.primary) continue;
+      const left = resync?.fillingBytesLeft(comb) ?? 0;
+      if (comb.alone) {
         degradedCombs++;
+        rebuildBytesLeft += left;
+      } else rebalanceBytesLeft += left;
+    }
     return {
       capacityBytes,
       usedBytes,
       resyncBytesTotal: resync?.bytesTotal ?? 0,
       resyncBytesDone: resync?.bytesDone ?? 0,
-      degradedCombs,
+      ...{ degradedCombs, rebuildBytesLeft, rebalanceBytesLeft },
+      resync: copies.of(COPY_KIND.resync).load(nowUs),
+      rebuild: copies.of(COPY_KIND.rebuild).load(nowUs),
+      rebalance: copies.of(COPY_KIND.rebalance).load(nowUs),
     };
   }
 

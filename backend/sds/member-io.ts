@@ -28,6 +28,7 @@ import { answerPeerRead } from './answers.js';
 import type { PayloadBuffer } from './buffers.js';
 import { PART } from './comb.js';
 import type { Comb } from './comb.js';
+import { copyKindHere } from './copy-work.js';
 import { closeFrame, openFrame, sendBytes, setDurable } from './data-frame.js';
 import { VTREE_BYTES } from './forward.js';
 import { PEER_READ_TOKENS } from './load-token.js';
@@ -268,6 +269,10 @@ export class MemberIo {
     const lsn = isWrite
       ? store.write(context, bytes, crcsAt, crcsAt + 4 * extent.blockCount)
       : store.zero(context, (flags & FLAG.discard) !== 0);
+    if (!named && isWrite)
+      this.shared.copies
+        .of(copyKindHere(comb, this.shared.deviceKey))
+        .wrote(extent.blockCount * this.shared.geometry.blockBytes);
     this.added(peer, lsn, media);
     return TAKEN.yes;
   }

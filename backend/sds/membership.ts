@@ -2,7 +2,7 @@
 // over, persist, stamp anew what is unsettled (C6), then act. It must never take over an entry that is not newer than
 // the one it goes by.
 
-import { entryFault } from '../cluster-map/entry.js';
+import { entryFault, isBlank, memberIndex } from '../cluster-map/entry.js';
 import { assert } from '../core/assert.js';
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
@@ -22,6 +22,7 @@ const MARKS = {
   admitted: mark('sds.membership: is in sync again'),
   fenced: mark('sds.membership: an admission was called off'),
   ended: mark('sds.membership: told an entry to those who took changes until then'),
+  blanked: mark('sds.membership: a target that was catching up has to start from nothing'),
   skipped: mark('sds.membership: adopted an entry after missing some'),
 };
 
@@ -55,11 +56,15 @@ export class Membership implements MembershipPart {
       this.install(nowUs, comb, memory.entry);
       comb.inSyncUntil = memory.inSyncUntil;
       comb.changedSince = memory.changedSince;
-      for (const range of store.unsettledRanges(comb.index)) {
+      // What is left of a comb that is carried no more is nobody's concern.
+      const isMember = memberIndex(memory.entry, this.shared.deviceKey) >= 0;
+      for (const range of isMember ? store.unsettledRanges(comb.index) : []) {
         assert(range.comb === comb.index, 'unsettled ranges are of the comb asked for');
         this.shared.parts.settling.regimeEnds(comb, 1);
         break;
       }
+      // What was read from the device is durable.
+      this.shared.parts.leftovers.adopted(comb, 0);
     }
   }
 
@@ -79,6 +84,7 @@ export class Membership implements MembershipPart {
     for (const { comb } of changed) if (comb.alone) comb.aloneLsn = this.savedLsn;
     this.tellEnded(changed);
     for (const { comb, before } of changed) this.act(nowUs, comb, before);
+    for (const { comb } of changed) this.shared.parts.leftovers.adopted(comb, this.savedLsn);
   }
 
   /**
@@ -165,9 +171,16 @@ export class Membership implements MembershipPart {
           MARKS.fenced.hits += wasAsked ? 1 : 0;
           member.unjoin();
         }
+        // Its history ended: what was to be copied by that is not enough, it has to tell all that it has.
+        const blank = isBlank(entry, index);
+        if (blank && !member.blank && member.target) {
+          MARKS.blanked.hits++;
+          member.unjoin();
+        }
         if (inSync) member.catchUp = CATCH_UP.idle;
         member.inSync = inSync;
         member.target = target;
+        member.blank = blank;
         comb.members.push(member);
       });
     for (const member of before) if (!comb.members.includes(member)) member.unjoin();
@@ -182,9 +195,17 @@ export class Membership implements MembershipPart {
     comb.countedTheirs?.theirs.count(sign, comb.index, comb.epoch, comb.number);
   }
 
-  /** C6: since when this copy may differ from those in sync. */
+  /**
+   * C6: since when this copy may differ from those in sync. Who is no member, or starts from nothing, has no history:
+   * what it still holds is freed, or told to the primary as a whole.
+   */
   private noteHistory(comb: Comb): void {
-    if (comb.part === PART.primary || comb.part === PART.inSync) {
+    const { entry } = comb;
+    const index = entry === null ? -1 : memberIndex(entry, this.shared.deviceKey);
+    if (entry === null || index < 0 || isBlank(entry, index)) {
+      comb.inSyncUntil = NO_GENERATION;
+      comb.changedSince = NO_GENERATION;
+    } else if (comb.part === PART.primary || comb.part === PART.inSync) {
       comb.inSyncUntil = comb.generation();
       comb.changedSince = NO_GENERATION;
     } else if (comb.changedSince.epoch === 0 && comb.changedSince.number === 0)

@@ -25,6 +25,7 @@ const MARKS = {
   deactivated: mark('sds.peering: a comb waits for a lost member'),
   lostTail: mark('sds.peering: a device came back without changes that it had said to be durable'),
   full: mark('sds.peering: a member that counts has no room'),
+  blank: mark('sds.peering: a target told all chunks that it has, because it starts from nothing'),
   paged: mark('sds.peering: a list of ranges took several frames'),
 };
 
@@ -349,9 +350,7 @@ export class Peering implements PeeringPart {
           blockCount,
         }),
       );
-    const { epoch, number } = comb.changedSince;
-    const after =
-      number > 0 ? { epoch, number: number - 1 } : { epoch: epoch - 1, number: U32_MAX };
+    const after = this.lastEqual(comb);
     return [...store.chunksStampedAfter(comb.index, after.epoch, after.number)].map((chunk) => ({
       volumeKey: chunk.volumeKey,
       vtreeKey: chunk.vtreeKey,
@@ -359,6 +358,16 @@ export class Peering implements PeeringPart {
       firstBlock: 0,
       blockCount: geometry.chunkBlocks,
     }));
+  }
+
+  /** A target's own chunks that were stamped later may differ; a copy without history has to be made equal as a whole. */
+  private lastEqual({ inSyncUntil, changedSince }: Comb): Generation {
+    if (inSyncUntil.epoch === 0 && inSyncUntil.number === 0) {
+      MARKS.blank.hits++;
+      return NO_GENERATION;
+    }
+    const { epoch, number } = changedSince;
+    return number > 0 ? { epoch, number: number - 1 } : { epoch: epoch - 1, number: U32_MAX };
   }
 
   private send<C extends typeof MSG.PEER_ENTRIES | typeof MSG.PEER_JOINED>(

@@ -6,9 +6,11 @@ import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
 import type { BlockRange } from '../protocol/generated/types.js';
-import { CATCH_UP, PART } from './comb.js';
+import { CATCH_UP, NO_GENERATION, PART } from './comb.js';
 import type { Comb, Member } from './comb.js';
 import { COPY_RESULT, Copier } from './copier.js';
+import { CopyLimits } from './copy-limits.js';
+import { COPY_KIND, copyKind } from './copy-work.js';
 import type { CopyTask } from './copier.js';
 import type { Op } from './op.js';
 import type { PeerDevice } from './peer.js';
@@ -27,6 +29,8 @@ const MARKS = {
 
 /** Pause after a copy that could not be made. */
 const RETRY_US = 30_000 * MICROS_PER_MS;
+/** What is switched off is looked at again after this. */
+const LOOK_AGAIN_US = 1_000 * MICROS_PER_MS;
 const RETRY_FULL_US = 5_000 * MICROS_PER_MS;
 
 interface Job {
@@ -36,8 +40,14 @@ interface Job {
   readonly equalizes: boolean;
 }
 
+function urgency({ comb, equalizes }: Job): number {
+  if (equalizes) return 2;
+  return comb.alone ? 1 : 0;
+}
+
 export class Resync implements ResyncPart {
   private readonly shared: Shared;
+  private readonly limits: CopyLimits;
   readonly copier: Copier;
   private jobs: Job[] = [];
   private resends: { readonly comb: Comb; readonly member: Member; readonly handle: number }[] = [];
@@ -45,13 +55,16 @@ export class Resync implements ResyncPart {
   private draining: { readonly comb: Comb; readonly member: Member }[] = [];
   private stuck: { readonly comb: Comb; readonly member: Member }[] = [];
   private nextJob = 0;
+  /** Nothing can start before, unless a copy ends or another job comes: jobs are many, and inputs more. */
+  private idleUntilUs: Micros = 0;
   /** For reports: of the present work. */
   bytesTotal = 0;
   bytesDone = 0;
 
   constructor(shared: Shared) {
     this.shared = shared;
-    this.copier = new Copier(shared, (task, result) => {
+    this.limits = new CopyLimits(shared);
+    this.copier = new Copier(shared, this.limits, (task, result) => {
       this.ended(task, result);
     });
   }
@@ -59,7 +72,8 @@ export class Resync implements ResyncPart {
   begin(comb: Comb, member: Member): void {
     const { store, volumes, geometry } = this.shared;
     MARKS.began.hits++;
-    const { epoch, number } = member.inSyncUntil;
+    // Whatever a member that starts from nothing says: it lacks everything.
+    const { epoch, number } = member.blank ? NO_GENERATION : member.inSyncUntil;
     const seen = new Set<string>();
     const work: BlockRange[] = [];
     const add = (volumeKey: number, vtreeKey: number, chunkIndex: number): void => {
@@ -92,11 +106,26 @@ export class Resync implements ResyncPart {
     this.resends.push({ comb, member, handle: this.shared.ops.handleOf(op) });
   }
 
+  /** Bytes that members which start from nothing still lack of a comb, of chunks that are known. */
+  fillingBytesLeft(comb: Comb): number {
+    let chunks = 0;
+    for (const member of comb.members)
+      if (member.catchUp === CATCH_UP.copying && member.blank)
+        chunks += member.work.length - member.workDone;
+    return chunks * this.chunkBytes();
+  }
+
   /** Starts what may start. Called at the end of each batch of inputs. */
   pump(): void {
     this.copier.pump();
     while (this.resends.length > 0 && this.copier.hasRoom()) this.startResend();
-    while (this.jobs.length > 0 && this.copier.hasRoom()) if (!this.startNext()) break;
+    const { nowUs } = this.shared;
+    if (nowUs < this.idleUntilUs) return;
+    while (this.jobs.length > 0 && this.copier.hasRoom())
+      if (!this.startNext()) {
+        this.idleUntilUs = Math.min(nowUs + LOOK_AGAIN_US, this.limits.nextDeadlineUs());
+        return;
+      }
   }
 
   /** A peer acknowledged: targets may have everything on media now. */
@@ -116,6 +145,7 @@ export class Resync implements ResyncPart {
   }
 
   tick(nowUs: Micros): void {
+    this.limits.tick(nowUs);
     const due = this.stuck.filter(({ member }) => member.retryAtUs <= nowUs);
     if (due.length === 0) return;
     this.stuck = this.stuck.filter((entry) => !due.includes(entry));
@@ -127,7 +157,7 @@ export class Resync implements ResyncPart {
   }
 
   nextDeadlineUs(): Micros {
-    let next = Infinity;
+    let next = this.limits.nextDeadlineUs();
     for (const { member } of this.stuck) next = Math.min(next, member.retryAtUs);
     return next;
   }
@@ -145,11 +175,23 @@ export class Resync implements ResyncPart {
       this.allCopied(comb, member);
       return;
     }
+    this.idleUntilUs = 0;
     this.jobs.push({ comb, member, session: member.session, equalizes });
   }
 
-  /** One piece of the next job in turn, so that combs catch up side by side; false: nothing can start. */
+  /**
+   * One piece of the next job in turn, so that combs catch up side by side; those go first that clients wait for, then
+   * those that have one copy only. False: nothing can start.
+   */
   private startNext(): boolean {
+    let most = 0;
+    for (const job of this.jobs) most = Math.max(most, urgency(job));
+    for (let least = most; least >= 0; least--) if (this.startOne(least)) return true;
+    return false;
+  }
+
+  /** A piece of a job that is as urgent as that. */
+  private startOne(least: number): boolean {
     for (let tries = this.jobs.length; tries > 0; tries--) {
       this.nextJob %= Math.max(1, this.jobs.length);
       const job = this.jobs[this.nextJob];
@@ -162,9 +204,11 @@ export class Resync implements ResyncPart {
         this.jobs.splice(this.nextJob, 1);
         continue;
       }
-      member.workNext++;
       this.nextJob++;
-      this.copier.start(comb, member, range, 0);
+      const kind = job.equalizes ? COPY_KIND.awaited : copyKind(comb, member);
+      if (urgency(job) !== least || !this.limits.mayStart(this.shared.nowUs, kind)) continue;
+      member.workNext++;
+      this.copier.start(comb, member, range, kind);
       return true;
     }
     return false;
@@ -183,10 +227,11 @@ export class Resync implements ResyncPart {
       firstBlock: op.firstBlock,
       blockCount: op.blockCount,
     };
-    this.copier.start(comb, member, range, handle);
+    this.copier.start(comb, member, range, COPY_KIND.awaited, handle);
   }
 
   private ended(task: CopyTask, result: number): void {
+    this.idleUntilUs = 0;
     const { comb, member } = task;
     if (comb === null || member === null) return;
     if (task.handle !== 0) {

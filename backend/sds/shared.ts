@@ -13,6 +13,7 @@ import { Comb } from './comb.js';
 import type { Member } from './comb.js';
 import { OpPool } from './op.js';
 import type { Op } from './op.js';
+import { CopyWorks } from './copy-work.js';
 import type { DataIdentity, DataOptions } from './options.js';
 import { PeerDevice } from './peer.js';
 import { RangeLock } from './range-lock.js';
@@ -135,6 +136,11 @@ export interface LeasesPart {
   tellEntries(peer: PeerDevice, entries: readonly CombEntry[]): void;
 }
 
+export interface LeftoversPart {
+  /** An entry was taken over, and counts when `lsn` is durable: the chunks of a comb without this device go. */
+  adopted(comb: Comb, lsn: number): void;
+}
+
 export interface Parts {
   serve: ServePart;
   stability: StabilityPart;
@@ -145,6 +151,7 @@ export interface Parts {
   settling: SettlingPart;
   changes: ChangesPart;
   leases: LeasesPart;
+  leftovers: LeftoversPart;
 }
 
 export class Shared {
@@ -153,6 +160,7 @@ export class Shared {
   readonly store: Store;
   readonly identity: DataIdentity;
   readonly options: DataOptions;
+  readonly copies = new CopyWorks();
   readonly geometry: Geometry;
   readonly sectorsPerBlock: number;
   readonly chunkSectors: number;

@@ -68,7 +68,11 @@ export class AckWatch {
   /** See FrameWatcher. */
   watch(from: LinkEnd, view: DataView, at: number, bytes: Uint8Array): void {
     const code = head.getCode(view, at);
-    if (code === MSG.MAP_UPDATE) this.learn(bodyOf(bytes, view, at));
+    if (code === MSG.MAP_UPDATE)
+      for (const { combs } of decodeBody(MSG.MAP_UPDATE, bodyOf(bytes, view, at)).combs)
+        this.learn(combs);
+    else if (code === MSG.COMB_QUERY_REPLY)
+      this.learn(decodeBody(MSG.COMB_QUERY_REPLY, bodyOf(bytes, view, at)).entries);
     else if (CHANGES.has(code)) this.ask(from, view, at);
     else if (code === MSG.PEER_WRITE || code === MSG.PEER_ZERO) this.forward(from, view, at);
     else if (code === MSG.PEER_ACK && from.other !== null)
@@ -80,12 +84,11 @@ export class AckWatch {
       this.answer(from, view, at);
   }
 
-  private learn(body: Uint8Array): void {
-    for (const { combs } of decodeBody(MSG.MAP_UPDATE, body).combs)
-      for (const entry of combs) {
-        const { epoch, number } = entry.generation;
-        this.entries.set(`${entry.index}:${epoch}.${number}`, entry);
-      }
+  private learn(entries: readonly CombEntry[]): void {
+    for (const entry of entries) {
+      const { epoch, number } = entry.generation;
+      this.entries.set(`${entry.index}:${epoch}.${number}`, entry);
+    }
   }
 
   private ask(from: LinkEnd, view: DataView, at: number): void {

@@ -29,8 +29,64 @@ function serverOf(cluster: SimCluster, deviceKey: number): ServerNode | undefine
   return cluster.servers.find((server) => server.deviceKey === deviceKey);
 }
 
+/**
+ * Where data is moved: combs that have no two copies although enough servers work, or on which something is still to be
+ * done, in words; null: none.
+ */
+function unrested(cluster: SimCluster): string | null {
+  const { serverWork } = cluster.operator;
+  const used = cluster.servers.filter((server) => serverWork.isUsed(server) && !server.failed);
+  for (const { number, data, deviceKey } of used)
+    if (data?.alive === true && !isUp(cluster, deviceKey))
+      return `server ${number} is not back yet`;
+  const units = new Set(used.map(({ number }) => unitOf(cluster, number)));
+  for (const { index, members, inSyncMask } of newestEntries(cluster).values()) {
+    const copies = members.filter((_, place) => ((inSyncMask >> place) & 1) === 1);
+    const text = `comb ${index} (members ${members.map(({ deviceKey }) => deviceKey).join(' ')}, in sync ${inSyncMask})`;
+    if (units.size < 2) continue;
+    if (copies.length < 2) return `${text} lacks a copy`;
+    if (members.length > 2) return `${text} is on its way`;
+    for (const server of serverWork.leaving())
+      if (members.some(({ deviceKey }) => deviceKey === server.deviceKey))
+        return `${text} lies on a server that is to be removed`;
+  }
+  return null;
+}
+
+/** Whether the MDM sees a device, as far as clients know. */
+function isUp({ clients }: SimCluster, deviceKey: number): boolean {
+  return clients.some(({ sdc }) => sdc?.map.devices.get(deviceKey)?.up === true);
+}
+
+function unitOf({ swarm }: SimCluster, number: number): number {
+  return swarm.moves.faultSets === 0 ? number : number % swarm.moves.faultSets;
+}
+
+/** What a device still holds of combs that it does not carry, in words; null: nothing. Data processes must have ended. */
+function leftovers(
+  cluster: SimCluster,
+  entries: ReadonlyMap<number, CombEntry>,
+  contents: ReadonlyMap<number, DeviceContent | null>,
+  combOf: (volumeKey: number, chunk: number) => number,
+): string | null {
+  if (cluster.swarm.moves.combsMax === 0) return null;
+  const volumeKeys = new Set(cluster.operator.volumes.map(({ key }) => key));
+  for (const server of cluster.servers) {
+    if (!cluster.operator.serverWork.isUsed(server) || !isUp(cluster, server.deviceKey)) continue;
+    for (const place of contents.get(server.deviceKey)?.keys() ?? []) {
+      const [volumeKey = 0, chunk = 0] = place.split(':').map(Number);
+      const entry = entries.get(combOf(volumeKey, chunk));
+      if (entry === undefined || !volumeKeys.has(volumeKey)) continue;
+      if (!entry.members.some(({ deviceKey }) => deviceKey === server.deviceKey))
+        return `device ${server.deviceKey} still holds chunk ${chunk} of volume ${volumeKey} of comb ${entry.index}`;
+    }
+  }
+  return null;
+}
+
 /** Combs that lack a copy although its device works, in words; null: none. */
 export function lackingCopies(cluster: SimCluster): string | null {
+  if (cluster.swarm.moves.combsMax > 0) return unrested(cluster);
   for (const entry of newestEntries(cluster).values()) {
     for (let index = 0; index < entry.members.length; index++) {
       const member = entry.members[index];
@@ -60,7 +116,7 @@ export function unequalCopies(cluster: SimCluster): string | null {
       const fault = unequalChunk(entry, contents, volume.key, chunk);
       if (fault !== null) return fault;
     }
-  return null;
+  return leftovers(cluster, entries, contents, (volumeKey, chunk) => pool.combOf(volumeKey, chunk));
 }
 
 function unequalChunk(

@@ -3,6 +3,7 @@
 
 import { assert } from '../core/assert.js';
 import type { LinkTarget } from '../core/ports.js';
+import type { MdmOptions } from '../mdm/options.js';
 
 import { Admin } from './admin.js';
 import { ClientNode } from './client-node.js';
@@ -12,12 +13,22 @@ import { SimLog } from './log.js';
 import { MasterWatch } from './master-watch.js';
 import { MdmNode } from './mdm-node.js';
 import { SimNetwork } from './network.js';
+import { MoveWatch } from './move-watch.js';
 import { SimOperator } from './operator.js';
 import { SimProcess } from './process.js';
 import { ServerNode } from './server-node.js';
 import { SimEtcd } from './shared-store.js';
 import type { Simulation } from './simulation.js';
 import type { Swarm } from './swarm.js';
+
+function moveOptions({ moves, setUpTroubleUs }: Swarm): Partial<MdmOptions> {
+  const { combsMax, perDevice, rebuildDelayMs, rebalanceDelayMs, lateServers } = moves;
+  return {
+    ...{ movesMax: combsMax, movesPerDevice: perDevice, rebuildDelayMs, rebalanceDelayMs },
+    // Servers that are added while others fail are given up soon.
+    ...(lateServers > 0 && setUpTroubleUs === 0 ? { deviceAddTimeoutMs: 5000 } : {}),
+  };
+}
 
 export class SimCluster {
   readonly sim: Simulation;
@@ -48,7 +59,11 @@ export class SimCluster {
     assert(first !== undefined, 'a system has an MDM');
     this.mdm = first;
     const mdmAddresses = this.mdms.map(({ address }) => address);
-    for (let number = 1; number <= swarm.servers; number++) {
+    const watch = new MoveWatch(sim);
+    (this.etcd?.metadata ?? first.metadata).watcher = (changes) => {
+      watch.committed(changes);
+    };
+    for (let number = 1; number <= swarm.servers + swarm.moves.lateServers; number++) {
       const host = this.host(`10.0.1.${number}`);
       this.servers.push(
         new ServerNode(sim, this.network, this.log, host, this.nextNode, number, mdmAddresses, {
@@ -87,6 +102,7 @@ export class SimCluster {
         combCountLog2: swarm.combLog2,
         drainTimeoutMs: swarm.drainTimeoutMs,
         ...(swarm.setUpTroubleUs > 0 ? { deviceAddTimeoutMs: 1000 } : {}),
+        ...moveOptions(swarm),
       },
       this.etcd,
     );

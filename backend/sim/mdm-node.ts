@@ -40,7 +40,7 @@ export class MdmNode implements EventTarget {
   /** Changed while it runs. */
   readonly timing: StoreTiming;
   private readonly options: Partial<MdmOptions>;
-  private readonly metadata = new SimMetadata();
+  readonly metadata = new SimMetadata();
   private readonly node: number;
   /** What it shares with others; null: it is the only MDM and its store its own. */
   private readonly etcd: SimEtcd | null;

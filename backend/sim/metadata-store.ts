@@ -27,6 +27,8 @@ interface Entry {
 /** What survives the MDM's processes. */
 export class SimMetadata {
   private readonly content = new Map<string, Entry>();
+  /** Is told what became durable. */
+  watcher: (changes: readonly Change[]) => void = () => undefined;
   /** Of the last commit. */
   term = 0;
   sequence = 0;
@@ -44,6 +46,7 @@ export class SimMetadata {
       if (value === null) this.content.delete(name);
       else this.content.set(name, { key: key.slice(), value: value.slice() });
     }
+    this.watcher(changes);
   }
 
   /** Keys and values in order of key, as the shell gives them to a starting MDM. */

@@ -74,6 +74,10 @@ export class ModelContent {
         for (const [key, chunk] of this.chunks)
           if (chunk.volumeKey === record.volumeKey) this.dropChunk(key, chunk);
         return;
+      case 'drop':
+        for (const [key, chunk] of this.chunks)
+          if (chunk.comb === record.comb) this.dropChunk(key, chunk);
+        return;
       case 'mode':
         return;
     }

@@ -68,6 +68,7 @@ export type ModelRecord =
       readonly opHigh: number;
     }
   | { readonly kind: 'free'; readonly lsn: number; readonly volumeKey: number }
+  | { readonly kind: 'drop'; readonly lsn: number; readonly comb: number }
   | { readonly kind: 'mode'; readonly lsn: number; readonly isVolatile: boolean };
 
 export interface ModelFormat {

@@ -347,6 +347,18 @@ export class ModelStore implements Store, EventTarget {
     this.append((lsn) => ({ kind: 'free', lsn, volumeKey }));
   }
 
+  dropComb(comb: number): void {
+    for (const chunk of this.content.chunks.values()) {
+      if (chunk.comb !== comb) continue;
+      this.append((lsn) => ({ kind: 'drop', lsn, comb }));
+      return;
+    }
+  }
+
+  keepComb(): void {
+    // Nothing is left of what was dropped.
+  }
+
   volumes(): Iterable<{ readonly volumeKey: number; readonly usedBytes: number }> {
     return this.content.volumes();
   }

@@ -23,6 +23,8 @@ import { PROCESS_TROUBLE } from './trouble-processes.js';
 import type { Strikes, TroubleMaker } from './trouble.js';
 
 const NOTICE_US = 4_000_000;
+const DETECTION_US = 1_500_000;
+const STAY_US_MAX = 3_000_000;
 
 const STRIKES: Strikes<TroubleKind> = {
   ...PROCESS_TROUBLE,
@@ -82,6 +84,9 @@ const MARKS = {
   stopStore: mark('nemesis: the metadata store had no majority'),
   ambush: mark('nemesis: something broke at a chosen message'),
   island: mark('nemesis: a server and a client were cut off from everybody else'),
+  stayAway: mark('nemesis: a server stayed away for long'),
+  addServer: mark('nemesis: a server was added'),
+  removeServer: mark('nemesis: a server was removed'),
 } satisfies Record<TroubleKind, unknown>;
 
 export class Nemesis implements EventTarget, TroubleMaker {
@@ -106,7 +111,7 @@ export class Nemesis implements EventTarget, TroubleMaker {
   constructor(cluster: SimCluster) {
     this.cluster = cluster;
     this.prng = cluster.sim.prng.fork();
-    this.weak = this.prng.pick(cluster.servers);
+    this.weak = this.prng.pick(cluster.servers.slice(0, cluster.swarm.servers));
   }
 
   start(): void {
@@ -215,6 +220,15 @@ export class Nemesis implements EventTarget, TroubleMaker {
     sim.queue.push(sim.nowUs + this.prng.below(swarm.troubleUsMax) + 1000, this, number, 0);
   };
 
+  readonly muchLater = (run: () => void): void => {
+    const { sim, swarm } = this.cluster;
+    const number = this.nextUndo++;
+    this.undo.set(number, run);
+    const awayUs = DETECTION_US + swarm.moves.rebuildDelayMs * 1000;
+    const inUs = awayUs + this.prng.below(swarm.troubleUsMax + STAY_US_MAX);
+    sim.queue.push(sim.nowUs + inUs, this, number, 0);
+  };
+
   readonly say = (what: string): void => {
     const { sim } = this.cluster;
     if (sim.trace.verbose) sim.trace.line(sim.nowUs, 'nemesis', what);
@@ -254,6 +268,10 @@ export class Nemesis implements EventTarget, TroubleMaker {
             return false;
         }
     }
-    return this.cluster.servers.every(({ data }) => data?.alive === true && !data.paused);
+    return this.cluster.servers.every(
+      (server) =>
+        !this.cluster.operator.serverWork.isUsed(server) ||
+        (server.data?.alive === true && !server.data.paused),
+    );
   }
 }

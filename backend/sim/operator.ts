@@ -11,6 +11,7 @@ import { SIM_CHUNK_SECTORS } from './client-node.js';
 import type { ClientNode } from './client-node.js';
 import { DEVICE_PATH } from './device-processes.js';
 import type { History } from './history.js';
+import { ServerWork } from './operator-servers.js';
 import type { SimProcess } from './process.js';
 import { CONTROL_PORT } from './server-node.js';
 import type { ServerNode } from './server-node.js';
@@ -46,6 +47,7 @@ export class SimOperator {
   readonly admin: Admin;
   readonly process: SimProcess;
   readonly volumes: SimVolume[] = [];
+  readonly serverWork = new ServerWork(this);
   /** Every volume is mapped to whom it belongs. */
   ready = false;
   private readonly sim: Simulation;
@@ -56,6 +58,7 @@ export class SimOperator {
   private steps: ((nowUs: number) => void)[] = [];
   private poolKey = 0;
   private domainKey = 0;
+  private readonly faultSetKeys: number[] = [];
 
   constructor(sim: Simulation, swarm: Swarm, process: SimProcess, admin: Admin, site: Site) {
     this.sim = sim;
@@ -80,7 +83,10 @@ export class SimOperator {
       (nowUs) => {
         this.setFullPolicy(nowUs);
       },
-      ...this.site.servers.map((server) => (nowUs: number) => {
+      ...Array.from({ length: this.swarm.moves.faultSets }, (_, index) => (nowUs: number) => {
+        this.addFaultSet(nowUs, index);
+      }),
+      ...this.site.servers.slice(0, this.swarm.servers).map((server) => (nowUs: number) => {
         this.addSds(nowUs, server);
       }),
       ...this.swarm.volumeChunks.map((chunks, index) => (nowUs: number) => {
@@ -163,21 +169,36 @@ export class SimOperator {
     );
   }
 
+  private addFaultSet(nowUs: number, index: number): void {
+    const params = { domainKey: this.domainKey, name: `set${index}` };
+    this.insist(nowUs, 'ADD_FAULT_SET', params, ({ key }) => {
+      this.faultSetKeys.push(key);
+    });
+  }
+
   private addSds(nowUs: number, server: ServerNode): void {
-    this.insist(
-      nowUs,
-      'ADD_SDS',
-      {
-        domainKey: this.domainKey,
-        faultSetKey: 0,
-        name: `server${server.number}`,
-        addresses: [{ host: server.host.address, role: 'all' }],
-        port: CONTROL_PORT,
-        devices: [{ poolKey: this.poolKey, path: DEVICE_PATH, name: '', force: true }],
-        forceClean: false,
-      },
-      () => undefined,
-    );
+    this.insist(nowUs, 'ADD_SDS', this.sdsParams(server), ({ key }) => {
+      this.serverWork.added(server, key);
+    });
+  }
+
+  /** How a server is added. */
+  sdsParams({ number, host }: ServerNode): CommandParams['ADD_SDS'] {
+    const sets = this.faultSetKeys;
+    return {
+      domainKey: this.domainKey,
+      faultSetKey: sets.length === 0 ? 0 : (sets[number % sets.length] ?? 0),
+      name: `server${number}`,
+      addresses: [{ host: host.address, role: 'all' }],
+      port: CONTROL_PORT,
+      devices: [{ poolKey: this.poolKey, path: DEVICE_PATH, name: '', force: true }],
+      forceClean: false,
+    };
+  }
+
+  /** A number below `below`, drawn for this scenario. */
+  draw(below: number): number {
+    return this.sim.prng.below(below);
   }
 
   private addVolume(nowUs: number, chunks: number, index: number): void {
@@ -215,7 +236,7 @@ export class SimOperator {
 
   /** Whether the operator has nothing left to do and every client has its volumes. */
   isSettled(): boolean {
-    if (this.changes > 0 || this.admin.pending > 0) return false;
+    if (this.changes > 0 || this.serverWork.isChanging || this.admin.pending > 0) return false;
     return this.volumes.every(({ key, index }) =>
       this.owners(index).every(({ load }) => load?.has(key) === true),
     );

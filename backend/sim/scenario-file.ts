@@ -3,7 +3,7 @@
 
 import { DATA_DEFAULTS } from '../sds/options.js';
 
-import { drawSwarm, LATER_OPTIONS_OFF, noTrouble } from './swarm.js';
+import { drawSwarm, LATER_OPTIONS_OFF, NO_MOVES, noTrouble } from './swarm.js';
 import type { Swarm, TroubleWeights } from './swarm.js';
 
 export interface KeptScenario {
@@ -51,7 +51,7 @@ function checkLike(value: unknown, pattern: Fields, where: string): void {
 
 /**
  * Reads the text of a file: `{ "about", "seed", "swarm" }`, as `npm run sim -- --seed S --json` prints them. Kinds of trouble
- * that are not listed never happen.
+ * that are not listed never happen, and without `moves` data stays where it is.
  *
  * @throws ScenarioFileError
  */
@@ -71,7 +71,9 @@ export function parseScenario(text: string): KeptScenario {
   const listed = fieldsOf(fields['trouble'], 'swarm.trouble');
   const trouble: TroubleWeights = { ...noTrouble(), ...listed };
   const workload = { ...LATER_WORKLOAD, ...fieldsOf(fields['workload'], 'swarm.workload') };
-  const complete = { ...LATER_OPTIONS_OFF, ...LATER_OPTIONS, ...fields, workload, trouble };
+  const moves = { ...NO_MOVES, ...fieldsOf(fields['moves'] ?? {}, 'swarm.moves') };
+  const later = { ...LATER_OPTIONS_OFF, ...LATER_OPTIONS };
+  const complete = { ...later, ...fields, workload, trouble, moves };
   checkLike(complete, fieldsOf(drawSwarm(1), 'swarm'), 'swarm');
   return { about, seed, swarm: complete as unknown as Swarm };
 }

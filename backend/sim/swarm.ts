@@ -50,9 +50,33 @@ export interface TroubleWeights {
   stopStore: number;
   fillStore: number;
   endMdm: number;
+  stayAway: number;
+  addServer: number;
+  removeServer: number;
 }
 
 export type TroubleKind = keyof TroubleWeights;
+
+/** How data is moved between servers. */
+export interface MoveOptions {
+  /** Combs that are moved at the same time; 0: data stays where it is. */
+  readonly combsMax: number;
+  readonly perDevice: number;
+  readonly rebuildDelayMs: number;
+  readonly rebalanceDelayMs: number;
+  /** Servers that are not part of the system from the start. */
+  readonly lateServers: number;
+  /** Fault sets over which the servers are spread, 0: none. */
+  readonly faultSets: number;
+  /** Ambushes wait for messages that change who carries what. */
+  readonly ambushes: boolean;
+}
+
+/** Data stays where it is. */
+export const NO_MOVES: MoveOptions = {
+  ...{ combsMax: 0, perDevice: 1, rebuildDelayMs: 0, rebalanceDelayMs: 0 },
+  ...{ lateServers: 0, faultSets: 0, ambushes: false },
+};
 
 export interface Swarm {
   readonly seed: number;
@@ -102,6 +126,7 @@ export interface Swarm {
   readonly loneReturn: boolean;
   /** More goes wrong than the promise covers: requests may block or fail, but no byte may be wrong. */
   readonly overLimit: boolean;
+  readonly moves: MoveOptions;
 }
 
 const KINDS: readonly TroubleKind[] = [
@@ -162,14 +187,17 @@ const MDM_KINDS: readonly TroubleKind[] = [
 /** Options of later releases, as they are in scenarios that were kept before. */
 export const LATER_OPTIONS_OFF = { mdms: 1, storeLostPermille: 0 } as const;
 
+/** Kinds that only happen where data is moved. */
+const MOVE_KINDS: readonly TroubleKind[] = ['stayAway', 'stayAway', 'addServer', 'removeServer'];
+
 /** Of twelve scenarios, how many run the real device format: as many as the rate of a plain run permits. */
 const REAL_OF_12 = 6;
 
 /** Every kind of trouble with weight 0. */
 export function noTrouble(): TroubleWeights {
   const weights: Partial<TroubleWeights> = {};
-  for (const kind of [...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, 'island'] as const)
-    weights[kind] = 0;
+  const all = [...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, ...MOVE_KINDS, 'island'] as const;
+  for (const kind of all) weights[kind] = 0;
   return weights as TroubleWeights;
 }
 
@@ -325,6 +353,62 @@ function addMdms(seed: number, swarm: Swarm): Swarm {
   };
 }
 
+/** Servers that stay away for long, come later, or are removed, and data that is moved for it. */
+function addMoves(seed: number, swarm: Swarm): Swarm {
+  const prng = new Prng(seed, 0x4d4f5645);
+  if (swarm.trouble.island > 0 || !prng.chance(1, 3)) return swarm;
+  const isRestless = swarm.workload.thinkUsMax < 12_000;
+  const trouble = { ...swarm.trouble };
+  for (let count = prng.between(1, 3); count > 0; count--)
+    trouble[prng.pick(MOVE_KINDS)] += prng.between(1, 4);
+  return {
+    ...swarm,
+    trouble,
+    // Clients that never rest would do too much in a longer time.
+    safetyUs: isRestless ? swarm.safetyUs : prng.pick([6_000_000, 12_000_000]),
+    moves: {
+      combsMax: prng.pick([1, 2, 1024]),
+      perDevice: prng.pick([1, 2, 4]),
+      rebuildDelayMs: prng.pick([0, 300, 1500]),
+      rebalanceDelayMs: prng.pick([0, 500]),
+      lateServers: prng.pick([0, 1, 2]),
+      faultSets: prng.pick([0, 0, 2, 3]),
+      ambushes: false,
+    },
+  };
+}
+
+/**
+ * Whole chunks are emptied while a server is away and its combs go to and fro: what a copy knows nothing of must be told
+ * by others, and nothing may be freed of what came back (C6).
+ */
+function addHoles(seed: number, swarm: Swarm): Swarm {
+  const prng = new Prng(seed, 0x484f4c45);
+  if (swarm.moves.combsMax === 0 || !prng.chance(1, 4)) return swarm;
+  const { workload, moves, trouble } = swarm;
+  return {
+    ...swarm,
+    combLog2: prng.pick([0, 1, 2]),
+    volumeChunks: swarm.capacityBlocks > 0 ? swarm.volumeChunks : [12, 12],
+    workload: {
+      ...workload,
+      ...{ lengthSectorsMax: 130, alignedPercent: 100, hotSectors: prng.pick([64, 256, 1024]) },
+      ...{ readWeight: 2, writeWeight: 4, zeroWeight: 4 },
+    },
+    trouble: {
+      ...trouble,
+      ...{ stayAway: prng.pick([2, 4]), ambush: 4, crashMdm: prng.pick([0, 2]) },
+      slowDisk: prng.pick([0, 3]),
+      removeServer: prng.pick([0, 4]),
+    },
+    troubleGapUsMax: prng.pick([200_000, 800_000]),
+    moves: {
+      ...moves,
+      ...{ combsMax: 1024, rebuildDelayMs: 0, rebalanceDelayMs: 0, ambushes: true },
+    },
+  };
+}
+
 /** The scenario of a seed. */
 export function drawSwarm(seed: number): Swarm {
   const prng = new Prng(seed, 0x53574d);
@@ -367,15 +451,25 @@ export function drawSwarm(seed: number): Swarm {
     settleChangesMax: drawSettleChanges(seed),
     loneReturn: false,
     overLimit: prng.chance(1, 20),
+    moves: NO_MOVES,
   };
   const drawn = prng.chance(1, 16) ? drawFull(prng, swarm) : swarm;
-  return addMdms(seed, addMeetings(seed, addLateFrames(seed, addFurther(seed, drawn))));
+  const settled = addMeetings(seed, addLateFrames(seed, addFurther(seed, drawn)));
+  return addMdms(seed, addHoles(seed, addMoves(seed, settled)));
+}
+
+function describeMoves({ combsMax, lateServers, faultSets }: MoveOptions): string {
+  if (combsMax === 0) return '';
+  const later = lateServers > 0 ? `, ${lateServers} servers later` : '';
+  return `, data moves${later}${faultSets > 0 ? `, ${faultSets} fault sets` : ''}`;
 }
 
 /** The parts of a scenario that a reader wants to know first. */
 export function describeSwarm(swarm: Swarm): string {
-  const kinds = [...new Set([...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, 'island' as const])];
+  const kinds = [
+    ...new Set([...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, ...MOVE_KINDS, 'island' as const]),
+  ];
   const trouble = kinds.filter((kind) => swarm.trouble[kind] > 0).join(' ');
   const { servers, clients, volumeChunks, durability } = swarm;
-  return `${servers} servers, ${clients} clients, ${swarm.mdms > 1 ? `${swarm.mdms} MDMs, ` : ''}volumes of ${volumeChunks.join('+')} chunks, ${1 << swarm.combLog2} combs, ${durability}, ${swarm.realDevice ? 'real' : 'modelled'} devices${swarm.capacityBlocks > 0 ? ` of ${swarm.capacityBlocks} blocks (${swarm.fullPolicy})` : ''}${swarm.overLimit ? ', over the limit' : ''}; trouble: ${trouble === '' ? 'none' : trouble}`;
+  return `${servers} servers, ${clients} clients, ${swarm.mdms > 1 ? `${swarm.mdms} MDMs, ` : ''}volumes of ${volumeChunks.join('+')} chunks, ${1 << swarm.combLog2} combs, ${durability}, ${swarm.realDevice ? 'real' : 'modelled'} devices${swarm.capacityBlocks > 0 ? ` of ${swarm.capacityBlocks} blocks (${swarm.fullPolicy})` : ''}${swarm.overLimit ? ', over the limit' : ''}${describeMoves(swarm.moves)}; trouble: ${trouble === '' ? 'none' : trouble}`;
 }

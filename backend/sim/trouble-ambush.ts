@@ -34,6 +34,19 @@ const MESSAGES: readonly number[] = [
   MSG.OPS_SETTLED,
 ];
 
+/** Messages that change who carries what. */
+const MOVE_MESSAGES: readonly number[] = [
+  MSG.REGISTER_DEVICE,
+  MSG.COMB_CHANGE,
+  MSG.COMB_CHANGE,
+  MSG.COMB_CHANGE_REPLY,
+  MSG.COMB_CHANGE_REPLY,
+  MSG.COMB_CHANGE_REPLY,
+  MSG.COMB_QUERY,
+  MSG.COMB_QUERY_REPLY,
+  MSG.MAP_UPDATE,
+];
+
 /** What becomes of whom. */
 const STRIKES: readonly ((maker: TroubleMaker, from: LinkEnd, to: LinkEnd | null) => void)[] = [
   (maker, from) => {
@@ -57,12 +70,22 @@ const STRIKES: readonly ((maker: TroubleMaker, from: LinkEnd, to: LinkEnd | null
   },
 ];
 
+/** Both ends die more often than not: what one of them has just made true is known to nobody else. */
+const MOVE_STRIKES: typeof STRIKES = [
+  ...STRIKES,
+  ...STRIKES.slice(0, 2),
+  ...Array.from({ length: 4 }, () => (maker: TroubleMaker, from: LinkEnd, to: LinkEnd | null) => {
+    crash(maker, from.process);
+    if (to !== null) crash(maker, to.process);
+  }),
+];
+
 function ambush(maker: TroubleMaker): boolean {
   const { cluster, prng, say, later } = maker;
   const { network, sim } = cluster;
   if (network.spy !== null) return false;
-  const code = prng.pick(MESSAGES);
-  const strike = prng.pick(STRIKES);
+  const code = prng.pick(cluster.swarm.moves.ambushes ? MOVE_MESSAGES : MESSAGES);
+  const strike = prng.pick(cluster.swarm.moves.ambushes ? MOVE_STRIKES : STRIKES);
   const delayUs = prng.pick([1, 1, 100, 400, 2_000, 20_000]);
   let wanted = prng.pick([1, 1, 2, 5]);
   say(`lies in wait for message ${code}`);

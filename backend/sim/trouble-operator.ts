@@ -3,7 +3,7 @@
 
 import type { Strikes, TroubleMaker } from './trouble.js';
 
-export type OperatorTrouble = 'unmap' | 'resize' | 'removeVolume';
+export type OperatorTrouble = 'unmap' | 'resize' | 'removeVolume' | 'addServer' | 'removeServer';
 
 function unmap({ cluster, prng, say }: TroubleMaker): boolean {
   const { operator } = cluster;
@@ -36,4 +36,26 @@ function removeVolume({ cluster: { operator }, prng, say }: TroubleMaker): boole
   return true;
 }
 
-export const OPERATOR_TROUBLE: Strikes<OperatorTrouble> = { unmap, resize, removeVolume };
+function addServer({ cluster: { operator }, server, say }: TroubleMaker): boolean {
+  const added = server();
+  if (!operator.serverWork.add(added)) return false;
+  say(`adds server ${added.number}`);
+  return true;
+}
+
+/** One in three operators changes his mind. */
+function removeServer({ cluster: { operator }, server, prng, say }: TroubleMaker): boolean {
+  const removed = server();
+  const aborts = prng.chance(1, 3);
+  if (!operator.serverWork.remove(removed, aborts)) return false;
+  say(`removes server ${removed.number}${aborts ? ', for a while' : ''}`);
+  return true;
+}
+
+export const OPERATOR_TROUBLE: Strikes<OperatorTrouble> = {
+  unmap,
+  resize,
+  removeVolume,
+  addServer,
+  removeServer,
+};

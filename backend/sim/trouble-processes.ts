@@ -20,7 +20,8 @@ export type ProcessTrouble =
   | 'pauseControl'
   | 'pauseMdm'
   | 'pauseClient'
-  | 'takePort';
+  | 'takePort'
+  | 'stayAway';
 
 /** Its control process starts the data process again, at once or when the host finds the time. */
 function crashData({ prng, say, later }: TroubleMaker, hit: ServerNode): boolean {
@@ -123,6 +124,19 @@ function takePort(maker: TroubleMaker): boolean {
   return crashData(maker, hit);
 }
 
+/** Kills all of a server, which comes back only when its data may have been made anew elsewhere. */
+function stayAway({ server, say, muchLater }: TroubleMaker): boolean {
+  const hit = server();
+  if (hit.control?.alive !== true || !hit.host.powered) return false;
+  say(`kills all of server ${hit.number} for long`);
+  hit.killAll();
+  muchLater(() => {
+    say(`starts server ${hit.number} again`);
+    hit.start();
+  });
+  return true;
+}
+
 /** Stops a process for a while. */
 export function pause({ cluster, say, later }: TroubleMaker, process: SimProcess | null): boolean {
   if (process?.alive !== true || process.paused) return false;
@@ -150,4 +164,5 @@ export const PROCESS_TROUBLE: Strikes<ProcessTrouble> = {
   pauseMdm: (maker) => pause(maker, pickMdm(maker).process),
   pauseClient: (maker) => pause(maker, maker.prng.pick(maker.cluster.clients).process),
   takePort,
+  stayAway,
 };

@@ -21,6 +21,8 @@ export interface TroubleMaker {
   isRedundant(): boolean;
   /** Undoes something after a drawn time, at the latest when all trouble ends. */
   readonly later: (run: () => void) => void;
+  /** As `later`, after a time that is as long as a server has to be away before its data is made anew elsewhere. */
+  readonly muchLater: (run: () => void) => void;
   /** For the readable trace. */
   readonly say: (what: string) => void;
   /** A disk broke and that will be noticed soon. */

@@ -328,7 +328,7 @@ test.serial(
         /Could not connect to the SDS: no SDS waits at 127\.9\.9\.9/,
       ],
       [['--remove_sds', '--sds_name', 'nowhere'], /Could not find the SDS/],
-      [['--remove_sds', '--sds_name', 'sds1'], /leave data without a second copy|SDS/],
+      [['--abort_remove_sds', '--sds_name', 'sds1'], /sds1 is not being removed/],
       [['--login', '--username', 'admin', '--password', 'wrong'], /Permission denied/],
     ];
     for (const [words, message] of cases) {

@@ -49,6 +49,26 @@ test('configuration by REST: pools, domains, fault sets, SDSs, devices, SDCs and
   t.is(await shown('StoragePool', pool, 'zeroPaddingEnabled'), true);
   await done(`StoragePool::${pool}/action/setSparePercentage`, { sparePercentage: '25' });
   t.is(await shown('StoragePool', pool, 'sparePercentage'), 25);
+  t.is(await shown('StoragePool', pool, 'rebuildIoPriorityPolicy'), 'dynamicBwThrottling');
+  await done(`StoragePool::${pool}/action/setRebuildIoPriorityPolicy`, {
+    ...{ policy: 'favorAppIos', numOfConcurrentIosPerDevice: '3' },
+    bwLimitPerDeviceInKbps: '20480',
+  });
+  t.is(await shown('StoragePool', pool, 'rebuildIoPriorityPolicy'), 'favorAppIos');
+  t.is(await shown('StoragePool', pool, 'rebuildIoPriorityNumOfConcurrentIosPerDevice'), 3);
+  t.is(await shown('StoragePool', pool, 'rebuildIoPriorityBwLimitPerDeviceInKbps'), 20480);
+  t.is(await shown('StoragePool', pool, 'rebuildIoPriorityAppIopsPerDeviceThreshold'), null);
+  t.is(await shown('StoragePool', pool, 'rebalanceIoPriorityPolicy'), 'dynamicBwThrottling');
+  const few = await own.post(
+    `/api/instances/StoragePool::${pool}/action/setRebalanceIoPriorityPolicy`,
+    { policy: 'limitNumOfConcurrentIos', numOfConcurrentIosPerDevice: '21' },
+  );
+  t.is(few.status, 400);
+  t.regex(few.text, /numOfConcurrentIosPerDevice must be from 1 to 20, is 21/);
+  await done(`StoragePool::${pool}/action/setRebalanceEnabled`, { rebalanceEnabled: 'FALSE' });
+  t.is(await shown('StoragePool', pool, 'rebalanceEnabled'), false);
+  await done(`StoragePool::${pool}/action/setRebuildRebalanceParallelism`, { limit: '9' });
+  t.is(await shown('StoragePool', pool, 'numOfParallelRebuildRebalanceJobsPerDevice'), 9);
   await done(`StoragePool::${pool}/action/setStoragePoolName`, { name: 'renamed' });
   t.is(await shown('StoragePool', pool, 'name'), 'renamed');
   const faultSet = await made('FaultSet', { protectionDomainId: domain, name: 'rack1' });

@@ -1,5 +1,6 @@
 // What the page of the dashboard reads, and who may read metrics; the page itself is tested in a browser.
 
+import { NO_COPY_LOAD } from '../../backend/cluster-map/copy-policy.js';
 import test from 'ava';
 
 import { GatewayHarness, at } from '../support/gateway-harness.js';
@@ -23,6 +24,9 @@ test.before(async () => {
     resyncBytesTotal: 4096,
     resyncBytesDone: 1024,
     degradedCombs: 3,
+    rebuildBytesLeft: 2048,
+    rebalanceBytesLeft: 0,
+    ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
   });
 });
 test.after.always(() => gateway.stop());

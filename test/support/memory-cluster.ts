@@ -1,6 +1,7 @@
 // A cluster in memory for tests of the gateway and the command line: keeps objects, applies commands with the checks
 // that clients depend on, and can be told to fail. It knows nothing of devices that fail or of I/O.
 
+import { COPYING_OF_NEW_POOL, NO_COPY_LOAD } from '../../backend/cluster-map/copy-policy.js';
 import type {
   ClusterQueryReplyBody,
   CommandParams,
@@ -43,6 +44,11 @@ export function threeNodes(slaveUp: boolean): MdmMember[] {
     { ...member, name: 'mdm2', host: '10.0.0.2', up: slaveUp },
     { ...member, name: 'tb', host: '10.0.0.3', role: 'tieBreaker' },
   ];
+}
+
+/** Fields that are to be changed; null keeps what is. */
+function given(fields: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
 }
 
 export class MemoryCluster implements Cluster {
@@ -128,6 +134,7 @@ export class MemoryCluster implements Cluster {
         ...{ poolKey: key, combs: 1024, degradedCombs: 0, unavailableCombs: 0, netBytes },
         thinLeftBytes: netBytes * 10 - promised,
         thickLeftBytes: netBytes - promised,
+        ...{ pendingRebuildBytes: 0, pendingRebalanceBytes: 0 },
         ...this.poolHealth.get(key),
       };
     });
@@ -241,21 +248,20 @@ export class MemoryCluster implements Cluster {
         capacityAlertCriticalPercent: 90,
         combCountLog2: 10,
         loneReturn: false,
+        ...COPYING_OF_NEW_POOL,
       });
       return { key };
     },
+    SET_POOL_COPYING: ({ key, ...settings }) =>
+      this.change('storagePool', key, 'POOL_NOT_FOUND', given(settings)),
     REMOVE_STORAGE_POOL: ({ key }) => {
       if (this.tables.volume.some((volume) => volume.poolKey === key)) refuse('POOL_HAS_VOLUMES');
       return this.drop('storagePool', key, 'POOL_NOT_FOUND');
     },
     RENAME_STORAGE_POOL: ({ key, name }) =>
       this.change('storagePool', key, 'POOL_NOT_FOUND', { name }),
-    SET_STORAGE_POOL: ({ key, ...fields }) => {
-      const given = Object.fromEntries(
-        Object.entries(fields).filter(([, value]) => value !== null),
-      );
-      return this.change('storagePool', key, 'POOL_NOT_FOUND', given);
-    },
+    SET_STORAGE_POOL: ({ key, ...fields }) =>
+      this.change('storagePool', key, 'POOL_NOT_FOUND', given(fields)),
     ADD_FAULT_SET: (params) => {
       const key = this.key();
       this.tables.faultSet.push({ ...params, key });
@@ -271,6 +277,7 @@ export class MemoryCluster implements Cluster {
         key,
         port: params.port === 0 ? 7072 : params.port,
         guid: '',
+        removing: false,
       });
       for (const device of devices) this.addDevice(key, device);
       return { key };
@@ -432,6 +439,7 @@ export class MemoryCluster implements Cluster {
       formatted: true,
       dataSince: 1,
       rolledBackIncarnation: 0,
+      removing: false,
     });
     this.usage.set(key, {
       capacityBytes,
@@ -439,6 +447,9 @@ export class MemoryCluster implements Cluster {
       resyncBytesTotal: 0,
       resyncBytesDone: 0,
       degradedCombs: 0,
+      rebuildBytesLeft: 0,
+      rebalanceBytesLeft: 0,
+      ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
     });
     return key;
   }

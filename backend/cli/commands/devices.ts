@@ -61,6 +61,7 @@ export async function devicesFrom(run: Run): Promise<readonly DeviceSpec[]> {
 }
 
 export function deviceState(device: Device): string {
+  if (device.removing) return 'Remove-pending';
   if (device.state === 'up') return 'Normal';
   return { adding: 'Initial-test', down: 'Error', failed: 'Error', removing: 'Remove-pending' }[
     device.state
@@ -134,14 +135,30 @@ export const DEVICE_COMMANDS: readonly Command[] = [
   {
     name: 'remove_sds_device',
     topic: topicDevices,
-    about: 'take a device out of its pool',
+    about: 'move the data of a device elsewhere, then take it out of its pool',
     options: [...DEVICE_REF, { name: 'force', about: 'although its SDS is not connected' }],
     sure: 'The device will be removed.',
     run: async (run) => {
       const device = needed(await deviceOf(run.reader, run.values), 'device');
       const force = run.values.has('force');
       await run.cluster.command('REMOVE_DEVICE', run.user, { key: device.key, force });
-      return outcome(`Successfully removed device. Object ID ${run.reader.id(device.key)}`);
+      const [left] = await run.cluster.query('device', [device.key]);
+      const id = run.reader.id(device.key);
+      if (left === undefined) return outcome(`Successfully removed device. Object ID ${id}`);
+      return outcome(
+        `Removing the device began: it goes when its data is elsewhere. Object ID ${id}`,
+      );
+    },
+  },
+  {
+    name: 'abort_remove_sds_device',
+    topic: topicDevices,
+    about: 'keep a device that is being removed',
+    options: DEVICE_REF,
+    run: async (run) => {
+      const device = needed(await deviceOf(run.reader, run.values), 'device');
+      await run.cluster.command('ABORT_REMOVE_DEVICE', run.user, { key: device.key });
+      return outcome(`Successfully aborted the removal of device ${run.reader.id(device.key)}`);
     },
   },
   {

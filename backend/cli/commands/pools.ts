@@ -15,6 +15,7 @@ import { capacityLines, jobLines, numberIn, trafficLines } from '../capacity.js'
 import { counted, kbText } from '../format.js';
 import { DOMAIN_REF, POOL_REF, domainOf, needed, poolOf } from '../lookup.js';
 import { NEW_NAME, outcome } from '../option.js';
+import { copyingLines } from './copying.js';
 import type { Command, Option, Outcome, Run } from '../option.js';
 import { UsageError } from '../parser.js';
 
@@ -34,9 +35,7 @@ export function poolLines(
   const free = numberIn(capacityValues(facts, scope), 'capacityAvailableForVolumeAllocationInKb');
   return [
     `Storage Pool ${pool.name} (Id: ${reader.id(pool.key)}) has ${counted(scope.volumes.length, 'volume')} and ${kbText(free)} available for volume allocation`,
-    '\tThe number of parallel rebuild/rebalance jobs: 2',
-    '\tRebuild is enabled and using Unlimited policy',
-    '\tRebalance is enabled and using Favor-Application-IO policy',
+    ...copyingLines(pool),
     '\tBackground device scanner: Disabled',
     `\tZero padding is ${pool.zeroPadding ? 'enabled' : 'disabled'}`,
     `\tSpare policy: ${pool.sparePercent}% out of total`,

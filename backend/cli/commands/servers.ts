@@ -84,7 +84,18 @@ async function removeSds(run: Run): Promise<Outcome> {
   const sds = needed(await sdsOf(run.reader, run.values), 'SDS');
   const force = run.values.has('force');
   await run.cluster.command('REMOVE_SDS', run.user, { key: sds.key, force });
-  return outcome(`Successfully removed SDS ${sds.name}. Object ID ${run.reader.id(sds.key)}`);
+  const [left] = await run.cluster.query('sds', [sds.key]);
+  const id = run.reader.id(sds.key);
+  if (left === undefined) return outcome(`Successfully removed SDS ${sds.name}. Object ID ${id}`);
+  return outcome(
+    `Removing SDS ${sds.name} began: it goes when its data is elsewhere. Object ID ${id}`,
+  );
+}
+
+async function abortRemoveSds(run: Run): Promise<Outcome> {
+  const sds = needed(await sdsOf(run.reader, run.values), 'SDS');
+  await run.cluster.command('ABORT_REMOVE_SDS', run.user, { key: sds.key });
+  return outcome(`Successfully aborted the removal of SDS ${sds.name}`);
 }
 
 function sdsStates(status: RuntimeStatus | undefined): { connection: string; membership: string } {
@@ -102,6 +113,7 @@ function sdsData(reader: ClusterReader, sds: Sds, status: RuntimeStatus | undefi
     port: sds.port,
     connectionState: connection,
     membershipState: membership,
+    removing: sds.removing,
   };
 }
 
@@ -123,7 +135,7 @@ async function queryAllSds(run: Run): Promise<Outcome> {
         const status = statuses.get(sds.key);
         const { connection, membership } = sdsStates(status);
         const hosts = sds.addresses.map(({ host }) => host).join(',');
-        return `SDS ID: ${reader.id(sds.key)} Name: ${sds.name} State: ${connection}, ${membership} IP: ${hosts} Port: ${sds.port} Version: ${versionText(status?.version ?? '')}`;
+        return `SDS ID: ${reader.id(sds.key)} Name: ${sds.name} State: ${connection}, ${membership}${sds.removing ? ', Remove-pending' : ''} IP: ${hosts} Port: ${sds.port} Version: ${versionText(status?.version ?? '')}`;
       }),
     ];
   });
@@ -217,10 +229,17 @@ export const SDS_COMMANDS: readonly Command[] = [
   {
     name: 'remove_sds',
     topic: topicSds,
-    about: 'take an SDS and its devices out',
+    about: 'move the data of an SDS elsewhere, then take it and its devices out',
     options: [...SDS_REF, { name: 'force', about: 'although it is not connected' }],
     sure: 'The SDS and its devices will be removed.',
     run: removeSds,
+  },
+  {
+    name: 'abort_remove_sds',
+    topic: topicSds,
+    about: 'keep an SDS that is being removed',
+    options: SDS_REF,
+    run: abortRemoveSds,
   },
   {
     name: 'rename_sds',

@@ -128,6 +128,9 @@ const SDS_ROUTES: readonly Route[] = [
   action('Sds', 'removeSds', object({ force: FLAG }), (call) =>
     ask(call, 'REMOVE_SDS', { key: pathKey(call), force: flagOf(call.body, 'force') ?? false }),
   ),
+  action('Sds', 'abortRemoveSds', object({}), (call) =>
+    ask(call, 'ABORT_REMOVE_SDS', { key: pathKey(call) }),
+  ),
   action('Sds', 'setSdsName', object({ name: TEXT }, ['name']), (call) =>
     ask(call, 'RENAME_SDS', { key: pathKey(call), name: textIn(call.body, 'name') }),
   ),
@@ -187,6 +190,9 @@ const DEVICE_ROUTES: readonly Route[] = [
       key: pathKey(call),
       force: flagOf(call.body, 'forceRemove') ?? false,
     }),
+  ),
+  action('Device', 'abortRemoveDevice', object({}), (call) =>
+    ask(call, 'ABORT_REMOVE_DEVICE', { key: pathKey(call) }),
   ),
   action('Device', 'clearDeviceError', NO_FIELDS, (call) =>
     ask(call, 'CLEAR_DEVICE_ERROR', { key: pathKey(call) }),

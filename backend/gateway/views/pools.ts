@@ -1,20 +1,27 @@
 // View of storage pools.
 
-import type { StoragePool } from '../../protocol/generated/types.js';
+import type { CopyPolicy, StoragePool } from '../../protocol/generated/types.js';
+import { REST_POLICIES, limitsOf } from '../../runtime/copy-policy-words.js';
 import type { Reader } from '../reader.js';
 
 import { links, nullIfEmpty } from './parts.js';
 import type { Json } from './parts.js';
 
-function ioPriority(prefix: string, policy: string): Json {
+function ioPriority(prefix: string, policy: string, limits: Partial<CopyPolicy> = {}): Json {
   return {
     [`${prefix}IoPriorityPolicy`]: policy,
-    [`${prefix}IoPriorityNumOfConcurrentIosPerDevice`]: null,
-    [`${prefix}IoPriorityBwLimitPerDeviceInKbps`]: null,
-    [`${prefix}IoPriorityAppIopsPerDeviceThreshold`]: null,
-    [`${prefix}IoPriorityAppBwPerDeviceThresholdInKbps`]: null,
-    [`${prefix}IoPriorityQuietPeriodInMsec`]: null,
+    [`${prefix}IoPriorityNumOfConcurrentIosPerDevice`]: limits.concurrentIos ?? null,
+    [`${prefix}IoPriorityBwLimitPerDeviceInKbps`]: limits.bandwidthKbps ?? null,
+    [`${prefix}IoPriorityAppIopsPerDeviceThreshold`]: limits.appIops ?? null,
+    [`${prefix}IoPriorityAppBwPerDeviceThresholdInKbps`]: limits.appKbps ?? null,
+    [`${prefix}IoPriorityQuietPeriodInMsec`]: limits.quietMs ?? null,
   };
+}
+
+/** A policy with the limits that it has. */
+function policyOf(prefix: string, set: CopyPolicy): Json {
+  const limits = Object.fromEntries(limitsOf(set.policy).map((limit) => [limit, set[limit]]));
+  return ioPriority(prefix, REST_POLICIES[set.policy], limits);
 }
 
 /** What every pool has alike: one layout, no flash cache, no compression. */
@@ -27,12 +34,7 @@ const FIXED: Json = {
   externalAccelerationType: 'None',
   useRfcache: false,
   rmcacheWriteHandlingMode: 'Cached',
-  rebuildEnabled: true,
-  rebalanceEnabled: true,
   fragmentationEnabled: true,
-  numOfParallelRebuildRebalanceJobsPerDevice: 2,
-  ...ioPriority('rebuild', 'unlimited'),
-  ...ioPriority('rebalance', 'favorAppIos'),
   ...ioPriority('vtreeMigration', 'favorAppIos'),
   ...ioPriority('protectedMaintenanceMode', 'limitNumOfConcurrentIos'),
   addressSpaceUsage: 'Normal',
@@ -70,6 +72,11 @@ export function storagePoolView(reader: Reader, pool: StoragePool): Json {
     persistentChecksumEnabled: true,
     persistentChecksumState: 'Protected',
     useRmcache: pool.rmcache,
+    rebuildEnabled: pool.rebuildEnabled,
+    rebalanceEnabled: pool.rebalanceEnabled,
+    numOfParallelRebuildRebalanceJobsPerDevice: pool.movesPerDevice,
+    ...policyOf('rebuild', pool.rebuild),
+    ...policyOf('rebalance', pool.rebalance),
     zeroPaddingEnabled: pool.zeroPadding,
     sparePercentage: pool.sparePercent,
     capacityAlertHighThreshold: pool.capacityAlertHighPercent,

@@ -1,5 +1,6 @@
 // Commands about protection domains, storage pools and fault sets.
 
+import { COPYING_OF_NEW_POOL } from '../../cluster-map/copy-policy.js';
 import { LIMIT } from '../../protocol/generated/constants.js';
 import type { StoragePool } from '../../protocol/generated/types.js';
 import { validMediaType, validName } from '../names.js';
@@ -104,7 +105,11 @@ export const DOMAIN_COMMANDS: Handlers<
 };
 
 export const POOL_COMMANDS: Handlers<
-  'ADD_STORAGE_POOL' | 'REMOVE_STORAGE_POOL' | 'RENAME_STORAGE_POOL' | 'SET_STORAGE_POOL'
+  | 'ADD_STORAGE_POOL'
+  | 'REMOVE_STORAGE_POOL'
+  | 'RENAME_STORAGE_POOL'
+  | 'SET_STORAGE_POOL'
+  | 'SET_POOL_COPYING'
 > = {
   ADD_STORAGE_POOL({ state, options }, params) {
     const { domainKey, durability, zeroPadding, checksums, rmcache, sparePercent } = params;
@@ -121,6 +126,7 @@ export const POOL_COMMANDS: Handlers<
       ...{ capacityAlertHighPercent, capacityAlertCriticalPercent, combCountLog2, mediaType },
       fullPolicy: 'wait',
       loneReturn: false,
+      ...{ ...COPYING_OF_NEW_POOL, movesPerDevice: options.movesPerDevice },
     });
     return { key };
   },
@@ -167,6 +173,19 @@ export const POOL_COMMANDS: Handlers<
     )
       refuse('ZERO_PADDING_LOCKED');
     state.pools.put(pool.key, next);
+    return NOTHING;
+  },
+
+  SET_POOL_COPYING({ state }, params) {
+    const pool = found(state.pools.get(params.key), 'POOL_NOT_FOUND');
+    state.pools.put(pool.key, {
+      ...pool,
+      rebuildEnabled: params.rebuildEnabled ?? pool.rebuildEnabled,
+      rebalanceEnabled: params.rebalanceEnabled ?? pool.rebalanceEnabled,
+      rebuild: params.rebuild ?? pool.rebuild,
+      rebalance: params.rebalance ?? pool.rebalance,
+      movesPerDevice: params.movesPerDevice ?? pool.movesPerDevice,
+    });
     return NOTHING;
   },
 };

@@ -1,14 +1,14 @@
-// Commands about SDSs and their devices. A device is removed only when nothing that it holds would be left with one copy.
+// Commands about SDSs and their devices. What becomes of the data of one that is removed is removals.ts.
 
 import { formatId } from '../../core/ids.js';
 import { LIMIT } from '../../protocol/generated/constants.js';
 import type { Address, Device, DeviceSpec, Sds } from '../../protocol/generated/types.js';
 import { validName, validPath, validSdsAddresses } from '../names.js';
-import { withoutMember } from '../reconcile.js';
 import { found, refuse } from '../refusal.js';
 import type { State } from '../state.js';
 import { NOTHING } from './context.js';
 import type { CommandContext, Handlers, WaitingSds } from './context.js';
+import { removeDevices } from './removals.js';
 
 function freeSdsName(state: State, name: string, self = 0): string {
   validName(name);
@@ -49,33 +49,14 @@ function addDevice(state: State, sds: Sds, spec: DeviceSpec): number {
   state.devices.put(key, {
     ...{ key, sdsKey: sds.key, poolKey: spec.poolKey, name: spec.name, path: spec.path },
     ...{ state: 'adding', incarnation: 0, capacityBytes: 0, force: spec.force, failure: '' },
-    ...{ port: 0, formatted: false, dataSince: 0, rolledBackIncarnation: 0 },
+    ...{ port: 0, formatted: false, dataSince: 0, rolledBackIncarnation: 0, removing: false },
   });
   return key;
 }
 
-/** @throws Refusal SDS_HAS_DATA when any data would be left with fewer copies than it has */
-function removeDevice({ state, replace }: CommandContext, device: Device): void {
-  const { key, poolKey } = device;
-  const combs = state.combs
-    .ofPool(poolKey)
-    .filter(({ members }) => members.some(({ deviceKey }) => deviceKey === key));
-  const hasVolumes = state.volumes.find((volume) => volume.poolKey === poolKey) !== undefined;
-  if (hasVolumes) {
-    for (const entry of combs) {
-      const without = withoutMember(entry, key);
-      if (without === null)
-        refuse(
-          'SDS_HAS_DATA',
-          `device ${device.name === '' ? device.path : device.name} holds a good copy`,
-        );
-      state.combs.put(poolKey, without);
-    }
-    state.devices.delete(key);
-    return;
-  }
-  state.devices.delete(key);
-  replace(poolKey);
+/** A device that stays after all; one that was closed already is opened again. */
+function kept(device: Device): Device {
+  return { ...device, removing: false, state: device.state === 'removing' ? 'down' : device.state };
 }
 
 function requireConnected({ seen }: CommandContext, sds: Sds): void {
@@ -99,6 +80,7 @@ export const SDS_COMMANDS: Handlers<
   | 'ADD_SDS_ADDRESS'
   | 'REMOVE_SDS_ADDRESS'
   | 'SET_SDS_ADDRESS_ROLE'
+  | 'ABORT_REMOVE_SDS'
 > = {
   ADD_SDS({ state, seen, waitFor }, params) {
     const { domainKey, faultSetKey, devices } = params;
@@ -127,7 +109,8 @@ export const SDS_COMMANDS: Handlers<
     checkOwner(state, waiting, params.forceClean);
     const key = state.newKey();
     const name = params.name === '' ? madeName(state, key) : params.name;
-    const sds: Sds = { key, domainKey, faultSetKey, name, guid, addresses, port };
+    const removing = false;
+    const sds: Sds = { key, domainKey, faultSetKey, name, guid, addresses, port, removing };
     state.sds.put(key, sds);
     const deviceKeys = devices.map((spec) => addDevice(state, sds, spec));
     if (deviceKeys.length > 0) waitFor({ kind: 'devices', sdsKey: key, deviceKeys });
@@ -138,9 +121,18 @@ export const SDS_COMMANDS: Handlers<
     const { state } = context;
     const sds = found(state.sds.get(key), 'SDS_NOT_FOUND');
     if (!force) requireConnected(context, sds);
+    const devices = state.devices.filter(({ sdsKey }) => sdsKey === key);
+    if (removeDevices(context, devices)) state.sds.delete(key);
+    else state.sds.put(key, { ...sds, removing: true });
+    return NOTHING;
+  },
+
+  ABORT_REMOVE_SDS({ state }, { key }) {
+    const sds = found(state.sds.get(key), 'SDS_NOT_FOUND');
+    if (!sds.removing) refuse('INVALID_PARAMETER', `${sds.name} is not being removed`);
+    state.sds.put(key, { ...sds, removing: false });
     for (const device of state.devices.filter(({ sdsKey }) => sdsKey === key))
-      removeDevice(context, device);
-    state.sds.delete(key);
+      state.devices.put(device.key, kept(device));
     return NOTHING;
   },
 
@@ -183,10 +175,13 @@ function madeName(state: State, key: number): string {
   return state.sds.find(({ name }) => name === wanted) === undefined ? wanted : `${wanted}-2`;
 }
 
-export const DEVICE_COMMANDS: Handlers<'ADD_DEVICE' | 'REMOVE_DEVICE' | 'CLEAR_DEVICE_ERROR'> = {
+export const DEVICE_COMMANDS: Handlers<
+  'ADD_DEVICE' | 'REMOVE_DEVICE' | 'CLEAR_DEVICE_ERROR' | 'ABORT_REMOVE_DEVICE'
+> = {
   ADD_DEVICE(context, { sdsKey, device }) {
     const { state, waitFor } = context;
     const sds = found(state.sds.get(sdsKey), 'SDS_NOT_FOUND');
+    if (sds.removing) refuse('INVALID_PARAMETER', `${sds.name} is being removed`);
     requireConnected(context, sds);
     const key = addDevice(state, sds, device);
     waitFor({ kind: 'devices', sdsKey: 0, deviceKeys: [key] });
@@ -197,7 +192,16 @@ export const DEVICE_COMMANDS: Handlers<'ADD_DEVICE' | 'REMOVE_DEVICE' | 'CLEAR_D
     const { state } = context;
     const device = found(state.devices.get(key), 'DEVICE_NOT_FOUND');
     if (!force) requireConnected(context, found(state.sds.get(device.sdsKey), 'SDS_NOT_FOUND'));
-    removeDevice(context, device);
+    removeDevices(context, [device]);
+    return NOTHING;
+  },
+
+  ABORT_REMOVE_DEVICE({ state }, { key }) {
+    const device = found(state.devices.get(key), 'DEVICE_NOT_FOUND');
+    if (!device.removing) refuse('INVALID_PARAMETER', 'the device is not being removed');
+    if (state.sds.get(device.sdsKey)?.removing === true)
+      refuse('INVALID_PARAMETER', 'the SDS of the device is being removed');
+    state.devices.put(key, kept(device));
     return NOTHING;
   },
 

@@ -2,7 +2,7 @@
 
 import type { Reader, Writer } from '../wire.js';
 import { ACCESS_CODES, ACCESS_WORDS, APPROVAL_CODES, APPROVAL_WORDS, DURABILITY_CODES, DURABILITY_WORDS, FULL_POLICY_CODES, FULL_POLICY_WORDS, PROVISIONING_CODES, PROVISIONING_WORDS, USER_ROLE_CODES, USER_ROLE_WORDS } from './constants.js';
-import { decodeAddress, encodeAddress, decodeDeviceSpec, encodeDeviceSpec } from './struct-codecs.js';
+import { decodeAddress, encodeAddress, decodeCopyPolicy, encodeCopyPolicy, decodeDeviceSpec, encodeDeviceSpec } from './struct-codecs.js';
 import type * as T from './types.js';
 
 type Role = T.Role;
@@ -13,6 +13,7 @@ type Provisioning = T.Provisioning;
 type Access = T.Access;
 type Approval = T.Approval;
 type FullPolicy = T.FullPolicy;
+type CopyLimits = T.CopyLimits;
 type DeviceState = T.DeviceState;
 type DeviceTask = T.DeviceTask;
 type UserRole = T.UserRole;
@@ -23,6 +24,7 @@ type Address = T.Address;
 type MdmMember = T.MdmMember;
 type System = T.System;
 type ProtectionDomain = T.ProtectionDomain;
+type CopyPolicy = T.CopyPolicy;
 type StoragePool = T.StoragePool;
 type FaultSet = T.FaultSet;
 type Sds = T.Sds;
@@ -50,6 +52,7 @@ type DeviceWant = T.DeviceWant;
 type FoundDevice = T.FoundDevice;
 type CombChangeRequest = T.CombChangeRequest;
 type Counter = T.Counter;
+type CopyLoad = T.CopyLoad;
 type Usage = T.Usage;
 type VolumeUsage = T.VolumeUsage;
 type VolumeStatus = T.VolumeStatus;
@@ -338,6 +341,91 @@ export function decodeSetStoragePoolResult(_r: Reader, _version: number): T.SetS
   return {};
 }
 
+export function encodeSetPoolCopyingParams(w: Writer, v: T.SetPoolCopyingParams, version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+  w.bool('rebuildEnabled', v.rebuildEnabled !== null);
+  if (v.rebuildEnabled !== null) {
+    w.bool('rebuildEnabled', v.rebuildEnabled);
+  }
+  w.bool('rebalanceEnabled', v.rebalanceEnabled !== null);
+  if (v.rebalanceEnabled !== null) {
+    w.bool('rebalanceEnabled', v.rebalanceEnabled);
+  }
+  w.bool('rebuild', v.rebuild !== null);
+  if (v.rebuild !== null) {
+    w.enter('rebuild');
+    encodeCopyPolicy(w, v.rebuild, version);
+    w.leave();
+  }
+  w.bool('rebalance', v.rebalance !== null);
+  if (v.rebalance !== null) {
+    w.enter('rebalance');
+    encodeCopyPolicy(w, v.rebalance, version);
+    w.leave();
+  }
+  w.bool('movesPerDevice', v.movesPerDevice !== null);
+  if (v.movesPerDevice !== null) {
+    w.u8('movesPerDevice', v.movesPerDevice, 1, 255);
+  }
+}
+
+export function decodeSetPoolCopyingParams(r: Reader, version: number): T.SetPoolCopyingParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  let rebuildEnabledField: boolean | null;
+  {
+    if (r.bool('rebuildEnabled')) {
+      rebuildEnabledField = r.bool('rebuildEnabled');
+    } else {
+      rebuildEnabledField = null;
+    }
+  }
+  let rebalanceEnabledField: boolean | null;
+  {
+    if (r.bool('rebalanceEnabled')) {
+      rebalanceEnabledField = r.bool('rebalanceEnabled');
+    } else {
+      rebalanceEnabledField = null;
+    }
+  }
+  let rebuildField: CopyPolicy | null;
+  {
+    if (r.bool('rebuild')) {
+      r.enter('rebuild');
+      rebuildField = decodeCopyPolicy(r, version);
+      r.leave();
+    } else {
+      rebuildField = null;
+    }
+  }
+  let rebalanceField: CopyPolicy | null;
+  {
+    if (r.bool('rebalance')) {
+      r.enter('rebalance');
+      rebalanceField = decodeCopyPolicy(r, version);
+      r.leave();
+    } else {
+      rebalanceField = null;
+    }
+  }
+  let movesPerDeviceField: number | null;
+  {
+    if (r.bool('movesPerDevice')) {
+      movesPerDeviceField = r.u8('movesPerDevice', 1, 255);
+    } else {
+      movesPerDeviceField = null;
+    }
+  }
+  return { key: keyField, rebuildEnabled: rebuildEnabledField, rebalanceEnabled: rebalanceEnabledField, rebuild: rebuildField, rebalance: rebalanceField, movesPerDevice: movesPerDeviceField };
+}
+
+export function encodeSetPoolCopyingResult(_w: Writer, _v: T.SetPoolCopyingResult, _version: number): void {
+
+}
+
+export function decodeSetPoolCopyingResult(_r: Reader, _version: number): T.SetPoolCopyingResult {
+  return {};
+}
+
 export function encodeAddFaultSetParams(w: Writer, v: T.AddFaultSetParams, _version: number): void {
   w.u32('domainKey', v.domainKey, 0, 4294967295);
   w.str('name', v.name, 124);
@@ -474,6 +562,23 @@ export function encodeRemoveSdsResult(_w: Writer, _v: T.RemoveSdsResult, _versio
 }
 
 export function decodeRemoveSdsResult(_r: Reader, _version: number): T.RemoveSdsResult {
+  return {};
+}
+
+export function encodeAbortRemoveSdsParams(w: Writer, v: T.AbortRemoveSdsParams, _version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+}
+
+export function decodeAbortRemoveSdsParams(r: Reader, _version: number): T.AbortRemoveSdsParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  return { key: keyField };
+}
+
+export function encodeAbortRemoveSdsResult(_w: Writer, _v: T.AbortRemoveSdsResult, _version: number): void {
+
+}
+
+export function decodeAbortRemoveSdsResult(_r: Reader, _version: number): T.AbortRemoveSdsResult {
   return {};
 }
 
@@ -627,6 +732,23 @@ export function encodeClearDeviceErrorResult(_w: Writer, _v: T.ClearDeviceErrorR
 }
 
 export function decodeClearDeviceErrorResult(_r: Reader, _version: number): T.ClearDeviceErrorResult {
+  return {};
+}
+
+export function encodeAbortRemoveDeviceParams(w: Writer, v: T.AbortRemoveDeviceParams, _version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+}
+
+export function decodeAbortRemoveDeviceParams(r: Reader, _version: number): T.AbortRemoveDeviceParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  return { key: keyField };
+}
+
+export function encodeAbortRemoveDeviceResult(_w: Writer, _v: T.AbortRemoveDeviceResult, _version: number): void {
+
+}
+
+export function decodeAbortRemoveDeviceResult(_r: Reader, _version: number): T.AbortRemoveDeviceResult {
   return {};
 }
 
@@ -1084,11 +1206,13 @@ export const PARAMS_CODECS: {
   REMOVE_STORAGE_POOL: { name: 'REMOVE_STORAGE_POOL', encode: encodeRemoveStoragePoolParams, decode: decodeRemoveStoragePoolParams },
   RENAME_STORAGE_POOL: { name: 'RENAME_STORAGE_POOL', encode: encodeRenameStoragePoolParams, decode: decodeRenameStoragePoolParams },
   SET_STORAGE_POOL: { name: 'SET_STORAGE_POOL', encode: encodeSetStoragePoolParams, decode: decodeSetStoragePoolParams },
+  SET_POOL_COPYING: { name: 'SET_POOL_COPYING', encode: encodeSetPoolCopyingParams, decode: decodeSetPoolCopyingParams },
   ADD_FAULT_SET: { name: 'ADD_FAULT_SET', encode: encodeAddFaultSetParams, decode: decodeAddFaultSetParams },
   REMOVE_FAULT_SET: { name: 'REMOVE_FAULT_SET', encode: encodeRemoveFaultSetParams, decode: decodeRemoveFaultSetParams },
   RENAME_FAULT_SET: { name: 'RENAME_FAULT_SET', encode: encodeRenameFaultSetParams, decode: decodeRenameFaultSetParams },
   ADD_SDS: { name: 'ADD_SDS', encode: encodeAddSdsParams, decode: decodeAddSdsParams },
   REMOVE_SDS: { name: 'REMOVE_SDS', encode: encodeRemoveSdsParams, decode: decodeRemoveSdsParams },
+  ABORT_REMOVE_SDS: { name: 'ABORT_REMOVE_SDS', encode: encodeAbortRemoveSdsParams, decode: decodeAbortRemoveSdsParams },
   RENAME_SDS: { name: 'RENAME_SDS', encode: encodeRenameSdsParams, decode: decodeRenameSdsParams },
   ADD_SDS_ADDRESS: { name: 'ADD_SDS_ADDRESS', encode: encodeAddSdsAddressParams, decode: decodeAddSdsAddressParams },
   REMOVE_SDS_ADDRESS: { name: 'REMOVE_SDS_ADDRESS', encode: encodeRemoveSdsAddressParams, decode: decodeRemoveSdsAddressParams },
@@ -1096,6 +1220,7 @@ export const PARAMS_CODECS: {
   ADD_DEVICE: { name: 'ADD_DEVICE', encode: encodeAddDeviceParams, decode: decodeAddDeviceParams },
   REMOVE_DEVICE: { name: 'REMOVE_DEVICE', encode: encodeRemoveDeviceParams, decode: decodeRemoveDeviceParams },
   CLEAR_DEVICE_ERROR: { name: 'CLEAR_DEVICE_ERROR', encode: encodeClearDeviceErrorParams, decode: decodeClearDeviceErrorParams },
+  ABORT_REMOVE_DEVICE: { name: 'ABORT_REMOVE_DEVICE', encode: encodeAbortRemoveDeviceParams, decode: decodeAbortRemoveDeviceParams },
   ADD_VOLUME: { name: 'ADD_VOLUME', encode: encodeAddVolumeParams, decode: decodeAddVolumeParams },
   REMOVE_VOLUME: { name: 'REMOVE_VOLUME', encode: encodeRemoveVolumeParams, decode: decodeRemoveVolumeParams },
   RENAME_VOLUME: { name: 'RENAME_VOLUME', encode: encodeRenameVolumeParams, decode: decodeRenameVolumeParams },
@@ -1131,11 +1256,13 @@ export const RESULT_CODECS: {
   REMOVE_STORAGE_POOL: { name: 'REMOVE_STORAGE_POOL', encode: encodeRemoveStoragePoolResult, decode: decodeRemoveStoragePoolResult },
   RENAME_STORAGE_POOL: { name: 'RENAME_STORAGE_POOL', encode: encodeRenameStoragePoolResult, decode: decodeRenameStoragePoolResult },
   SET_STORAGE_POOL: { name: 'SET_STORAGE_POOL', encode: encodeSetStoragePoolResult, decode: decodeSetStoragePoolResult },
+  SET_POOL_COPYING: { name: 'SET_POOL_COPYING', encode: encodeSetPoolCopyingResult, decode: decodeSetPoolCopyingResult },
   ADD_FAULT_SET: { name: 'ADD_FAULT_SET', encode: encodeAddFaultSetResult, decode: decodeAddFaultSetResult },
   REMOVE_FAULT_SET: { name: 'REMOVE_FAULT_SET', encode: encodeRemoveFaultSetResult, decode: decodeRemoveFaultSetResult },
   RENAME_FAULT_SET: { name: 'RENAME_FAULT_SET', encode: encodeRenameFaultSetResult, decode: decodeRenameFaultSetResult },
   ADD_SDS: { name: 'ADD_SDS', encode: encodeAddSdsResult, decode: decodeAddSdsResult },
   REMOVE_SDS: { name: 'REMOVE_SDS', encode: encodeRemoveSdsResult, decode: decodeRemoveSdsResult },
+  ABORT_REMOVE_SDS: { name: 'ABORT_REMOVE_SDS', encode: encodeAbortRemoveSdsResult, decode: decodeAbortRemoveSdsResult },
   RENAME_SDS: { name: 'RENAME_SDS', encode: encodeRenameSdsResult, decode: decodeRenameSdsResult },
   ADD_SDS_ADDRESS: { name: 'ADD_SDS_ADDRESS', encode: encodeAddSdsAddressResult, decode: decodeAddSdsAddressResult },
   REMOVE_SDS_ADDRESS: { name: 'REMOVE_SDS_ADDRESS', encode: encodeRemoveSdsAddressResult, decode: decodeRemoveSdsAddressResult },
@@ -1143,6 +1270,7 @@ export const RESULT_CODECS: {
   ADD_DEVICE: { name: 'ADD_DEVICE', encode: encodeAddDeviceResult, decode: decodeAddDeviceResult },
   REMOVE_DEVICE: { name: 'REMOVE_DEVICE', encode: encodeRemoveDeviceResult, decode: decodeRemoveDeviceResult },
   CLEAR_DEVICE_ERROR: { name: 'CLEAR_DEVICE_ERROR', encode: encodeClearDeviceErrorResult, decode: decodeClearDeviceErrorResult },
+  ABORT_REMOVE_DEVICE: { name: 'ABORT_REMOVE_DEVICE', encode: encodeAbortRemoveDeviceResult, decode: decodeAbortRemoveDeviceResult },
   ADD_VOLUME: { name: 'ADD_VOLUME', encode: encodeAddVolumeResult, decode: decodeAddVolumeResult },
   REMOVE_VOLUME: { name: 'REMOVE_VOLUME', encode: encodeRemoveVolumeResult, decode: decodeRemoveVolumeResult },
   RENAME_VOLUME: { name: 'RENAME_VOLUME', encode: encodeRenameVolumeResult, decode: decodeRenameVolumeResult },

@@ -13,6 +13,7 @@ type Provisioning = T.Provisioning;
 type Access = T.Access;
 type Approval = T.Approval;
 type FullPolicy = T.FullPolicy;
+type CopyLimits = T.CopyLimits;
 type DeviceState = T.DeviceState;
 type DeviceTask = T.DeviceTask;
 type UserRole = T.UserRole;
@@ -23,6 +24,7 @@ type Address = T.Address;
 type MdmMember = T.MdmMember;
 type System = T.System;
 type ProtectionDomain = T.ProtectionDomain;
+type CopyPolicy = T.CopyPolicy;
 type StoragePool = T.StoragePool;
 type FaultSet = T.FaultSet;
 type Sds = T.Sds;
@@ -50,6 +52,7 @@ type DeviceWant = T.DeviceWant;
 type FoundDevice = T.FoundDevice;
 type CombChangeRequest = T.CombChangeRequest;
 type Counter = T.Counter;
+type CopyLoad = T.CopyLoad;
 type Usage = T.Usage;
 type VolumeUsage = T.VolumeUsage;
 type VolumeStatus = T.VolumeStatus;
@@ -503,7 +506,7 @@ export function decodeMapUpdateBody(r: Reader, version: number): T.MapUpdateBody
   const lastField = r.bool('last');
   let poolsField: readonly MapPool[];
   {
-    const count0 = r.count('pools', 1024, 8);
+    const count0 = r.count('pools', 1024, 45);
     r.enter('pools');
     const items0: MapPool[] = [];
     for (let index0 = 0; index0 < count0; index0++) {
@@ -652,6 +655,60 @@ export function decodeCombChangeReplyBody(r: Reader, _version: number): T.CombCh
     statusesField = items0;
   }
   return { statuses: statusesField };
+}
+
+export function encodeCombQueryBody(w: Writer, v: T.CombQueryBody, _version: number): void {
+  w.u32('poolKey', v.poolKey, 0, 4294967295);
+  w.count('combs', v.combs, 256);
+  w.enter('combs');
+  v.combs.forEach((item0, index0) => {
+    w.item(index0);
+    w.u32('', item0, 0, 4294967295);
+  });
+  w.leave();
+}
+
+export function decodeCombQueryBody(r: Reader, _version: number): T.CombQueryBody {
+  const poolKeyField = r.u32('poolKey', 0, 4294967295);
+  let combsField: readonly number[];
+  {
+    const count0 = r.count('combs', 256, 4);
+    r.enter('combs');
+    const items0: number[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(r.u32('', 0, 4294967295));
+    }
+    r.leave();
+    combsField = items0;
+  }
+  return { poolKey: poolKeyField, combs: combsField };
+}
+
+export function encodeCombQueryReplyBody(w: Writer, v: T.CombQueryReplyBody, version: number): void {
+  w.count('entries', v.entries, 256);
+  w.enter('entries');
+  v.entries.forEach((item0, index0) => {
+    w.item(index0);
+    encodeCombEntry(w, item0, version);
+  });
+  w.leave();
+}
+
+export function decodeCombQueryReplyBody(r: Reader, version: number): T.CombQueryReplyBody {
+  let entriesField: readonly CombEntry[];
+  {
+    const count0 = r.count('entries', 256, 20);
+    r.enter('entries');
+    const items0: CombEntry[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeCombEntry(r, version));
+    }
+    r.leave();
+    entriesField = items0;
+  }
+  return { entries: entriesField };
 }
 
 export function encodeQueryBody(w: Writer, v: T.QueryBody, _version: number): void {
@@ -807,7 +864,7 @@ export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBo
   }
   let poolsField: readonly StoragePool[];
   {
-    const count0 = r.count('pools', 1000, 26);
+    const count0 = r.count('pools', 1000, 65);
     r.enter('pools');
     const items0: StoragePool[] = [];
     for (let index0 = 0; index0 < count0; index0++) {
@@ -831,7 +888,7 @@ export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBo
   }
   let sdsField: readonly Sds[];
   {
-    const count0 = r.count('sds', 1000, 26);
+    const count0 = r.count('sds', 1000, 27);
     r.enter('sds');
     const items0: Sds[] = [];
     for (let index0 = 0; index0 < count0; index0++) {
@@ -843,7 +900,7 @@ export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBo
   }
   let devicesField: readonly Device[];
   {
-    const count0 = r.count('devices', 1000, 49);
+    const count0 = r.count('devices', 1000, 50);
     r.enter('devices');
     const items0: Device[] = [];
     for (let index0 = 0; index0 < count0; index0++) {
@@ -1023,7 +1080,7 @@ export function decodeStatusQueryReplyBody(r: Reader, version: number): T.Status
   }
   let poolsField: readonly PoolStatus[];
   {
-    const count0 = r.count('pools', 1000, 40);
+    const count0 = r.count('pools', 1000, 56);
     r.enter('pools');
     const items0: PoolStatus[] = [];
     for (let index0 = 0; index0 < count0; index0++) {
@@ -1212,7 +1269,7 @@ export function decodePeerEntriesBody(r: Reader, version: number): T.PeerEntries
   const lastField = r.bool('last');
   let entriesField: readonly CombEntry[];
   {
-    const count0 = r.count('entries', 256, 19);
+    const count0 = r.count('entries', 256, 20);
     r.enter('entries');
     const items0: CombEntry[] = [];
     for (let index0 = 0; index0 < count0; index0++) {
@@ -1370,6 +1427,8 @@ export const CONTROL_CODECS: {
   0x0210: { name: 'MAP_UPDATE', encode: encodeMapUpdateBody, decode: decodeMapUpdateBody },
   0x0220: { name: 'COMB_CHANGE', encode: encodeCombChangeBody, decode: decodeCombChangeBody },
   0x0221: { name: 'COMB_CHANGE_REPLY', encode: encodeCombChangeReplyBody, decode: decodeCombChangeReplyBody },
+  0x0222: { name: 'COMB_QUERY', encode: encodeCombQueryBody, decode: decodeCombQueryBody },
+  0x0223: { name: 'COMB_QUERY_REPLY', encode: encodeCombQueryReplyBody, decode: decodeCombQueryReplyBody },
   0x0301: { name: 'QUERY', encode: encodeQueryBody, decode: decodeQueryBody },
   0x0302: { name: 'QUERY_REPLY', encode: encodeQueryReplyBody, decode: decodeQueryReplyBody },
   0x0303: { name: 'STATUS_QUERY', encode: encodeStatusQueryBody, decode: decodeStatusQueryBody },

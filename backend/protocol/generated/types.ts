@@ -24,6 +24,9 @@ export type Approval = 'none' | 'guid' | 'ip';
 /** What a write gets when the pool is full. */
 export type FullPolicy = 'wait' | 'error';
 
+/** How much of a device copying may take: no limit, a number of requests at a time, that and a bandwidth, or both only while clients keep the device busy. */
+export type CopyLimits = 'unlimited' | 'limitConcurrent' | 'favorApplication' | 'dynamicBandwidth';
+
 /** What the MDM knows of a device. */
 export type DeviceState = 'adding' | 'up' | 'down' | 'failed' | 'removing';
 
@@ -102,6 +105,22 @@ export interface ProtectionDomain {
   readonly active: boolean;
 }
 
+/** What copying may take of each device of a storage pool. */
+export interface CopyPolicy {
+  /** which of the limits hold */
+  readonly policy: CopyLimits;
+  /** copies under way at a time */
+  readonly concurrentIos: number;
+  /** KiB per second */
+  readonly bandwidthKbps: number;
+  /** requests of clients per second from which on the device counts as busy */
+  readonly appIops: number;
+  /** the same in KiB per second */
+  readonly appKbps: number;
+  /** how long it has to be below both before it counts as idle */
+  readonly quietMs: number;
+}
+
 /** A set of devices of one protection domain that share their data. */
 export interface StoragePool {
   /** object key */
@@ -132,6 +151,16 @@ export interface StoragePool {
   readonly mediaType: string;
   /** after a double power loss in a volatile mode one copy may return alone */
   readonly loneReturn: boolean;
+  /** false: lost copies are neither brought up to date nor made anew */
+  readonly rebuildEnabled: boolean;
+  /** false: data is not moved to spread it; what is to be removed moves on */
+  readonly rebalanceEnabled: boolean;
+  /** copies of combs that lack one */
+  readonly rebuild: CopyPolicy;
+  /** copies of combs that are whole: data that is moved */
+  readonly rebalance: CopyPolicy;
+  /** combs that a device fills or is the source of at the same time */
+  readonly movesPerDevice: number;
 }
 
 /** SDSs that fail together; two copies never lie in one fault set. */
@@ -160,6 +189,8 @@ export interface Sds {
   readonly addresses: readonly Address[];
   /** control port */
   readonly port: number;
+  /** it is removed as soon as none of its devices holds anything */
+  readonly removing: boolean;
 }
 
 /** A disk, partition or file of an SDS that carries data of one pool. */
@@ -192,6 +223,8 @@ export interface Device {
   readonly dataSince: number;
   /** latest incarnation that began without acknowledged writes of the one before, 0: none */
   readonly rolledBackIncarnation: number;
+  /** its data is moved away, then it is removed */
+  readonly removing: boolean;
 }
 
 /** A client host. */
@@ -334,6 +367,8 @@ export interface CombEntry {
   readonly inSyncMask: number;
   /** bit i: members[i] is being filled; disjoint from inSyncMask */
   readonly targetMask: number;
+  /** bit i: members[i] starts from nothing, whatever it remembers of the comb; disjoint from inSyncMask */
+  readonly blankMask: number;
 }
 
 /** A comb as of one of its entries. */
@@ -400,6 +435,12 @@ export interface MapPool {
   readonly fullPolicy: FullPolicy;
   /** false: I/O is stopped on purpose */
   readonly active: boolean;
+  /** false: nothing is copied to combs that lack a copy */
+  readonly rebuildEnabled: boolean;
+  /** copies of combs that lack one */
+  readonly rebuild: CopyPolicy;
+  /** copies of combs that are whole */
+  readonly rebalance: CopyPolicy;
 }
 
 /** Entries of one pool. */
@@ -506,6 +547,18 @@ export interface Counter {
   readonly writeMicros: number;
 }
 
+/** What copying does to a device, per second over the last five seconds. */
+export interface CopyLoad {
+  /** reads for copies */
+  readonly readOps: number;
+  /** read for copies */
+  readonly readBytes: number;
+  /** writes of copies */
+  readonly writeOps: number;
+  /** written as copies */
+  readonly writeBytes: number;
+}
+
 /** How full a device is. */
 export interface Usage {
   /** for chunks */
@@ -518,6 +571,16 @@ export interface Usage {
   readonly resyncBytesDone: number;
   /** combs whose primary is here and that lack a copy */
   readonly degradedCombs: number;
+  /** of what is still to be copied, for copies of combs that have one only, on devices that had none */
+  readonly rebuildBytesLeft: number;
+  /** the same for combs that have two copies: data that is moved */
+  readonly rebalanceBytesLeft: number;
+  /** for copies that returned */
+  readonly resync: CopyLoad;
+  /** for copies that are made anew */
+  readonly rebuild: CopyLoad;
+  /** for data that is moved */
+  readonly rebalance: CopyLoad;
 }
 
 /** Allocated capacity of one volume on one device. */
@@ -554,6 +617,10 @@ export interface PoolStatus {
   readonly thinLeftBytes: number;
   /** that further thick volumes may have together */
   readonly thickLeftBytes: number;
+  /** of combs that lack a copy and whose rebuild did not begin, about */
+  readonly pendingRebuildBytes: number;
+  /** of combs that are to be moved and whose move did not begin, about */
+  readonly pendingRebalanceBytes: number;
 }
 
 /** What the MDM has seen of a component since it became master; never stored. */
@@ -600,6 +667,7 @@ export interface StructTypes {
   readonly MdmMember: MdmMember;
   readonly System: System;
   readonly ProtectionDomain: ProtectionDomain;
+  readonly CopyPolicy: CopyPolicy;
   readonly StoragePool: StoragePool;
   readonly FaultSet: FaultSet;
   readonly Sds: Sds;
@@ -627,6 +695,7 @@ export interface StructTypes {
   readonly FoundDevice: FoundDevice;
   readonly CombChangeRequest: CombChangeRequest;
   readonly Counter: Counter;
+  readonly CopyLoad: CopyLoad;
   readonly Usage: Usage;
   readonly VolumeUsage: VolumeUsage;
   readonly VolumeStatus: VolumeStatus;
@@ -880,6 +949,20 @@ export interface CombChangeReplyBody {
   readonly statuses: readonly number[];
 }
 
+/** A data process asks for the entries of combs that it remembers and that its map does not name. */
+export interface CombQueryBody {
+  /** storage pool */
+  readonly poolKey: number;
+  /** which */
+  readonly combs: readonly number[];
+}
+
+/** The present entries; combs that do not exist are left out. */
+export interface CombQueryReplyBody {
+  /** as committed */
+  readonly entries: readonly CombEntry[];
+}
+
 /** Objects of one type, in ascending order of key. */
 export interface QueryBody {
   /** which */
@@ -1066,6 +1149,8 @@ export interface ControlBodies {
   readonly 0x0210: MapUpdateBody;
   readonly 0x0220: CombChangeBody;
   readonly 0x0221: CombChangeReplyBody;
+  readonly 0x0222: CombQueryBody;
+  readonly 0x0223: CombQueryReplyBody;
   readonly 0x0301: QueryBody;
   readonly 0x0302: QueryReplyBody;
   readonly 0x0303: StatusQueryBody;
@@ -1210,6 +1295,26 @@ export interface SetStoragePoolParams {
 export interface SetStoragePoolResult {
 }
 
+/** How lost copies are made good and data is moved; null keeps what is. */
+export interface SetPoolCopyingParams {
+  /** pool */
+  readonly key: number;
+  /** false: degraded combs stay degraded */
+  readonly rebuildEnabled: boolean | null;
+  /** false: data is not moved to spread it */
+  readonly rebalanceEnabled: boolean | null;
+  /** limits of copies that make combs whole */
+  readonly rebuild: CopyPolicy | null;
+  /** limits of copies that spread data */
+  readonly rebalance: CopyPolicy | null;
+  /** combs that a device takes part in the moves of */
+  readonly movesPerDevice: number | null;
+}
+
+/** Result of SET_POOL_COPYING. */
+export interface SetPoolCopyingResult {
+}
+
 /** New fault set. */
 export interface AddFaultSetParams {
   /** domain */
@@ -1270,7 +1375,7 @@ export interface AddSdsResult {
   readonly key: number;
 }
 
-/** Refused while its devices hold the only good copy of anything, or carry data that has no other place. */
+/** Moves the data of its devices away, then removes it; refused where the data has no other place. */
 export interface RemoveSdsParams {
   /** SDS */
   readonly key: number;
@@ -1280,6 +1385,16 @@ export interface RemoveSdsParams {
 
 /** Result of REMOVE_SDS. */
 export interface RemoveSdsResult {
+}
+
+/** It stays, and gets data again. */
+export interface AbortRemoveSdsParams {
+  /** SDS */
+  readonly key: number;
+}
+
+/** Result of ABORT_REMOVE_SDS. */
+export interface AbortRemoveSdsResult {
 }
 
 /** New name. */
@@ -1364,6 +1479,16 @@ export interface ClearDeviceErrorParams {
 
 /** Result of CLEAR_DEVICE_ERROR. */
 export interface ClearDeviceErrorResult {
+}
+
+/** It stays, and gets data again. */
+export interface AbortRemoveDeviceParams {
+  /** device */
+  readonly key: number;
+}
+
+/** Result of ABORT_REMOVE_DEVICE. */
+export interface AbortRemoveDeviceResult {
 }
 
 /** New volume. A repeated request with the same name is refused, never doubled. */
@@ -1628,11 +1753,13 @@ export interface CommandParams {
   readonly REMOVE_STORAGE_POOL: RemoveStoragePoolParams;
   readonly RENAME_STORAGE_POOL: RenameStoragePoolParams;
   readonly SET_STORAGE_POOL: SetStoragePoolParams;
+  readonly SET_POOL_COPYING: SetPoolCopyingParams;
   readonly ADD_FAULT_SET: AddFaultSetParams;
   readonly REMOVE_FAULT_SET: RemoveFaultSetParams;
   readonly RENAME_FAULT_SET: RenameFaultSetParams;
   readonly ADD_SDS: AddSdsParams;
   readonly REMOVE_SDS: RemoveSdsParams;
+  readonly ABORT_REMOVE_SDS: AbortRemoveSdsParams;
   readonly RENAME_SDS: RenameSdsParams;
   readonly ADD_SDS_ADDRESS: AddSdsAddressParams;
   readonly REMOVE_SDS_ADDRESS: RemoveSdsAddressParams;
@@ -1640,6 +1767,7 @@ export interface CommandParams {
   readonly ADD_DEVICE: AddDeviceParams;
   readonly REMOVE_DEVICE: RemoveDeviceParams;
   readonly CLEAR_DEVICE_ERROR: ClearDeviceErrorParams;
+  readonly ABORT_REMOVE_DEVICE: AbortRemoveDeviceParams;
   readonly ADD_VOLUME: AddVolumeParams;
   readonly REMOVE_VOLUME: RemoveVolumeParams;
   readonly RENAME_VOLUME: RenameVolumeParams;
@@ -1670,11 +1798,13 @@ export interface CommandResults {
   readonly REMOVE_STORAGE_POOL: RemoveStoragePoolResult;
   readonly RENAME_STORAGE_POOL: RenameStoragePoolResult;
   readonly SET_STORAGE_POOL: SetStoragePoolResult;
+  readonly SET_POOL_COPYING: SetPoolCopyingResult;
   readonly ADD_FAULT_SET: AddFaultSetResult;
   readonly REMOVE_FAULT_SET: RemoveFaultSetResult;
   readonly RENAME_FAULT_SET: RenameFaultSetResult;
   readonly ADD_SDS: AddSdsResult;
   readonly REMOVE_SDS: RemoveSdsResult;
+  readonly ABORT_REMOVE_SDS: AbortRemoveSdsResult;
   readonly RENAME_SDS: RenameSdsResult;
   readonly ADD_SDS_ADDRESS: AddSdsAddressResult;
   readonly REMOVE_SDS_ADDRESS: RemoveSdsAddressResult;
@@ -1682,6 +1812,7 @@ export interface CommandResults {
   readonly ADD_DEVICE: AddDeviceResult;
   readonly REMOVE_DEVICE: RemoveDeviceResult;
   readonly CLEAR_DEVICE_ERROR: ClearDeviceErrorResult;
+  readonly ABORT_REMOVE_DEVICE: AbortRemoveDeviceResult;
   readonly ADD_VOLUME: AddVolumeResult;
   readonly REMOVE_VOLUME: RemoveVolumeResult;
   readonly RENAME_VOLUME: RenameVolumeResult;

@@ -29,6 +29,11 @@ export const CHOICES = {
     values: { none: 1, guid: 2, ip: 3 },
   },
   fullPolicy: { about: 'What a write gets when the pool is full.', values: { wait: 1, error: 2 } },
+  copyLimits: {
+    about:
+      'How much of a device copying may take: no limit, a number of requests at a time, that and a bandwidth, or both only while clients keep the device busy.',
+    values: { unlimited: 1, limitConcurrent: 2, favorApplication: 3, dynamicBandwidth: 4 },
+  },
   deviceState: {
     about: 'What the MDM knows of a device.',
     values: { adding: 1, up: 2, down: 3, failed: 4, removing: 5 },

@@ -93,6 +93,20 @@ export const COMMANDS = {
     ),
   ]),
 
+  SET_POOL_COPYING: command(
+    0x1015,
+    'backend',
+    'How lost copies are made good and data is moved; null keeps what is.',
+    [
+      u32('key', 'pool'),
+      optional(bool('rebuildEnabled', 'false: degraded combs stay degraded')),
+      optional(bool('rebalanceEnabled', 'false: data is not moved to spread it')),
+      optional(struct('rebuild', 'CopyPolicy', 'limits of copies that make combs whole')),
+      optional(struct('rebalance', 'CopyPolicy', 'limits of copies that spread data')),
+      optional(u8('movesPerDevice', 'combs that a device takes part in the moves of', { min: 1 })),
+    ],
+  ),
+
   ADD_FAULT_SET: command(
     0x1021,
     'backend',
@@ -126,7 +140,7 @@ export const COMMANDS = {
   REMOVE_SDS: command(
     0x1032,
     'backend',
-    'Refused while its devices hold the only good copy of anything, or carry data that has no other place.',
+    'Moves the data of its devices away, then removes it; refused where the data has no other place.',
     [
       u32('key', 'SDS'),
       bool(
@@ -135,6 +149,9 @@ export const COMMANDS = {
       ),
     ],
   ),
+  ABORT_REMOVE_SDS: command(0x1037, 'backend', 'It stays, and gets data again.', [
+    u32('key', 'SDS'),
+  ]),
   RENAME_SDS: command(0x1033, 'backend', 'New name.', [u32('key', 'SDS'), name()]),
   ADD_SDS_ADDRESS: command(0x1034, 'backend', 'One more address.', [
     u32('key', 'SDS'),
@@ -166,6 +183,9 @@ export const COMMANDS = {
     'Try a failed device again; it returns as a copy that is not in sync.',
     [u32('key', 'device')],
   ),
+  ABORT_REMOVE_DEVICE: command(0x1044, 'backend', 'It stays, and gets data again.', [
+    u32('key', 'device'),
+  ]),
 
   ADD_VOLUME: command(
     0x1051,

@@ -42,6 +42,11 @@ export const LIMITS = {
     value: 20,
     why: 'about a million combs: 1,024 SDSs with 100 devices each way',
   },
+  concurrentCopiesMax: { value: 20, why: 'of the original' },
+  copyKbpsMin: {
+    value: 1024,
+    why: 'a chunk a second: with less, nothing would ever be whole again',
+  },
   combsPerPage: { value: 256, why: 'a page of the store stays below 20 KiB' },
   devicesPerSdsMax: { value: 64, why: 'data ports 7073 to 7136' },
   sdsMax: { value: 1024, why: 'of the original' },

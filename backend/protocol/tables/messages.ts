@@ -349,6 +349,18 @@ export const MESSAGES = {
     'Per change 0 or an error; committed entries come by MAP_UPDATE before this.',
     [list('statuses', u16('status', ''), LIMITS.combsPerPage.value, 'in the order asked')],
   ),
+  COMB_QUERY: control(
+    0x0222,
+    'A data process asks for the entries of combs that it remembers and that its map does not name.',
+    [
+      u32('poolKey', 'storage pool'),
+      list('combs', u32('comb', 'comb number'), LIMITS.combsPerPage.value, 'which'),
+    ],
+    'COMB_QUERY_REPLY',
+  ),
+  COMB_QUERY_REPLY: control(0x0223, 'The present entries; combs that do not exist are left out.', [
+    list('entries', struct('entry', 'CombEntry', ''), LIMITS.combsPerPage.value, 'as committed'),
+  ]),
 
   // 0x03xx: management.
   QUERY: control(

@@ -138,6 +138,46 @@ export const OPTIONS = {
     live: false,
     about: 'How long adding a device may take, formatting included, before it is taken back.',
   },
+  rebuildDelayMs: {
+    of: ['mdm'],
+    type: 'number',
+    default: 600000,
+    min: 0,
+    max: 604800000,
+    live: false,
+    about:
+      'How long a device may be away before what it held is copied to other devices; a device that returns earlier gets only what changed. One that failed for good is not waited for.',
+  },
+  rebalanceDelayMs: {
+    of: ['mdm'],
+    type: 'number',
+    default: 10000,
+    min: 0,
+    max: 604800000,
+    live: false,
+    about:
+      'How long the devices of a storage pool have to be all there before data is moved only to spread it evenly.',
+  },
+  movesPerDevice: {
+    of: ['mdm'],
+    type: 'number',
+    default: 4,
+    min: 1,
+    max: 255,
+    live: false,
+    about:
+      'Combs that a device fills, or is the source of, at the same time while data moves, in storage pools that are new.',
+  },
+  movesMax: {
+    of: ['mdm'],
+    type: 'number',
+    default: 1024,
+    min: 0,
+    max: 1048576,
+    live: false,
+    about:
+      'Combs that are being moved at the same time in the whole system; 0: data stays where it is, lost copies are not made elsewhere.',
+  },
   combCountLog2: {
     of: ['mdm'],
     type: 'number',

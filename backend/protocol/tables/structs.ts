@@ -53,6 +53,20 @@ export const STRUCTS = {
     about: 'A set of SDSs among which data is mirrored.',
     fields: [key, name('unique in the system'), bool('active', 'false: I/O is stopped on purpose')],
   },
+  CopyPolicy: {
+    about: 'What copying may take of each device of a storage pool.',
+    fields: [
+      choice('policy', 'copyLimits', 'which of the limits hold'),
+      u8('concurrentIos', 'copies under way at a time', {
+        min: 1,
+        max: LIMITS.concurrentCopiesMax.value,
+      }),
+      u32('bandwidthKbps', 'KiB per second', { min: LIMITS.copyKbpsMin.value }),
+      u32('appIops', 'requests of clients per second from which on the device counts as busy'),
+      u32('appKbps', 'the same in KiB per second'),
+      u32('quietMs', 'how long it has to be below both before it counts as idle'),
+    ],
+  },
   StoragePool: {
     about: 'A set of devices of one protection domain that share their data.',
     fields: [
@@ -73,6 +87,16 @@ export const STRUCTS = {
       u8('combCountLog2', 'log2 of the number of combs', { max: LIMITS.combCountLog2Max.value }),
       str('mediaType', 16, 'HDD, SSD or Transitional, as the operator said'),
       bool('loneReturn', 'after a double power loss in a volatile mode one copy may return alone'),
+      bool('rebuildEnabled', 'false: lost copies are neither brought up to date nor made anew'),
+      bool(
+        'rebalanceEnabled',
+        'false: data is not moved to spread it; what is to be removed moves on',
+      ),
+      struct('rebuild', 'CopyPolicy', 'copies of combs that lack one'),
+      struct('rebalance', 'CopyPolicy', 'copies of combs that are whole: data that is moved'),
+      u8('movesPerDevice', 'combs that a device fills or is the source of at the same time', {
+        min: 1,
+      }),
     ],
   },
   FaultSet: {
@@ -94,6 +118,7 @@ export const STRUCTS = {
         'in order of preference',
       ),
       u16('port', 'control port'),
+      bool('removing', 'it is removed as soon as none of its devices holds anything'),
     ],
   },
   Device: {
@@ -116,6 +141,7 @@ export const STRUCTS = {
         'rolledBackIncarnation',
         'latest incarnation that began without acknowledged writes of the one before, 0: none',
       ),
+      bool('removing', 'its data is moved away, then it is removed'),
     ],
   },
   Sdc: {
@@ -238,6 +264,11 @@ export const STRUCTS = {
         max: 15,
       }),
       u8('targetMask', 'bit i: members[i] is being filled; disjoint from inSyncMask', { max: 15 }),
+      u8(
+        'blankMask',
+        'bit i: members[i] starts from nothing, whatever it remembers of the comb; disjoint from inSyncMask',
+        { max: 15 },
+      ),
     ],
   },
   CombAt: {
@@ -301,6 +332,9 @@ export const STRUCTS = {
       choice('durability', 'durability', 'when a write is acknowledged'),
       choice('fullPolicy', 'fullPolicy', 'what a write gets when the pool is full'),
       bool('active', 'false: I/O is stopped on purpose'),
+      bool('rebuildEnabled', 'false: nothing is copied to combs that lack a copy'),
+      struct('rebuild', 'CopyPolicy', 'copies of combs that lack one'),
+      struct('rebalance', 'CopyPolicy', 'copies of combs that are whole'),
     ],
   },
   MapCombs: {
@@ -382,6 +416,15 @@ export const STRUCTS = {
       u53('writeMicros', 'summed latency'),
     ],
   },
+  CopyLoad: {
+    about: 'What copying does to a device, per second over the last five seconds.',
+    fields: [
+      u32('readOps', 'reads for copies'),
+      u53('readBytes', 'read for copies'),
+      u32('writeOps', 'writes of copies'),
+      u53('writeBytes', 'written as copies'),
+    ],
+  },
   Usage: {
     about: 'How full a device is.',
     fields: [
@@ -390,6 +433,14 @@ export const STRUCTS = {
       u53('resyncBytesTotal', 'still to be copied from here, when the present resync began'),
       u53('resyncBytesDone', 'copied since then'),
       u32('degradedCombs', 'combs whose primary is here and that lack a copy'),
+      u53(
+        'rebuildBytesLeft',
+        'of what is still to be copied, for copies of combs that have one only, on devices that had none',
+      ),
+      u53('rebalanceBytesLeft', 'the same for combs that have two copies: data that is moved'),
+      struct('resync', 'CopyLoad', 'for copies that returned'),
+      struct('rebuild', 'CopyLoad', 'for copies that are made anew'),
+      struct('rebalance', 'CopyLoad', 'for data that is moved'),
     ],
   },
   VolumeUsage: {
@@ -414,6 +465,14 @@ export const STRUCTS = {
       u53('netBytes', 'data that fits, spare capacity taken away'),
       u53('thinLeftBytes', 'that further thin volumes may have together'),
       u53('thickLeftBytes', 'that further thick volumes may have together'),
+      u53(
+        'pendingRebuildBytes',
+        'of combs that lack a copy and whose rebuild did not begin, about',
+      ),
+      u53(
+        'pendingRebalanceBytes',
+        'of combs that are to be moved and whose move did not begin, about',
+      ),
     ],
   },
   RuntimeStatus: {

@@ -3,7 +3,7 @@
 // `numSeconds`. A property whose feature does not exist here has no value in these functions and shows as zero.
 
 import { GIB } from '../../core/units.js';
-import type { Device, Volume } from '../../protocol/generated/types.js';
+import type { CopyLoad, Device, Volume } from '../../protocol/generated/types.js';
 
 import { sumRates } from './facts.js';
 import type { Facts, Rate, Scope } from './facts.js';
@@ -49,12 +49,18 @@ interface DeviceSums {
   readonly maxKb: number;
   readonly usedKb: number;
   readonly unreachableKb: number;
+  /** Still to be copied: all of it, to devices that had nothing, to spread the data. */
   readonly resyncKb: number;
+  readonly rebuildKb: number;
+  readonly rebalanceKb: number;
   readonly degradedCombs: number;
 }
 
 function deviceSums(facts: Facts, devices: readonly Device[]): DeviceSums {
-  let sums = { maxKb: 0, usedKb: 0, unreachableKb: 0, resyncKb: 0, degradedCombs: 0 };
+  let sums: DeviceSums = {
+    ...{ maxKb: 0, usedKb: 0, unreachableKb: 0, degradedCombs: 0 },
+    ...{ resyncKb: 0, rebuildKb: 0, rebalanceKb: 0 },
+  };
   for (const device of devices) {
     const usage = facts.deviceStatus.get(device.key)?.usage ?? null;
     const capacityKb = kb(device.capacityBytes);
@@ -64,6 +70,8 @@ function deviceSums(facts: Facts, devices: readonly Device[]): DeviceSums {
       usedKb: sums.usedKb + usedKb,
       unreachableKb: sums.unreachableKb + (device.state === 'up' ? 0 : capacityKb - usedKb),
       resyncKb: sums.resyncKb + kb((usage?.resyncBytesTotal ?? 0) - (usage?.resyncBytesDone ?? 0)),
+      rebuildKb: sums.rebuildKb + kb(usage?.rebuildBytesLeft ?? 0),
+      rebalanceKb: sums.rebalanceKb + kb(usage?.rebalanceBytesLeft ?? 0),
       degradedCombs: sums.degradedCombs + (usage?.degradedCombs ?? 0),
     };
   }
@@ -140,6 +148,52 @@ function allocationLimitKb(facts: Facts, { pools }: Scope): number {
   );
 }
 
+/** What is still to be copied. What waits for its turn is known of whole pools only. */
+function movingValues(facts: Facts, scope: Scope, disks: DeviceSums): Values {
+  const { resyncKb, rebuildKb, rebalanceKb } = disks;
+  const returningKb = Math.max(0, resyncKb - rebuildKb - rebalanceKb);
+  const waiting = { rebuildKb: 0, rebalanceKb: 0 };
+  for (const { key } of scope.whole ? scope.pools : []) {
+    const pool = facts.poolStatus.get(key);
+    waiting.rebuildKb += kb(pool?.pendingRebuildBytes ?? 0);
+    waiting.rebalanceKb += kb(pool?.pendingRebalanceBytes ?? 0);
+  }
+  const waitingKb = waiting.rebuildKb + waiting.rebalanceKb;
+  return {
+    movingCapacityInKb: resyncKb + waitingKb,
+    activeMovingCapacityInKb: resyncKb,
+    pendingMovingCapacityInKb: waitingKb,
+    bckRebuildCapacityInKb: returningKb,
+    activeBckRebuildCapacityInKb: returningKb,
+    fwdRebuildCapacityInKb: rebuildKb + waiting.rebuildKb,
+    activeFwdRebuildCapacityInKb: rebuildKb,
+    pendingFwdRebuildCapacityInKb: waiting.rebuildKb,
+    rebalanceCapacityInKb: rebalanceKb + waiting.rebalanceKb,
+    activeRebalanceCapacityInKb: rebalanceKb,
+    pendingRebalanceCapacityInKb: waiting.rebalanceKb,
+    ...copyTraffic(facts, scope.devices),
+  };
+}
+
+/** What copying reads and writes. */
+function copyTraffic(facts: Facts, devices: readonly Device[]): Values {
+  const usages = devices.flatMap(({ key }) => facts.deviceStatus.get(key)?.usage ?? []);
+  const sum = (kind: 'resync' | 'rebuild' | 'rebalance', field: keyof CopyLoad): number =>
+    usages.reduce((total, usage) => total + usage[kind][field], 0);
+  const reads = (kind: 'resync' | 'rebuild' | 'rebalance'): Value =>
+    bandwidth(sum(kind, 'readOps'), sum(kind, 'readBytes'));
+  const writes = (kind: 'resync' | 'rebuild' | 'rebalance'): Value =>
+    bandwidth(sum(kind, 'writeOps'), sum(kind, 'writeBytes'));
+  return {
+    bckRebuildReadBwc: reads('resync'),
+    bckRebuildWriteBwc: writes('resync'),
+    fwdRebuildReadBwc: reads('rebuild'),
+    fwdRebuildWriteBwc: writes('rebuild'),
+    rebalanceReadBwc: reads('rebalance'),
+    rebalanceWriteBwc: writes('rebalance'),
+  };
+}
+
 /** Capacity properties of a scope. */
 export function capacityValues(facts: Facts, scope: Scope): Values {
   const disks = deviceSums(facts, scope.devices);
@@ -194,10 +248,7 @@ export function capacityValues(facts: Facts, scope: Scope): Values {
     degradedHealthyCapacityInKb: degraded,
     degradedFailedCapacityInKb: degraded,
     failedCapacityInKb: failed,
-    movingCapacityInKb: disks.resyncKb,
-    activeMovingCapacityInKb: disks.resyncKb,
-    bckRebuildCapacityInKb: disks.resyncKb,
-    activeBckRebuildCapacityInKb: disks.resyncKb,
+    ...movingValues(facts, scope, disks),
     persistentChecksumCapacityInKb: 0,
     inUseVacInKb: addresses,
     primaryVacInKb: net(addresses),

@@ -260,6 +260,18 @@ export class DeviceStore implements Store, RecoveryHost {
     appender.records.freeVolume(volumeKey);
   }
 
+  dropComb(comb: number): void {
+    const running = this.need();
+    const [row] = running.parts.directory.rowsOfComb(comb);
+    if (row === undefined) return;
+    this.change();
+    running.combReaper.drop(comb);
+  }
+
+  keepComb(comb: number): void {
+    this.need().combReaper.keep(comb);
+  }
+
   *volumes(): Generator<{ readonly volumeKey: number; readonly usedBytes: number }> {
     const { directory, layout } = this.need().parts;
     const unitBytes = layout.geometry.unitBlocks * layout.geometry.blockBytes;

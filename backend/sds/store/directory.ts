@@ -3,7 +3,7 @@
 // At most 64 bytes per row in all.
 //
 // A row stays when its chunk is discarded: the stamp still says that another copy may lack the discard (C6). Rows go
-// only with their volume.
+// only with their volume, or when the device carries their comb no more.
 
 import { assert } from '../../core/assert.js';
 import {

@@ -5,6 +5,7 @@ import type { Micros } from '../../core/ports.js';
 
 import type { Appender } from './appender.js';
 import { Checkpoint } from './checkpoint.js';
+import { CombReaper } from './comb-reaper.js';
 import { Homing } from './homing.js';
 import { IO } from './io.js';
 import type { DiskQueue } from './io.js';
@@ -36,6 +37,7 @@ export class OpenStore {
   private readonly pages: PageWriter;
   private readonly trimming: Trimming;
   private readonly reaper: Reaper;
+  readonly combReaper: CombReaper;
   /** Somebody was told to wait for room. */
   private roomWanted = false;
   /** The host has to hear that something is written, durable, or free. */
@@ -71,6 +73,7 @@ export class OpenStore {
     this.rooms = new Rooms(parts, appender);
     this.trimming = new Trimming(parts, this.homing, checkpoint, nowUs);
     this.reaper = new Reaper(parts, loader, appender);
+    this.combReaper = new CombReaper(parts, loader, appender);
   }
 
   /** The device was closed by `close`. */
@@ -204,14 +207,15 @@ export class OpenStore {
   }
 
   private work(nowUs: Micros): void {
-    const { rooms, homing, trimming, reaper, reads } = this;
+    const { rooms, homing, trimming, reaper, combReaper, reads } = this;
     const { log, units, dying } = this.parts;
     this.stirred = false;
     reads.pump();
     trimming.noteChanges(nowUs);
     if (!log.groups.crowded) log.submitOrCollect();
     this.again = reaper.pump(rooms.reservedBlocks);
-    trimming.relieve(nowUs, this.roomWanted || dying.size > 0);
+    if (combReaper.pump(rooms.reservedBlocks)) this.again = true;
+    trimming.relieve(nowUs, this.roomWanted || dying.size + combReaper.size > 0);
     homing.pump(nowUs, trimming.urgent);
     if (trimming.pump()) this.trimmed();
     if (log.releaseBefore(homing.position)) this.madeRoom();

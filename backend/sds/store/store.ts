@@ -241,6 +241,13 @@ export interface Store {
 
   /** Frees all chunks of a volume that a committed tombstone names. */
   freeVolume(volumeKey: number): void;
+  /**
+   * Frees all chunks of a comb that this device carries no more, until `keepComb`. Not remembered over a restart: the owner,
+   * who keeps the entry that says so, says it again.
+   */
+  dropComb(comb: number): void;
+  /** The comb is carried again: what is still there of it stays. */
+  keepComb(comb: number): void;
   /** Volumes that have chunks here. */
   volumes(): Iterable<{ readonly volumeKey: number; readonly usedBytes: number }>;
   usage(): { readonly capacityBytes: number; readonly usedBytes: number };

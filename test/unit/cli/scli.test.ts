@@ -370,6 +370,33 @@ test('help shows all commands, and one in full', async (t) => {
   t.regex(wrong.err.at(-1) ?? '', /^Usage: scli/);
 });
 
+test('limits of copying are set per pool, shown, and refused where they do not go with the policy', async (t) => {
+  const scli = await ScliHarness.loggedIn();
+  const pool = ['--protection_domain_name', 'pd1', '--storage_pool_name', 'pool1'];
+  const set = await scli.run(
+    ...['--set_rebuild_policy', ...pool, '--policy', 'limit_concurrent_io'],
+    ...['--concurrent_io_limit', '2'],
+  );
+  t.is(set.code, 0, set.err.join());
+  await scli.run('--set_rebalance_mode', ...pool, '--disable_rebalance');
+  const { out } = await scli.run('--query_storage_pool', ...pool);
+  const text = out.join('\n');
+  t.regex(text, /Rebuild is enabled and using Limit-Concurrent-IO policy with the following/);
+  t.regex(text, /Number of concurrent IOs per device: 2/);
+  t.regex(text, /Rebalance is disabled and using Dynamic-Bandwidth-Throttling policy/);
+  const wrong = await scli.run(
+    ...['--set_rebuild_policy', ...pool, '--policy', 'limit_concurrent_io'],
+    ...['--bandwidth_limit', '4096'],
+  );
+  t.is(wrong.code, 1);
+  t.regex(wrong.err.join(), /--bandwidth_limit does not go with --policy limit_concurrent_io/);
+  const few = await scli.run(
+    ...['--set_rebalance_policy', ...pool, '--policy', 'favor_application_io'],
+    ...['--bandwidth_limit', '1000'],
+  );
+  t.regex(few.err.join(), /--bandwidth_limit must be a whole number from 1024 to/);
+});
+
 test('the reference page is the one that the command table makes', async (t) => {
   const page = new URL('../../../../backend/docs/scli.md', import.meta.url);
   const wanted = referencePage(COMMANDS);

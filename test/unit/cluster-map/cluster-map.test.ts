@@ -1,3 +1,4 @@
+import { REBALANCE_POLICY, REBUILD_POLICY } from '../../../backend/cluster-map/copy-policy.js';
 import test from 'ava';
 
 import { ClusterMap } from '../../../backend/cluster-map/cluster-map.js';
@@ -27,6 +28,7 @@ const POOL = {
   durability: 'media',
   fullPolicy: 'wait',
   active: true,
+  ...{ rebuildEnabled: true, rebuild: REBUILD_POLICY, rebalance: REBALANCE_POLICY },
 } as const;
 
 function entry(index: number, number: number, primary = 0): CombEntry {
@@ -40,6 +42,7 @@ function entry(index: number, number: number, primary = 0): CombEntry {
     primary,
     inSyncMask: 3,
     targetMask: 0,
+    blankMask: 0,
   };
 }
 

@@ -382,7 +382,7 @@ test('whether a node may leave', (t) => {
   };
   t.regex(
     judgeRemoval(view, 'node-132', false).reasons.join(),
-    /holds copies of 3 volumes, and this release cannot move them/,
+    /holds copies of 3 volumes; scli --remove_sds --sds_name node-132 moves them/,
   );
   t.true(judgeRemoval({ ...view, pools: [] }, 'node-132', false).removable);
   t.regex(judgeRemoval(CLUSTER, 'node-128', true).reasons.join(), /has the metadata/);

@@ -83,7 +83,7 @@ test('SDSs: every refusal', (t) => {
 });
 
 test('devices: every refusal; an SDS goes only when nothing loses its second copy', (t) => {
-  const { cluster, domainKey, poolKey, devices } = standard();
+  const { cluster, domainKey, poolKey, devices } = standard({ movesMax: 0 });
   const [first] = devices;
   if (first === undefined) throw new Error('a device');
   const spec = { poolKey, path: '/dev/d9', name: '', force: false };

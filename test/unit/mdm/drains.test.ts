@@ -1,5 +1,6 @@
 import test from 'ava';
 
+import type { MdmOptions } from '../../../backend/mdm/options.js';
 import { LAST_KEY } from '../../../backend/core/key-range.js';
 import { MSG } from '../../../backend/protocol/generated/constants.js';
 import { SECTORS_PER_GIB, standard } from './harness.js';
@@ -15,8 +16,8 @@ interface Setup {
 }
 
 /** Two devices and a volume that is mapped, everything applied. */
-function mapped(): Setup {
-  const { cluster, poolKey, devices } = standard({}, 2);
+function mapped(options: Partial<MdmOptions> = {}): Setup {
+  const { cluster, poolKey, devices } = standard(options, 2);
   const [a, b] = devices;
   if (a === undefined || b === undefined) throw new Error('two devices');
   const { key: volumeKey } = cluster.command('ADD_VOLUME', {
@@ -91,6 +92,21 @@ test('a lost device counts once it is out of all sets, the others applied that, 
   t.is(ended(cluster, tag), 'done');
   // Lease 1 s and drift 10 %, counted from when b had applied that a is out.
   t.true(cluster.nowUs - lastAppliedUs >= 1_100_000);
+});
+
+test('whoever asks again and again, each time for less than a lease, hears the end of it', (t) => {
+  const setup = mapped({ drainTimeoutMs: 300 });
+  const { cluster, b } = setup;
+  const answers: string[] = [];
+  for (let round = 0; round < 20 && answers.at(-1) !== 'VOLUME_NOT_MAPPED'; round++) {
+    const tag = unmap(setup);
+    cluster.pass(400, () => {
+      cluster.beat(b, cluster.store.sequence);
+    });
+    answers.push(ended(cluster, tag));
+  }
+  t.is(answers[0], 'PENDING');
+  t.is(answers.at(-1), 'VOLUME_NOT_MAPPED');
 });
 
 test('while a lost device is the only good copy of anything, the answer is pending, never success', (t) => {

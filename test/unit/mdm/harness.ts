@@ -1,6 +1,7 @@
 // An MDM with a store, links and components made of arrays: what it sends is decoded and kept, what it commits is kept and
 // reported when the test says so, and a new MDM can be started on what was committed.
 
+import { NO_COPY_LOAD } from '../../../backend/cluster-map/copy-policy.js';
 import { ALL_KEYS } from '../../../backend/core/key-range.js';
 import type { KeyRange } from '../../../backend/core/key-range.js';
 import type { LinkId, Role } from '../../../backend/core/ports.js';
@@ -326,6 +327,8 @@ export class Cluster {
       usage: {
         capacityBytes: facts.bytes ?? 16 * GIB,
         ...{ usedBytes: 0, resyncBytesTotal: 0, resyncBytesDone: 0, degradedCombs: 0 },
+        ...{ rebuildBytesLeft: 0, rebalanceBytesLeft: 0 },
+        ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
       },
     });
   }

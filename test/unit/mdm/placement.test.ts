@@ -2,7 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 
 import { canPlace, place, quotas, shares } from '../../../backend/mdm/placement.js';
-import type { Pair, Place } from '../../../backend/mdm/placement.js';
+import type { Pair, Place } from '../../../backend/mdm/placement-plan.js';
 
 const GIB = 1024 ** 3;
 

@@ -1,6 +1,7 @@
 // A cluster without replication for tests of the client machine alone: one MDM that says what the test wants, data
 // processes that share one memory and refuse what the test wants. It moves real frames over the simulated network.
 
+import { REBALANCE_POLICY, REBUILD_POLICY } from '../../../backend/cluster-map/copy-policy.js';
 import { addressSeed, crc32Range } from '../../../backend/core/checksum.js';
 import type { LinkId, Links, Log, Machine, Peer } from '../../../backend/core/ports.js';
 import { combOf } from '../../../backend/cluster-map/comb.js';
@@ -101,6 +102,7 @@ class ModelMdm implements Machine {
             durability: cluster.durability,
             fullPolicy: cluster.fullPolicy,
             active: true,
+            ...{ rebuildEnabled: true, rebuild: REBUILD_POLICY, rebalance: REBALANCE_POLICY },
           },
         ],
         combs: [{ poolKey: POOL, combs: cluster.entries }],
@@ -341,6 +343,7 @@ export class ModelCluster {
       primary: index % 2,
       inSyncMask: 3,
       targetMask: 0,
+      blankMask: 0,
     }));
   }
 

@@ -1,0 +1,384 @@
+// Moves data between the devices of a pool: to other devices when a copy is lost for longer (rebuild), away from devices that
+// are to be removed, and to new ones (rebalance). It owns when that is looked at and how much is under way; where copies
+// shall lie is decided in moves.ts. Nothing is kept beside the committed entries, so another master goes on from them.
+
+import type { Micros } from '../core/ports.js';
+import { mark } from '../core/marks.js';
+import { MICROS_PER_MS } from '../core/units.js';
+import { isInSync, primaryOf } from '../cluster-map/entry.js';
+import type { CombEntry, Device, StoragePool } from '../protocol/generated/types.js';
+import { isLeaving } from './capacity.js';
+import type { Drains } from './drains.js';
+import type { Engine } from './engine.js';
+import type { Touch } from './journal.js';
+import type { Membership } from './membership.js';
+import {
+  Pending,
+  Traffic,
+  WHY,
+  bytesOf,
+  fillingDevice,
+  hasTwoCopies,
+  isServed,
+  whyOf,
+} from './move-wishes.js';
+import type { Sizes, Why, Wish } from './move-wishes.js';
+import { begunMove, endedMove, isAtRest, lackingDevice, wantedPlan } from './moves.js';
+import type { MoveView } from './moves.js';
+import type { Place } from './placement-plan.js';
+import { unitOf } from './replacement.js';
+import type { Runs } from './runs.js';
+import type { State } from './state.js';
+
+const MARKS = {
+  rebuild: mark('mdm: a comb with one copy is rebuilt on another device'),
+  evacuate: mark('mdm: a comb leaves a device that is to be removed'),
+  balance: mark('mdm: a comb is moved to spread the data'),
+  full: mark('mdm: no move began for lack of room'),
+  bounded: mark('mdm: a move waits for others to end'),
+  deviceGone: mark('mdm: a device whose data was moved away is removed'),
+  sdsGone: mark('mdm: an SDS whose data was moved away is removed'),
+};
+
+/** What happens within this time is planned together. */
+const GATHER_US = 20_000;
+/** A pool with many combs is planned less often: at most about a hundredth of the time goes into it. */
+const GATHER_US_PER_COMB = 10;
+/** What depends on more than commits, such as room, is looked at again after this. */
+const AGAIN_US = 1_000_000;
+/** Part of a device that moves leave free. */
+const HEADROOM = 1 / 32;
+
+const BEGUN = [MARKS.rebuild, MARKS.evacuate, MARKS.balance] as const;
+
+export class Mover {
+  private readonly engine: Engine;
+  private readonly runs: Runs;
+  private readonly membership: Membership;
+  private readonly drains: Drains;
+  /** Pools to look at, and when. */
+  private readonly dirty = new Set<number>();
+  private planUs: Micros = Infinity;
+  /** Since when all devices of a pool are there and nothing lacks a copy. */
+  private readonly quietSinceUs = new Map<number, Micros>();
+  /** Combs of a pool that no device had room for, when last looked at. */
+  private readonly lackRoom = new Map<number, number>();
+  /** Devices that are removed as soon as everybody knows that they carry nothing. */
+  private readonly closing = new Set<number>();
+
+  constructor(engine: Engine, runs: Runs, membership: Membership, drains: Drains) {
+    this.engine = engine;
+    this.runs = runs;
+    this.membership = membership;
+    this.drains = drains;
+  }
+
+  /** A new master looks at everything. */
+  start(nowUs: Micros): void {
+    if (!this.isOn) return;
+    for (const key of this.engine.state.pools.keys()) this.dirty.add(key);
+    this.planUs = nowUs + GATHER_US;
+  }
+
+  /** A commit may have changed what is to be moved. */
+  published(nowUs: Micros, touches: readonly Touch[]): void {
+    if (!this.isOn) return;
+    const { state } = this.engine;
+    for (const touch of touches) {
+      const poolKey = poolOf(touch, state);
+      if (poolKey !== 0) this.dirty.add(poolKey);
+      if (touch.kind === 'sds' || touch.kind === 'faultSet')
+        for (const key of state.pools.keys()) this.dirty.add(key);
+    }
+    if (this.dirty.size === 0) return;
+    let combs = 0;
+    for (const key of this.dirty) combs += state.combs.ofPool(key).length;
+    this.planBy(nowUs + Math.max(GATHER_US, combs * GATHER_US_PER_COMB));
+  }
+
+  tick(nowUs: Micros): void {
+    if (nowUs < this.planUs) return;
+    this.planUs = Infinity;
+    this.engine.run(nowUs, (at) => {
+      this.plan(at);
+    });
+  }
+
+  nextDeadlineUs(): Micros {
+    return this.planUs;
+  }
+
+  private get isOn(): boolean {
+    return this.engine.options.movesMax > 0;
+  }
+
+  private planBy(atUs: Micros): void {
+    this.planUs = Math.min(this.planUs, atUs);
+  }
+
+  private plan(nowUs: Micros): void {
+    if (!this.membership.isSettled(nowUs)) {
+      this.planBy(nowUs + AGAIN_US);
+      return;
+    }
+    const poolKeys = [...this.dirty];
+    this.dirty.clear();
+    let total = 0;
+    for (const [, combs] of this.engine.state.combs.pooled())
+      for (const entry of combs) if (entry.blankMask !== 0) total++;
+    for (const poolKey of poolKeys) {
+      const begun = this.planPool(nowUs, poolKey, total);
+      total += begun;
+    }
+    this.removeEmptied();
+  }
+
+  /** @returns how many moves began */
+  private planPool(nowUs: Micros, poolKey: number, total: number): number {
+    const { state } = this.engine;
+    const combs = state.combs.ofPool(poolKey);
+    if (combs.length === 0) return 0;
+    const devices = state.devices.filter((device) => device.poolKey === poolKey);
+    const isGood: MoveView['isGood'] = (member) => this.membership.isGood(member);
+    const isFull: MoveView['isFull'] = (key) => this.isFull(key);
+    const perDevice = state.pools.get(poolKey)?.movesPerDevice ?? 1;
+    const view = { places: this.places(nowUs, devices), isGood, isFull, perDevice };
+    const stays = new Set(view.places.map(({ deviceKey }) => deviceKey));
+    const plan = wantedPlan(combs, view);
+    this.runs.pendingCopies.delete(poolKey);
+    if (plan === null) return 0;
+    const restless = combs.filter((entry) => !isAtRest(entry, plan));
+    const sizes: Sizes = restless.length > 0 ? this.sizes(combs) : new Map<number, number>();
+    const traffic = new Traffic();
+    const wishes: Wish[] = [];
+    for (const entry of restless) {
+      if (!isServed(entry, isGood)) continue;
+      const pair = plan.pair(entry.index);
+      const ended = endedMove(entry, pair, isGood);
+      if (ended !== null) {
+        state.combs.put(poolKey, ended);
+        continue;
+      }
+      const filling = fillingDevice(entry);
+      if (filling !== 0) traffic.add(entry, filling, bytesOf(entry, sizes));
+      const to = lackingDevice(entry, pair, isGood);
+      if (to !== 0) wishes.push({ entry, to, why: whyOf(entry, stays) });
+    }
+    traffic.total = total;
+    const isQuiet = this.isQuiet(nowUs, poolKey, combs, devices);
+    const begun = this.begin(poolKey, wishes, traffic, sizes, isQuiet);
+    if (wishes.length > 0 || traffic.byDevice.size > 0) this.again(nowUs, poolKey);
+    return begun;
+  }
+
+  private again(nowUs: Micros, poolKey: number): void {
+    this.dirty.add(poolKey);
+    this.planBy(nowUs + AGAIN_US);
+  }
+
+  private begin(
+    poolKey: number,
+    wishes: Wish[],
+    traffic: Traffic,
+    sizes: Sizes,
+    isQuiet: boolean,
+  ): number {
+    const { state, options } = this.engine;
+    const pool = state.pools.get(poolKey);
+    const perDevice = pool?.movesPerDevice ?? 1;
+    const pending = new Pending();
+    let begun = 0;
+    let waiting = 0;
+    wishes.sort((one, other) => one.why - other.why || one.entry.index - other.entry.index);
+    for (const { entry, to, why } of wishes) {
+      const bytes = bytesOf(entry, sizes);
+      pending.add(why, bytes);
+      if (pool === undefined || !isAllowed(pool, why, isQuiet)) continue;
+      const run = this.runs.devices.get(to);
+      const device = state.devices.get(to);
+      if (run?.status !== 'alive' || device === undefined || run.incarnation === 0) continue;
+      const from = primaryOf(entry)?.deviceKey ?? 0;
+      if (
+        traffic.total >= options.movesMax ||
+        traffic.of(to) >= perDevice ||
+        traffic.of(from) >= perDevice
+      ) {
+        MARKS.bounded.hits++;
+        continue;
+      }
+      if (this.roomOf(device, traffic) < bytes) {
+        MARKS.full.hits++;
+        waiting++;
+        continue;
+      }
+      const added = { deviceKey: to, incarnation: run.incarnation };
+      const next = begunMove(entry, added);
+      if (next === null) continue;
+      BEGUN[why].hits++;
+      state.combs.put(poolKey, next);
+      traffic.add(entry, to, bytes);
+      pending.add(why, -bytes);
+      begun++;
+    }
+    this.runs.pendingCopies.set(poolKey, pending);
+    this.noteRoom(poolKey, waiting);
+    return begun;
+  }
+
+  /** Says so when data finds no room elsewhere, and when it does again. */
+  private noteRoom(poolKey: number, combs: number): void {
+    const before = this.lackRoom.get(poolKey) ?? 0;
+    this.lackRoom.set(poolKey, combs);
+    if ((before === 0) === (combs === 0)) return;
+    const level = combs === 0 ? 'info' : 'warn';
+    this.engine.ports.log.event(level, 'mdm.room-for-copies', { pool: poolKey, waiting: combs });
+  }
+
+  /** Devices that keep what they have. */
+  private places(nowUs: Micros, devices: readonly Device[]): Place[] {
+    const { state } = this.engine;
+    return devices
+      .filter((device) => this.stays(nowUs, device))
+      .map(({ key, capacityBytes }) => {
+        const unitKey = unitOf(state, key);
+        const closed = this.runs.devices.get(key)?.status !== 'alive' || this.isFull(key);
+        return { deviceKey: key, unitKey, capacityBytes, closed };
+      });
+  }
+
+  private stays(nowUs: Micros, device: Device): boolean {
+    const { key, incarnation, state } = device;
+    if (incarnation === 0 || isLeaving(this.engine.state, device)) return false;
+    if (state === 'up') return true;
+    if (state !== 'down') return false;
+    const run = this.runs.devices.get(key);
+    if (run === undefined) return false;
+    const untilUs = run.sinceUs + this.engine.options.rebuildDelayMs * MICROS_PER_MS;
+    if (nowUs >= untilUs) return false;
+    this.dirty.add(device.poolKey);
+    this.planBy(untilUs);
+    return true;
+  }
+
+  /** Bytes of one comb on each device, about. */
+  private sizes(combs: readonly CombEntry[]): Sizes {
+    const held = new Map<number, number>();
+    for (const entry of combs)
+      entry.members.forEach(({ deviceKey }, index) => {
+        if (isInSync(entry, index)) held.set(deviceKey, (held.get(deviceKey) ?? 0) + 1);
+      });
+    return new Map(
+      [...held].map(([key, count]) => [
+        key,
+        (this.runs.devices.get(key)?.usage?.usedBytes ?? 0) / count,
+      ]),
+    );
+  }
+
+  /** Whether a device has no room for anything that moves. */
+  private isFull(key: number): boolean {
+    const usage = this.runs.devices.get(key)?.usage ?? null;
+    return usage !== null && usage.usedBytes > usage.capacityBytes * (1 - HEADROOM / 2);
+  }
+
+  /** Bytes that a device can still take, what is on its way taken away. */
+  private roomOf({ key, capacityBytes }: Device, traffic: Traffic): number {
+    const usage = this.runs.devices.get(key)?.usage ?? null;
+    if (usage === null) return -1;
+    const free = capacityBytes * (1 - HEADROOM) - usage.usedBytes;
+    return free - (traffic.incoming.get(key) ?? 0);
+  }
+
+  /** Data is spread anew only when nothing lacks a copy and every device has been there for a while. */
+  private isQuiet(
+    nowUs: Micros,
+    poolKey: number,
+    combs: readonly CombEntry[],
+    devices: readonly Device[],
+  ): boolean {
+    const isWhole =
+      devices.every(({ state }) => state !== 'down' && state !== 'adding') &&
+      combs.every(hasTwoCopies);
+    if (!isWhole) {
+      this.quietSinceUs.delete(poolKey);
+      return false;
+    }
+    const sinceUs = this.quietSinceUs.get(poolKey) ?? nowUs;
+    this.quietSinceUs.set(poolKey, sinceUs);
+    return nowUs - sinceUs >= this.engine.options.rebalanceDelayMs * MICROS_PER_MS;
+  }
+
+  /**
+   * Devices that were to be removed and hold nothing any more. They are closed, and go when nobody can act on an entry that
+   * still names them (C13): later commands do not wait for what does not exist.
+   */
+  private removeEmptied(): void {
+    const { state } = this.engine;
+    if (state.devices.find((device) => isLeaving(state, device)) === undefined) {
+      this.removeSds();
+      return;
+    }
+    const carried = this.carriers();
+    for (const device of [...state.devices.values()]) {
+      if (!isLeaving(state, device) || carried.has(device.key)) continue;
+      if (this.closing.has(device.key)) continue;
+      this.closing.add(device.key);
+      state.devices.put(device.key, { ...device, state: 'removing' });
+      const { key, poolKey } = device;
+      this.engine.after((at) => {
+        this.drains.add(at, {
+          ...{ sequence: this.engine.sequence, poolKey, sdcKey: 0 },
+          ended: (nowUs, isThrough) => {
+            this.engine.run(nowUs, () => {
+              this.closing.delete(key);
+              if (isThrough) this.removeDevice(key);
+              this.dirty.add(poolKey);
+              this.planBy(nowUs + GATHER_US);
+            });
+          },
+        });
+      });
+    }
+    this.removeSds();
+  }
+
+  private carriers(): ReadonlySet<number> {
+    const carried = new Set<number>();
+    for (const [, combs] of this.engine.state.combs.pooled())
+      for (const { members } of combs) for (const { deviceKey } of members) carried.add(deviceKey);
+    return carried;
+  }
+
+  private removeDevice(key: number): void {
+    const { state } = this.engine;
+    const device = state.devices.get(key);
+    // The operator may have changed his mind.
+    if (device?.state !== 'removing' || !isLeaving(state, device)) return;
+    MARKS.deviceGone.hits++;
+    state.devices.delete(key);
+    this.removeSds();
+  }
+
+  private removeSds(): void {
+    const { state } = this.engine;
+    for (const sds of [...state.sds.values()]) {
+      if (!sds.removing || state.devices.find(({ sdsKey }) => sdsKey === sds.key) !== undefined)
+        continue;
+      MARKS.sdsGone.hits++;
+      state.sds.delete(sds.key);
+    }
+  }
+}
+
+/** The pool that a change concerns, 0: none. */
+function poolOf(touch: Touch, state: State): number {
+  if (touch.kind === 'comb' || touch.kind === 'storagePool') return touch.key;
+  if (touch.kind !== 'device') return 0;
+  return (state.devices.get(touch.key) ?? touch.before)?.poolKey ?? 0;
+}
+
+/** What is to be removed moves on, whatever is switched off. */
+function isAllowed(pool: StoragePool, why: Why, isQuiet: boolean): boolean {
+  if (why === WHY.balance) return isQuiet && pool.rebalanceEnabled;
+  return why === WHY.evacuate || pool.rebuildEnabled;
+}

@@ -1,0 +1,105 @@
+// What the operator does with servers while the system runs: adds them, removes them with all that they hold, changes his mind.
+// It owns which servers are part of the system, as far as the answers say.
+
+import { ERR } from '../protocol/generated/constants.js';
+import type { CommandParams } from '../protocol/generated/types.js';
+
+import type { Admin } from './admin.js';
+import type { ServerNode } from './server-node.js';
+
+const ABORT_US_MAX = 1_500_000;
+
+/** The operator, as far as this work needs him. */
+interface Operator {
+  readonly admin: Admin;
+  /** Runs something after a while. */
+  soon(inUs: number, run: (nowUs: number) => void): void;
+  /** How a server is added. */
+  sdsParams(server: ServerNode): CommandParams['ADD_SDS'];
+  /** A number below `below`, drawn for this scenario. */
+  draw(below: number): number;
+}
+
+export class ServerWork {
+  private readonly operator: Operator;
+  /** Key of the SDS by server; 0: its addition has an unknown outcome. */
+  private readonly keys = new Map<ServerNode, number>();
+  private readonly leavingServers = new Set<ServerNode>();
+  private changes = 0;
+
+  constructor(operator: Operator) {
+    this.operator = operator;
+  }
+
+  get isChanging(): boolean {
+    return this.changes > 0;
+  }
+
+  /** Servers that are part of the system and stay, as far as the answers say. */
+  isUsed(server: ServerNode): boolean {
+    return (this.keys.get(server) ?? 0) !== 0 && !this.leavingServers.has(server);
+  }
+
+  /** Servers whose removal was accepted. */
+  leaving(): Iterable<ServerNode> {
+    return this.leavingServers;
+  }
+
+  added(server: ServerNode, key: number): void {
+    this.keys.set(server, key);
+  }
+
+  /** Adds a server that is not part of the system; false: it is. */
+  add(server: ServerNode): boolean {
+    if (this.changes > 0 || this.keys.has(server)) return false;
+    const { operator } = this;
+    this.changes += 1;
+    operator.soon(0, (nowUs) => {
+      operator.admin.ask(nowUs, 'ADD_SDS', operator.sdsParams(server), (status, result) => {
+        this.changes -= 1;
+        if (status === 0 && result !== null) this.added(server, result.key);
+        // Whatever came of it, it is not removed again.
+        else if (status === ERR.TIMED_OUT || status === ERR.SDS_NAME_IN_USE) this.added(server, 0);
+      });
+    });
+    return true;
+  }
+
+  /**
+   * Removes a server with its data, or is refused.
+   *
+   * @param aborts - changes his mind after a while
+   * @returns false: it is not part of the system, or another one is being removed
+   */
+  remove(server: ServerNode, aborts: boolean): boolean {
+    const key = this.keys.get(server) ?? 0;
+    if (this.changes > 0 || key === 0 || this.leavingServers.size > 0) return false;
+    const { operator } = this;
+    this.changes += 1;
+    operator.soon(0, (nowUs) => {
+      operator.admin.ask(nowUs, 'REMOVE_SDS', { key, force: false }, (status) => {
+        this.changes -= 1;
+        if (status === ERR.TIMED_OUT) this.keys.set(server, 0);
+        if (status !== 0) return;
+        this.leavingServers.add(server);
+        if (aborts) this.abort(server, key);
+      });
+    });
+    return true;
+  }
+
+  private abort(server: ServerNode, key: number): void {
+    const { operator } = this;
+    this.changes += 1;
+    operator.soon(1 + operator.draw(ABORT_US_MAX), (nowUs) => {
+      operator.admin.ask(nowUs, 'ABORT_REMOVE_SDS', { key }, (status) => {
+        this.changes -= 1;
+        if (status === 0) this.leavingServers.delete(server);
+        if (status === ERR.TIMED_OUT) {
+          this.leavingServers.delete(server);
+          this.keys.set(server, 0);
+        }
+      });
+    });
+  }
+}
