@@ -30,6 +30,7 @@ const MARKS = {
   oldLife: mark('mdm: an older life of a device was refused'),
   ownPause: mark('mdm: the MDM itself had paused and listens anew'),
   failed: mark('mdm: a device failed for good'),
+  unsteady: mark('mdm: a device that came and went does not get its combs back yet'),
 };
 
 /** A member that its primary took out is offered again as a target after this. */
@@ -99,6 +100,7 @@ export class Membership {
     }
     const run = this.runOf(nowUs, device.key);
     const isNew = incarnation !== run.incarnation;
+    if (isNew && run.incarnation !== 0 && run.status === 'alive') run.fell(nowUs);
     if (incarnation === device.incarnation) MARKS.sameLife.hits++;
     else MARKS.newLife.hits++;
     if (isNew || run.status !== 'alive') {
@@ -258,6 +260,12 @@ export class Membership {
     return run?.status === 'alive' && run.incarnation === incarnation;
   }
 
+  /** From when on a device that is there counts as steady. */
+  steadyUs(deviceKey: number): Micros {
+    const delayUs = this.engine.options.flapDelayMs * MICROS_PER_MS;
+    return this.runs.devices.get(deviceKey)?.steadyUs(delayUs) ?? 0;
+  }
+
   private runOf(nowUs: Micros, key: number): DeviceRun {
     let run = this.runs.devices.get(key);
     if (run === undefined) {
@@ -288,6 +296,7 @@ export class Membership {
 
   private bury(nowUs: Micros, run: DeviceRun): void {
     if (run.status === 'dead') return;
+    run.fell(nowUs);
     this.setStatus(nowUs, run, 'dead');
     const { state, ports } = this.engine;
     const device = state.devices.get(run.key);
@@ -317,7 +326,7 @@ export class Membership {
       }
     }
     this.decide(nowUs);
-    if (this.giveBackUs <= nowUs) this.giveBack();
+    if (this.giveBackUs <= nowUs) this.giveBack(nowUs);
   }
 
   private exclude(nowUs: Micros, deviceKey: number): void {
@@ -372,8 +381,14 @@ export class Membership {
   }
 
   /** Preferred primaries whose resync has ended everywhere take their combs back, all at once. */
-  private giveBack(): void {
+  private giveBack(nowUs: Micros): void {
     this.giveBackUs = Infinity;
+    for (const { key, status } of this.runs.devices.values()) {
+      const steadyUs = this.steadyUs(key);
+      if (status !== 'alive' || steadyUs <= nowUs) continue;
+      MARKS.unsteady.hits++;
+      this.giveBackUs = Math.min(this.giveBackUs, steadyUs);
+    }
     const { state } = this.engine;
     for (const [poolKey, combs] of state.combs.pooled()) {
       const filling = new Set<number>();
@@ -382,7 +397,9 @@ export class Membership {
           if (((targetMask >> index) & 1) === 1) filling.add(deviceKey);
         });
       const isWhole = (member: CombMember): boolean =>
-        this.isGood(member) && !filling.has(member.deviceKey);
+        this.isGood(member) &&
+        !filling.has(member.deviceKey) &&
+        nowUs >= this.steadyUs(member.deviceKey);
       for (const entry of combs) {
         const preferred = withPreferredPrimary(entry, isWhole);
         if (preferred !== null) state.combs.put(poolKey, preferred);

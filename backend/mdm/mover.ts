@@ -239,11 +239,21 @@ export class Mover {
     const { state } = this.engine;
     return devices
       .filter((device) => this.stays(nowUs, device))
-      .map(({ key, capacityBytes }) => {
+      .map(({ key, poolKey, capacityBytes }) => {
         const unitKey = unitOf(state, key);
-        const closed = this.runs.devices.get(key)?.status !== 'alive' || this.isFull(key);
+        const alive = this.runs.devices.get(key)?.status === 'alive';
+        const closed = !alive || this.isFull(key) || !this.isSteady(nowUs, key, poolKey);
         return { deviceKey: key, unitKey, capacityBytes, closed };
       });
+  }
+
+  /** A device that comes and goes gets nothing that another one can have; it is looked at again when it counts as steady. */
+  private isSteady(nowUs: Micros, key: number, poolKey: number): boolean {
+    const steadyUs = this.membership.steadyUs(key);
+    if (steadyUs <= nowUs) return true;
+    this.dirty.add(poolKey);
+    this.planBy(steadyUs);
+    return false;
   }
 
   private stays(nowUs: Micros, device: Device): boolean {

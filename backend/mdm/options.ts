@@ -63,6 +63,8 @@ export interface MdmOptions {
   readonly rebuildDelayMs: number;
   /** How long a pool has to be whole before data is moved only to spread it. */
   readonly rebalanceDelayMs: number;
+  /** How long a device that was lost twice has to be back before it is trusted as before; longer with every further loss. */
+  readonly flapDelayMs: number;
   /** Combs that a device of a new pool fills or is the source of at the same time. */
   readonly movesPerDevice: number;
   /** Combs that are moved at the same time; 0: data stays where it is. */
@@ -101,6 +103,7 @@ export const MDM_DEFAULTS = {
   deviceAddTimeoutMs: 60_000,
   rebuildDelayMs: 600_000,
   rebalanceDelayMs: 10_000,
+  flapDelayMs: 30_000,
   movesPerDevice: 4,
   movesMax: 1024,
   combCountLog2: 8,

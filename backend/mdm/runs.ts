@@ -8,6 +8,10 @@ import { VolumeReport } from './volume-report.js';
 
 export const NO_LINK: LinkId = -1;
 
+/** After this long without a loss it is forgotten how often a device was lost. */
+const FORGET_US = 600_000_000;
+const WAIT_US_MAX = 600_000_000;
+
 /** A data process. */
 export class DeviceRun {
   readonly key: number;
@@ -30,6 +34,9 @@ export class DeviceRun {
   ended = false;
   /** When its SDS said that the process ended, while its link was still up. */
   endReportedUs: Micros = -Infinity;
+  /** How often it was lost lately, and when last. */
+  private falls = 0;
+  private fellUs: Micros = -Infinity;
   /** Not made a target before. */
   excludedUntilUs: Micros = 0;
   usage: Usage | null = null;
@@ -41,6 +48,24 @@ export class DeviceRun {
     this.status = status;
     this.sinceUs = nowUs;
     this.sinceMs = wallMs;
+  }
+
+  /** It was lost, or came back in a new life before that was noticed. */
+  fell(nowUs: Micros): void {
+    if (nowUs - this.fellUs > FORGET_US) this.falls = 0;
+    this.falls++;
+    this.fellUs = nowUs;
+  }
+
+  /**
+   * From when on it counts as steady: a device that comes and goes gets neither its primaries nor further data back each
+   * time. One loss costs no wait, every further one twice as long as the one before, up to ten minutes.
+   *
+   * @param delayUs - wait after the second loss
+   */
+  steadyUs(delayUs: Micros): Micros {
+    if (this.falls < 2) return 0;
+    return this.sinceUs + Math.min(WAIT_US_MAX, delayUs * 2 ** (this.falls - 2));
   }
 }
 

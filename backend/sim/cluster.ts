@@ -22,9 +22,10 @@ import type { Simulation } from './simulation.js';
 import type { Swarm } from './swarm.js';
 
 function moveOptions({ moves, setUpTroubleUs }: Swarm): Partial<MdmOptions> {
-  const { combsMax, perDevice, rebuildDelayMs, rebalanceDelayMs, lateServers } = moves;
+  const { combsMax, perDevice, rebuildDelayMs, rebalanceDelayMs, flapDelayMs, lateServers } = moves;
   return {
     ...{ movesMax: combsMax, movesPerDevice: perDevice, rebuildDelayMs, rebalanceDelayMs },
+    ...{ flapDelayMs },
     // Servers that are added while others fail are given up soon.
     ...(lateServers > 0 && setUpTroubleUs === 0 ? { deviceAddTimeoutMs: 5000 } : {}),
   };

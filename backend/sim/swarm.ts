@@ -64,6 +64,7 @@ export interface MoveOptions {
   readonly perDevice: number;
   readonly rebuildDelayMs: number;
   readonly rebalanceDelayMs: number;
+  readonly flapDelayMs: number;
   /** Servers that are not part of the system from the start. */
   readonly lateServers: number;
   /** Fault sets over which the servers are spread, 0: none. */
@@ -75,7 +76,7 @@ export interface MoveOptions {
 /** Data stays where it is. */
 export const NO_MOVES: MoveOptions = {
   ...{ combsMax: 0, perDevice: 1, rebuildDelayMs: 0, rebalanceDelayMs: 0 },
-  ...{ lateServers: 0, faultSets: 0, ambushes: false },
+  ...{ flapDelayMs: 0, lateServers: 0, faultSets: 0, ambushes: false },
 };
 
 export interface Swarm {
@@ -374,6 +375,7 @@ function addMoves(seed: number, swarm: Swarm): Swarm {
       lateServers: prng.pick([0, 1, 2]),
       faultSets: prng.pick([0, 0, 2, 3]),
       ambushes: false,
+      flapDelayMs: prng.pick([0, 0, 500, 3000]),
     },
   };
 }

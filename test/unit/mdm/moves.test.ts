@@ -179,6 +179,30 @@ test('an admission ends the history of whoever is not in sync', (t) => {
   for (const entry of again) t.deepEqual(filling(entry), [lost.key]);
 });
 
+test('a device that comes and goes gets its primaries back later each time', (t) => {
+  const here = site(3, { rebuildDelayMs: 600_000, flapDelayMs: 4000 });
+  const { cluster, poolKey, devices } = here;
+  const [weak, ...others] = devices;
+  if (weak === undefined) throw new Error('a device');
+  const leads = (): number =>
+    cluster.combs(poolKey).filter((entry) => entry.members[entry.primary]?.deviceKey === weak.key)
+      .length;
+  const before = leads();
+  t.true(before > 0);
+  const waits = [0, 4000, 8000, 16_000].map((most) => {
+    pass(here, 3000, others);
+    t.is(leads(), 0);
+    cluster.register(weak);
+    pass(here, 300, devices);
+    admitAll(here, others);
+    let waitedMs = 0;
+    for (; leads() < before && waitedMs < 60_000; waitedMs += 500) pass(here, 500, devices);
+    t.true(waitedMs >= most - 500 && waitedMs <= most + 3000, `${waitedMs} ms after ${most} ms`);
+    return waitedMs;
+  });
+  t.true((waits[3] ?? 0) > (waits[1] ?? 0));
+});
+
 test('a device that failed for good is not waited for', (t) => {
   const here = site(4, { rebuildDelayMs: 3_600_000 });
   const { cluster, devices } = here;
