@@ -49,7 +49,7 @@ export class Drains {
   private readonly waiting = new Set<Waiting>();
   /** Commit that last took a right away, by pool; a new master assumes its first one. */
   private readonly revoked = new Map<number, number>();
-  /** Commit that last changed a volume, by pool. */
+  /** Commit that last changed a volume, or whether I/O is allowed, by pool. */
   private readonly changed = new Map<number, number>();
   private firstSequence = 0;
   /** Commit that last took a device out of its last in-sync set, by device. */
@@ -85,6 +85,9 @@ export class Drains {
         const poolKey = state.volumes.get(touch.key)?.poolKey;
         if (poolKey !== undefined) this.revoked.set(poolKey, sequence);
       }
+      if (touch.kind === 'protectionDomain')
+        for (const pool of state.pools.filter(({ domainKey }) => domainKey === touch.key))
+          this.changed.set(pool.key, sequence);
       if (touch.kind === 'volume' && touch.before !== null)
         this.changed.set(touch.before.poolKey, sequence);
       if (touch.kind === 'comb' && touch.before !== null)

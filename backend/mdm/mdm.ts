@@ -21,6 +21,7 @@ import { Engine } from './engine.js';
 import { makeSystem } from './first-start.js';
 import type { Touch } from './journal.js';
 import { digest } from './digest.js';
+import { Maintenance } from './maintenance.js';
 import { Membership } from './membership.js';
 import { Mover } from './mover.js';
 import type { MdmContent, MdmOptions, MdmPorts } from './options.js';
@@ -65,6 +66,7 @@ export class Mdm implements Machine {
   private readonly sessions: Sessions;
   private readonly membership: Membership;
   private readonly mover: Mover;
+  private readonly maintenance: Maintenance;
   private readonly drains: Drains;
   private readonly additions: Additions;
   private readonly subscribers: Subscribers;
@@ -93,6 +95,7 @@ export class Mdm implements Machine {
     });
     const { sessions } = this;
     this.membership = new Membership(engine, runs);
+    this.maintenance = new Maintenance(engine, runs, this.membership);
     this.drains = new Drains(engine, runs);
     this.mover = new Mover(engine, runs, this.membership, this.drains);
     this.additions = new Additions(engine, runs, sessions, this.membership, (poolKey) => {
@@ -111,6 +114,7 @@ export class Mdm implements Machine {
     this.queries = new Queries(engine, runs, this.membership, 0);
     this.commands = new CommandRunner(engine, sessions, this.drains, this.additions, {
       waitingSds: (host, port) => this.registrations.waitingSds(host, port),
+      isGood: (member) => this.membership.isGood(member),
       sdsConnected: (key) => runs.sds.has(engine.state.sds.get(key)?.guid ?? ''),
       sdcConnected: (key) => runs.sdcs.has(key),
       poolThinUsedBytes: (poolKey) => this.queries.poolThinUsedBytes(poolKey),
@@ -129,6 +133,7 @@ export class Mdm implements Machine {
         this.drains.start();
         membership.start(done);
         this.mover.start(done);
+        this.maintenance.start(done);
         ports.log.event('info', 'mdm.master', { term: engine.term, sequence: engine.sequence });
       });
     });
@@ -178,6 +183,7 @@ export class Mdm implements Machine {
     if (this.engine.isStopped()) return;
     this.membership.tick(nowUs);
     this.mover.tick(nowUs);
+    this.maintenance.tick(nowUs);
     this.additions.tick(nowUs);
     this.tombstones.tick(nowUs);
     this.checkDrains(nowUs);
@@ -189,6 +195,7 @@ export class Mdm implements Machine {
     return Math.min(
       this.membership.nextDeadlineUs(),
       this.mover.nextDeadlineUs(),
+      this.maintenance.nextDeadlineUs(),
       this.additions.nextDeadlineUs(),
       this.tombstones.nextDeadlineUs(),
       this.drains.nextDeadlineUs(),
@@ -308,6 +315,7 @@ export class Mdm implements Machine {
     const { state } = this.engine;
     this.membership.follow(nowUs);
     this.mover.published(nowUs, touches);
+    this.maintenance.published(nowUs, touches);
     this.drains.published(touches);
     const changed = digest(state, touches);
     this.subscribers.published(nowUs, changed);

@@ -19,6 +19,7 @@ import { reconcile, requestedChange, withPreferredPrimary } from './reconcile.js
 import type { MemberView } from './reconcile.js';
 import { DeviceRun, NO_LINK } from './runs.js';
 import { unitOf } from './replacement.js';
+import { restOf } from './rest.js';
 import type { Runs } from './runs.js';
 
 const MARKS = {
@@ -374,9 +375,11 @@ export class Membership {
     const { status, incarnation, dataIncarnation, provenUs, sinceUs } = run;
     const { dataSince, rolledBackIncarnation } = device;
     const mayFill = nowUs >= run.excludedUntilUs;
+    const rest = restOf(this.engine.state, deviceKey);
     return {
       ...{ status, incarnation, dataIncarnation, dataSince, rolledBackIncarnation },
-      ...{ provenUs, sinceUs, mayFill },
+      ...{ provenUs, sinceUs, mayFill, rest },
+      restingSinceUs: this.runs.restingSinceUs.get(device.sdsKey) ?? Infinity,
     };
   }
 

@@ -27,6 +27,7 @@ import { begunMove, endedMove, isAtRest, lackingDevice, wantedPlan } from './mov
 import type { MoveView } from './moves.js';
 import type { Place } from './placement-plan.js';
 import { unitOf } from './replacement.js';
+import { isComingBack, isCoveredElsewhere, restOf } from './rest.js';
 import type { Runs } from './runs.js';
 import type { State } from './state.js';
 
@@ -142,8 +143,10 @@ export class Mover {
     const isGood: MoveView['isGood'] = (member) => this.membership.isGood(member);
     const isFull: MoveView['isFull'] = (key) => this.isFull(key);
     const perDevice = state.pools.get(poolKey)?.movesPerDevice ?? 1;
-    const view = { places: this.places(nowUs, devices), isGood, isFull, perDevice };
-    const stays = new Set(view.places.map(({ deviceKey }) => deviceKey));
+    const keeps: MoveView['stays'] = (key) => this.staysMember(key);
+    const places = this.places(nowUs, devices);
+    const view: MoveView = { places, isGood, isFull, perDevice, stays: keeps };
+    const stays = new Set(places.map(({ deviceKey }) => deviceKey));
     const plan = wantedPlan(combs, view);
     this.runs.pendingCopies.delete(poolKey);
     if (plan === null) return 0;
@@ -154,7 +157,7 @@ export class Mover {
     for (const entry of restless) {
       if (!isServed(entry, isGood)) continue;
       const pair = plan.pair(entry.index);
-      const ended = endedMove(entry, pair, isGood);
+      const ended = endedMove(entry, pair, view);
       if (ended !== null) {
         state.combs.put(poolKey, ended);
         continue;
@@ -197,6 +200,7 @@ export class Mover {
       const run = this.runs.devices.get(to);
       const device = state.devices.get(to);
       if (run?.status !== 'alive' || device === undefined || run.incarnation === 0) continue;
+      if (restOf(state, to) !== 'none') continue;
       const from = primaryOf(entry)?.deviceKey ?? 0;
       if (
         traffic.total >= options.movesMax ||
@@ -206,7 +210,7 @@ export class Mover {
         MARKS.bounded.hits++;
         continue;
       }
-      if (this.roomOf(device, traffic) < bytes) {
+      if (this.roomOf(device, traffic, why) < bytes) {
         MARKS.full.hits++;
         waiting++;
         continue;
@@ -241,8 +245,9 @@ export class Mover {
       .filter((device) => this.stays(nowUs, device))
       .map(({ key, poolKey, capacityBytes }) => {
         const unitKey = unitOf(state, key);
-        const alive = this.runs.devices.get(key)?.status === 'alive';
-        const closed = !alive || this.isFull(key) || !this.isSteady(nowUs, key, poolKey);
+        const works =
+          this.runs.devices.get(key)?.status === 'alive' && restOf(state, key) === 'none';
+        const closed = !works || this.isFull(key) || !this.isSteady(nowUs, key, poolKey);
         return { deviceKey: key, unitKey, capacityBytes, closed };
       });
   }
@@ -259,8 +264,12 @@ export class Mover {
   private stays(nowUs: Micros, device: Device): boolean {
     const { key, incarnation, state } = device;
     if (incarnation === 0 || isLeaving(this.engine.state, device)) return false;
+    if (isCoveredElsewhere(this.engine.state, device.sdsKey)) return false;
     if (state === 'up') return true;
     if (state !== 'down') return false;
+    // Who is in maintenance may be away for as long as that takes, and is about to return afterwards.
+    if (restOf(this.engine.state, key) === 'out' || isComingBack(this.engine.state, key))
+      return true;
     const run = this.runs.devices.get(key);
     if (run === undefined) return false;
     const untilUs = run.sinceUs + this.engine.options.rebuildDelayMs * MICROS_PER_MS;
@@ -268,6 +277,13 @@ export class Mover {
     this.dirty.add(device.poolKey);
     this.planBy(untilUs);
     return true;
+  }
+
+  /** Whether a member is kept although nothing is read from it: it rests without its data, or comes back from that. */
+  private staysMember(deviceKey: number): 'out' | 'back' | null {
+    const { state } = this.engine;
+    if (restOf(state, deviceKey) !== 'none') return 'out';
+    return isComingBack(state, deviceKey) ? 'back' : null;
   }
 
   /** Bytes of one comb on each device, about. */
@@ -291,11 +307,13 @@ export class Mover {
     return usage !== null && usage.usedBytes > usage.capacityBytes * (1 - HEADROOM / 2);
   }
 
-  /** Bytes that a device can still take, what is on its way taken away. */
-  private roomOf({ key, capacityBytes }: Device, traffic: Traffic): number {
+  /** Bytes that a device can still take, what is on its way taken away. The spare is there for lost copies only. */
+  private roomOf({ key, poolKey, capacityBytes }: Device, traffic: Traffic, why: Why): number {
     const usage = this.runs.devices.get(key)?.usage ?? null;
     if (usage === null) return -1;
-    const free = capacityBytes * (1 - HEADROOM) - usage.usedBytes;
+    const spare = (this.engine.state.pools.get(poolKey)?.sparePercent ?? 0) / 100;
+    const kept = why === WHY.balance ? Math.max(HEADROOM, spare) : HEADROOM;
+    const free = capacityBytes * (1 - kept) - usage.usedBytes;
     return free - (traffic.incoming.get(key) ?? 0);
   }
 
@@ -306,8 +324,10 @@ export class Mover {
     combs: readonly CombEntry[],
     devices: readonly Device[],
   ): boolean {
+    const { sds } = this.engine.state;
     const isWhole =
       devices.every(({ state }) => state !== 'down' && state !== 'adding') &&
+      devices.every(({ sdsKey }) => sds.get(sdsKey)?.maintenance === 'none') &&
       combs.every(hasTwoCopies);
     if (!isWhole) {
       this.quietSinceUs.delete(poolKey);

@@ -19,6 +19,7 @@ const MARKS = {
   replaced: mark('mdm: a target on another device was given up for a third'),
   ended: mark('mdm: whoever was not wanted any more left a comb'),
   primaryLeft: mark('mdm: a primary left a comb whose data was moved'),
+  rests: mark('mdm: a member rests, its data is on two others'),
   calledOff: mark('mdm: a target on another device was not needed any more'),
 };
 
@@ -32,6 +33,8 @@ export interface MoveView {
   readonly isFull: (deviceKey: number) => boolean;
   /** Combs that a device may take part in the moves of at the same time. */
   readonly perDevice: number;
+  /** Members that are kept although they have no place: out: they rest, back: they get what they missed; null: others. */
+  readonly stays: (deviceKey: number) => 'out' | 'back' | null;
 }
 
 /** What is moved only to spread the data is planned a few steps ahead: all of it would take long, and is planned anew soon. */
@@ -167,12 +170,13 @@ class Draft {
 
 /**
  * The entry without those that are not wanted, once both that are wanted are in sync and alive; else null. The first of
- * the pair is the preferred primary.
+ * the pair is the preferred primary. Whoever rests stays a member that is not in sync, so that he gets only what changed
+ * when he comes back; while he does, the move is not ended.
  */
 export function endedMove(
   entry: CombEntry,
   pair: Pair,
-  isGood: (member: CombMember) => boolean,
+  { isGood, stays }: Pick<MoveView, 'isGood' | 'stays'>,
 ): CombEntry | null {
   const wanted = pair.map((key) => memberIndex(entry, key));
   const isDone = wanted.every((index) => {
@@ -180,9 +184,17 @@ export function endedMove(
     return isInSync(entry, index) && member !== undefined && isGood(member);
   });
   if (!isDone || entry.members.length === 2) return null;
+  const others = entry.members.flatMap((_, index) => (wanted.includes(index) ? [] : [index]));
+  const staysAt = (index: number): 'out' | 'back' | null =>
+    isBlank(entry, index) ? null : stays(entry.members[index]?.deviceKey ?? 0);
+  if (others.some((index) => staysAt(index) === 'back' && !isInSync(entry, index))) return null;
+  const kept = others.filter((index) => staysAt(index) === 'out');
+  const isIdle = (index: number): boolean => !isInSync(entry, index) && !isTarget(entry, index);
+  if (kept.length === others.length && kept.every(isIdle)) return null;
   MARKS.ended.hits++;
   if (entry.blankMask !== 0) MARKS.calledOff.hits++;
-  const members = wanted.flatMap((index) => entry.members[index] ?? []);
+  if (kept.length > 0) MARKS.rests.hits++;
+  const members = [...wanted, ...kept].flatMap((index) => entry.members[index] ?? []);
   const before = wanted.indexOf(entry.primary);
   if (before < 0) MARKS.primaryLeft.hits++;
   return next(entry, {

@@ -9,6 +9,7 @@ import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { compareGenerations, isBlank, isInSync, isTarget } from '../cluster-map/entry.js';
 import { ERR } from '../protocol/generated/constants.js';
+import type { Rest } from './rest.js';
 import type { CombChangeRequest, CombEntry, CombMember } from '../protocol/generated/types.js';
 
 const MARKS = {
@@ -24,6 +25,7 @@ const MARKS = {
   targetDropped: mark('mdm: a lost target was dropped'),
   gaveBack: mark('mdm: the preferred primary got its comb back'),
   staleChange: mark('mdm: a change was asked on an older generation'),
+  rested: mark('mdm: a member whose device rests left the in-sync set'),
   superfluous: mark('mdm: an admission ended the history of another member'),
 };
 
@@ -45,6 +47,9 @@ export interface MemberView {
   readonly sinceUs: Micros;
   /** Whether it may be made a target now. */
   readonly mayFill: boolean;
+  readonly rest: Rest;
+  /** Since when it rests; of no meaning where it does not. */
+  readonly restingSinceUs: Micros;
 }
 
 export interface ReconcileContext {
@@ -91,11 +96,23 @@ export function reconcile(entry: CombEntry, context: ReconcileContext): Verdict 
   const lost = inSync.filter(
     (index) => standings[index] === 'gone' || standings[index] === 'returned',
   );
+  const staying = good.filter((index) => views[index]?.rest !== 'out');
+  const resting = good.filter((index) => views[index]?.rest === 'out');
   let { inSyncMask } = entry;
   let revived = -1;
   let alone = false;
+  if (resting.length > 0 && staying.length > 0) {
+    // As one that is lost: whoever stays has to have been there after the decision that the other rests.
+    const foundUs = Math.max(...resting.map((index) => views[index]?.restingSinceUs ?? Infinity));
+    const isThere = staying.some((index) => (views[index]?.provenUs ?? -1) > foundUs);
+    if (!isThere && lost.length === 0) return WAIT;
+    if (isThere) {
+      for (const index of resting) inSyncMask &= ~(1 << index);
+      MARKS.rested.hits++;
+    }
+  }
   if (lost.length > 0 && good.length > 0) {
-    if (!isProven(good, lost, views)) {
+    if (!isProven(staying.length > 0 ? staying : good, lost, views)) {
       MARKS.proofAwaited.hits++;
       return WAIT;
     }
@@ -197,8 +214,9 @@ function settle(entry: CombEntry, findings: Findings): Verdict {
       return index === revived && now !== undefined
         ? { ...member, incarnation: now.incarnation }
         : member;
-    const stays = isTarget(entry, index) && state !== 'gone';
-    const begins = served && isHere && now?.mayFill === true;
+    const rests = now !== undefined && isKeptOut(now, inSyncMask);
+    const stays = isTarget(entry, index) && state !== 'gone' && !rests;
+    const begins = served && isHere && now?.mayFill === true && !rests;
     if (!stays && !begins) {
       if (isTarget(entry, index)) MARKS.targetDropped.hits++;
       return member;
@@ -219,6 +237,12 @@ function settle(entry: CombEntry, findings: Findings): Verdict {
   return isSame
     ? KEEP
     : { kind: 'change', entry: next(entry, { members, primary, inSyncMask, targetMask }), alone };
+}
+
+/** Whether a member that rests is not filled: never where it is out, otherwise where two others are whole. */
+function isKeptOut({ rest }: MemberView, inSyncMask: number): boolean {
+  if (rest === 'none') return false;
+  return rest === 'out' || (inSyncMask & (inSyncMask - 1)) !== 0;
 }
 
 function sameLife(left: CombMember, right: CombMember | undefined): boolean {

@@ -106,6 +106,8 @@ export class Runs {
   readonly sds = new Map<string, SdsRun>();
   /** Connected SDCs by key. */
   readonly sdcs = new Map<number, SdcRun>();
+  /** Since when SDSs are in maintenance, as this master knows, by key. */
+  readonly restingSinceUs = new Map<number, Micros>();
   /** When SDSs and SDCs disconnected, wall clock, by object key. */
   readonly goneMs = new Map<number, number>();
   /** By pool. */

@@ -3,8 +3,13 @@
 
 import { createHash } from 'node:crypto';
 
-import type { ClusterQueryReplyBody, StoragePool } from '../protocol/generated/types.js';
+import { FAULT_UNITS_MIN, spareNeededPercent, totalBytesOf } from '../cluster-map/fault-units.js';
+import type { FaultUnit } from '../cluster-map/fault-units.js';
+import { LIMIT } from '../protocol/generated/constants.js';
+import { formatSize } from '../core/units.js';
+import type { ClusterQueryReplyBody, StoragePool, System } from '../protocol/generated/types.js';
 import type { ClusterReader } from './cluster-reader.js';
+import { unitsOfPool } from './pool-units.js';
 import { readFacts, scopeOfPools } from './statistics/facts.js';
 import type { Facts } from './statistics/facts.js';
 import { capacityValues } from './statistics/values.js';
@@ -27,9 +32,6 @@ export interface Alert {
 
 type Finding = Omit<Alert, 'uuid' | 'sinceMs'> & { readonly sinceMs: number | null };
 
-/** Fault units that a pool needs to keep two copies. */
-const FAULT_UNITS_MIN = 2;
-
 function uuidOf(systemId: string, { type, objectType, objectKey }: Finding): string {
   const digest = createHash('sha256').update(`${systemId} ${type} ${objectType} ${objectKey}`);
   const hex = digest.digest('hex');
@@ -45,8 +47,14 @@ function ofSystem(reader: ClusterReader, state: ClusterQueryReplyBody): readonly
 
 async function ofServers(reader: ClusterReader, facts: Facts): Promise<readonly Finding[]> {
   const statuses = await reader.statusByKey('sds');
-  return facts.sds.flatMap(({ key, name }): Finding[] => {
+  return facts.sds.flatMap(({ key, name, maintenance, maintenanceStage }): Finding[] => {
     const status = statuses.get(key);
+    if (maintenance !== 'none') {
+      const about = { objectType: 'Sds', objectKey: key, sinceMs: null };
+      const severity = maintenance === 'instant' ? 'medium' : 'low';
+      const values = { name, maintenance, stage: maintenanceStage };
+      return [{ type: 'SDS_IN_MAINTENANCE', severity, values, ...about }];
+    }
     if (status?.liveness === 'connected') return [];
     const about = { objectType: 'Sds', objectKey: key, sinceMs: status?.sinceMs ?? null };
     return [{ type: 'SDS_DISCONNECTED', severity: 'high', values: { name }, ...about }];
@@ -56,6 +64,9 @@ async function ofServers(reader: ClusterReader, facts: Facts): Promise<readonly 
 /** A device that is gone with its SDS is not an alert of its own. */
 async function ofDevices(reader: ClusterReader, facts: Facts): Promise<readonly Finding[]> {
   const servers = await reader.statusByKey('sds');
+  const resting = new Set(
+    facts.sds.filter(({ maintenance }) => maintenance !== 'none').map(({ key }) => key),
+  );
   return facts.devices.flatMap(({ key, sdsKey, path, state, failure }): Finding[] => {
     const status = facts.deviceStatus.get(key);
     const about = { objectType: 'Device', objectKey: key, sinceMs: status?.sinceMs ?? null };
@@ -65,9 +76,16 @@ async function ofDevices(reader: ClusterReader, facts: Facts): Promise<readonly 
       ];
     const expected = state === 'up' || state === 'down';
     if (!expected || status?.liveness === 'connected') return [];
-    if (servers.get(sdsKey)?.liveness !== 'connected') return [];
+    if (servers.get(sdsKey)?.liveness !== 'connected' || resting.has(sdsKey)) return [];
     return [{ type: 'DEVICE_DISCONNECTED', severity: 'high', values: { path }, ...about }];
   });
+}
+
+/** No further client host can register. */
+function ofClientCount(reader: ClusterReader, facts: Facts): readonly Finding[] {
+  if (facts.sdcs.length < LIMIT.sdcMax) return [];
+  const about = { objectType: 'System', objectKey: reader.system.key, sinceMs: null };
+  return [{ type: 'SDC_MAX_COUNT', severity: 'medium', values: { sdcs: LIMIT.sdcMax }, ...about }];
 }
 
 async function ofClients(reader: ClusterReader, facts: Facts): Promise<readonly Finding[]> {
@@ -100,14 +118,24 @@ function numberIn(values: ReturnType<typeof capacityValues>, name: string): numb
   return typeof value === 'number' ? value : 0;
 }
 
+/** Percentages in use above which there are alerts; where a pool has none of its own, those of the system. */
+export function thresholdsOf(
+  system: System,
+  pool: StoragePool,
+): { readonly high: number; readonly critical: number } {
+  return {
+    high: pool.capacityAlertHighPercent || system.capacityAlertHighPercent,
+    critical: pool.capacityAlertCriticalPercent || system.capacityAlertCriticalPercent,
+  };
+}
+
 /** How full a pool is, against its own thresholds. */
 function fullness(reader: ClusterReader, facts: Facts, pool: StoragePool): readonly Named[] {
   const capacity = capacityValues(facts, scopeOfPools(facts, [pool]));
   const usableKb = numberIn(capacity, 'maxUserDataCapacityInKb');
   if (usableKb <= 0) return [];
   const percent = Math.floor((numberIn(capacity, 'capacityInUseInKb') / usableKb) * 100);
-  const critical = pool.capacityAlertCriticalPercent || reader.system.capacityAlertCriticalPercent;
-  const high = pool.capacityAlertHighPercent || reader.system.capacityAlertHighPercent;
+  const { high, critical } = thresholdsOf(reader.system, pool);
   const values = { percent, highPercent: high, criticalPercent: critical };
   if (critical > 0 && percent >= critical)
     return [['CAPACITY_UTILIZATION_ABOVE_CRITICAL_THRESHOLD', 'high', values]];
@@ -131,18 +159,51 @@ function protection(facts: Facts, pool: StoragePool): readonly Named[] {
   const unreachableKb = numberIn(capacity, 'unreachableUnusedCapacityInKb');
   if (unreachableKb > 0)
     found.push(['STORAGE_POOL_HAS_UNREACHABLE_CAPACITY', 'medium', { unreachableKb }]);
-  const servers = new Map(facts.sds.map((sds) => [sds.key, sds]));
-  const devices = facts.devices.filter(
-    ({ poolKey, state }) => poolKey === pool.key && state !== 'failed',
-  );
-  const units = new Set(
-    devices.map(({ sdsKey }) => {
-      const faultSetKey = servers.get(sdsKey)?.faultSetKey ?? 0;
-      return faultSetKey === 0 ? sdsKey : faultSetKey;
-    }),
-  );
-  if (units.size < FAULT_UNITS_MIN && (combs > 0 || units.size > 0))
-    found.push(['NOT_ENOUGH_FAULT_UNITS_IN_SP', 'high', { faultUnits: units.size }]);
+  return [...found, ...largestUnit(facts, pool, combs)];
+}
+
+function unitName(facts: Facts, { kind, key }: FaultUnit): string {
+  const list = kind === 'sds' ? facts.sds : facts.faultSets;
+  return list.find((object) => object.key === key)?.name ?? '';
+}
+
+/** Whether the loss of any one unit can be made good. */
+function largestUnit(facts: Facts, pool: StoragePool, combs: number): readonly Named[] {
+  const units = unitsOfPool(facts, pool);
+  const [largest] = units;
+  if (largest === undefined || units.length < FAULT_UNITS_MIN)
+    return combs > 0 || units.length > 0
+      ? [['NOT_ENOUGH_FAULT_UNITS_IN_SP', 'high', { faultUnits: units.length }]]
+      : [];
+  const found: Named[] = [];
+  const totalBytes = totalBytesOf(units);
+  const usedBytes = units.reduce((sum, unit) => sum + unit.usedBytes, 0);
+  const neededPercent = spareNeededPercent(units);
+  const unit = {
+    faultUnit: unitName(facts, largest),
+    faultUnitType: largest.kind === 'sds' ? 'SDS' : 'Fault Set',
+    faultUnitCapacity: formatSize(largest.capacityBytes),
+  };
+  const percents = { sparePercent: pool.sparePercent, neededPercent };
+  if (pool.sparePercent < neededPercent)
+    found.push([
+      'CONFIGURED_SPARE_CAPACITY_SMALLER_THAN_LARGEST_FAULT_UNIT',
+      'medium',
+      { ...unit, ...percents },
+    ]);
+  if (totalBytes - usedBytes < largest.capacityBytes)
+    found.push([
+      'SPARE_CAPACITY_AND_FREE_CAPACITY_SMALLER_THAN_LARGEST_FAULT_UNIT',
+      'high',
+      { ...unit, free: formatSize(Math.max(0, totalBytes - usedBytes)) },
+    ]);
+  const restBytes = totalBytes - largest.capacityBytes;
+  const unusable = formatSize(Math.max(0, largest.capacityBytes - restBytes));
+  // One copy of everything is in other units: what the largest has beyond all of them is never used.
+  if (largest.capacityBytes > 2 * restBytes)
+    found.push(['STORAGE_POOL_EXTREMELY_UNBALANCED', 'medium', { ...unit, unusable }]);
+  else if (largest.capacityBytes > restBytes)
+    found.push(['STORAGE_POOL_UNBALANCED', 'low', { ...unit, unusable }]);
   return found;
 }
 
@@ -177,6 +238,7 @@ export async function currentAlerts(
   const findings = [
     ...ofSystem(reader, await reader.clusterState()),
     ...ofDomains(facts),
+    ...ofClientCount(reader, facts),
     ...(await ofServers(reader, facts)),
     ...(await ofDevices(reader, facts)),
     ...ofPools(reader, facts),

@@ -14,4 +14,5 @@ export const KEEP_POOL_SETTINGS: Omit<CommandParams['SET_STORAGE_POOL'], 'key'> 
   capacityAlertCriticalPercent: null,
   mediaType: null,
   loneReturn: null,
+  force: false,
 };

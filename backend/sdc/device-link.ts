@@ -78,13 +78,7 @@ export class DeviceLinks {
    *
    * @param started - called with each link that was dialled
    */
-  dial(
-    nowUs: Micros,
-    links: Links,
-    device: MapDevice | undefined,
-    started: (link: DeviceLink) => void,
-  ): void {
-    if (device === undefined || device.port === 0) return;
+  dial(nowUs: Micros, links: Links, device: MapDevice, started: (link: DeviceLink) => void): void {
     for (const link of this.links) {
       if (link.state !== 'down' || link.retryAtUs > nowUs) continue;
       link.epoch += 1;

@@ -48,7 +48,10 @@ export class LinkTable {
   /** Dials the links of a device for which operations wait. */
   dial(nowUs: Micros, device: DeviceLinks): void {
     if (!this.started || !device.isWanted) return;
-    device.dial(nowUs, this.links, this.map.devices.get(device.key), (link) => {
+    const known = this.map.devices.get(device.key);
+    // A refusal may name a device that the MDM has not told of yet: there is nothing to dial before it does.
+    if (known === undefined || known.port === 0) return;
+    device.dial(nowUs, this.links, known, (link) => {
       this.byId.set(link.id, link);
     });
     this.nextDialUs = Math.min(this.nextDialUs, device.nextDialUs());

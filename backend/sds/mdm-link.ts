@@ -34,6 +34,7 @@ import { Totals } from './volumes.js';
 const MARKS = {
   drained: mark('sds.mdm: revoked I/O had to drain before a view counted as applied'),
   revokedWaiting: mark('sds.mdm: a waiting operation lost its mapping'),
+  stopped: mark('sds.mdm: I/O had to end before its pool counted as stopped'),
   opened: mark('sds.mdm: clients are admitted from now on'),
 };
 
@@ -175,20 +176,29 @@ export class MdmLink implements MdmClientHost {
   applyIfDrained(nowUs: Micros): void {
     if (this.appliedSequence === this.wantedSequence) return;
     if (this.shared.store.durableLsn < this.entriesLsn) return;
-    for (const op of this.shared.ops.inUse()) if (op.revoked) return;
+    for (const op of this.shared.ops.inUse()) if (op.revoked !== 0) return;
     this.appliedSequence = this.wantedSequence;
     this.client.beatNow(nowUs);
   }
 
-  /** Operations of mappings that are gone: those that have begun end, the others never happen. */
+  /**
+   * Operations of mappings that are gone, or of a pool in which I/O is stopped: those that have begun end, the others never
+   * happen. A stop is no reason to fail: the client asks again.
+   */
   private revoke(nowUs: Micros): void {
+    const isStopped = this.shared.pool?.pool.active === false;
     for (const op of this.shared.ops.inUse()) {
-      if (op.kind === OP_KIND.flush || this.isGranted(op)) continue;
-      if (!op.revoked) MARKS.drained.hits++;
-      op.revoked = true;
+      if (op.kind === OP_KIND.flush) continue;
+      const isGranted = this.isGranted(op);
+      if (isGranted && !isStopped) continue;
+      if (op.revoked === 0) {
+        if (isGranted) MARKS.stopped.hits++;
+        else MARKS.drained.hits++;
+      }
+      op.revoked = isGranted ? ERR.NOT_READY : ERR.MAPPING_REVOKED;
       if (op.phase !== OP_PHASE.locking || op.loads > 0) continue;
       MARKS.revokedWaiting.hits++;
-      this.shared.parts.serve.finish(nowUs, op, ERR.MAPPING_REVOKED);
+      this.shared.parts.serve.finish(nowUs, op, op.revoked);
     }
   }
 

@@ -41,9 +41,10 @@ export class Op extends LockRequest {
   opLow = 0;
   opHigh = 0;
   flags = 0;
-  /** Mapping generation by which it was admitted, and whether that was revoked since. */
+  /** Mapping generation by which it was admitted. */
   authority = 0;
-  revoked = false;
+  /** It was revoked since, or all I/O was stopped: error by which it ends where it has not begun. 0: it may go on. */
+  revoked = 0;
   volume: Volume | null = null;
   comb: Comb | null = null;
   chunkIndex = 0;
@@ -162,7 +163,7 @@ export class OpPool {
     this.used++;
     op.serial = ++this.serial;
     op.phase = OP_PHASE.locking;
-    op.revoked = false;
+    op.revoked = 0;
     op.lsn = 0;
     op.needMedia = false;
     op.waitsHere = false;

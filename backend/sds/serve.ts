@@ -303,8 +303,8 @@ export class Serve implements ServePart {
       return;
     }
     op.phase = OP_PHASE.locking;
-    if (op.revoked) {
-      this.finish(nowUs, op, ERR.MAPPING_REVOKED);
+    if (op.revoked !== 0) {
+      this.finish(nowUs, op, op.revoked);
       return;
     }
     const { comb } = op;

@@ -45,6 +45,7 @@ export class SimCluster {
   readonly servers: ServerNode[] = [];
   readonly clients: ClientNode[] = [];
   readonly operator: SimOperator;
+  readonly moveWatch: MoveWatch;
   private nextNode = 1;
 
   constructor(sim: Simulation, swarm: Swarm) {
@@ -60,9 +61,9 @@ export class SimCluster {
     assert(first !== undefined, 'a system has an MDM');
     this.mdm = first;
     const mdmAddresses = this.mdms.map(({ address }) => address);
-    const watch = new MoveWatch(sim);
+    this.moveWatch = new MoveWatch(sim);
     (this.etcd?.metadata ?? first.metadata).watcher = (changes) => {
-      watch.committed(changes);
+      this.moveWatch.committed(changes);
     };
     for (let number = 1; number <= swarm.servers + swarm.moves.lateServers; number++) {
       const host = this.host(`10.0.1.${number}`);

@@ -5,7 +5,9 @@
 import { MSG } from '../protocol/generated/constants.js';
 import * as head from '../protocol/generated/frame-head.js';
 
+import type { History } from './history.js';
 import type { LinkEnd } from './link-end.js';
+import type { MoveWatch } from './move-watch.js';
 import type { Simulation } from './simulation.js';
 
 export class FrameWatch {
@@ -14,8 +16,13 @@ export class FrameWatch {
   private readonly serving = new Map<string, string>();
   acknowledged = 0;
 
-  constructor(sim: Simulation) {
+  private readonly history: History;
+  private readonly moves: MoveWatch;
+
+  constructor(sim: Simulation, history: History, moves: MoveWatch) {
     this.sim = sim;
+    this.history = history;
+    this.moves = moves;
   }
 
   /** See FrameWatcher. */
@@ -31,6 +38,9 @@ export class FrameWatch {
     if (known === undefined) this.serving.set(name, from.process.name);
     else if (known !== from.process.name)
       this.sim.fail(`both ${known} and ${from.process.name} served comb ${name}`);
+    // Who was lost under an older entry may answer late what was done in time.
+    if (this.history.stopped && this.moves.isNewest(view, at))
+      this.sim.fail(`${from.process.name} served comb ${name} while all I/O counted as stopped`);
   }
 
   private tell(from: LinkEnd, view: DataView, at: number, code: number): void {

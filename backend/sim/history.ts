@@ -34,7 +34,7 @@ export interface LossRecord {
   readonly atUs: number;
 }
 
-/** A time in which a volume was not mapped to a client: what it asks and is told within, it must not be told well. */
+/** A time in which a volume was not mapped to a client, or stopped: what it asks and is told within, it must not be told well. */
 export interface UnmappedWindow {
   readonly volume: number;
   readonly client: number;
@@ -46,6 +46,8 @@ export class History {
   readonly ops: OpRecord[] = [];
   readonly losses: LossRecord[] = [];
   readonly windows: UnmappedWindow[] = [];
+  /** All I/O counts as stopped: the operator was told so. */
+  stopped = false;
   /** A disk that lied about flushes lost its power: what it was sure of may be lost. */
   lied = false;
   private nextTag = 1;
@@ -96,7 +98,7 @@ export class History {
         if (record.volume !== volume || record.client !== client || record.kind === 'flush')
           continue;
         if (record.startUs >= fromUs && record.endUs <= toUs)
-          return `${record.kind} ${record.index} of client ${client} was served while volume ${volume} was not mapped to it`;
+          return `${record.kind} ${record.index} of client ${client} was served while volume ${volume} was not mapped to it, or stopped`;
       }
     return null;
   }

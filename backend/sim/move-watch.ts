@@ -1,25 +1,38 @@
 // Watches what the MDM commits about combs: copies in sync lie apart when nothing moves, a move takes nobody's copy before two
-// others are whole, a device that is removed carries nothing. It owns the entries as they were committed last; it must
+// others are whole, a device that is removed carries nothing, and one that rests nothing that counts. It owns the entries as they were committed last; it must
 // never look at a machine.
 
 import { decodeStored } from '../protocol/control.js';
 import { decodeKey } from '../mdm/keys.js';
 import type { Change } from '../core/ports.js';
 import { isBlank, isInSync } from '../cluster-map/entry.js';
-import type { CombEntry } from '../protocol/generated/types.js';
+import {
+  getComb,
+  getGenerationEpoch,
+  getGenerationNumber,
+} from '../protocol/generated/frame-head.js';
+import type { CombEntry, Device, Sds } from '../protocol/generated/types.js';
 
 import type { Simulation } from './simulation.js';
 
 export class MoveWatch {
   private readonly sim: Simulation;
   private readonly entries = new Map<string, CombEntry>();
-  /** SDS by device, and fault set by SDS. */
-  private readonly sdsOf = new Map<number, number>();
-  private readonly faultSetOf = new Map<number, number>();
+  private readonly devices = new Map<number, Device>();
+  private readonly sds = new Map<number, Sds>();
   private readonly volumes = new Set<number>();
 
   constructor(sim: Simulation) {
     this.sim = sim;
+  }
+
+  /** Whether a frame names the newest entry of its comb that was committed. */
+  isNewest(view: DataView, at: number): boolean {
+    const entry = this.entries.get(String(getComb(view, at)));
+    return (
+      entry?.generation.epoch === getGenerationEpoch(view, at) &&
+      entry.generation.number === getGenerationNumber(view, at)
+    );
   }
 
   /** Changes that became durable together. */
@@ -31,11 +44,12 @@ export class MoveWatch {
       if (decoded === null) continue;
       const { type, key: object } = decoded;
       if (type === 'device') {
-        if (value === null) this.sdsOf.delete(object);
-        else this.sdsOf.set(object, decodeStored('Device', value).sdsKey);
-      } else if (type === 'sds' && value !== null)
-        this.faultSetOf.set(object, decodeStored('Sds', value).faultSetKey);
-      else if (type === 'volume') {
+        if (value === null) this.devices.delete(object);
+        else this.devices.set(object, decodeStored('Device', value));
+      } else if (type === 'sds') {
+        if (value === null) this.sds.delete(object);
+        else this.sds.set(object, decodeStored('Sds', value));
+      } else if (type === 'volume') {
         if (value === null) this.volumes.delete(object);
         else this.volumes.add(object);
       } else if (type === 'combPage') {
@@ -45,13 +59,14 @@ export class MoveWatch {
       }
     }
     for (const entry of pages) this.entry(entry);
+    this.requireOut();
     if (!hasPages && !changes.some(({ value }) => value === null)) return;
     for (const entry of this.entries.values()) this.requireDevices(entry);
   }
 
   private unitOf(deviceKey: number): string {
-    const sdsKey = this.sdsOf.get(deviceKey) ?? 0;
-    const faultSetKey = this.faultSetOf.get(sdsKey) ?? 0;
+    const sdsKey = this.devices.get(deviceKey)?.sdsKey ?? 0;
+    const faultSetKey = this.sds.get(sdsKey)?.faultSetKey ?? 0;
     return faultSetKey === 0 ? `sds ${sdsKey}` : `fault set ${faultSetKey}`;
   }
 
@@ -64,6 +79,47 @@ export class MoveWatch {
     // Several entries may share a commit: what was between them is not seen.
     if (entry.generation.number !== before.generation.number + 1) return;
     this.requireKept(before, entry);
+    this.requireNothingNew(before, entry);
+  }
+
+  /** An SDS that is in maintenance holds nothing that counts. */
+  private requireOut(): void {
+    if (this.volumes.size === 0) return;
+    for (const sds of this.sds.values()) {
+      if (sds.maintenanceStage !== 'active') continue;
+      for (const entry of this.entries.values())
+        entry.members.forEach(({ deviceKey }, index) => {
+          if (isInSync(entry, index) && this.devices.get(deviceKey)?.sdsKey === sds.key)
+            this.fail(entry, `device ${deviceKey} is in sync although its SDS rests`);
+        });
+    }
+  }
+
+  /** Whether a device keeps what it has although it is in no set: its SDS is in instant maintenance. */
+  private isResting(deviceKey: number): boolean {
+    const device = this.devices.get(deviceKey);
+    const sds = this.sds.get(device?.sdsKey ?? 0);
+    if (sds?.maintenance !== 'instant' || sds.maintenanceStage !== 'active') return false;
+    return device?.state === 'up' || device?.state === 'down';
+  }
+
+  /** The copy of a device in instant maintenance is not made anew. */
+  private requireNothingNew(before: CombEntry, after: CombEntry): void {
+    const isAnyLeaving = [...this.sds.values()].some(({ removing }) => removing);
+    const whole = before.members.filter((_, index) => isInSync(before, index));
+    const [only] = whole;
+    if (whole.length !== 1 || only === undefined || isAnyLeaving) return;
+    const isAwaited = before.members.some(
+      ({ deviceKey }, index) =>
+        !isBlank(before, index) &&
+        this.isResting(deviceKey) &&
+        this.unitOf(deviceKey) !== this.unitOf(only.deviceKey),
+    );
+    const added = after.members.find(
+      ({ deviceKey }) => !before.members.some((member) => member.deviceKey === deviceKey),
+    );
+    if (isAwaited && added !== undefined)
+      this.fail(after, `a copy is made on device ${added.deviceKey} although the other one rests`);
   }
 
   private fail(entry: CombEntry, what: string): void {
@@ -100,6 +156,6 @@ export class MoveWatch {
 
   private requireDevices(entry: CombEntry): void {
     for (const { deviceKey } of entry.members)
-      if (!this.sdsOf.has(deviceKey)) this.fail(entry, `device ${deviceKey} does not exist`);
+      if (!this.devices.has(deviceKey)) this.fail(entry, `device ${deviceKey} does not exist`);
   }
 }

@@ -85,6 +85,12 @@ const MARKS = {
   ambush: mark('nemesis: something broke at a chosen message'),
   island: mark('nemesis: a server and a client were cut off from everybody else'),
   stayAway: mark('nemesis: a server stayed away for long'),
+  crashFaultSet: mark('nemesis: all servers of a fault set were killed'),
+  powerFaultSet: mark('nemesis: a fault set lost its power'),
+  stayAwayFaultSet: mark('nemesis: a fault set stayed away for long'),
+  stopDomain: mark('nemesis: the protection domain was stopped and went on'),
+  restServer: mark('nemesis: a server was in instant maintenance'),
+  emptyServer: mark('nemesis: a server was in protected maintenance'),
   addServer: mark('nemesis: a server was added'),
   removeServer: mark('nemesis: a server was removed'),
 } satisfies Record<TroubleKind, unknown>;
@@ -255,6 +261,7 @@ export class Nemesis implements EventTarget, TroubleMaker {
    * that it does not name counts only when it is in sync anew.
    */
   isRedundant(): boolean {
+    if (this.cluster.operator.policyWork.isMaintaining) return false;
     const lives = new Map(
       this.cluster.servers.map(({ data, deviceKey }) => [deviceKey, data?.identity.incarnation]),
     );

@@ -40,6 +40,11 @@ export class ServerWork {
     return (this.keys.get(server) ?? 0) !== 0 && !this.leavingServers.has(server);
   }
 
+  /** Key of a server that is part of the system and stays, 0: it is not, or that is not known. */
+  keyOf(server: ServerNode): number {
+    return this.isUsed(server) ? (this.keys.get(server) ?? 0) : 0;
+  }
+
   /** Servers whose removal was accepted. */
   leaving(): Iterable<ServerNode> {
     return this.leavingServers;

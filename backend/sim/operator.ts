@@ -11,6 +11,7 @@ import { SIM_CHUNK_SECTORS } from './client-node.js';
 import type { ClientNode } from './client-node.js';
 import { DEVICE_PATH } from './device-processes.js';
 import type { History } from './history.js';
+import { PolicyWork } from './operator-policies.js';
 import { ServerWork } from './operator-servers.js';
 import type { SimProcess } from './process.js';
 import { CONTROL_PORT } from './server-node.js';
@@ -26,7 +27,7 @@ const UNMAPPED_US_MAX = 600_000;
 const KEEP_ALL = {
   ...{ durability: null, fullPolicy: null, zeroPadding: null, checksums: null, rmcache: null },
   ...{ sparePercent: null, capacityAlertHighPercent: null, capacityAlertCriticalPercent: null },
-  ...{ mediaType: null, loneReturn: null },
+  ...{ mediaType: null, loneReturn: null, force: false },
 } as const;
 
 export interface SimVolume {
@@ -48,6 +49,7 @@ export class SimOperator {
   readonly process: SimProcess;
   readonly volumes: SimVolume[] = [];
   readonly serverWork = new ServerWork(this);
+  readonly policyWork = new PolicyWork(this);
   /** Every volume is mapped to whom it belongs. */
   ready = false;
   private readonly sim: Simulation;
@@ -75,6 +77,7 @@ export class SimOperator {
       (nowUs) => {
         this.insist(nowUs, 'ADD_PROTECTION_DOMAIN', { name: 'domain' }, ({ key }) => {
           this.domainKey = key;
+          this.policyWork.domainKey = key;
         });
       },
       (nowUs) => {
@@ -236,7 +239,8 @@ export class SimOperator {
 
   /** Whether the operator has nothing left to do and every client has its volumes. */
   isSettled(): boolean {
-    if (this.changes > 0 || this.serverWork.isChanging || this.admin.pending > 0) return false;
+    if (this.changes > 0 || this.serverWork.isChanging || this.policyWork.isChanging) return false;
+    if (this.admin.pending > 0) return false;
     return this.volumes.every(({ key, index }) =>
       this.owners(index).every(({ load }) => load?.has(key) === true),
     );
@@ -309,10 +313,24 @@ export class SimOperator {
   }
 
   /** Pause before a command is asked again; long enough that one whose outcome is unknown does not arrive any more. */
-  private pauseUs(status: number): number {
+  pauseUs(status: number): number {
     return (
       RETRY_US + (status === ERR.TIMED_OUT ? this.swarm.network.lingerUsMax + ON_ITS_WAY_US_MAX : 0)
     );
+  }
+
+  /** From now until the answer is called, nothing that is asked may be served, of any volume for anybody. */
+  nothingIsServed(): () => void {
+    const fromUs = this.sim.nowUs;
+    const { history } = this.site;
+    history.stopped = true;
+    return () => {
+      history.stopped = false;
+      const toUs = this.sim.nowUs;
+      for (const { key } of this.volumes)
+        for (const { number } of this.site.clients)
+          history.windows.push({ volume: key, client: number, fromUs, toUs });
+    };
   }
 
   /** Takes a volume away from everybody and removes it: nothing of it may be served afterwards (C13). */

@@ -68,7 +68,7 @@ class Scenario {
     this.swarm = swarm;
     this.cluster = new SimCluster(sim, swarm);
     this.nemesis = new Nemesis(this.cluster);
-    const watch = new FrameWatch(sim);
+    const watch = new FrameWatch(sim, this.cluster.history, this.cluster.moveWatch);
     const isMedia = swarm.durability === 'media';
     const acks = new AckWatch(sim, isMedia, (deviceKey, run, opLow, opHigh, durable) => {
       const server = this.cluster.servers.find((other) => other.deviceKey === deviceKey);

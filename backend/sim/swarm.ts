@@ -51,6 +51,12 @@ export interface TroubleWeights {
   fillStore: number;
   endMdm: number;
   stayAway: number;
+  crashFaultSet: number;
+  powerFaultSet: number;
+  stayAwayFaultSet: number;
+  stopDomain: number;
+  restServer: number;
+  emptyServer: number;
   addServer: number;
   removeServer: number;
 }
@@ -191,13 +197,24 @@ export const LATER_OPTIONS_OFF = { mdms: 1, storeLostPermille: 0 } as const;
 /** Kinds that only happen where data is moved. */
 const MOVE_KINDS: readonly TroubleKind[] = ['stayAway', 'stayAway', 'addServer', 'removeServer'];
 
+/** Kinds of what operators decide about, and of what fails together by it; drawn apart as well. */
+const POLICY_KINDS: readonly TroubleKind[] = [
+  'crashFaultSet',
+  'powerFaultSet',
+  'stayAwayFaultSet',
+  'stopDomain',
+  'restServer',
+  'emptyServer',
+];
+
 /** Of twelve scenarios, how many run the real device format: as many as the rate of a plain run permits. */
 const REAL_OF_12 = 6;
 
 /** Every kind of trouble with weight 0. */
 export function noTrouble(): TroubleWeights {
   const weights: Partial<TroubleWeights> = {};
-  const all = [...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, ...MOVE_KINDS, 'island'] as const;
+  const moved = [...MOVE_KINDS, ...POLICY_KINDS, 'island'] as const;
+  const all = [...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, ...moved] as const;
   for (const kind of all) weights[kind] = 0;
   return weights as TroubleWeights;
 }
@@ -411,6 +428,17 @@ function addHoles(seed: number, swarm: Swarm): Swarm {
   };
 }
 
+/** What operators decide about while clients work, and fault sets that fail. */
+function addPolicies(seed: number, swarm: Swarm): Swarm {
+  const prng = new Prng(seed, 0x504f4c49);
+  if (!prng.chance(1, 6)) return swarm;
+  const trouble = { ...swarm.trouble };
+  for (let count = prng.between(1, 2); count > 0; count--)
+    trouble[prng.pick(POLICY_KINDS)] += prng.between(1, 4);
+  const { moves } = swarm;
+  return { ...swarm, trouble, moves: { ...moves, faultSets: prng.pick([0, 2, 3]) } };
+}
+
 /** The scenario of a seed. */
 export function drawSwarm(seed: number): Swarm {
   const prng = new Prng(seed, 0x53574d);
@@ -457,7 +485,7 @@ export function drawSwarm(seed: number): Swarm {
   };
   const drawn = prng.chance(1, 16) ? drawFull(prng, swarm) : swarm;
   const settled = addMeetings(seed, addLateFrames(seed, addFurther(seed, drawn)));
-  return addMdms(seed, addHoles(seed, addMoves(seed, settled)));
+  return addPolicies(seed, addMdms(seed, addHoles(seed, addMoves(seed, settled))));
 }
 
 function describeMoves({ combsMax, lateServers, faultSets }: MoveOptions): string {
@@ -468,9 +496,8 @@ function describeMoves({ combsMax, lateServers, faultSets }: MoveOptions): strin
 
 /** The parts of a scenario that a reader wants to know first. */
 export function describeSwarm(swarm: Swarm): string {
-  const kinds = [
-    ...new Set([...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, ...MOVE_KINDS, 'island' as const]),
-  ];
+  const moved = [...MOVE_KINDS, ...POLICY_KINDS, 'island' as const];
+  const kinds = [...new Set([...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, ...moved])];
   const trouble = kinds.filter((kind) => swarm.trouble[kind] > 0).join(' ');
   const { servers, clients, volumeChunks, durability } = swarm;
   return `${servers} servers, ${clients} clients, ${swarm.mdms > 1 ? `${swarm.mdms} MDMs, ` : ''}volumes of ${volumeChunks.join('+')} chunks, ${1 << swarm.combLog2} combs, ${durability}, ${swarm.realDevice ? 'real' : 'modelled'} devices${swarm.capacityBlocks > 0 ? ` of ${swarm.capacityBlocks} blocks (${swarm.fullPolicy})` : ''}${swarm.overLimit ? ', over the limit' : ''}${describeMoves(swarm.moves)}; trouble: ${trouble === '' ? 'none' : trouble}`;

@@ -1,9 +1,19 @@
 // What an operator does while others work: takes volumes away, gives them back, grows and removes them. It must never
 // do what an operator cannot ask for.
 
+import type { ServerNode } from './server-node.js';
+import { powerOff } from './trouble-processes.js';
 import type { Strikes, TroubleMaker } from './trouble.js';
 
-export type OperatorTrouble = 'unmap' | 'resize' | 'removeVolume' | 'addServer' | 'removeServer';
+export type OperatorTrouble =
+  | 'unmap'
+  | 'resize'
+  | 'removeVolume'
+  | 'addServer'
+  | 'removeServer'
+  | 'stopDomain'
+  | 'restServer'
+  | 'emptyServer';
 
 function unmap({ cluster, prng, say }: TroubleMaker): boolean {
   const { operator } = cluster;
@@ -52,10 +62,41 @@ function removeServer({ cluster: { operator }, server, prng, say }: TroubleMaker
   return true;
 }
 
+function stopDomain({ cluster: { operator }, say }: TroubleMaker): boolean {
+  if (!operator.policyWork.stopDomain()) return false;
+  say('stops the protection domain for a while');
+  return true;
+}
+
+/** Takes a server out for maintenance, in which it may be killed, lose its power, or be left alone. */
+function maintain(maker: TroubleMaker, maintenance: 'instant' | 'protected'): boolean {
+  const { cluster, prng, say } = maker;
+  const rested = maker.server();
+  // Two things at once that take copies away would be one too many.
+  if (!maker.isRedundant()) return false;
+  const withPower = prng.chance(1, 2);
+  const work = (server: ServerNode): (() => void) => {
+    if (withPower) {
+      say(`kills all of server ${server.number}, which rests`);
+      server.killAll();
+    } else powerOff(maker, [server]);
+    return () => {
+      server.powerOn();
+      server.start();
+    };
+  };
+  if (!cluster.operator.policyWork.maintain(rested, maintenance, work)) return false;
+  say(`takes server ${rested.number} out for ${maintenance} maintenance`);
+  return true;
+}
+
 export const OPERATOR_TROUBLE: Strikes<OperatorTrouble> = {
   unmap,
   resize,
   removeVolume,
   addServer,
   removeServer,
+  stopDomain,
+  restServer: (maker) => maintain(maker, 'instant'),
+  emptyServer: (maker) => maintain(maker, 'protected'),
 };

@@ -1,6 +1,7 @@
 // Trouble with processes and power: killed, stopped, without power. It must never touch a disk or a link by itself.
 
 import type { ClientNode } from './client-node.js';
+import type { SimCluster } from './cluster.js';
 import type { EndOwner } from './link-end.js';
 import type { MdmNode } from './mdm-node.js';
 import type { SimProcess } from './process.js';
@@ -9,6 +10,9 @@ import { pickMdm } from './trouble-mdms.js';
 import type { Strikes, TroubleMaker } from './trouble.js';
 
 export type ProcessTrouble =
+  | 'crashFaultSet'
+  | 'powerFaultSet'
+  | 'stayAwayFaultSet'
   | 'crashData'
   | 'crashControl'
   | 'crashServer'
@@ -58,13 +62,38 @@ function crashServer({ server, say, later }: TroubleMaker): boolean {
   return true;
 }
 
-function powerOff(maker: TroubleMaker, servers: readonly ServerNode[]): boolean {
+/** Servers that fail together. */
+function unitOf({ cluster }: TroubleMaker, one: ServerNode): readonly ServerNode[] {
+  return cluster.servers.filter((other) => areOneUnit(cluster, [one, other]));
+}
+
+function areOneUnit({ swarm }: SimCluster, servers: readonly ServerNode[]): boolean {
+  const { faultSets } = swarm.moves;
+  const units = servers.map(({ number }) => (faultSets === 0 ? number : number % faultSets));
+  return new Set(units).size === 1;
+}
+
+/** Kills all processes of a fault set; where there are none, of a server. */
+function crashUnit(maker: TroubleMaker, after: TroubleMaker['later']): boolean {
+  const unit = unitOf(maker, maker.server()).filter(({ host }) => host.powered);
+  if (unit.length === 0) return false;
+  const numbers = unit.map(({ number }) => number).join(' ');
+  maker.say(`kills all of the servers ${numbers}, which fail together`);
+  for (const hit of unit) hit.killAll();
+  after(() => {
+    maker.say(`starts the servers ${numbers} again`);
+    for (const hit of unit) hit.start();
+  });
+  return true;
+}
+
+export function powerOff(maker: TroubleMaker, servers: readonly ServerNode[]): boolean {
   const { cluster, say, later } = maker;
   const hit = servers.filter(({ host }) => host.powered);
   if (hit.length === 0) return false;
   say(`takes the power of servers ${hit.map(({ number }) => number).join(' ')}`);
-  // One server, while nothing else is wrong, is a single failure: no mode loses anything by it.
-  const single = hit.length === 1 && maker.open === 0 && maker.isRedundant();
+  // One server or fault set, while nothing else is wrong, is a single failure: no mode loses anything by it.
+  const single = areOneUnit(cluster, hit) && maker.open === 0 && maker.isRedundant();
   const lied = hit.some(({ device }) => device.lied);
   for (const server of hit) server.powerOff();
   const { sim, history } = cluster;
@@ -165,4 +194,7 @@ export const PROCESS_TROUBLE: Strikes<ProcessTrouble> = {
   pauseClient: (maker) => pause(maker, maker.prng.pick(maker.cluster.clients).process),
   takePort,
   stayAway,
+  crashFaultSet: (maker) => crashUnit(maker, maker.later),
+  powerFaultSet: (maker) => powerOff(maker, unitOf(maker, maker.server())),
+  stayAwayFaultSet: (maker) => crashUnit(maker, maker.muchLater),
 };

@@ -2,6 +2,7 @@
 
 import test from 'ava';
 
+import { NO_COPY_LOAD } from '../../backend/cluster-map/copy-policy.js';
 import { at } from '../support/gateway-harness.js';
 import type { GatewayHarness } from '../support/gateway-harness.js';
 import { startWithVolumes } from '../support/gateway-samples.js';
@@ -18,6 +19,14 @@ interface Listed {
 
 const ALWAYS = 'MDM_NOT_CLUSTERED';
 
+/** Three SDSs with as much spare as one of them has. */
+async function start(): Promise<GatewayHarness> {
+  const gateway = await startWithVolumes();
+  const { tables } = gateway.cluster;
+  tables.storagePool = tables.storagePool.map((pool) => ({ ...pool, sparePercent: 34 }));
+  return gateway;
+}
+
 async function alerts(gateway: GatewayHarness): Promise<readonly Listed[]> {
   const { status, json } = await gateway.get('/api/types/Alert/instances/');
   if (status !== 200) throw new Error(`status ${status}`);
@@ -33,7 +42,7 @@ async function idsOf(gateway: GatewayHarness, type: string): Promise<readonly st
 }
 
 test('a sound cluster with one MDM says only that, with the fields that tools read', async (t) => {
-  const gateway = await startWithVolumes();
+  const gateway = await start();
   t.teardown(() => gateway.stop());
   const [only, ...others] = await alerts(gateway);
   t.deepEqual(others, []);
@@ -48,7 +57,7 @@ test('a sound cluster with one MDM says only that, with the fields that tools re
 });
 
 test('an SDS that is away is one alert, not one for each of its devices too', async (t) => {
-  const gateway = await startWithVolumes();
+  const gateway = await start();
   t.teardown(() => gateway.stop());
   const { cluster } = gateway;
   const [sds] = cluster.tables.sds;
@@ -70,7 +79,7 @@ test('an SDS that is away is one alert, not one for each of its devices too', as
 });
 
 test('a device that failed says why; a device whose process is gone is told from it', async (t) => {
-  const gateway = await startWithVolumes();
+  const gateway = await start();
   t.teardown(() => gateway.stop());
   const { cluster } = gateway;
   const [failed, gone] = cluster.tables.device;
@@ -87,7 +96,7 @@ test('a device that failed says why; a device whose process is gone is told from
 });
 
 test('combs without a second copy, and combs without any', async (t) => {
-  const gateway = await startWithVolumes();
+  const gateway = await start();
   t.teardown(() => gateway.stop());
   const { cluster } = gateway;
   const [pool] = cluster.tables.storagePool;
@@ -103,7 +112,7 @@ test('combs without a second copy, and combs without any', async (t) => {
 });
 
 test('a pool that fills crosses its two thresholds, and only the higher one is told', async (t) => {
-  const gateway = await startWithVolumes();
+  const gateway = await start();
   t.teardown(() => gateway.stop());
   const [pool] = await idsOf(gateway, 'StoragePool');
   const thresholds = (high: number, critical: number): Promise<unknown> =>
@@ -111,17 +120,17 @@ test('a pool that fills crosses its two thresholds, and only the higher one is t
       capacityAlertHighThresholdPercent: String(high),
       capacityAlertCriticalThresholdPercent: String(critical),
     });
-  // 34 of 172.8 GiB are in use: 19 %.
-  await thresholds(15, 50);
+  // 34 of 126.7 GiB are in use: 26 %.
+  await thresholds(20, 50);
   t.deepEqual((await types(gateway)).slice(0, 1), ['CAPACITY_UTILIZATION_ABOVE_HIGH_THRESHOLD']);
-  await thresholds(15, 18);
+  await thresholds(20, 25);
   t.deepEqual(await types(gateway), ['CAPACITY_UTILIZATION_ABOVE_CRITICAL_THRESHOLD', ALWAYS]);
   await thresholds(80, 90);
   t.deepEqual(await types(gateway), [ALWAYS]);
 });
 
 test('a client host that is away weighs more while it has volumes; a stopped domain is told', async (t) => {
-  const gateway = await startWithVolumes();
+  const gateway = await start();
   t.teardown(() => gateway.stop());
   const { cluster } = gateway;
   const [sdc] = cluster.tables.sdc;
@@ -141,11 +150,85 @@ test('a client host that is away weighs more while it has volumes; a stopped dom
 });
 
 test('a pool on one server only has nowhere for second copies', async (t) => {
-  const gateway = await startWithVolumes();
+  const gateway = await start();
   t.teardown(() => gateway.stop());
   const { cluster } = gateway;
   const one = cluster.tables.device[0]?.sdsKey;
   const left = cluster.tables.device.filter(({ sdsKey }) => sdsKey === one);
   cluster.tables.device.splice(0, cluster.tables.device.length, ...left);
   t.is((await types(gateway))[0], 'NOT_ENOUGH_FAULT_UNITS_IN_SP');
+});
+
+test('a spare that does not cover the largest unit is told with the unit, an SDS or a fault set', async (t) => {
+  const gateway = await start();
+  t.teardown(() => gateway.stop());
+  const { cluster } = gateway;
+  const { tables } = cluster;
+  const TYPE = 'CONFIGURED_SPARE_CAPACITY_SMALLER_THAN_LARGEST_FAULT_UNIT';
+  const setSpare = (sparePercent: number): void => {
+    tables.storagePool = tables.storagePool.map((pool) => ({ ...pool, sparePercent }));
+  };
+  setSpare(33);
+  const found = (await alerts(gateway)).find(({ alertType }) => alertType === TYPE);
+  t.is(found?.severity, 'ALERT_MEDIUM');
+  t.is(found?.alertValues['neededPercent'], 34);
+  t.is(found?.alertValues['faultUnitType'], 'SDS');
+  t.is(found?.alertValues['faultUnit'], tables.sds[0]?.name);
+  setSpare(34);
+  t.deepEqual(await types(gateway), [ALWAYS]);
+  // Two of three in one fault set: it has more than the rest, of which some is of no use.
+  const domainKey = tables.protectionDomain[0]?.key ?? 0;
+  tables.faultSet.push({ key: 999, domainKey, name: 'rack1' });
+  tables.sds = tables.sds.map((sds, index) => ({ ...sds, faultSetKey: index < 2 ? 999 : 0 }));
+  const grouped = await alerts(gateway);
+  const wide = grouped.find(({ alertType }) => alertType === TYPE);
+  t.is(wide?.alertValues['faultUnit'], 'rack1');
+  t.is(wide?.alertValues['neededPercent'], 67);
+  t.true(grouped.some(({ alertType }) => alertType === 'STORAGE_POOL_UNBALANCED'));
+});
+
+test('a pool that has less left than its largest unit has says so', async (t) => {
+  const gateway = await start();
+  t.teardown(() => gateway.stop());
+  const { cluster } = gateway;
+  for (const { key, capacityBytes } of cluster.tables.device)
+    cluster.usage.set(key, {
+      ...{ capacityBytes, usedBytes: capacityBytes * 0.7, resyncBytesTotal: 0, resyncBytesDone: 0 },
+      ...{ degradedCombs: 0, rebuildBytesLeft: 0, rebalanceBytesLeft: 0 },
+      ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
+    });
+  t.true(
+    (await types(gateway)).includes(
+      'SPARE_CAPACITY_AND_FREE_CAPACITY_SMALLER_THAN_LARGEST_FAULT_UNIT',
+    ),
+  );
+});
+
+test('an SDS in maintenance says so, and that it is away is no alert', async (t) => {
+  const gateway = await start();
+  t.teardown(() => gateway.stop());
+  const { cluster } = gateway;
+  const [id] = await idsOf(gateway, 'Sds');
+  const act = (name: string): Promise<{ status: number }> =>
+    gateway.post(`/api/instances/Sds::${id ?? ''}/action/${name}`, {});
+  const state = async (): Promise<readonly unknown[]> => {
+    const { json } = await gateway.get(`/api/instances/Sds::${id ?? ''}`);
+    return [at(json, 'maintenanceState'), at(json, 'maintenanceType')];
+  };
+  t.deepEqual(await state(), ['NoMaintenance', 'NoMaintenance']);
+  t.is((await act('enterMaintenanceMode')).status, 200);
+  t.deepEqual(await state(), ['InMaintenance', 'InstantMaintenance']);
+  const [sds] = cluster.tables.sds;
+  cluster.disconnected.add(sds?.key ?? 0);
+  for (const { key, sdsKey } of cluster.tables.device)
+    if (sdsKey === sds?.key) cluster.disconnected.add(key);
+  t.deepEqual(await types(gateway), ['SDS_IN_MAINTENANCE', ALWAYS]);
+  t.is((await act('exitMaintenanceMode')).status, 200);
+  t.is((await act('exitMaintenanceMode')).status, 500);
+  t.true((await types(gateway)).includes('SDS_DISCONNECTED'));
+  cluster.disconnected.clear();
+  t.is((await act('enterProtectedMaintenanceMode')).status, 200);
+  t.deepEqual(await state(), ['InMaintenance', 'ProtectedMaintenance']);
+  t.is((await act('abortEnterProtectedMaintenanceMode')).status, 200);
+  t.deepEqual(await types(gateway), [ALWAYS]);
 });

@@ -46,9 +46,11 @@ export function threeNodes(slaveUp: boolean): MdmMember[] {
   ];
 }
 
-/** Fields that are to be changed; null keeps what is. */
+/** Fields that are to be changed; null keeps what is, and force is none of them. */
 function given(fields: object): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+  return Object.fromEntries(
+    Object.entries(fields).filter(([name, value]) => value !== null && name !== 'force'),
+  );
 }
 
 export class MemoryCluster implements Cluster {
@@ -267,6 +269,8 @@ export class MemoryCluster implements Cluster {
       this.tables.faultSet.push({ ...params, key });
       return { key };
     },
+    RENAME_FAULT_SET: ({ key, name }) =>
+      this.change('faultSet', key, 'FAULT_SET_NOT_FOUND', { name }),
     REMOVE_FAULT_SET: ({ key }) => this.drop('faultSet', key, 'FAULT_SET_NOT_FOUND'),
     ADD_SDS: ({ devices, ...params }) => {
       const key = this.key();
@@ -277,12 +281,20 @@ export class MemoryCluster implements Cluster {
         key,
         port: params.port === 0 ? 7072 : params.port,
         guid: '',
-        removing: false,
+        ...{ removing: false, maintenance: 'none', maintenanceStage: 'none' },
       });
       for (const device of devices) this.addDevice(key, device);
       return { key };
     },
     REMOVE_SDS: ({ key }) => this.drop('sds', key, 'SDS_NOT_FOUND'),
+    ENTER_MAINTENANCE: ({ key, maintenance }) =>
+      this.change('sds', key, 'SDS_NOT_FOUND', { maintenance, maintenanceStage: 'active' }),
+    EXIT_MAINTENANCE: ({ key }) => {
+      const sds = this.tables.sds.find((one) => one.key === key);
+      if (sds?.maintenance === 'none') refuse('SDS_NOT_IN_MAINTENANCE');
+      const idle = { maintenance: 'none', maintenanceStage: 'none' } as const;
+      return this.change('sds', key, 'SDS_NOT_FOUND', idle);
+    },
     RENAME_SDS: ({ key, name }) => this.change('sds', key, 'SDS_NOT_FOUND', { name }),
     ADD_DEVICE: ({ sdsKey, device }) => ({ key: this.addDevice(sdsKey, device) }),
     REMOVE_DEVICE: ({ key }) => this.drop('device', key, 'DEVICE_NOT_FOUND'),

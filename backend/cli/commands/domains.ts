@@ -2,11 +2,11 @@
 
 import type { ProtectionDomain } from '../../protocol/generated/types.js';
 import type { ClusterReader } from '../../runtime/cluster-reader.js';
-import { readFacts, scopeOfPools } from '../../runtime/statistics/facts.js';
+import { readFacts, scopeOfDevices, scopeOfPools } from '../../runtime/statistics/facts.js';
 import type { Facts } from '../../runtime/statistics/facts.js';
 import { capacityValues } from '../../runtime/statistics/values.js';
-import { numberIn } from '../capacity.js';
-import { counted, kbText } from '../format.js';
+import { capacityLines, numberIn } from '../capacity.js';
+import { connectionState, counted, kbText } from '../format.js';
 import {
   DOMAIN_REF,
   DOMAIN_REF_OPTIONAL,
@@ -16,7 +16,7 @@ import {
   needed,
 } from '../lookup.js';
 import { NEW_NAME, outcome } from '../option.js';
-import type { Command, Outcome, Run } from '../option.js';
+import type { Command, Option, Outcome, Run } from '../option.js';
 import { poolLines } from './pools.js';
 
 const topicDomains = 'Protection domains and fault sets';
@@ -53,17 +53,55 @@ async function queryDomain(run: Run): Promise<Outcome> {
   );
 }
 
+async function queryFaultSet({ reader, values }: Run): Promise<Outcome> {
+  const set = needed(await faultSetOf(reader, values), 'fault set');
+  const [facts, statuses] = await Promise.all([readFacts(reader), reader.statusByKey('sds')]);
+  const domain = facts.domains.find(({ key }) => key === set.domainKey);
+  const servers = facts.sds.filter(({ faultSetKey }) => faultSetKey === set.key);
+  const keys = new Set(servers.map(({ key }) => key));
+  const devices = facts.devices.filter(({ sdsKey }) => keys.has(sdsKey));
+  const capacity = capacityValues(facts, scopeOfDevices(facts, devices));
+  return outcome(
+    [
+      `Fault Set ${reader.id(set.key)} Name: ${set.name}`,
+      `Protection Domain: ${reader.id(set.domainKey)}, Name: ${domain?.name ?? 'N/A'}`,
+      `Fault Set has ${counted(servers.length, 'SDS node')}`,
+      ...servers.map(
+        ({ key, name }) =>
+          `    SDS ID: ${reader.id(key)} Name: ${name} State: ${connectionState(statuses.get(key)?.liveness)}`,
+      ),
+      ...capacityLines(capacity, '    '),
+    ],
+    {
+      id: reader.id(set.key),
+      name: set.name,
+      protectionDomainId: reader.id(set.domainKey),
+      sdsIds: servers.map(({ key }) => reader.id(key)),
+      ...capacity,
+    },
+  );
+}
+
+const STOP_OPTIONS: readonly Option[] = [
+  { name: 'disconnect_clients', about: 'although clients that are connected use its volumes' },
+  { name: 'force', about: 'the same' },
+];
+
+function isForced({ values }: Run): boolean {
+  return values.has('force') || values.has('disconnect_clients');
+}
+
 /** `--activate_protection_domain` and its opposite. */
 function setActive(name: string, active: boolean): Command {
   return {
     name,
     topic: topicDomains,
     about: active ? 'allow I/O' : 'stop I/O on purpose',
-    options: [...DOMAIN_REF, { name: 'force', about: 'accepted' }],
+    options: [...DOMAIN_REF, ...(active ? [{ name: 'force', about: 'accepted' }] : STOP_OPTIONS)],
     ...(active ? {} : { sure: 'I/O to all volumes of the protection domain will stop.' }),
     run: async (run) => {
       const domain = needed(await domainOf(run.reader, run.values), 'protection domain');
-      const params = { key: domain.key, active };
+      const params = { key: domain.key, active, force: isForced(run) };
       await run.cluster.command('SET_PROTECTION_DOMAIN_ACTIVE', run.user, params);
       return outcome(
         `Successfully ${active ? '' : 'in'}activated protection domain ${domain.name}`,
@@ -175,6 +213,25 @@ export const DOMAIN_COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'rename_fault_set',
+    topic: topicDomains,
+    about: 'rename a fault set',
+    options: [...FAULT_SET_REF, NEW_NAME],
+    run: async (run) => {
+      const set = needed(await faultSetOf(run.reader, run.values), 'fault set');
+      const name = run.values.get('new_name') ?? '';
+      await run.cluster.command('RENAME_FAULT_SET', run.user, { key: set.key, name });
+      return outcome(`Successfully renamed fault set to ${name}`);
+    },
+  },
+  {
+    name: 'query_fault_set',
+    topic: topicDomains,
+    about: 'one fault set with its SDSs and their capacity',
+    options: FAULT_SET_REF,
+    run: queryFaultSet,
+  },
+  {
     name: 'query_all_fault_sets',
     topic: topicDomains,
     about: 'the fault sets of a protection domain, or all',
@@ -184,12 +241,18 @@ export const DOMAIN_COMMANDS: readonly Command[] = [
       const sets = (await run.reader.all('faultSet')).filter(
         ({ domainKey }) => domain === null || domain.key === domainKey,
       );
+      const all = await run.reader.all('sds');
+      const countIn = (key: number): number =>
+        all.filter(({ faultSetKey }) => faultSetKey === key).length;
       return outcome(
         [
           `Query all returned ${counted(sets.length, 'Fault Set')}:`,
-          ...sets.map((set) => `Fault Set ID: ${run.reader.id(set.key)} Name: ${set.name}`),
+          ...sets.map(
+            (set) =>
+              `Fault Set ID: ${run.reader.id(set.key)} Name: ${set.name} has ${counted(countIn(set.key), 'SDS node')}`,
+          ),
         ],
-        sets.map(({ key, name }) => ({ id: run.reader.id(key), name })),
+        sets.map(({ key, name }) => ({ id: run.reader.id(key), name, sdsNodes: countIn(key) })),
       );
     },
   },

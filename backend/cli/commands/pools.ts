@@ -213,8 +213,11 @@ export const POOL_COMMANDS: readonly Command[] = [
   setPool(
     'modify_spare_policy',
     'change the capacity kept free',
-    [{ name: 'spare_percentage', value: 'PERCENT', about: 'of the pool', required: true }],
-    (run) => ({ sparePercent: sparePercentFrom(run) }),
+    [
+      { name: 'spare_percentage', value: 'PERCENT', about: 'of the pool', required: true },
+      { name: 'force', about: 'although it is smaller than the largest SDS or fault set' },
+    ],
+    (run) => ({ sparePercent: sparePercentFrom(run), force: run.values.has('force') }),
   ),
   setPool(
     'modify_zero_padding_policy',

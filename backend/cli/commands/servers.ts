@@ -2,7 +2,13 @@
 
 import { isIP } from 'node:net';
 
-import type { Address, AddressRole, RuntimeStatus, Sds } from '../../protocol/generated/types.js';
+import type {
+  Address,
+  AddressRole,
+  Maintenance,
+  RuntimeStatus,
+  Sds,
+} from '../../protocol/generated/types.js';
 import type { ClusterReader } from '../../runtime/cluster-reader.js';
 import { grouped, readFacts, scopeOfDevices } from '../../runtime/statistics/facts.js';
 import { capacityValues, deviceValues } from '../../runtime/statistics/values.js';
@@ -98,6 +104,38 @@ async function abortRemoveSds(run: Run): Promise<Outcome> {
   return outcome(`Successfully aborted the removal of SDS ${sds.name}`);
 }
 
+const EXIT_OPTIONS: readonly Option[] = [
+  ...SDS_REF,
+  { name: 'force', about: 'although it is not connected: what it holds is made anew elsewhere' },
+];
+
+async function enterMaintenance(run: Run, maintenance: Maintenance): Promise<Outcome> {
+  const sds = needed(await sdsOf(run.reader, run.values), 'SDS');
+  await run.cluster.command('ENTER_MAINTENANCE', run.user, { key: sds.key, maintenance });
+  return outcome(
+    `Successfully started to put SDS ${sds.name} into ${maintenance} maintenance mode`,
+  );
+}
+
+async function exitMaintenance(run: Run, abort: boolean): Promise<Outcome> {
+  const sds = needed(await sdsOf(run.reader, run.values), 'SDS');
+  const params = { key: sds.key, abort, force: run.values.has('force') };
+  await run.cluster.command('EXIT_MAINTENANCE', run.user, params);
+  return outcome(`Successfully started to take SDS ${sds.name} out of maintenance mode`);
+}
+
+/** `, In instant maintenance`, and what it is on the way to; empty where the SDS works. */
+function maintenanceText({ maintenance, maintenanceStage }: Sds): string {
+  if (maintenance === 'none') return '';
+  const word = { none: '', entering: 'Entering', active: 'In', exiting: 'Exiting' };
+  return `, ${word[maintenanceStage]} ${maintenance} maintenance`;
+}
+
+function sdsState(sds: Sds): string {
+  if (sds.removing) return 'Remove-pending';
+  return sds.maintenance === 'none' ? 'Normal' : maintenanceText(sds).slice(2);
+}
+
 function sdsStates(status: RuntimeStatus | undefined): { connection: string; membership: string } {
   const connection = connectionState(status?.liveness);
   return { connection, membership: connection === 'Connected' ? 'Joined' : 'Decoupled' };
@@ -114,6 +152,8 @@ function sdsData(reader: ClusterReader, sds: Sds, status: RuntimeStatus | undefi
     connectionState: connection,
     membershipState: membership,
     removing: sds.removing,
+    maintenance: sds.maintenance,
+    maintenanceStage: sds.maintenanceStage,
   };
 }
 
@@ -135,7 +175,7 @@ async function queryAllSds(run: Run): Promise<Outcome> {
         const status = statuses.get(sds.key);
         const { connection, membership } = sdsStates(status);
         const hosts = sds.addresses.map(({ host }) => host).join(',');
-        return `SDS ID: ${reader.id(sds.key)} Name: ${sds.name} State: ${connection}, ${membership}${sds.removing ? ', Remove-pending' : ''} IP: ${hosts} Port: ${sds.port} Version: ${versionText(status?.version ?? '')}`;
+        return `SDS ID: ${reader.id(sds.key)} Name: ${sds.name} State: ${connection}, ${membership}${sds.removing ? ', Remove-pending' : ''}${maintenanceText(sds)} IP: ${hosts} Port: ${sds.port} Version: ${versionText(status?.version ?? '')}`;
       }),
     ];
   });
@@ -174,7 +214,7 @@ async function querySds(run: Run): Promise<Outcome> {
       'Rfcache disabled',
       `Device information (total ${devices.length} devices):`,
       ...deviceLines(reader, facts, devices),
-      `Membership-state: ${membership}; Connection-state: ${connection}; SDS-state: Normal; ${broken} devices with error; 0 Rfcache devices with errors`,
+      `Membership-state: ${membership}; Connection-state: ${connection}; SDS-state: ${sdsState(sds)}; ${broken} devices with error; 0 Rfcache devices with errors`,
       ...capacityLines(values, '    '),
       ...jobLines('    '),
       ...trafficLines(values, '    '),
@@ -240,6 +280,42 @@ export const SDS_COMMANDS: readonly Command[] = [
     about: 'keep an SDS that is being removed',
     options: SDS_REF,
     run: abortRemoveSds,
+  },
+  {
+    name: 'enter_maintenance_mode',
+    topic: topicSds,
+    about: 'begin instant maintenance: its data is left as it is, the other copies serve alone',
+    options: SDS_REF,
+    sure: 'What it holds will have one copy only until it is back.',
+    run: (run) => enterMaintenance(run, 'instant'),
+  },
+  {
+    name: 'exit_maintenance_mode',
+    topic: topicSds,
+    about: 'end maintenance: what changed meanwhile is copied back',
+    options: EXIT_OPTIONS,
+    run: (run) => exitMaintenance(run, false),
+  },
+  {
+    name: 'enter_protected_maintenance_mode',
+    topic: topicSds,
+    about: 'begin protected maintenance: its data is copied elsewhere first',
+    options: SDS_REF,
+    run: (run) => enterMaintenance(run, 'protected'),
+  },
+  {
+    name: 'exit_protected_maintenance_mode',
+    topic: topicSds,
+    about: 'the same as exit_maintenance_mode',
+    options: EXIT_OPTIONS,
+    run: (run) => exitMaintenance(run, false),
+  },
+  {
+    name: 'abort_enter_protected_maintenance_mode',
+    topic: topicSds,
+    about: 'call off a maintenance that is being entered',
+    options: SDS_REF,
+    run: (run) => exitMaintenance(run, true),
   },
   {
     name: 'rename_sds',

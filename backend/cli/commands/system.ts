@@ -3,11 +3,15 @@
 import { memberId } from '../../protocol/member-id.js';
 import type { Approval, ClusterQueryReplyBody, MdmRole } from '../../protocol/generated/types.js';
 import type { ClusterReader } from '../../runtime/cluster-reader.js';
+import { currentAlerts } from '../../runtime/alerts.js';
+import type { Alert } from '../../runtime/alerts.js';
+import { KEEP_POOL_SETTINGS } from '../../runtime/pool-settings.js';
 import { readFacts, scopeOfPools } from '../../runtime/statistics/facts.js';
 import type { Facts } from '../../runtime/statistics/facts.js';
 import { capacityValues, clientValues, volumeCounts } from '../../runtime/statistics/values.js';
 import { capacityLines, numberIn, trafficLines } from '../capacity.js';
 import { counted, kbText, restrictedMode } from '../format.js';
+import { POOL_REF, poolOf } from '../lookup.js';
 import { outcome } from '../option.js';
 import type { Command, Outcome, Run } from '../option.js';
 import { UsageError } from '../parser.js';
@@ -123,6 +127,19 @@ function headLines(
   ];
 }
 
+const SEVERITIES = { high: 'Critical', medium: 'Error', low: 'Warning' };
+
+/** What is wrong now, the heaviest first. */
+function alertLines(reader: ClusterReader, alerts: readonly Alert[]): readonly string[] {
+  return [
+    `System has ${counted(alerts.length, 'alert')}${alerts.length > 0 ? ':' : ''}`,
+    ...alerts.map(({ severity, type, objectType, objectKey, values }) => {
+      const facts = Object.entries(values).map(([name, value]) => `${name}: ${value}`);
+      return `\t${SEVERITIES[severity]}: ${type} ${objectType} ${reader.id(objectKey)}${facts.length === 0 ? '' : ` (${facts.join(', ')})`}`;
+    }),
+  ];
+}
+
 /** `1 thick-provisioned volume. Total size: ...`, and the same of thin ones. */
 function volumeSummary(facts: Facts): readonly string[] {
   const scope = scopeOfPools(facts, facts.pools);
@@ -142,7 +159,11 @@ function volumeSummary(facts: Facts): readonly string[] {
 async function queryAll(run: Run): Promise<Outcome> {
   const { reader } = run;
   const state = await reader.clusterState();
-  const [facts, sdsStatus] = await Promise.all([readFacts(reader), reader.statusByKey('sds')]);
+  const [facts, sdsStatus, alerts] = await Promise.all([
+    readFacts(reader),
+    reader.statusByKey('sds'),
+    currentAlerts(reader, run.nowMs),
+  ]);
   const connected = facts.sds.filter(
     ({ key }) => sdsStatus.get(key)?.liveness === 'connected',
   ).length;
@@ -176,8 +197,13 @@ async function queryAll(run: Run): Promise<Outcome> {
       ...trafficLines(values, '\t'),
       '',
       ...volumeSummary(facts),
+      '',
+      ...alertLines(reader, alerts),
     ],
     {
+      alerts: alerts.map(({ type, severity, objectType, objectKey, values: details }) => ({
+        ...{ type, severity, objectType, id: reader.id(objectKey), values: details },
+      })),
       systemId: reader.systemId,
       name: reader.system.name,
       version: state.version,
@@ -206,6 +232,31 @@ function percent(run: Run, option: string): number | null {
   if (!/^\d{1,3}$/.test(text) || Number(text) > 100)
     throw new UsageError(`--${option} must be a whole number from 0 to 100`);
   return Number(text);
+}
+
+/**
+ * Thresholds of the pools that are named, of all of them, or of the system: what new pools get, and what counts where a
+ * pool has none of its own.
+ */
+async function setThresholds(run: Run): Promise<Outcome> {
+  const { reader, values, cluster, user } = run;
+  const high = percent(run, 'capacity_high_threshold');
+  const critical = percent(run, 'capacity_critical_threshold');
+  if (high === null && critical === null)
+    throw new UsageError('--capacity_high_threshold or --capacity_critical_threshold is needed');
+  const named = await poolOf(reader, values);
+  const isOfAll = values.has('all_storage_pools');
+  const pools = isOfAll ? await reader.all('storagePool') : named === null ? [] : [named];
+  if (values.has('system_default') || (named === null && !isOfAll))
+    await setSystem(run, { high, critical });
+  for (const { key } of pools)
+    await cluster.command('SET_STORAGE_POOL', user, {
+      ...KEEP_POOL_SETTINGS,
+      key,
+      capacityAlertHighPercent: high,
+      capacityAlertCriticalPercent: critical,
+    });
+  return outcome('Successfully modified the capacity alert thresholds');
 }
 
 async function setSystem(
@@ -279,15 +330,11 @@ export const SYSTEM_COMMANDS: readonly Command[] = [
     options: [
       { name: 'capacity_high_threshold', value: 'PERCENT', about: 'high' },
       { name: 'capacity_critical_threshold', value: 'PERCENT', about: 'critical' },
-      { name: 'all_storage_pools', about: 'accepted' },
-      { name: 'system_default', about: 'accepted' },
+      ...POOL_REF.map((option) => ({ ...option, required: false })),
+      { name: 'all_storage_pools', about: 'of every storage pool', group: 'storage_pool' },
+      { name: 'system_default', about: 'of the system, which new pools get (without a pool)' },
     ],
-    run: async (run) => {
-      const high = percent(run, 'capacity_high_threshold');
-      const critical = percent(run, 'capacity_critical_threshold');
-      await setSystem(run, { high, critical });
-      return outcome('Successfully modified the capacity alert thresholds');
-    },
+    run: setThresholds,
   },
   {
     name: 'version',

@@ -173,6 +173,8 @@ async function setPool(
     capacityAlertCriticalPercent: request.alertCriticalPercent,
     mediaType: request.mediaType,
     loneReturn: null,
+    // What the settings say is kept; that it does not cover the largest unit is an alert.
+    force: true,
   });
 }
 

@@ -127,6 +127,8 @@ function sdsRows({ reader, facts, sdsStatus, devicesBySds }: Source): readonly S
       domain: nameIn(facts.domains, sds.domainKey),
       addresses: hostsOf(sds.addresses),
       isConnected: status?.liveness === 'connected',
+      maintenance: sds.maintenance,
+      maintenanceStage: sds.maintenanceStage,
       sinceMs: status?.sinceMs ?? 0,
       version: status?.version ?? '',
       devices: devices.length,
@@ -228,7 +230,10 @@ export async function overviewOf(
       mapped: facts.volumes.filter(({ key }) => facts.mappingsByVolume.has(key)).length,
     },
     pools: rowsOf(poolRows(source), ({ capacity }) => capacity.unreachableBytes > 0),
-    sds: rowsOf(sdsRows(source), ({ isConnected }) => !isConnected),
+    sds: rowsOf(
+      sdsRows(source),
+      ({ isConnected, maintenance }) => !isConnected || maintenance !== 'none',
+    ),
     devices: rowsOf(
       deviceRows(source),
       ({ isConnected, state, degradedCombs }) =>

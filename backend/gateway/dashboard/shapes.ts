@@ -48,6 +48,9 @@ export interface SdsRow {
   readonly domain: string;
   readonly addresses: readonly string[];
   readonly isConnected: boolean;
+  /** none, instant or protected, and how far it is entered or left. */
+  readonly maintenance: string;
+  readonly maintenanceStage: string;
   readonly sinceMs: number;
   readonly version: string;
   readonly devices: number;

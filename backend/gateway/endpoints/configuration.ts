@@ -106,9 +106,10 @@ const POOL_ROUTES: readonly Route[] = [
   })),
   setPool(
     'setSparePercentage',
-    object({ sparePercentage: WHOLE }, ['sparePercentage']),
+    object({ sparePercentage: WHOLE, force: FLAG }, ['sparePercentage']),
     (call) => ({
       sparePercent: percentOf(call, 'sparePercentage', SPARE_PERCENT_MAX),
+      force: flagOf(call.body, 'force') ?? false,
     }),
   ),
   setPool('setMediaType', object({ mediaType: MEDIA }, ['mediaType']), (call) => ({
@@ -147,8 +148,12 @@ async function createFaultSet(call: Call): Promise<{ readonly key: number }> {
 }
 
 function setActive(name: string, active: boolean): Route {
-  return action('ProtectionDomain', name, object({}), (call) =>
-    ask(call, 'SET_PROTECTION_DOMAIN_ACTIVE', { key: pathKey(call), active }),
+  const forceKey = active ? 'forceActivate' : 'forceShutdown';
+  return action('ProtectionDomain', name, object({ [forceKey]: FLAG }), (call) =>
+    ask(call, 'SET_PROTECTION_DOMAIN_ACTIVE', {
+      ...{ key: pathKey(call), active },
+      force: flagOf(call.body, forceKey) ?? false,
+    }),
   );
 }
 
@@ -192,7 +197,9 @@ function limit(type: string, description: string, max: number, min?: number): Sy
 const SYSTEM_LIMITS: readonly SystemLimit[] = [
   limit('protectionDomains', 'Protection domains', LIMIT.domainsMax),
   limit('storagePools', 'Storage pools', LIMIT.poolsMax),
+  limit('faultSetsPerProtectionDomain', 'Fault sets of a domain', LIMIT.faultSetsPerDomainMax),
   limit('sdss', 'SDSs', LIMIT.sdsMax),
+  limit('sdssPerFaultSet', 'SDSs of a fault set', LIMIT.sdsPerFaultSetMax),
   limit('sdcs', 'SDCs', LIMIT.sdcMax),
   limit('volumes', 'Volumes', LIMIT.volumesMax),
   limit('users', 'Users', LIMIT.usersMax),

@@ -4,7 +4,13 @@ import { isIP } from 'node:net';
 
 import { normalizeGuid } from '../../core/ids.js';
 import { LIMIT } from '../../protocol/generated/constants.js';
-import type { Address, AddressRole, DeviceSpec, UserRole } from '../../protocol/generated/types.js';
+import type {
+  Address,
+  AddressRole,
+  DeviceSpec,
+  Maintenance,
+  UserRole,
+} from '../../protocol/generated/types.js';
 import { hashPassword, passwordFault } from '../../runtime/passwords.js';
 import { action, ask, creation, objectOf, pathKey } from '../action.js';
 import { ApiError } from '../api-error.js';
@@ -102,6 +108,31 @@ async function createSds(call: Call): Promise<{ readonly key: number }> {
   });
 }
 
+/** As for the removal of an SDS, the answer says that it began: `maintenanceState` says how far it is. */
+function enterMaintenance(name: string, maintenance: Maintenance): Route {
+  return action('Sds', name, NO_FIELDS, (call) =>
+    ask(call, 'ENTER_MAINTENANCE', { key: pathKey(call), maintenance }),
+  );
+}
+
+function exitMaintenance(name: string, abort: boolean): Route {
+  return action('Sds', name, object({ force: FLAG }), (call) =>
+    ask(call, 'EXIT_MAINTENANCE', {
+      ...{ key: pathKey(call), abort },
+      force: flagOf(call.body, 'force') ?? false,
+    }),
+  );
+}
+
+const MAINTENANCE_ROUTES: readonly Route[] = [
+  enterMaintenance('enterMaintenanceMode', 'instant'),
+  enterMaintenance('enterProtectedMaintenanceMode', 'protected'),
+  exitMaintenance('exitMaintenanceMode', false),
+  exitMaintenance('exitProtectedMaintenanceMode', false),
+  exitMaintenance('abortEnterMaintenanceMode', true),
+  exitMaintenance('abortEnterProtectedMaintenanceMode', true),
+];
+
 const SDS_ROUTES: readonly Route[] = [
   creation(
     'Sds',
@@ -131,6 +162,7 @@ const SDS_ROUTES: readonly Route[] = [
   action('Sds', 'abortRemoveSds', object({}), (call) =>
     ask(call, 'ABORT_REMOVE_SDS', { key: pathKey(call) }),
   ),
+  ...MAINTENANCE_ROUTES,
   action('Sds', 'setSdsName', object({ name: TEXT }, ['name']), (call) =>
     ask(call, 'RENAME_SDS', { key: pathKey(call), name: textIn(call.body, 'name') }),
   ),

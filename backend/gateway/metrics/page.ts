@@ -4,7 +4,9 @@
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 
 import type { Counter as Totals, Usage } from '../../protocol/generated/types.js';
-import { currentAlerts } from '../../runtime/alerts.js';
+import { spareNeededPercent } from '../../cluster-map/fault-units.js';
+import { currentAlerts, thresholdsOf } from '../../runtime/alerts.js';
+import { unitsOfPool } from '../../runtime/pool-units.js';
 import { readFacts, scopeOfPools } from '../../runtime/statistics/facts.js';
 import type { Facts } from '../../runtime/statistics/facts.js';
 import { capacityOf } from '../dashboard/overview.js';
@@ -88,14 +90,30 @@ function addPools(add: Sink, reader: Reader, facts: Facts): void {
     };
     for (const [state, bytes] of Object.entries(states))
       add('meshsan_pool_capacity_bytes', { ...labels, state }, bytes);
+    const needed = spareNeededPercent(unitsOfPool(facts, pool));
+    add('meshsan_pool_spare_percent', labels, pool.sparePercent);
+    add('meshsan_pool_spare_needed_percent', labels, needed);
+    const { high, critical } = thresholdsOf(reader.system, pool);
+    add('meshsan_pool_alert_threshold_percent', { ...labels, level: 'high' }, high);
+    add('meshsan_pool_alert_threshold_percent', { ...labels, level: 'critical' }, critical);
+  }
+}
+
+function addDomains(add: Sink, reader: Reader, facts: Facts): void {
+  for (const { key, name, active } of facts.domains) {
+    const labels = { protection_domain_id: reader.id(key), protection_domain: name };
+    add('meshsan_protection_domain_active', labels, active ? 1 : 0);
   }
 }
 
 async function addServers(add: Sink, reader: Reader, facts: Facts): Promise<void> {
   const statuses = await reader.statusByKey('sds');
-  for (const { key, name } of facts.sds) {
+  for (const { key, name, maintenance, maintenanceStage } of facts.sds) {
     const isConnected = statuses.get(key)?.liveness === 'connected' ? 1 : 0;
-    add('meshsan_sds_connected', { sds_id: reader.id(key), sds: name }, isConnected);
+    const labels = { sds_id: reader.id(key), sds: name };
+    add('meshsan_sds_connected', labels, isConnected);
+    const out = { ...labels, mode: maintenance, stage: maintenanceStage };
+    add('meshsan_sds_in_maintenance', out, maintenance === 'none' ? 0 : 1);
   }
 }
 
@@ -166,6 +184,7 @@ export class MetricsPage {
     const samples = new Samples();
     await addSystem(samples.add, reader);
     await addAlerts(samples.add, reader, nowMs);
+    addDomains(samples.add, reader, facts);
     addPools(samples.add, reader, facts);
     await addServers(samples.add, reader, facts);
     addDevices(samples.add, reader, facts);

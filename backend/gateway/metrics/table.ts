@@ -8,6 +8,7 @@ interface MetricRow {
 }
 
 const VOLUME = ['volume_id', 'volume', 'pool'] as const;
+const POOL = ['pool_id', 'pool', 'protection_domain'] as const;
 const DEVICE = ['device_id', 'device', 'sds', 'pool'] as const;
 const SDS = ['sds_id', 'sds'] as const;
 const SDC = ['sdc_id', 'sdc'] as const;
@@ -46,6 +47,26 @@ export const METRICS: Readonly<Record<string, MetricRow>> = {
     'severity',
     'object_type',
     'object_id',
+  ]),
+  meshsan_protection_domain_active: row('gauge', '0 while I/O is stopped on purpose', [
+    'protection_domain_id',
+    'protection_domain',
+  ]),
+  meshsan_pool_spare_percent: row('gauge', 'Of the capacity, kept free for lost copies', POOL),
+  meshsan_pool_spare_needed_percent: row(
+    'gauge',
+    'Of the capacity, what the largest SDS or fault set has; above the spare its loss may not be made good',
+    POOL,
+  ),
+  meshsan_pool_alert_threshold_percent: row(
+    'gauge',
+    'Part of the capacity in use above which there is an alert',
+    [...POOL, 'level'],
+  ),
+  meshsan_sds_in_maintenance: row('gauge', '1 while the SDS is out of service on purpose', [
+    ...SDS,
+    'mode',
+    'stage',
   ]),
   meshsan_pool_capacity_bytes: row(
     'gauge',

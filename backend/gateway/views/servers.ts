@@ -1,6 +1,13 @@
 // Views of SDSs and their devices.
 
-import type { Device, DeviceState, RuntimeStatus, Sds } from '../../protocol/generated/types.js';
+import type {
+  Device,
+  DeviceState,
+  Maintenance,
+  MaintenanceStage,
+  RuntimeStatus,
+  Sds,
+} from '../../protocol/generated/types.js';
 import type { Reader } from '../reader.js';
 
 import { ADDRESS_ROLE_WORDS, links, nullIfEmpty } from './parts.js';
@@ -20,8 +27,6 @@ const SDS_FIXED: Json = {
   isOnVmWare: false,
   onVmWare: false,
   lastUpgradeTime: 0,
-  maintenanceState: 'NoMaintenance',
-  maintenanceType: 'NoMaintenance',
   numOfIoBuffers: null,
   numRestarts: 0,
   perfProfile: 'HighPerformance',
@@ -44,6 +49,18 @@ const SDS_FIXED: Json = {
   sdsReceiveBufferAllocationFailures: null,
 };
 
+const MAINTENANCE_STATES: Readonly<Record<MaintenanceStage, string>> = {
+  none: 'NoMaintenance',
+  entering: 'SetMaintenanceInProgress',
+  active: 'InMaintenance',
+  exiting: 'ExitMaintenanceInProgress',
+};
+const MAINTENANCE_TYPES: Readonly<Record<Maintenance, string>> = {
+  none: 'NoMaintenance',
+  instant: 'InstantMaintenance',
+  protected: 'ProtectedMaintenance',
+};
+
 /** The version as objects carry it, such as `R3_5.0.1.0`; null where none was announced. */
 export function shortVersion(status: RuntimeStatus | undefined): string | null {
   const version = status?.version ?? '';
@@ -64,6 +81,8 @@ export function sdsView(reader: Reader, sds: Sds, status: RuntimeStatus | undefi
     ipList: sds.addresses.map(({ host, role }) => ({ ip: host, role: ADDRESS_ROLE_WORDS[role] })),
     port: sds.port,
     sdsState: sds.removing ? 'RemovePending' : 'Normal',
+    maintenanceState: MAINTENANCE_STATES[sds.maintenanceStage],
+    maintenanceType: MAINTENANCE_TYPES[sds.maintenance],
     membershipState: connected ? 'Joined' : 'Decoupled',
     mdmConnectionState: connected ? 'Connected' : 'Disconnected',
     softwareVersionInfo: shortVersion(status),

@@ -3,7 +3,12 @@
 
 import type { Micros } from '../../core/ports.js';
 import type { CommandName } from '../../protocol/control.js';
-import type { CommandParams, CommandResults, User } from '../../protocol/generated/types.js';
+import type {
+  CombMember,
+  CommandParams,
+  CommandResults,
+  User,
+} from '../../protocol/generated/types.js';
 import type { MdmOptions } from '../options.js';
 import type { State } from '../state.js';
 
@@ -20,6 +25,8 @@ export interface Seen {
   /** A registered SDS process that no SDS object claims, by an address of its own; port 0: any. */
   waitingSds(host: string, port: number): WaitingSds | null;
   sdsConnected(sdsKey: number): boolean;
+  /** Whether a device is alive in the life that an entry names. */
+  isGood(member: CombMember): boolean;
   sdcConnected(sdcKey: number): boolean;
   /** Data that thin volumes of a pool hold, one copy counted. */
   poolThinUsedBytes(poolKey: number): number;

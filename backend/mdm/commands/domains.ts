@@ -5,9 +5,10 @@ import { LIMIT } from '../../protocol/generated/constants.js';
 import type { StoragePool } from '../../protocol/generated/types.js';
 import { validMediaType, validName } from '../names.js';
 import { found, refuse } from '../refusal.js';
+import { checkSpare } from '../spare.js';
 import type { State } from '../state.js';
 import { NOTHING } from './context.js';
-import type { Handlers } from './context.js';
+import type { CommandContext, Handlers } from './context.js';
 
 function freeDomainName(state: State, name: string, self = 0): string {
   validName(name);
@@ -38,6 +39,23 @@ function checkAlerts(high: number, critical: number): void {
     );
 }
 
+/** Clients whose I/O would have to wait. @throws Refusal DOMAIN_IN_USE */
+function requireUnused({ state, seen }: CommandContext, pools: readonly StoragePool[]): void {
+  const poolKeys = new Set(pools.map(({ key }) => key));
+  const used = state.volumes.filter(
+    ({ key, poolKey }) =>
+      poolKeys.has(poolKey) &&
+      [...state.mappings.ofVolume(key).keys()].some((sdcKey) => seen.sdcConnected(sdcKey)),
+  );
+  const [first] = used;
+  if (first === undefined) return;
+  const others = used.length === 1 ? '' : ` and ${used.length - 1} more`;
+  refuse(
+    'DOMAIN_IN_USE',
+    `${first.name}${others} are mapped to SDCs that are connected, whose I/O would wait until the domain is active again`,
+  );
+}
+
 export const DOMAIN_COMMANDS: Handlers<
   | 'ADD_PROTECTION_DOMAIN'
   | 'REMOVE_PROTECTION_DOMAIN'
@@ -61,8 +79,8 @@ export const DOMAIN_COMMANDS: Handlers<
     if (state.sds.find((sds) => sds.domainKey === key) !== undefined) refuse('DOMAIN_HAS_SDS');
     if (state.pools.find((pool) => pool.domainKey === key) !== undefined)
       refuse('DOMAIN_HAS_POOLS');
-    for (const set of state.faultSets.filter(({ domainKey }) => domainKey === key))
-      state.faultSets.delete(set.key);
+    if (state.faultSets.find((set) => set.domainKey === key) !== undefined)
+      refuse('DOMAIN_HAS_FAULT_SETS');
     state.domains.delete(key);
     return NOTHING;
   },
@@ -73,9 +91,14 @@ export const DOMAIN_COMMANDS: Handlers<
     return NOTHING;
   },
 
-  SET_PROTECTION_DOMAIN_ACTIVE({ state }, { key, active }) {
+  SET_PROTECTION_DOMAIN_ACTIVE(context, { key, active, force }) {
+    const { state, waitFor } = context;
     const domain = found(state.domains.get(key), 'DOMAIN_NOT_FOUND');
-    state.domains.put(key, { ...domain, active });
+    const pools = state.pools.filter(({ domainKey }) => domainKey === key);
+    if (!active && domain.active && !force) requireUnused(context, pools);
+    if (domain.active !== active) state.domains.put(key, { ...domain, active });
+    // Stopped means that nothing can be served any more; an earlier request may have been answered as pending.
+    if (!active) for (const pool of pools) waitFor({ kind: 'changed', poolKey: pool.key });
     return NOTHING;
   },
 
@@ -83,8 +106,12 @@ export const DOMAIN_COMMANDS: Handlers<
     const { domainKey } = params;
     found(state.domains.get(domainKey), 'DOMAIN_NOT_FOUND');
     const name = freeFaultSetName(state, domainKey, params.name);
-    if (state.faultSets.size >= LIMIT.sdsMax)
-      refuse('TOO_MANY', `at most ${LIMIT.sdsMax} fault sets`);
+    const others = state.faultSets.filter((set) => set.domainKey === domainKey);
+    if (others.length >= LIMIT.faultSetsPerDomainMax)
+      refuse(
+        'TOO_MANY',
+        `a protection domain has at most ${LIMIT.faultSetsPerDomainMax} fault sets`,
+      );
     const key = state.newKey();
     state.faultSets.put(key, { key, domainKey, name });
     return { key };
@@ -150,7 +177,7 @@ export const POOL_COMMANDS: Handlers<
     return NOTHING;
   },
 
-  SET_STORAGE_POOL({ state }, params) {
+  SET_STORAGE_POOL({ state, seen, options }, params) {
     const pool = found(state.pools.get(params.key), 'POOL_NOT_FOUND');
     const next: StoragePool = {
       ...pool,
@@ -172,6 +199,8 @@ export const POOL_COMMANDS: Handlers<
       state.devices.find((device) => device.poolKey === pool.key) !== undefined
     )
       refuse('ZERO_PADDING_LOCKED');
+    if (params.sparePercent !== null && !params.force)
+      checkSpare(state, next, seen.poolThinUsedBytes(pool.key), options.sectorBytes);
     state.pools.put(pool.key, next);
     return NOTHING;
   },

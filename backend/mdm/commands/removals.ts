@@ -96,12 +96,12 @@ function requirePlace(context: CommandContext, poolKey: number, names: string): 
     capacityBytes,
     copies: copies.get(deviceKey) ?? 0,
   }));
-  const netBytes = netCapacityBytes(left, combCount, 0);
+  const netBytes = netCapacityBytes(left, combCount, pool.sparePercent);
   const { thickBytes, thinBytes } = promisedOf(state, pool, options.sectorBytes);
   const neededBytes = thickBytes + Math.min(thinBytes, seen.poolThinUsedBytes(poolKey));
   if (neededBytes > netBytes)
     refuse(
       'SDS_HAS_DATA',
-      `${names} holds a good copy: ${formatSize(neededBytes)} of data do not fit on the devices that are left, which take ${formatSize(Math.max(0, netBytes))}`,
+      `${names} holds a good copy: ${formatSize(neededBytes)} of data do not fit on the devices that are left, which take ${formatSize(Math.max(0, netBytes))} beside the spare of ${pool.sparePercent} %`,
     );
 }

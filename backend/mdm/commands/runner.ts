@@ -17,6 +17,7 @@ import type { Sessions } from '../sessions.js';
 import { ATTACHMENT_COMMANDS } from './attachments.js';
 import type { CommandContext, Handlers, Seen, Wait } from './context.js';
 import { DOMAIN_COMMANDS, POOL_COMMANDS, SYSTEM_COMMANDS } from './domains.js';
+import { MAINTENANCE_COMMANDS } from './maintenance.js';
 import { SDC_COMMANDS } from './sdcs.js';
 import { DEVICE_COMMANDS, SDS_COMMANDS } from './sds.js';
 import { mayAsk, USER_COMMANDS } from './users.js';
@@ -28,6 +29,7 @@ const HANDLERS: Handlers<CommandName> = {
   ...SYSTEM_COMMANDS,
   ...SDS_COMMANDS,
   ...DEVICE_COMMANDS,
+  ...MAINTENANCE_COMMANDS,
   ...VOLUME_COMMANDS,
   ...MAPPING_COMMANDS,
   ...ATTACHMENT_COMMANDS,

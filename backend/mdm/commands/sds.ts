@@ -27,6 +27,15 @@ function checkFree(state: State, addresses: readonly Address[], port: number, se
   if (other !== undefined) refuse('SDS_ADDRESS_IN_USE');
 }
 
+/** A fault set that an SDS of a protection domain may be in. */
+function requireFaultSet(state: State, key: number, domainKey: number): void {
+  const set = found(state.faultSets.get(key), 'FAULT_SET_NOT_FOUND');
+  if (set.domainKey !== domainKey) refuse('FAULT_SET_MISMATCH');
+  const members = state.sds.filter(({ faultSetKey }) => faultSetKey === key);
+  if (members.length >= LIMIT.sdsPerFaultSetMax)
+    refuse('TOO_MANY', `a fault set has at most ${LIMIT.sdsPerFaultSetMax} SDSs`);
+}
+
 function putAddresses(state: State, sds: Sds, addresses: readonly Address[]): void {
   checkFree(state, addresses, sds.port, sds.key);
   state.sds.put(sds.key, { ...sds, addresses: validSdsAddresses(addresses) });
@@ -73,6 +82,11 @@ function checkOwner(state: State, { systemId }: WaitingSds, forceClean: boolean)
   );
 }
 
+/** What an SDS holds is not changed while it rests. */
+function requireWorking({ maintenance }: Sds): void {
+  if (maintenance !== 'none') refuse('SDS_IN_MAINTENANCE');
+}
+
 export const SDS_COMMANDS: Handlers<
   | 'ADD_SDS'
   | 'REMOVE_SDS'
@@ -85,8 +99,7 @@ export const SDS_COMMANDS: Handlers<
   ADD_SDS({ state, seen, waitFor }, params) {
     const { domainKey, faultSetKey, devices } = params;
     found(state.domains.get(domainKey), 'DOMAIN_NOT_FOUND');
-    const faultSet = faultSetKey === 0 ? undefined : state.faultSets.get(faultSetKey);
-    if (faultSetKey !== 0 && faultSet?.domainKey !== domainKey) refuse('FAULT_SET_NOT_FOUND');
+    if (faultSetKey !== 0) requireFaultSet(state, faultSetKey, domainKey);
     if (params.name !== '') freeSdsName(state, params.name);
     const addresses = validSdsAddresses(params.addresses);
     if (state.sds.size >= LIMIT.sdsMax) refuse('TOO_MANY', `at most ${LIMIT.sdsMax} SDSs`);
@@ -109,8 +122,8 @@ export const SDS_COMMANDS: Handlers<
     checkOwner(state, waiting, params.forceClean);
     const key = state.newKey();
     const name = params.name === '' ? madeName(state, key) : params.name;
-    const removing = false;
-    const sds: Sds = { key, domainKey, faultSetKey, name, guid, addresses, port, removing };
+    const idle = { removing: false, maintenance: 'none', maintenanceStage: 'none' } as const;
+    const sds: Sds = { key, domainKey, faultSetKey, name, guid, addresses, port, ...idle };
     state.sds.put(key, sds);
     const deviceKeys = devices.map((spec) => addDevice(state, sds, spec));
     if (deviceKeys.length > 0) waitFor({ kind: 'devices', sdsKey: key, deviceKeys });
@@ -120,6 +133,7 @@ export const SDS_COMMANDS: Handlers<
   REMOVE_SDS(context, { key, force }) {
     const { state } = context;
     const sds = found(state.sds.get(key), 'SDS_NOT_FOUND');
+    requireWorking(sds);
     if (!force) requireConnected(context, sds);
     const devices = state.devices.filter(({ sdsKey }) => sdsKey === key);
     if (removeDevices(context, devices)) state.sds.delete(key);
@@ -182,6 +196,7 @@ export const DEVICE_COMMANDS: Handlers<
     const { state, waitFor } = context;
     const sds = found(state.sds.get(sdsKey), 'SDS_NOT_FOUND');
     if (sds.removing) refuse('INVALID_PARAMETER', `${sds.name} is being removed`);
+    requireWorking(sds);
     requireConnected(context, sds);
     const key = addDevice(state, sds, device);
     waitFor({ kind: 'devices', sdsKey: 0, deviceKeys: [key] });
@@ -191,7 +206,9 @@ export const DEVICE_COMMANDS: Handlers<
   REMOVE_DEVICE(context, { key, force }) {
     const { state } = context;
     const device = found(state.devices.get(key), 'DEVICE_NOT_FOUND');
-    if (!force) requireConnected(context, found(state.sds.get(device.sdsKey), 'SDS_NOT_FOUND'));
+    const sds = found(state.sds.get(device.sdsKey), 'SDS_NOT_FOUND');
+    requireWorking(sds);
+    if (!force) requireConnected(context, sds);
     removeDevices(context, [device]);
     return NOTHING;
   },

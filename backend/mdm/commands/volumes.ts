@@ -6,6 +6,7 @@ import type { StoragePool, Volume } from '../../protocol/generated/types.js';
 import { allowanceOf, checkPromise, promisedOf } from '../capacity.js';
 import { validName } from '../names.js';
 import { found, refuse, RefusalWhenDrained } from '../refusal.js';
+import { unplacedReason } from '../spare.js';
 import type { State } from '../state.js';
 import { NOTHING } from './context.js';
 import type { CommandContext, Handlers } from './context.js';
@@ -31,7 +32,8 @@ function checkCapacity(
   moreSectors: number,
   thick: boolean,
 ): void {
-  if (state.combs.ofPool(pool.key).length === 0) refuse('POOL_TOO_SMALL');
+  if (state.combs.ofPool(pool.key).length === 0)
+    refuse('POOL_TOO_SMALL', unplacedReason(state, pool.key));
   const { thinBytes, thickBytes } = allowanceOf(
     promisedOf(state, pool, options.sectorBytes),
     seen.poolThinUsedBytes(pool.key),

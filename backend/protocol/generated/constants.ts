@@ -109,6 +109,8 @@ export const CMD = {
   ADD_SDS: 0x1031,
   REMOVE_SDS: 0x1032,
   ABORT_REMOVE_SDS: 0x1037,
+  ENTER_MAINTENANCE: 0x1038,
+  EXIT_MAINTENANCE: 0x1039,
   RENAME_SDS: 0x1033,
   ADD_SDS_ADDRESS: 0x1034,
   REMOVE_SDS_ADDRESS: 0x1035,
@@ -208,6 +210,8 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x1031, 'ADD_SDS'],
   [0x1032, 'REMOVE_SDS'],
   [0x1037, 'ABORT_REMOVE_SDS'],
+  [0x1038, 'ENTER_MAINTENANCE'],
+  [0x1039, 'EXIT_MAINTENANCE'],
   [0x1033, 'RENAME_SDS'],
   [0x1034, 'ADD_SDS_ADDRESS'],
   [0x1035, 'REMOVE_SDS_ADDRESS'],
@@ -249,6 +253,8 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x9031, 'ADD_SDS_ANSWER'],
   [0x9032, 'REMOVE_SDS_ANSWER'],
   [0x9037, 'ABORT_REMOVE_SDS_ANSWER'],
+  [0x9038, 'ENTER_MAINTENANCE_ANSWER'],
+  [0x9039, 'EXIT_MAINTENANCE_ANSWER'],
   [0x9033, 'RENAME_SDS_ANSWER'],
   [0x9034, 'ADD_SDS_ADDRESS_ANSWER'],
   [0x9035, 'REMOVE_SDS_ADDRESS_ANSWER'],
@@ -294,6 +300,8 @@ export const COMMAND_BY_CODE: ReadonlyMap<number, keyof T.CommandParams> = new M
   [0x1031, 'ADD_SDS'],
   [0x1032, 'REMOVE_SDS'],
   [0x1037, 'ABORT_REMOVE_SDS'],
+  [0x1038, 'ENTER_MAINTENANCE'],
+  [0x1039, 'EXIT_MAINTENANCE'],
   [0x1033, 'RENAME_SDS'],
   [0x1034, 'ADD_SDS_ADDRESS'],
   [0x1035, 'REMOVE_SDS_ADDRESS'],
@@ -405,6 +413,15 @@ export const ERR = {
   REMOVE_MODE_ILLEGAL: 182,
   LIMIT_ILLEGAL: 183,
   ZERO_PADDING_LOCKED: 184,
+  SPARE_ILLEGAL: 224,
+  FAULT_SET_MISMATCH: 225,
+  DOMAIN_IN_USE: 226,
+  SDS_IN_MAINTENANCE: 227,
+  SDS_NOT_IN_MAINTENANCE: 228,
+  MAINTENANCE_CONFLICT: 229,
+  MAINTENANCE_NO_ROOM: 230,
+  MAINTENANCE_UNSAFE: 231,
+  DOMAIN_HAS_FAULT_SETS: 232,
   JOB_DIFFERS: 192,
   JOBS_FULL: 193,
   SIGNATURE_REFUSED: 194,
@@ -442,6 +459,8 @@ export const LIMIT = {
   mappingsPerVolumeMax: 1024,
   volumeSectorsMax: 2199023255552,
   domainsMax: 256,
+  faultSetsPerDomainMax: 64,
+  sdsPerFaultSetMax: 64,
   poolsMax: 1024,
   usersMax: 256,
   combOpsMax: 4096,
@@ -511,6 +530,12 @@ export const DEVICE_TASK_WORDS: ReadonlyMap<number, T.DeviceTask> = new Map<numb
 
 export const USER_ROLE_CODES: ReadonlyMap<T.UserRole, number> = new Map<T.UserRole, number>([['monitor', 1], ['configure', 2], ['administrator', 3], ['security', 4], ['frontendConfigure', 5], ['backendConfigure', 6]]);
 export const USER_ROLE_WORDS: ReadonlyMap<number, T.UserRole> = new Map<number, T.UserRole>([[1, 'monitor'], [2, 'configure'], [3, 'administrator'], [4, 'security'], [5, 'frontendConfigure'], [6, 'backendConfigure']]);
+
+export const MAINTENANCE_CODES: ReadonlyMap<T.Maintenance, number> = new Map<T.Maintenance, number>([['none', 1], ['instant', 2], ['protected', 3]]);
+export const MAINTENANCE_WORDS: ReadonlyMap<number, T.Maintenance> = new Map<number, T.Maintenance>([[1, 'none'], [2, 'instant'], [3, 'protected']]);
+
+export const MAINTENANCE_STAGE_CODES: ReadonlyMap<T.MaintenanceStage, number> = new Map<T.MaintenanceStage, number>([['none', 1], ['entering', 2], ['active', 3], ['exiting', 4]]);
+export const MAINTENANCE_STAGE_WORDS: ReadonlyMap<number, T.MaintenanceStage> = new Map<number, T.MaintenanceStage>([[1, 'none'], [2, 'entering'], [3, 'active'], [4, 'exiting']]);
 
 export const COMB_CHANGE_CODES: ReadonlyMap<T.CombChange, number> = new Map<T.CombChange, number>([['shrink', 1], ['admit', 2]]);
 export const COMB_CHANGE_WORDS: ReadonlyMap<number, T.CombChange> = new Map<number, T.CombChange>([[1, 'shrink'], [2, 'admit']]);

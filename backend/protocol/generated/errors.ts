@@ -81,6 +81,15 @@ export type ErrorName =
   | 'REMOVE_MODE_ILLEGAL'
   | 'LIMIT_ILLEGAL'
   | 'ZERO_PADDING_LOCKED'
+  | 'SPARE_ILLEGAL'
+  | 'FAULT_SET_MISMATCH'
+  | 'DOMAIN_IN_USE'
+  | 'SDS_IN_MAINTENANCE'
+  | 'SDS_NOT_IN_MAINTENANCE'
+  | 'MAINTENANCE_CONFLICT'
+  | 'MAINTENANCE_NO_ROOM'
+  | 'MAINTENANCE_UNSAFE'
+  | 'DOMAIN_HAS_FAULT_SETS'
   | 'JOB_DIFFERS'
   | 'JOBS_FULL'
   | 'SIGNATURE_REFUSED'
@@ -147,7 +156,7 @@ export const ERROR_BY_NAME: Readonly<Record<ErrorName, ErrorInfo>> = {
   POOL_NAME_IN_USE: { name: 'POOL_NAME_IN_USE', code: 154, class: 'rejected', restCode: 173, httpStatus: 500, nbdErrno: 0, text: 'Storage Pool name already in use' },
   POOL_HAS_VOLUMES: { name: 'POOL_HAS_VOLUMES', code: 155, class: 'rejected', restCode: 196, httpStatus: 500, nbdErrno: 0, text: 'Storage Pool has volumes' },
   POOL_HAS_DEVICES: { name: 'POOL_HAS_DEVICES', code: 156, class: 'rejected', restCode: 172, httpStatus: 500, nbdErrno: 0, text: 'Storage Pool has devices' },
-  POOL_TOO_SMALL: { name: 'POOL_TOO_SMALL', code: 157, class: 'rejected', restCode: 144, httpStatus: 500, nbdErrno: 0, text: 'The Storage Pool needs devices of at least two SDSs or fault sets' },
+  POOL_TOO_SMALL: { name: 'POOL_TOO_SMALL', code: 157, class: 'rejected', restCode: 144, httpStatus: 500, nbdErrno: 0, text: 'The Storage Pool needs devices of at least two SDSs or fault sets: {reason}' },
   DOMAIN_NOT_FOUND: { name: 'DOMAIN_NOT_FOUND', code: 158, class: 'rejected', restCode: 142, httpStatus: 500, nbdErrno: 0, text: 'Could not find the Protection Domain' },
   DOMAIN_NAME_IN_USE: { name: 'DOMAIN_NAME_IN_USE', code: 159, class: 'rejected', restCode: 141, httpStatus: 500, nbdErrno: 0, text: 'Protection Domain name already in use' },
   DOMAIN_HAS_SDS: { name: 'DOMAIN_HAS_SDS', code: 160, class: 'rejected', restCode: 143, httpStatus: 500, nbdErrno: 0, text: 'Protection Domain has SDSs' },
@@ -176,6 +185,15 @@ export const ERROR_BY_NAME: Readonly<Record<ErrorName, ErrorInfo>> = {
   REMOVE_MODE_ILLEGAL: { name: 'REMOVE_MODE_ILLEGAL', code: 182, class: 'rejected', restCode: 62, httpStatus: 400, nbdErrno: 0, text: 'removeMode must be ONLY_ME, INCLUDING_DESCENDANTS, DESCENDANTS_ONLY or WHOLE_VTREE' },
   LIMIT_ILLEGAL: { name: 'LIMIT_ILLEGAL', code: 183, class: 'rejected', restCode: 64, httpStatus: 400, nbdErrno: 0, text: '{reason}' },
   ZERO_PADDING_LOCKED: { name: 'ZERO_PADDING_LOCKED', code: 184, class: 'rejected', restCode: 262, httpStatus: 500, nbdErrno: 0, text: 'Zero padding cannot be changed while the Storage Pool has devices' },
+  SPARE_ILLEGAL: { name: 'SPARE_ILLEGAL', code: 224, class: 'rejected', restCode: 316, httpStatus: 500, nbdErrno: 0, text: 'Invalid spare percentage: {reason}' },
+  FAULT_SET_MISMATCH: { name: 'FAULT_SET_MISMATCH', code: 225, class: 'rejected', restCode: 272, httpStatus: 500, nbdErrno: 0, text: 'The Fault Set belongs to another Protection Domain' },
+  DOMAIN_IN_USE: { name: 'DOMAIN_IN_USE', code: 226, class: 'rejected', restCode: 104, httpStatus: 500, nbdErrno: 0, text: 'Clients use volumes of the Protection Domain: {reason}' },
+  SDS_IN_MAINTENANCE: { name: 'SDS_IN_MAINTENANCE', code: 227, class: 'rejected', restCode: 537, httpStatus: 500, nbdErrno: 0, text: 'The SDS is in maintenance mode' },
+  SDS_NOT_IN_MAINTENANCE: { name: 'SDS_NOT_IN_MAINTENANCE', code: 228, class: 'rejected', restCode: 538, httpStatus: 500, nbdErrno: 0, text: 'The SDS is not in maintenance mode: {reason}' },
+  MAINTENANCE_CONFLICT: { name: 'MAINTENANCE_CONFLICT', code: 229, class: 'rejected', restCode: 539, httpStatus: 500, nbdErrno: 0, text: 'Maintenance mode is not possible now: {reason}' },
+  MAINTENANCE_NO_ROOM: { name: 'MAINTENANCE_NO_ROOM', code: 230, class: 'rejected', restCode: 541, httpStatus: 500, nbdErrno: 0, text: 'Not enough capacity for protected maintenance mode: {reason}' },
+  MAINTENANCE_UNSAFE: { name: 'MAINTENANCE_UNSAFE', code: 231, class: 'rejected', restCode: 697, httpStatus: 500, nbdErrno: 0, text: 'Maintenance mode would leave data without a copy: {reason}' },
+  DOMAIN_HAS_FAULT_SETS: { name: 'DOMAIN_HAS_FAULT_SETS', code: 232, class: 'rejected', restCode: 269, httpStatus: 500, nbdErrno: 0, text: 'Protection Domain has Fault Sets' },
   JOB_DIFFERS: { name: 'JOB_DIFFERS', code: 192, class: 'rejected', restCode: 0, httpStatus: 409, nbdErrno: 0, text: 'Another job has this id: {reason}' },
   JOBS_FULL: { name: 'JOBS_FULL', code: 193, class: 'retry', restCode: 32, httpStatus: 503, nbdErrno: 0, text: 'Too many jobs wait on this node' },
   SIGNATURE_REFUSED: { name: 'SIGNATURE_REFUSED', code: 194, class: 'denied', restCode: 0, httpStatus: 403, nbdErrno: 0, text: 'The package file is not trusted: {reason}' },

@@ -17,6 +17,8 @@ type CopyLimits = T.CopyLimits;
 type DeviceState = T.DeviceState;
 type DeviceTask = T.DeviceTask;
 type UserRole = T.UserRole;
+type Maintenance = T.Maintenance;
+type MaintenanceStage = T.MaintenanceStage;
 type CombChange = T.CombChange;
 type ObjectType = T.ObjectType;
 type Liveness = T.Liveness;
@@ -888,7 +890,7 @@ export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBo
   }
   let sdsField: readonly Sds[];
   {
-    const count0 = r.count('sds', 1000, 27);
+    const count0 = r.count('sds', 1000, 29);
     r.enter('sds');
     const items0: Sds[] = [];
     for (let index0 = 0; index0 < count0; index0++) {

@@ -36,6 +36,12 @@ export type DeviceTask = 'format' | 'open' | 'close';
 /** What a user may do, as in the original. */
 export type UserRole = 'monitor' | 'configure' | 'administrator' | 'security' | 'frontendConfigure' | 'backendConfigure';
 
+/** How an SDS is taken out of service for a while. */
+export type Maintenance = 'none' | 'instant' | 'protected';
+
+/** How far a maintenance mode is entered or left. */
+export type MaintenanceStage = 'none' | 'entering' | 'active' | 'exiting';
+
 /** What a primary asks the MDM to commit for a comb. */
 export type CombChange = 'shrink' | 'admit';
 
@@ -191,6 +197,10 @@ export interface Sds {
   readonly port: number;
   /** it is removed as soon as none of its devices holds anything */
   readonly removing: boolean;
+  /** none: the other field is none, too */
+  readonly maintenance: Maintenance;
+  /** how far that is */
+  readonly maintenanceStage: MaintenanceStage;
 }
 
 /** A disk, partition or file of an SDS that carries data of one pool. */
@@ -1181,7 +1191,7 @@ export interface AddProtectionDomainResult {
   readonly key: number;
 }
 
-/** It must hold no SDS and no pool. */
+/** It must hold no SDS, no pool and no fault set. */
 export interface RemoveProtectionDomainParams {
   /** domain */
   readonly key: number;
@@ -1203,12 +1213,14 @@ export interface RenameProtectionDomainParams {
 export interface RenameProtectionDomainResult {
 }
 
-/** Stop or allow I/O on purpose. */
+/** Stop or allow I/O on purpose. Answered when no I/O can happen any more, else PENDING (C13). */
 export interface SetProtectionDomainActiveParams {
   /** domain */
   readonly key: number;
   /** allow I/O */
   readonly active: boolean;
+  /** stop it although clients that are connected have volumes mapped */
+  readonly force: boolean;
 }
 
 /** Result of SET_PROTECTION_DOMAIN_ACTIVE. */
@@ -1289,6 +1301,8 @@ export interface SetStoragePoolParams {
   readonly mediaType: string | null;
   /** one copy may return alone after a double power loss in a volatile mode */
   readonly loneReturn: boolean | null;
+  /** the spare may be smaller than the largest fault unit */
+  readonly force: boolean;
 }
 
 /** Result of SET_STORAGE_POOL. */
@@ -1395,6 +1409,32 @@ export interface AbortRemoveSdsParams {
 
 /** Result of ABORT_REMOVE_SDS. */
 export interface AbortRemoveSdsResult {
+}
+
+/** Begins maintenance of an SDS; refused where data would be left without a copy. */
+export interface EnterMaintenanceParams {
+  /** SDS */
+  readonly key: number;
+  /** instant: data is left; protected: it is copied first */
+  readonly maintenance: Maintenance;
+}
+
+/** Result of ENTER_MAINTENANCE. */
+export interface EnterMaintenanceResult {
+}
+
+/** Ends maintenance; what changed is copied back. */
+export interface ExitMaintenanceParams {
+  /** SDS */
+  readonly key: number;
+  /** only while it is being entered */
+  readonly abort: boolean;
+  /** although it is disconnected: what it holds is then made anew elsewhere */
+  readonly force: boolean;
+}
+
+/** Result of EXIT_MAINTENANCE. */
+export interface ExitMaintenanceResult {
 }
 
 /** New name. */
@@ -1760,6 +1800,8 @@ export interface CommandParams {
   readonly ADD_SDS: AddSdsParams;
   readonly REMOVE_SDS: RemoveSdsParams;
   readonly ABORT_REMOVE_SDS: AbortRemoveSdsParams;
+  readonly ENTER_MAINTENANCE: EnterMaintenanceParams;
+  readonly EXIT_MAINTENANCE: ExitMaintenanceParams;
   readonly RENAME_SDS: RenameSdsParams;
   readonly ADD_SDS_ADDRESS: AddSdsAddressParams;
   readonly REMOVE_SDS_ADDRESS: RemoveSdsAddressParams;
@@ -1805,6 +1847,8 @@ export interface CommandResults {
   readonly ADD_SDS: AddSdsResult;
   readonly REMOVE_SDS: RemoveSdsResult;
   readonly ABORT_REMOVE_SDS: AbortRemoveSdsResult;
+  readonly ENTER_MAINTENANCE: EnterMaintenanceResult;
+  readonly EXIT_MAINTENANCE: ExitMaintenanceResult;
   readonly RENAME_SDS: RenameSdsResult;
   readonly ADD_SDS_ADDRESS: AddSdsAddressResult;
   readonly REMOVE_SDS_ADDRESS: RemoveSdsAddressResult;

@@ -53,6 +53,14 @@ export const CHOICES = {
       backendConfigure: 6,
     },
   },
+  maintenance: {
+    about: 'How an SDS is taken out of service for a while.',
+    values: { none: 1, instant: 2, protected: 3 },
+  },
+  maintenanceStage: {
+    about: 'How far a maintenance mode is entered or left.',
+    values: { none: 1, entering: 2, active: 3, exiting: 4 },
+  },
   combChange: {
     about: 'What a primary asks the MDM to commit for a comb.',
     values: { shrink: 1, admit: 2 },

@@ -45,14 +45,23 @@ export const COMMANDS = {
     [name()],
     newKey,
   ),
-  REMOVE_PROTECTION_DOMAIN: command(0x1002, 'backend', 'It must hold no SDS and no pool.', [
-    u32('key', 'domain'),
-  ]),
+  REMOVE_PROTECTION_DOMAIN: command(
+    0x1002,
+    'backend',
+    'It must hold no SDS, no pool and no fault set.',
+    [u32('key', 'domain')],
+  ),
   RENAME_PROTECTION_DOMAIN: command(0x1003, 'backend', 'New name.', [u32('key', 'domain'), name()]),
-  SET_PROTECTION_DOMAIN_ACTIVE: command(0x1004, 'backend', 'Stop or allow I/O on purpose.', [
-    u32('key', 'domain'),
-    bool('active', 'allow I/O'),
-  ]),
+  SET_PROTECTION_DOMAIN_ACTIVE: command(
+    0x1004,
+    'backend',
+    'Stop or allow I/O on purpose. Answered when no I/O can happen any more, else PENDING (C13).',
+    [
+      u32('key', 'domain'),
+      bool('active', 'allow I/O'),
+      bool('force', 'stop it although clients that are connected have volumes mapped'),
+    ],
+  ),
 
   ADD_STORAGE_POOL: command(
     0x1011,
@@ -91,6 +100,7 @@ export const COMMANDS = {
     optional(
       bool('loneReturn', 'one copy may return alone after a double power loss in a volatile mode'),
     ),
+    bool('force', 'the spare may be smaller than the largest fault unit'),
   ]),
 
   SET_POOL_COPYING: command(
@@ -151,6 +161,20 @@ export const COMMANDS = {
   ),
   ABORT_REMOVE_SDS: command(0x1037, 'backend', 'It stays, and gets data again.', [
     u32('key', 'SDS'),
+  ]),
+  ENTER_MAINTENANCE: command(
+    0x1038,
+    'backend',
+    'Begins maintenance of an SDS; refused where data would be left without a copy.',
+    [
+      u32('key', 'SDS'),
+      choice('maintenance', 'maintenance', 'instant: data is left; protected: it is copied first'),
+    ],
+  ),
+  EXIT_MAINTENANCE: command(0x1039, 'backend', 'Ends maintenance; what changed is copied back.', [
+    u32('key', 'SDS'),
+    bool('abort', 'only while it is being entered'),
+    bool('force', 'although it is disconnected: what it holds is then made anew elsewhere'),
   ]),
   RENAME_SDS: command(0x1033, 'backend', 'New name.', [u32('key', 'SDS'), name()]),
   ADD_SDS_ADDRESS: command(0x1034, 'backend', 'One more address.', [

@@ -60,6 +60,8 @@ export const LIMITS = {
   mappingsPerVolumeMax: { value: 1024, why: 'one per SDC' },
   volumeSectorsMax: { value: 2199023255552, why: '1 PiB, as in the original' },
   domainsMax: { value: 256, why: 'of the original' },
+  faultSetsPerDomainMax: { value: 64, why: 'of the original' },
+  sdsPerFaultSetMax: { value: 64, why: 'of the original' },
   poolsMax: { value: 1024, why: 'of the original' },
   usersMax: { value: 256, why: 'of the original' },
   combOpsMax: { value: 4096, why: 'operations of one comb in one frame; more take more frames' },

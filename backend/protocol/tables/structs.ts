@@ -119,6 +119,8 @@ export const STRUCTS = {
       ),
       u16('port', 'control port'),
       bool('removing', 'it is removed as soon as none of its devices holds anything'),
+      choice('maintenance', 'maintenance', 'none: the other field is none, too'),
+      choice('maintenanceStage', 'maintenanceStage', 'how far that is'),
     ],
   },
   Device: {

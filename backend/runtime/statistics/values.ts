@@ -148,6 +148,17 @@ function allocationLimitKb(facts: Facts, { pools }: Scope): number {
   );
 }
 
+/** What SDSs hold that are in maintenance, entering and leaving included. */
+function restingKb(facts: Facts, { devices }: Scope): number {
+  const resting = new Set(
+    facts.sds.filter(({ maintenance }) => maintenance !== 'none').map(({ key }) => key),
+  );
+  return deviceSums(
+    facts,
+    devices.filter(({ sdsKey }) => resting.has(sdsKey)),
+  ).usedKb;
+}
+
 /** What is still to be copied. What waits for its turn is known of whole pools only. */
 function movingValues(facts: Facts, scope: Scope, disks: DeviceSums): Values {
   const { resyncKb, rebuildKb, rebalanceKb } = disks;
@@ -247,6 +258,7 @@ export function capacityValues(facts: Facts, scope: Scope): Values {
     protectedCapacityInKb: intact,
     degradedHealthyCapacityInKb: degraded,
     degradedFailedCapacityInKb: degraded,
+    inMaintenanceCapacityInKb: restingKb(facts, scope),
     failedCapacityInKb: failed,
     ...movingValues(facts, scope, disks),
     persistentChecksumCapacityInKb: 0,

@@ -9,7 +9,7 @@ import { Cluster, guid, SECTORS_PER_GIB, standard } from './harness.js';
 const KEEP: Omit<CommandParams['SET_STORAGE_POOL'], 'key'> = {
   ...{ durability: null, fullPolicy: null, zeroPadding: null, checksums: null, rmcache: null },
   ...{ sparePercent: null, capacityAlertHighPercent: null, capacityAlertCriticalPercent: null },
-  ...{ mediaType: null, loneReturn: null },
+  ...{ mediaType: null, loneReturn: null, force: false },
 };
 
 function volume(poolKey: number, name: string, gib = 1): CommandParams['ADD_VOLUME'] {

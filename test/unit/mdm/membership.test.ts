@@ -171,6 +171,7 @@ test('a rolled back copy waits for the other one; two rolled back copies may ser
     ...{ key: allowed.poolKey, durability: null, fullPolicy: null, zeroPadding: null },
     ...{ checksums: null, rmcache: null, sparePercent: null, mediaType: null },
     ...{ capacityAlertHighPercent: null, capacityAlertCriticalPercent: null, loneReturn: true },
+    force: false,
   });
   t.is(roles(allowed.cluster, allowed.poolKey, allowed.a), 'primary');
 });

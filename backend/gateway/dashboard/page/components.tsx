@@ -46,6 +46,18 @@ function liveness(
   );
 }
 
+/** What an SDS is taken out of service for, and how far; nothing where it works. */
+function maintenance({ maintenance, maintenanceStage }: SdsRow): JSX.Element | null {
+  if (maintenance === 'none') return null;
+  const words = { entering: 'entering', active: 'in', exiting: 'leaving' };
+  const stage = words[maintenanceStage as keyof typeof words];
+  return (
+    <Badge kind="warning">
+      {stage} {maintenance} maintenance
+    </Badge>
+  );
+}
+
 function filled(usedBytes: number, capacityBytes: number): JSX.Element {
   const label = `${bytes(usedBytes)} of ${bytes(capacityBytes)}`;
   return <Bar part={usedBytes} whole={capacityBytes} label={label} />;
@@ -69,7 +81,14 @@ const POOLS: readonly Column<PoolRow>[] = [
 function sdsColumns(nowMs: number): readonly Column<SdsRow>[] {
   return [
     { title: 'SDS', cell: ({ name, id }) => named(name, id) },
-    { title: 'State', cell: (row) => liveness(row, nowMs) },
+    {
+      title: 'State',
+      cell: (row) => (
+        <>
+          {liveness(row, nowMs)} {maintenance(row)}
+        </>
+      ),
+    },
     { title: 'Addresses', cell: ({ addresses }) => addresses.join(', ') },
     { title: 'Protection domain', cell: ({ domain }) => domain },
     { title: 'Devices', isFigure: true, cell: ({ devices }) => count(devices) },
