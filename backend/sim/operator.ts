@@ -1,10 +1,11 @@
 // What the operator of a simulated cluster does: sets the system up from nothing, and changes volumes while it runs. It owns
 // the volumes that there are and who has them; it must never know more of the servers than their addresses.
 
+import { REBUILD_POLICY } from '../cluster-map/copy-policy.js';
 import type { Micros } from '../core/ports.js';
 import type { CommandName } from '../protocol/control.js';
-import { ERR } from '../protocol/generated/constants.js';
-import type { CommandParams, CommandResults } from '../protocol/generated/types.js';
+import { ERR, LIMIT } from '../protocol/generated/constants.js';
+import type { CommandParams, CommandResults, CopyPolicy } from '../protocol/generated/types.js';
 
 import type { Admin } from './admin.js';
 import { SIM_CHUNK_SECTORS } from './client-node.js';
@@ -17,6 +18,7 @@ import type { SimProcess } from './process.js';
 import { CONTROL_PORT } from './server-node.js';
 import type { ServerNode } from './server-node.js';
 import type { Simulation } from './simulation.js';
+import { NO_MOVES } from './swarm.js';
 import type { Swarm } from './swarm.js';
 
 const RETRY_US = 100_000;
@@ -86,6 +88,13 @@ export class SimOperator {
       (nowUs) => {
         this.setFullPolicy(nowUs);
       },
+      ...(this.swarm.moves.limits !== NO_MOVES.limits
+        ? [
+            (nowUs: number): void => {
+              this.setCopying(nowUs);
+            },
+          ]
+        : []),
       ...Array.from({ length: this.swarm.moves.faultSets }, (_, index) => (nowUs: number) => {
         this.addFaultSet(nowUs, index);
       }),
@@ -170,6 +179,18 @@ export class SimOperator {
       { ...KEEP_ALL, key: this.poolKey, fullPolicy, loneReturn },
       () => undefined,
     );
+  }
+
+  /** So little at a time, and of so few bytes, as a policy can say. */
+  private setCopying(nowUs: Micros): void {
+    const limits: CopyPolicy = {
+      ...REBUILD_POLICY,
+      ...{ policy: this.swarm.moves.limits, concurrentIos: 1 },
+      ...{ bandwidthKbps: LIMIT.copyKbpsMin, appIops: 10, appKbps: 0 },
+    };
+    const both = { rebuild: limits, rebalance: limits };
+    const params = { ...both, rebuildEnabled: null, rebalanceEnabled: null, movesPerDevice: null };
+    this.insist(nowUs, 'SET_POOL_COPYING', { ...params, key: this.poolKey }, () => undefined);
   }
 
   private addFaultSet(nowUs: number, index: number): void {

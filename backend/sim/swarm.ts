@@ -3,7 +3,7 @@
 // Each scenario switches most kinds of trouble off: faults that always come together hide each other's effects.
 
 import { Prng } from '../core/prng.js';
-import type { Durability, FullPolicy } from '../protocol/generated/types.js';
+import type { CopyLimits, Durability, FullPolicy } from '../protocol/generated/types.js';
 
 import { MDM_DEFAULTS } from '../mdm/options.js';
 import { DATA_DEFAULTS } from '../sds/options.js';
@@ -75,6 +75,8 @@ export interface MoveOptions {
   readonly lateServers: number;
   /** Fault sets over which the servers are spread, 0: none. */
   readonly faultSets: number;
+  /** What limits copying. */
+  readonly limits: CopyLimits;
   /** Ambushes wait for messages that change who carries what. */
   readonly ambushes: boolean;
 }
@@ -83,6 +85,7 @@ export interface MoveOptions {
 export const NO_MOVES: MoveOptions = {
   ...{ combsMax: 0, perDevice: 1, rebuildDelayMs: 0, rebalanceDelayMs: 0 },
   ...{ flapDelayMs: 0, lateServers: 0, faultSets: 0, ambushes: false },
+  limits: 'dynamicBandwidth',
 };
 
 export interface Swarm {
@@ -371,6 +374,13 @@ function addMdms(seed: number, swarm: Swarm): Swarm {
   };
 }
 
+const COPY_LIMITS: readonly CopyLimits[] = [
+  'unlimited',
+  'limitConcurrent',
+  'favorApplication',
+  'dynamicBandwidth',
+];
+
 /** Servers that stay away for long, come later, or are removed, and data that is moved for it. */
 function addMoves(seed: number, swarm: Swarm): Swarm {
   const prng = new Prng(seed, 0x4d4f5645);
@@ -393,6 +403,7 @@ function addMoves(seed: number, swarm: Swarm): Swarm {
       faultSets: prng.pick([0, 0, 2, 3]),
       ambushes: false,
       flapDelayMs: prng.pick([0, 0, 500, 3000]),
+      limits: prng.pick(COPY_LIMITS),
     },
   };
 }
