@@ -5,7 +5,6 @@ import type { JSONSchemaType } from 'ajv';
 import type { Address } from '../protocol/generated/types.js';
 import {
   ABSOLUTE_PATH,
-  ConfigError,
   ENDPOINT,
   LOG_LEVEL,
   OWN_ADDRESSES,
@@ -13,26 +12,19 @@ import {
   configReader,
   readJsonFile,
 } from '../runtime/config-file.js';
-import type { MemberAddress } from '../runtime/etcd/member.js';
 import type { LogLevel } from '../runtime/log-sink.js';
 import { optionsSchema } from '../runtime/options-schema.js';
 import type { OptionsOf } from '../runtime/options-schema.js';
 
 const MDM_PORT = 6611;
 
-interface ConfiguredMember extends MemberAddress {
-  /** A tie-breaker runs a member of etcd and no MDM. */
-  readonly role: 'manager' | 'tieBreaker';
-}
-
-/** The MDM cluster that this node belongs to. */
+/** What this node needs to take part in an MDM cluster; whether it does is not configured, but a command. */
 export interface ClusterConfig {
   /** Of the system's keys in etcd. */
   readonly prefix: string;
-  /** Every node with a member of etcd: all managers and tie-breakers. */
-  readonly members: readonly ConfiguredMember[];
-  /** The member that runs on this node, by name. */
-  readonly member: string;
+  /** Of its member of etcd: for MDMs, and among members. */
+  readonly clientPort: number;
+  readonly peerPort: number;
   readonly program: string;
 }
 
@@ -50,19 +42,17 @@ export interface MdmConfig {
     readonly saltHex: string;
     readonly hashHex: string;
   };
-  readonly cluster?: ClusterConfig;
+  readonly cluster: ClusterConfig;
   readonly options: Partial<OptionsOf<'mdm'>>;
 }
 
 const HEX = { type: 'string', pattern: '^([0-9a-f]{2}){16,64}$' } as const;
 
-const NAME = { type: 'string', minLength: 1, maxLength: 31, pattern: '^[A-Za-z0-9._-]+$' } as const;
 const ETCD_CLIENT_PORT = 9012;
 const ETCD_PEER_PORT = 9013;
 
 const CLUSTER = {
   type: 'object',
-  nullable: true,
   properties: {
     prefix: {
       type: 'string',
@@ -70,28 +60,12 @@ const CLUSTER = {
       pattern: '^(/[A-Za-z0-9._-]+)+$',
       default: '/meshsan',
     },
-    members: {
-      type: 'array',
-      minItems: 1,
-      maxItems: 5,
-      items: {
-        type: 'object',
-        properties: {
-          name: NAME,
-          host: { type: 'string', format: 'address' },
-          clientPort: { ...PORT, default: ETCD_CLIENT_PORT },
-          peerPort: { ...PORT, default: ETCD_PEER_PORT },
-          role: { type: 'string', enum: ['manager', 'tieBreaker'], default: 'manager' },
-        },
-        required: ['name', 'host'],
-        additionalProperties: false,
-      },
-    },
-    member: NAME,
+    clientPort: { ...PORT, default: ETCD_CLIENT_PORT },
+    peerPort: { ...PORT, default: ETCD_PEER_PORT },
     program: { ...ABSOLUTE_PATH, default: '/usr/bin/etcd' },
   },
-  required: ['members', 'member'],
   additionalProperties: false,
+  default: {},
 } as const;
 
 const SCHEMA = {
@@ -130,24 +104,7 @@ const SCHEMA = {
 
 /** Checks a value that is to become the file `source`. @throws ConfigError with the place and what would be right */
 export function checkMdmConfig(source: string, value: unknown): MdmConfig {
-  const config = configReader(SCHEMA)(source, value);
-  const fault = config.cluster === undefined ? null : clusterFault(config.cluster);
-  if (fault !== null) throw new ConfigError(`${source}: cluster${fault}`);
-  return config;
-}
-
-/** What the schema cannot say. */
-function clusterFault({ members, member }: ClusterConfig): string | null {
-  if (members.length % 2 === 0)
-    return `.members must be 1, 3 or 5, are ${members.length}: an even number survives no more failures than one less`;
-  for (const key of ['name', 'host'] as const)
-    if (new Set(members.map((each) => each[key])).size !== members.length)
-      return `.members must each have a ${key} of their own`;
-  if (!members.some(({ role }) => role === 'manager'))
-    return '.members must have a manager among them';
-  if (!members.some(({ name }) => name === member))
-    return `.member must be one of the members: ${members.map(({ name }) => name).join(', ')}`;
-  return null;
+  return configReader(SCHEMA)(source, value);
 }
 
 /** @throws ConfigError with the place and what would be right */

@@ -6,8 +6,11 @@ import { ConnectError, EXIT, runScli } from '../cli/scli.js';
 import type { Connection, Target } from '../cli/scli.js';
 import { sessionStore } from '../cli/session-file.js';
 import { processTerminal } from '../cli/terminal.js';
+import type { MdmCreateBody } from '../protocol/generated/types.js';
+import { ClusterError } from '../runtime/cluster.js';
 import { ConfigError } from '../runtime/config-file.js';
 import { openLog } from '../runtime/log-sink.js';
+import { NodeCaller, reasonOf } from '../runtime/mdm-node/caller.js';
 import { MdmSession } from '../runtime/mdm-session.js';
 import { PrivateFileError, readSecretFile } from '../runtime/secret-file.js';
 
@@ -15,6 +18,7 @@ import { readScliConfig } from './scli-config.js';
 import type { ScliConfig } from './scli-config.js';
 
 const CONFIG_FILE = '/etc/meshsan/scli.json';
+const MDM_PORT = 6611;
 const PROBE_MS = 5_000;
 const MASTER_MS = 10_000;
 
@@ -87,6 +91,21 @@ async function connection(config: ScliConfig, targets: readonly Target[]): Promi
   };
 }
 
+/** @throws ClusterError, ConnectError */
+async function create(config: ScliConfig, host: string, system: MdmCreateBody): Promise<void> {
+  const place = { host, port: MDM_PORT };
+  if (!(await listens(place))) throw new ConnectError([place]);
+  const log = openLog({ component: config.name, level: config.logLevel });
+  const caller = new NodeCaller(readSecretFile(config.secretFile), log);
+  try {
+    await caller.create(place, system);
+  } catch (error) {
+    throw error instanceof ClusterError ? error : new ConnectError([place], reasonOf(error));
+  } finally {
+    caller.close();
+  }
+}
+
 async function main(): Promise<number> {
   // Help needs no configuration, so the file is read when the first command asks for a connection.
   let config: ScliConfig | null = null;
@@ -100,6 +119,7 @@ async function main(): Promise<number> {
     terminal: processTerminal(),
     nowMs: Date.now,
     connect: (targets) => connection(configured(), targets ?? configured().mdm),
+    create: (host, system) => create(configured(), host, system),
     sessions: {
       read: (nowMs) => sessions().read(nowMs),
       write: (session) => {

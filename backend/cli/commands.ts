@@ -4,6 +4,7 @@ import { CLIENT_COMMANDS } from './commands/clients.js';
 import { DEVICE_COMMANDS } from './commands/devices.js';
 import { DOMAIN_COMMANDS } from './commands/domains.js';
 import { COPYING_COMMANDS } from './commands/copying.js';
+import { MDM_COMMANDS } from './commands/mdms.js';
 import { POOL_COMMANDS } from './commands/pools.js';
 import { PROPERTY_COMMANDS } from './commands/properties.js';
 import { SDS_COMMANDS } from './commands/servers.js';
@@ -15,6 +16,7 @@ import type { Command } from './option.js';
 export const COMMANDS: readonly Command[] = [
   ...SESSION_COMMANDS,
   ...SYSTEM_COMMANDS,
+  ...MDM_COMMANDS,
   ...PROPERTY_COMMANDS,
   ...DOMAIN_COMMANDS,
   ...POOL_COMMANDS,

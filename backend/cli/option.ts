@@ -1,5 +1,6 @@
 // The vocabulary of the command table: options, commands, and what a handler is given. It must never know a command.
 
+import type { MdmCreateBody } from '../protocol/generated/types.js';
 import type { ClusterReader } from '../runtime/cluster-reader.js';
 import type { Cluster } from '../runtime/cluster.js';
 
@@ -50,6 +51,17 @@ export interface Run {
   keepSession(session: Session | null): void;
 }
 
+/** What a handler works with where there is no system yet. */
+export interface BareRun {
+  readonly values: Values;
+  /**
+   * Makes a system on the MDM at this address.
+   *
+   * @throws ClusterError, ConnectError
+   */
+  readonly create: (host: string, system: MdmCreateBody) => Promise<void>;
+}
+
 /** What a command has to say: lines for people and scripts, and the same as data for `--json`. */
 export interface Outcome {
   readonly lines: readonly string[];
@@ -66,6 +78,8 @@ export interface Command {
   /** Asked before it is done, unless `--i_am_sure`; for what cannot be undone. */
   readonly sure?: string;
   run(run: Run): Promise<Outcome>;
+  /** Instead of `run`: it needs no system. */
+  bare?(run: BareRun): Promise<Outcome>;
 }
 
 /** Options that every command takes. */

@@ -10,7 +10,7 @@ import { manPage } from '../runtime/manual.js';
 import { COMMANDS } from './commands.js';
 import { passwordMark } from './commands/session.js';
 import { commandHelp, manualOf, overview } from './help.js';
-import type { Command, Outcome, Session, Terminal, Values } from './option.js';
+import type { BareRun, Command, Outcome, Session, Terminal, Values } from './option.js';
 import { UsageError, parseArguments } from './parser.js';
 import type { SessionStore } from './session-file.js';
 
@@ -51,6 +51,8 @@ export interface Environment {
    * @throws ConnectError
    */
   connect(targets: readonly Target[] | null): Promise<Connection>;
+  /** Makes a system on an MDM that has none. @throws ClusterError, ConnectError */
+  create: BareRun['create'];
 }
 
 function targetsOf(values: Values): readonly Target[] | null {
@@ -143,6 +145,10 @@ export async function runScli(argv: readonly string[], environment: Environment)
       return EXIT.done;
     }
     const { command, values } = parsed;
+    if (command.bare !== undefined) {
+      print(terminal, values, await command.bare({ values, create: environment.create }));
+      return EXIT.done;
+    }
     const connection = await environment.connect(targetsOf(values));
     try {
       const result = await runCommand(command, values, connection.cluster, environment);

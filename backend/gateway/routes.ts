@@ -4,6 +4,7 @@ import { ATTACHMENT_ROUTES } from './endpoints/attachments.js';
 import { ALERT_ROUTES } from './endpoints/alerts.js';
 import { CONFIGURATION_ROUTES } from './endpoints/configuration.js';
 import { COPYING_ROUTES } from './endpoints/copying.js';
+import { MDM_ROUTES } from './endpoints/mdms.js';
 import { DASHBOARD_ROUTES } from './endpoints/dashboard.js';
 import { GENERIC_ROUTES } from './endpoints/generic.js';
 import { HOST_ROUTES } from './endpoints/hosts.js';
@@ -18,6 +19,7 @@ export const ROUTES: readonly Route[] = [
   ...ATTACHMENT_ROUTES,
   ...CONFIGURATION_ROUTES,
   ...COPYING_ROUTES,
+  ...MDM_ROUTES,
   ...HOST_ROUTES,
   ...STATISTICS_ROUTES,
   ...ALERT_ROUTES,

@@ -8,6 +8,8 @@ import type {
   Device,
   FaultSet,
   Mapping,
+  Mdm,
+  MdmCluster,
   ProtectionDomain,
   Sdc,
   Sds,
@@ -33,6 +35,8 @@ export interface Kinds {
   readonly approvedSdc: ApprovedSdc;
   readonly tombstone: Tombstone;
   readonly attachment: Attachment;
+  readonly mdm: Mdm;
+  readonly mdmCluster: MdmCluster;
   readonly comb: CombEntry;
 }
 

@@ -29,6 +29,8 @@ import { ERR } from '../protocol/generated/constants.js';
 import { getCode, getTag } from '../protocol/generated/frame-head.js';
 import type { ErrorDetail } from '../protocol/generated/types.js';
 import { sendFrame } from '../protocol/send.js';
+import type { Observation } from './cluster-plan.js';
+import type { ClusterInputs, ClusterPort } from './cluster-port.js';
 import { Mdm } from './mdm.js';
 import type { MdmOptions } from './options.js';
 
@@ -41,6 +43,7 @@ const MARKS = {
   redirected: mark('mdm: a standby redirected a client'),
   full: mark('mdm: a command was refused because the store is full'),
   inherited: mark('mdm: a standby took over from a master that gave up the key'),
+  handedOver: mark('mdm: a master handed the key over to another MDM'),
 };
 
 export interface ManagerTimes {
@@ -61,7 +64,7 @@ export interface ManagerPorts {
   readonly links: Links;
   readonly store: SharedStore;
   readonly log: Log;
-  readonly isMemberUp?: (name: string) => boolean;
+  readonly cluster?: ClusterPort;
 }
 
 /** What is true only while this is the master. */
@@ -75,6 +78,8 @@ interface Mastership {
   beatSentUs: Micros;
   /** Set inside an input of the machine: it cannot go on. */
   end: string | null;
+  /** Set inside an input of the machine: who shall be the master. */
+  heir: string | null;
 }
 
 /** What a standby knows of the master. */
@@ -86,7 +91,7 @@ interface Watch {
   lookedUs: Micros;
 }
 
-export class Manager implements Machine, SharedStoreInputs {
+export class Manager implements Machine, SharedStoreInputs, ClusterInputs {
   private readonly ports: ManagerPorts;
   private readonly place: MdmPlace;
   private readonly times: ManagerTimes;
@@ -127,6 +132,14 @@ export class Manager implements Machine, SharedStoreInputs {
     this.lookDueUs = Infinity;
     if (reign !== null) this.ports.store.release('');
     this.ports.store.abandon();
+  }
+
+  /** The content is to leave the store: this is no master any more, and the store still knows its mastership. */
+  retire(): void {
+    this.reign = null;
+    this.standby = 'waiting';
+    this.lookDueUs = Infinity;
+    this.closeLinks();
   }
 
   linkUp(nowUs: Micros, link: LinkId, peer: Peer): void {
@@ -241,6 +254,20 @@ export class Manager implements Machine, SharedStoreInputs {
     reign.beatDueUs = Math.max(nowUs, sentUs + this.times.beatMs * MICROS_PER_MS);
   }
 
+  observed(nowUs: Micros, token: Token, observation: Observation): void {
+    this.wake(nowUs);
+    this.rule(nowUs, ({ mdm }) => {
+      mdm.observed(nowUs, token, observation);
+    });
+  }
+
+  performed(nowUs: Micros, token: Token, failure: string | null): void {
+    this.wake(nowUs);
+    this.rule(nowUs, ({ mdm }) => {
+      mdm.performed(nowUs, token, failure);
+    });
+  }
+
   committed(nowUs: Micros, token: Token, outcome: CommitOutcome): void {
     this.wake(nowUs);
     this.rule(nowUs, ({ mdm }) => {
@@ -255,12 +282,15 @@ export class Manager implements Machine, SharedStoreInputs {
       steppedDown: (_: Micros, reason: string): void => {
         if (reign !== null) reign.end = reason;
       },
+      handOver: (_: Micros, heir: string): void => {
+        if (reign !== null) reign.heir = heir;
+      },
     };
     // The machine takes the term behind the one that it is given: that is the one of the master key.
     const content = { term: term - 1, sequence, entries };
     const mdm = new Mdm({ ...this.ports, links, host }, content, this.options);
     reign = {
-      ...{ mdm, term, end: null },
+      ...{ mdm, term, end: null, heir: null },
       // Reading the content may have taken long: the first beat, sent at once, finds out whether the key is still ours.
       ...{ provenUs: nowUs, beatDueUs: nowUs, beatSentUs: Infinity },
     };
@@ -279,6 +309,20 @@ export class Manager implements Machine, SharedStoreInputs {
     if (reign === null) return;
     input(reign);
     if (reign.end !== null) this.depose(nowUs, reign.end);
+    else if (reign.heir !== null) this.handOver(nowUs, reign.heir);
+  }
+
+  /** Gives the key up for another MDM, and takes part as standby. */
+  private handOver(nowUs: Micros, heir: string): void {
+    MARKS.handedOver.hits++;
+    this.ports.log.event('info', 'mdm.handed-over', { heir });
+    this.reign = null;
+    this.ports.store.release(heir);
+    this.ports.store.abandon();
+    this.closeLinks();
+    Object.assign(this.watch, { lookedUs: -1, quietUs: 0, view: null });
+    this.standby = 'waiting';
+    this.lookDueUs = nowUs + this.lookPauseUs();
   }
 
   private beat(nowUs: Micros, reign: Mastership): void {

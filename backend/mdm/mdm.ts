@@ -15,6 +15,9 @@ import { ERR, MSG } from '../protocol/generated/constants.js';
 import { getCode, getTag } from '../protocol/generated/frame-head.js';
 import { ProtocolError } from '../protocol/wire.js';
 import { Additions } from './additions.js';
+import type { Observation } from './cluster-plan.js';
+import type { ClusterInputs } from './cluster-port.js';
+import { noteSelf } from './cluster-state.js';
 import { CommandRunner } from './commands/runner.js';
 import { Drains } from './drains.js';
 import { Engine } from './engine.js';
@@ -29,6 +32,7 @@ import { Queries } from './queries.js';
 import { Registrations } from './registrations.js';
 import type { Refusal } from './refusal.js';
 import { replaceCombs } from './replacement.js';
+import { Reshaper } from './reshaper.js';
 import { Runs } from './runs.js';
 import { Sessions } from './sessions.js';
 import type { Session } from './sessions.js';
@@ -60,7 +64,7 @@ const SENDERS: ReadonlyMap<number, readonly Role[]> = new Map([
 ]);
 const COMMANDERS: readonly Role[] = ['admin', 'lia'];
 
-export class Mdm implements Machine {
+export class Mdm implements Machine, ClusterInputs {
   private readonly engine: Engine;
   private readonly runs = new Runs();
   private readonly sessions: Sessions;
@@ -72,6 +76,7 @@ export class Mdm implements Machine {
   private readonly subscribers: Subscribers;
   private readonly tombstones: Tombstones;
   private readonly registrations: Registrations;
+  private readonly reshaper: Reshaper;
   private readonly commands: CommandRunner;
   private queries: Queries;
   private readonly blocked = new Set<LinkId>();
@@ -111,26 +116,37 @@ export class Mdm implements Machine {
       this.additions,
       this.subscribers,
     );
-    this.queries = new Queries(engine, runs, this.membership, 0);
-    this.commands = new CommandRunner(engine, sessions, this.drains, this.additions, {
-      waitingSds: (host, port) => this.registrations.waitingSds(host, port),
-      isGood: (member) => this.membership.isGood(member),
-      sdsConnected: (key) => runs.sds.has(engine.state.sds.get(key)?.guid ?? ''),
-      sdcConnected: (key) => runs.sdcs.has(key),
-      poolThinUsedBytes: (poolKey) => this.queries.poolThinUsedBytes(poolKey),
-    });
+    this.reshaper = new Reshaper(engine, ports.cluster);
+    this.queries = new Queries(engine, runs, this.membership, this.reshaper, 0);
+    this.commands = new CommandRunner(
+      engine,
+      sessions,
+      this.drains,
+      this.additions,
+      this.reshaper,
+      {
+        mdm: (nowUs, key) => this.reshaper.report(nowUs, key),
+        isGood: (member) => this.membership.isGood(member),
+        waitingSds: (host, port) => this.registrations.waitingSds(host, port),
+        sdsConnected: (key) => runs.sds.has(engine.state.sds.get(key)?.guid ?? ''),
+        sdcConnected: (key) => runs.sdcs.has(key),
+        poolThinUsedBytes: (poolKey) => this.queries.poolThinUsedBytes(poolKey),
+      },
+    );
   }
 
   /** Takes the term; everything else waits until that is committed. Called once, before any other input. */
   start(nowUs: Micros): void {
     const { engine, membership } = this;
     const { state, options, ports } = engine;
-    this.queries = new Queries(engine, this.runs, membership, engine.wallMs(nowUs));
+    this.queries = new Queries(engine, this.runs, membership, this.reshaper, engine.wallMs(nowUs));
     engine.commitTerm(nowUs, (at) => {
       if (!state.hasSystem() && options.initial !== null)
         makeSystem(state, options.initial, engine.wallMs(at));
+      if (this.reshaper.storeToken === '') noteSelf(state, options);
       engine.after((done) => {
         this.drains.start();
+        this.reshaper.start(done);
         membership.start(done);
         this.mover.start(done);
         this.maintenance.start(done);
@@ -178,6 +194,23 @@ export class Mdm implements Machine {
     this.blocked.clear();
   }
 
+  /** 16 hex digits, empty before the first commit. */
+  systemId(): string {
+    return this.registrations.systemId();
+  }
+
+  /** What the nodes of the MDM cluster said. */
+  observed(nowUs: Micros, token: Token, observation: Observation): void {
+    this.membership.turn(nowUs);
+    if (!this.engine.isStopped()) this.reshaper.observed(nowUs, token, observation);
+  }
+
+  /** What became of a step of a change of the MDM cluster. */
+  performed(nowUs: Micros, token: Token, failure: string | null): void {
+    this.membership.turn(nowUs);
+    if (!this.engine.isStopped()) this.reshaper.performed(nowUs, token, failure);
+  }
+
   tick(nowUs: Micros): void {
     this.membership.turn(nowUs);
     if (this.engine.isStopped()) return;
@@ -186,6 +219,7 @@ export class Mdm implements Machine {
     this.maintenance.tick(nowUs);
     this.additions.tick(nowUs);
     this.tombstones.tick(nowUs);
+    this.reshaper.tick(nowUs);
     this.checkDrains(nowUs);
   }
 
@@ -198,6 +232,7 @@ export class Mdm implements Machine {
       this.maintenance.nextDeadlineUs(),
       this.additions.nextDeadlineUs(),
       this.tombstones.nextDeadlineUs(),
+      this.reshaper.nextDeadlineUs(),
       this.drains.nextDeadlineUs(),
     );
   }
@@ -266,8 +301,8 @@ export class Mdm implements Machine {
         });
         return;
       case MSG.CLUSTER_QUERY:
-        this.ask(nowUs, session, tag, () => {
-          this.sessions.send(session.link, MSG.CLUSTER_QUERY_REPLY, tag, this.queries.cluster());
+        this.ask(nowUs, session, tag, (at) => {
+          this.sessions.send(session.link, MSG.CLUSTER_QUERY_REPLY, tag, this.queries.cluster(at));
         });
         return;
       default:
@@ -332,6 +367,7 @@ export class Mdm implements Machine {
       });
     this.additions.check(nowUs);
     this.drains.check(nowUs);
+    this.reshaper.published(nowUs);
   }
 }
 

@@ -2,6 +2,7 @@
 
 import type { Links, Log, MetadataStore, Micros } from '../core/ports.js';
 import type { Address } from '../protocol/generated/types.js';
+import type { ClusterPort } from './cluster-port.js';
 
 /** One key of the metadata store and its value. */
 export interface StoredEntry {
@@ -25,11 +26,13 @@ export interface MdmHost {
    * one reads what was committed.
    */
   steppedDown(nowUs: Micros, reason: string): void;
+  /** Another MDM shall be the master; only in a cluster. */
+  handOver?(nowUs: Micros, heir: string): void;
 }
 
 export interface MdmPorts {
-  /** Whether the store of a member of the cluster answered lately; without it there is no cluster. */
-  readonly isMemberUp?: (name: string) => boolean;
+  /** What becomes of the MDM cluster; without it this MDM is alone for good. */
+  readonly cluster?: ClusterPort;
   readonly links: Links;
   readonly store: MetadataStore;
   readonly log: Log;
@@ -74,20 +77,12 @@ export interface MdmOptions {
   readonly overProvisioningFactor: number;
   /** Bytes of the sectors in which volume sizes count. */
   readonly sectorBytes: number;
-  /** Nodes of the MDM cluster; none: the store is this MDM's own. */
-  readonly members: readonly ClusterMember[];
+  /** Ports of the store of a cluster: for MDMs, and among its members. */
+  readonly clientPort: number;
+  readonly peerPort: number;
   /** Wall clock, milliseconds, at `nowUs` 0. */
   readonly wallMsAtZero: number;
   readonly initial: InitialSystem | null;
-}
-
-/** A node of the MDM cluster. */
-export interface ClusterMember {
-  readonly name: string;
-  readonly host: string;
-  /** Of its store. */
-  readonly port: number;
-  readonly role: 'manager' | 'tieBreaker';
 }
 
 /** Defaults of what the options table does not hold; the rest comes from there. */
@@ -109,7 +104,8 @@ export const MDM_DEFAULTS = {
   combCountLog2: 8,
   overProvisioningFactor: 10,
   sectorBytes: 512,
-  members: [],
+  clientPort: 9012,
+  peerPort: 9013,
   wallMsAtZero: 0,
   initial: null,
 } as const satisfies MdmOptions;

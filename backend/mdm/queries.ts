@@ -8,6 +8,8 @@ import type {
   CombQueryBody,
   Counter,
   Liveness,
+  Mdm,
+  MdmMember,
   PoolStatus,
   QueryBody,
   QueryReplyBody,
@@ -19,10 +21,12 @@ import type {
 import { allowanceOf, promisedOf } from './capacity.js';
 import { addCounters } from './counters.js';
 import type { CounterHistory } from './counters.js';
+import { clusterOf, membersOf, selfOf } from './cluster-state.js';
 import type { Engine } from './engine.js';
 import type { Membership } from './membership.js';
 import { refuse } from './refusal.js';
 import { NOTHING_PENDING } from './runs.js';
+import type { Reshaper } from './reshaper.js';
 import type { Runs } from './runs.js';
 
 /** Items of a page whose items may be long: texts and addresses at their longest still fit into a frame. */
@@ -59,10 +63,18 @@ export class Queries {
   private readonly engine: Engine;
   private readonly runs: Runs;
   private readonly membership: Membership;
+  private readonly reshaper: Reshaper;
   private readonly startedMs: number;
 
-  constructor(engine: Engine, runs: Runs, membership: Membership, startedMs: number) {
+  constructor(
+    engine: Engine,
+    runs: Runs,
+    membership: Membership,
+    reshaper: Reshaper,
+    startedMs: number,
+  ) {
     this.engine = engine;
+    this.reshaper = reshaper;
     this.runs = runs;
     this.membership = membership;
     this.startedMs = startedMs;
@@ -99,7 +111,9 @@ export class Queries {
       case 'attachment':
         return named('attachments', page(state.attachments, question));
       case 'tombstone':
-        return refuse('INVALID_PARAMETER', 'tombstones cannot be queried');
+      case 'mdm':
+      case 'mdmCluster':
+        return refuse('INVALID_PARAMETER', `${question.type} cannot be queried`);
     }
   }
 
@@ -134,7 +148,7 @@ export class Queries {
     return [...new Set(combs)].flatMap((index) => all[index] ?? []);
   }
 
-  cluster(): ClusterQueryReplyBody {
+  cluster(nowUs: Micros): ClusterQueryReplyBody {
     const { term, sequence, options, state } = this.engine;
     const sum = { combs: 0, degradedCombs: 0, unavailableCombs: 0 };
     for (const [, entries] of state.combs.pooled()) {
@@ -143,20 +157,29 @@ export class Queries {
       sum.degradedCombs += health.degradedCombs;
       sum.unavailableCombs += health.unavailableCombs;
     }
+    const self = selfOf(state, options);
+    const { job, lastJob, lastReason } = clusterOf(state);
     return {
       ...{ term, sequence, ...sum },
-      mode: Math.max(1, options.members.length),
-      members: options.members.map((member) => ({
-        ...member,
-        master: member.name === options.name,
-        up: this.engine.ports.isMemberUp?.(member.name) === true,
-      })),
-      name: options.name,
+      mode: Math.max(1, membersOf(state).length),
+      members: [...state.mdms.values()].map((mdm) => this.member(nowUs, mdm, self)),
+      ...{ job: job?.id ?? 0, lastJob, lastReason },
+      name: self?.name ?? options.name,
       addresses: options.addresses,
       port: options.port,
       version: options.version,
       upSinceMs: this.startedMs,
     };
+  }
+
+  private member(nowUs: Micros, mdm: Mdm, self: Mdm | undefined): MdmMember {
+    const { key, name, host, port, role, member } = mdm;
+    const master = key === self?.key;
+    const report = this.reshaper.report(nowUs, key);
+    const isKnown = typeof report === 'object';
+    const up = master || (isKnown && (report.storeUp || !member));
+    const version = master ? this.engine.options.version : isKnown ? report.version : '';
+    return { key, name, host, port, role, member, master, up, version };
   }
 
   private healthOf(

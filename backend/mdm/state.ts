@@ -33,6 +33,8 @@ export class State {
   /** By key of the removed volume. */
   readonly tombstones = new Table('tombstone', codec('Tombstone'), this.journal);
   readonly attachments = new Table('attachment', codec('Attachment'), this.journal);
+  readonly mdms = new Table('mdm', codec('Mdm'), this.journal);
+  readonly clusters = new Table('mdmCluster', codec('MdmCluster'), this.journal);
   readonly mappings = new Mappings(this.journal);
   readonly combs = new Combs(this.journal);
   private readonly tables: Readonly<Record<ObjectType, StoredTable>> = {
@@ -49,6 +51,8 @@ export class State {
     tombstone: this.tombstones,
     mapping: this.mappings,
     attachment: this.attachments,
+    mdm: this.mdms,
+    mdmCluster: this.clusters,
     combPage: this.combs,
   };
 

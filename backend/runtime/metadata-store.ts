@@ -10,6 +10,8 @@ import { open } from 'lmdb';
 import type { RootDatabase } from 'lmdb';
 
 import { makePrivateDirectory, syncDirectory, syncFile } from './durable-files.js';
+import { isInUse } from '../protocol/node-state.js';
+import type { StoreMark } from '../protocol/node-state.js';
 import { checkLmdbFile } from './lmdb-check.js';
 import type { CompletionSource, Loop } from './loop.js';
 import type { Change, CommitOutcome, Log, MetadataStore, Micros, Token } from '../core/ports.js';
@@ -36,7 +38,11 @@ const FORMAT = 1;
 /** The store's own record; keys of the MDM start with a type from 1 on. */
 const HEAD_KEY = Buffer.from([0]);
 const HEAD_BYTES = 1 + 16 + 8 + 8;
+/** What becomes of the content, where that is not simply in use. */
+const MARK_KEY = Buffer.from([0, 1]);
 const DATABASE = 'metadata.mdb';
+
+const MARK_STATES: ReadonlySet<string> = new Set(['sealed', 'imported', 'used']);
 
 interface Head {
   readonly fingerprint: Buffer;
@@ -156,11 +162,69 @@ export class LmdbStore implements MetadataStore, CompletionSource {
     await this.database.close();
   }
 
+  /** What becomes of the content; null: it is in use, and never was elsewhere. */
+  mark(): StoreMark | null {
+    const bytes = this.database.getBinary(MARK_KEY);
+    if (bytes === undefined) return null;
+    const { state, token } = JSON.parse(bytes.toString('utf8')) as Partial<StoreMark>;
+    if (state === undefined || !MARK_STATES.has(state) || typeof token !== 'string')
+      throw new StoreError(`${this.path} has a mark that cannot be read`);
+    return { state, token };
+  }
+
+  /** What is committed now. */
+  present(): StoreContent {
+    const head = this.head();
+    return { term: head?.term ?? 0, sequence: head?.sequence ?? 0, entries: this.entries() };
+  }
+
+  /** Ends the use of this store, if nothing was committed after `sequence`: the content is in another. */
+  seal(token: string, sequence: number): boolean {
+    return this.database.transactionSync(() => {
+      if (this.head()?.sequence !== sequence || !this.isInUse()) return false;
+      this.putMark({ state: 'sealed', token });
+      return true;
+    });
+  }
+
+  /** Replaces whatever is here by content from another store; it is not used yet. */
+  import(token: string, { term, sequence, entries }: StoreContent): void {
+    this.database.transactionSync(() => {
+      for (const key of [...this.database.getKeys({ snapshot: true })])
+        this.database.removeSync(key);
+      for (const { key, value } of entries)
+        this.database.putSync(Buffer.from(key), Buffer.from(value));
+      const bytes = encodeHead({ fingerprint: this.fingerprint, term, sequence });
+      this.database.putSync(HEAD_KEY, bytes);
+      this.putMark({ state: 'imported', token });
+    });
+  }
+
+  /** Whether the content is neither elsewhere by now nor yet. */
+  private isInUse(): boolean {
+    return isInUse(this.mark());
+  }
+
+  /** What was imported under this token is used from now on; false: nothing was. Done twice it is done once. */
+  activate(token: string): boolean {
+    return this.database.transactionSync(() => {
+      const mark = this.mark();
+      if (mark === null || mark.state === 'sealed' || mark.token !== token) return false;
+      this.putMark({ state: 'used', token });
+      return true;
+    });
+  }
+
+  private putMark(mark: StoreMark): void {
+    this.database.putSync(MARK_KEY, Buffer.from(JSON.stringify(mark)));
+  }
+
   private write(term: number, previousSequence: number, changes: readonly Change[]): CommitOutcome {
     if (this.failed) return 'unknown';
     try {
       return this.database.transactionSync<CommitOutcome>(() => {
         const head = this.head();
+        if (!this.isInUse()) return 'conflict';
         const present = head ?? { term: 0, sequence: 0 };
         if (term < present.term || previousSequence !== present.sequence) return 'conflict';
         for (const { key, value } of changes) {

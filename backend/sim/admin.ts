@@ -5,8 +5,14 @@ import type { LinkId, Links, LinkTarget, Log, Machine, Micros, Peer } from '../c
 import { MdmClient } from '../mdm-client/mdm-client.js';
 import { MDM_CLIENT_DEFAULTS } from '../mdm-client/options.js';
 import type { MdmClientHost } from '../mdm-client/host.js';
+import { decodeBody } from '../protocol/control.js';
 import type { CommandName } from '../protocol/control.js';
-import type { CommandParams, CommandResults } from '../protocol/generated/types.js';
+import { MSG } from '../protocol/generated/constants.js';
+import type {
+  ClusterQueryReplyBody,
+  CommandParams,
+  CommandResults,
+} from '../protocol/generated/types.js';
 
 /** What became of a command: a status, and the result where it is 0. */
 export type Outcome<N extends CommandName> = (
@@ -58,6 +64,13 @@ export class Admin implements Machine, MdmClientHost {
       },
     });
     this.next(nowUs);
+  }
+
+  /** What the MDMs say of their cluster; null: no answer. */
+  askCluster(nowUs: Micros, answered: (state: ClusterQueryReplyBody | null) => void): void {
+    this.session.ask(nowUs, MSG.CLUSTER_QUERY, {}, (_, { status, body }) => {
+      answered(status === 0 ? decodeBody(MSG.CLUSTER_QUERY_REPLY, body) : null);
+    });
   }
 
   private next(nowUs: Micros): void {

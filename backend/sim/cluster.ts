@@ -2,7 +2,7 @@
 // never judge them.
 
 import { assert } from '../core/assert.js';
-import type { LinkTarget } from '../core/ports.js';
+import type { Change, LinkTarget } from '../core/ports.js';
 import type { MdmOptions } from '../mdm/options.js';
 
 import { Admin } from './admin.js';
@@ -17,7 +17,7 @@ import { MoveWatch } from './move-watch.js';
 import { SimOperator } from './operator.js';
 import { SimProcess } from './process.js';
 import { ServerNode } from './server-node.js';
-import { SimEtcd } from './shared-store.js';
+import { SimEtcds } from './shared-store.js';
 import type { Simulation } from './simulation.js';
 import type { Swarm } from './swarm.js';
 
@@ -40,8 +40,9 @@ export class SimCluster {
   /** The first of the MDMs; the only one where they share no store. */
   readonly mdm: MdmNode;
   readonly mdms: MdmNode[] = [];
+  readonly tieBreakers: MdmNode[] = [];
   /** What several MDMs share. */
-  readonly etcd: SimEtcd | null;
+  readonly etcd: SimEtcds | null;
   readonly servers: ServerNode[] = [];
   readonly clients: ClientNode[] = [];
   readonly operator: SimOperator;
@@ -53,18 +54,23 @@ export class SimCluster {
     this.swarm = swarm;
     this.network = new SimNetwork(sim, swarm.network);
     this.log = new SimLog(sim);
-    this.etcd = swarm.mdms > 1 ? new SimEtcd(swarm.commitUsMax) : null;
+    this.etcd = swarm.mdms > 1 ? new SimEtcds(swarm.commitUsMax) : null;
     const mdmHosts = [this.host('10.0.0.1')];
     while (mdmHosts.length < swarm.mdms) mdmHosts.push(this.host(`10.0.0.${mdmHosts.length + 1}`));
     for (const host of mdmHosts) this.mdms.push(this.mdmNode(host));
+    // Two managers need one tie-breaker, three need two.
+    for (let number = 1; number < swarm.mdms; number++)
+      this.tieBreakers.push(this.mdmNode(this.host(`10.0.4.${number}`)));
     const [first] = this.mdms;
     assert(first !== undefined, 'a system has an MDM');
     this.mdm = first;
     const mdmAddresses = this.mdms.map(({ address }) => address);
     this.moveWatch = new MoveWatch(sim);
-    (this.etcd?.metadata ?? first.metadata).watcher = (changes) => {
+    const watcher = (changes: readonly Change[]): void => {
       this.moveWatch.committed(changes);
     };
+    for (const mdm of this.mdms) mdm.watch(watcher);
+    if (this.etcd !== null) this.etcd.watcher = watcher;
     for (let number = 1; number <= swarm.servers + swarm.moves.lateServers; number++) {
       const host = this.host(`10.0.1.${number}`);
       this.servers.push(
@@ -106,7 +112,10 @@ export class SimCluster {
         ...(swarm.setUpTroubleUs > 0 ? { deviceAddTimeoutMs: 1000 } : {}),
         ...moveOptions(swarm),
       },
-      this.etcd,
+      this.etcd === null
+        ? null
+        : { etcds: this.etcd, nodes: () => [...this.mdms, ...this.tieBreakers] },
+      this.mdms.length === 0,
     );
   }
 
@@ -138,14 +147,14 @@ export class SimCluster {
 
   /** Starts all processes and lets the operator set the system up; its `ready` follows. */
   start(): void {
-    for (const mdm of this.mdms) mdm.start();
+    for (const mdm of [...this.mdms, ...this.tieBreakers]) mdm.start();
     for (const server of this.servers) server.start();
     for (const client of this.clients) client.start();
     this.operator.start();
     if (this.etcd !== null) this.watchMasters(this.etcd);
   }
 
-  private watchMasters(etcd: SimEtcd): void {
+  private watchMasters(etcd: SimEtcds): void {
     const identity = { role: 'admin' as const, key: 0, incarnation: 1, run: 0 };
     const host = this.host('10.0.3.2');
     const process = new SimProcess(this.sim, host, 'watch', this.nextNode++, identity, 0);

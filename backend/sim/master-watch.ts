@@ -9,7 +9,7 @@ import { MSG } from '../protocol/generated/constants.js';
 import { getStatus, getTag } from '../protocol/generated/frame-head.js';
 import { sendFrame } from '../protocol/send.js';
 
-import type { SimEtcd } from './shared-store.js';
+import type { SimEtcds } from './shared-store.js';
 import type { Simulation } from './simulation.js';
 
 const MARKS = {
@@ -37,13 +37,13 @@ interface Watched {
 export class MasterWatch implements Machine {
   private readonly sim: Simulation;
   private readonly links: Links;
-  private readonly etcd: SimEtcd;
+  private readonly etcd: SimEtcds;
   private readonly watched: readonly Watched[];
   /** By tag: what was committed and told when the question was asked. */
   private readonly asked = new Map<number, number>();
   private lastTag = 0;
 
-  constructor(sim: Simulation, links: Links, etcd: SimEtcd, places: readonly Place[]) {
+  constructor(sim: Simulation, links: Links, etcd: SimEtcds, places: readonly Place[]) {
     this.sim = sim;
     this.links = links;
     this.etcd = etcd;

@@ -1,26 +1,46 @@
-// The MDM of a simulated cluster: its host, its metadata, its process of the moment. It owns starting and killing; it must
-// never look into the machine.
+// An MDM of a simulated cluster: its host, what lies on its disk, its process of the moment. It owns starting and killing;
+// what a process is follows from the disk, as with real ones. It must never look into the machine.
 
-import type { SharedStoreInputs } from '../core/ports.js';
-import { Manager } from '../mdm/manager.js';
+import type { Machine } from '../core/ports.js';
 import { Mdm } from '../mdm/mdm.js';
+import type { ClusterInputs } from '../mdm/cluster-port.js';
+import { placeName } from '../mdm/cluster-state.js';
+import { Manager } from '../mdm/manager.js';
+import { NodeMachine } from '../mdm/node.js';
 import { MDM_DEFAULTS } from '../mdm/options.js';
 import type { MdmOptions } from '../mdm/options.js';
+import type { NodeReport, Step } from '../mdm/cluster-plan.js';
+import { mark } from '../core/marks.js';
+import { ERR } from '../protocol/generated/constants.js';
+import { judgeBoot, judgeTask, leftRecord, NO_PART } from '../protocol/node-state.js';
+import type { NodeRecord, StoreMark, ToldTask } from '../protocol/node-state.js';
 
 import type { EventTarget } from './event-queue.js';
 import type { SimHost } from './host.js';
 import type { SimLog } from './log.js';
 import { SimMetadata, SimMetadataStore } from './metadata-store.js';
 import type { StoreTiming } from './metadata-store.js';
+import { MDM_PORT } from './mdm-company.js';
+import type { MdmCompany, SimMdm } from './mdm-company.js';
+import { SimReach } from './mdm-reach.js';
 import type { SimNetwork } from './network.js';
 import { SimProcess } from './process.js';
 import { SimSharedStore } from './shared-store.js';
 import type { SimEtcd } from './shared-store.js';
 import type { Simulation } from './simulation.js';
 
-export const MDM_PORT = 6611;
+const MARKS = {
+  out: mark('sim: the content moved into a shared store'),
+  home: mark('sim: the content moved into the own store of an MDM'),
+  cutShort: mark('sim: an MDM died while the content moved'),
+  failed: mark('sim: the content could not be moved'),
+  followed: mark('sim: an MDM found out that the content is in its own store'),
+};
 
 const TIMES = { beatMs: 250, silenceMs: 1000, giveUpMs: 1600 } as const;
+const MOVES_MAX = 3;
+const STEP_US_MAX = 400_000;
+const RETRY_US = 300_000;
 
 /** A system that never existed: the same in every scenario. */
 const INITIAL: NonNullable<MdmOptions['initial']> = {
@@ -30,22 +50,34 @@ const INITIAL: NonNullable<MdmOptions['initial']> = {
   admin: { name: 'admin', salt: new Uint8Array(32), hash: new Uint8Array(64) },
 };
 
-export class MdmNode implements EventTarget {
+type Role =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'alone'; readonly machine: Mdm; readonly store: SimMetadataStore }
+  | { readonly kind: 'manager'; readonly machine: Manager; readonly store: SimSharedStore };
+
+export class MdmNode implements EventTarget, SimMdm {
   readonly host: SimHost;
   process: SimProcess | null = null;
-  private store: SimMetadataStore | null = null;
+  /** Changed while it runs. */
+  readonly timing: StoreTiming;
+  record: NodeRecord = NO_PART;
   private readonly sim: Simulation;
   private readonly network: SimNetwork;
   private readonly log: SimLog;
-  /** Changed while it runs. */
-  readonly timing: StoreTiming;
   private readonly options: Partial<MdmOptions>;
-  readonly metadata = new SimMetadata();
+  private readonly own = new SimMetadata();
+  private mark: StoreMark | null = null;
   private readonly node: number;
-  /** What it shares with others; null: it is the only MDM and its store its own. */
-  private readonly etcd: SimEtcd | null;
-  manager: Manager | null = null;
+  /** null: it is the only MDM, and will be. */
+  private readonly company: MdmCompany | null;
+  private readonly begins: boolean;
+  private role: Role = { kind: 'none' };
+  private machine: NodeMachine | null = null;
+  private moves: { readonly job: number; attempts: number; failure: string | null } = {
+    ...{ job: 0, attempts: 0, failure: null },
+  };
 
+  /** @param begins - the system begins here; other MDMs are taken in */
   constructor(
     sim: Simulation,
     network: SimNetwork,
@@ -54,7 +86,8 @@ export class MdmNode implements EventTarget {
     node: number,
     timing: StoreTiming,
     options: Partial<MdmOptions>,
-    etcd: SimEtcd | null,
+    company: MdmCompany | null,
+    begins: boolean,
   ) {
     this.sim = sim;
     this.network = network;
@@ -63,85 +96,73 @@ export class MdmNode implements EventTarget {
     this.node = node;
     this.timing = timing;
     this.options = options;
-    this.etcd = etcd;
+    this.company = company;
+    this.begins = begins;
   }
 
   get address(): { readonly host: string; readonly port: number } {
     return { host: this.host.address, port: MDM_PORT };
   }
 
+  /** The MDM of a cluster that this is at the moment. */
+  get manager(): Manager | null {
+    return this.role.kind === 'manager' ? this.role.machine : null;
+  }
+
+  /** Hears of every commit in its own store. */
+  watch(watcher: SimMetadata['watcher']): void {
+    this.own.watcher = watcher;
+  }
+
+  isMaster(): boolean {
+    return this.role.kind === 'alone' || this.manager?.isMaster() === true;
+  }
+
   start(): void {
     if (this.process?.alive === true) return;
-    const { etcd } = this;
     const identity = { role: 'mdm' as const, key: 0, incarnation: 1, run: 0 };
-    const name = etcd === null ? 'mdm' : `mdm-${this.host.address}`;
+    const name = this.company === null ? 'mdm' : `mdm-${this.host.address}`;
     const process = new SimProcess(this.sim, this.host, name, this.node, identity, MDM_PORT);
     this.process = process;
-    if (etcd !== null) {
-      this.startShared(process, etcd);
-      return;
-    }
-    let machine: Mdm | null = null;
-    const store: SimMetadataStore = new SimMetadataStore(
-      this.sim,
-      process,
-      this.metadata,
-      this.timing,
-      (nowUs, token, outcome) => machine?.committed(nowUs, token, outcome),
-    );
-    this.store = store;
-    machine = new Mdm(
-      {
-        links: this.network.linksOf(process),
-        store,
-        log: this.log.of('mdm'),
-        host: {
-          steppedDown: () => {
-            // The process ends when the running input is over.
-            this.sim.queue.push(this.sim.nowUs, this, 1, process.node);
-          },
-        },
+    const machine = new NodeMachine(this.network.linksOf(process), {
+      report: () => this.report(),
+      // Tasks come by other ways here.
+      task: (asker) => {
+        machine.answered(asker, ERR.PERMISSION_DENIED, []);
       },
-      {
-        term: this.metadata.term,
-        sequence: this.metadata.sequence,
-        entries: this.metadata.entries(),
+      create: (asker) => {
+        machine.answered(asker, ERR.ALREADY_CONFIGURED, []);
       },
-      this.machineOptions(),
-    );
+    });
+    this.machine = machine;
+    this.role = { kind: 'none' };
     process.attach(machine);
-    const started = machine;
-    process.input((nowUs) => {
-      started.start(nowUs);
-    });
+    this.boot();
   }
 
-  private startShared(process: SimProcess, etcd: SimEtcd): void {
-    const inputs: SharedStoreInputs = {
-      looked: (...input) => this.manager?.looked(...input),
-      taken: (...input) => this.manager?.taken(...input),
-      beaten: (...input) => this.manager?.beaten(...input),
-      committed: (...input) => this.manager?.committed(...input),
-    };
-    const store = new SimSharedStore(this.sim, process, etcd, inputs);
-    const ports = { links: this.network.linksOf(process), store, log: this.log.of(process.name) };
-    const place = { name: process.name, ...this.address };
-    const manager = new Manager(ports, place, TIMES, this.machineOptions());
-    this.manager = manager;
-    process.attach(manager);
-    process.input((nowUs) => {
-      manager.start(nowUs);
-    });
+  report(): NodeReport {
+    const { record, role, company, host } = this;
+    const state = record.part === 'member' ? 'member' : role.kind === 'alone' ? 'alone' : 'blank';
+    const seat = company?.etcds.store(record.token).members.get(host.address);
+    const storeUp = company?.etcds.reaches(host.address) === true && seat?.isLearner === false;
+    const token = record.part === 'none' ? '' : record.token;
+    return { state, token, storeUp, systemId: '', version: 'sim' };
   }
 
-  private machineOptions(): MdmOptions {
-    return {
-      ...MDM_DEFAULTS,
-      addresses: [{ host: this.host.address, role: 'all' }],
-      sectorBytes: 8,
-      initial: INITIAL,
-      ...this.options,
-    };
+  /** What a master told this node. @returns why not, null: it is so */
+  obey(told: ToldTask): string | null {
+    const judged = judgeTask(this.record, this.role.kind === 'alone', told);
+    if (judged.kind === 'refused') return judged.reason;
+    if (judged.kind === 'nothing') return null;
+    const isAlone = this.role.kind === 'alone';
+    if (judged.kind === 'leaves') this.record = leftRecord(this.record, told.term);
+    else {
+      this.record = judged.record;
+      if (!judged.record.joins)
+        this.etcd(told.token).members.set(this.host.address, { isLearner: false });
+    }
+    if (!isAlone) this.boot();
+    return null;
   }
 
   /** kill -9; without power nobody is told. */
@@ -149,7 +170,8 @@ export class MdmNode implements EventTarget {
     const { process } = this;
     if (process?.alive !== true) return;
     process.die();
-    this.store?.processDied();
+    if (this.role.kind === 'alone') this.role.store.processDied();
+    this.role = { kind: 'none' };
     this.network.processEnded(process, resets);
   }
 
@@ -162,5 +184,278 @@ export class MdmNode implements EventTarget {
       this.kill();
       this.restartIn(100_000);
     } else if (this.host.powered) this.start();
+  }
+
+  private etcd(token: string): SimEtcd {
+    if (this.company === null) throw new Error('an MDM alone shares nothing');
+    return this.company.etcds.store(token);
+  }
+
+  /** Becomes what lies on the disk. */
+  private boot(): void {
+    this.becomeNothing();
+    const own = { mark: this.mark, isEmpty: this.own.sequence === 0 };
+    const { boot, record } = judgeBoot(this.record, own, this.begins);
+    this.record = record;
+    switch (boot.kind) {
+      case 'blank':
+        this.own.replace(new SimMetadata());
+        this.mark = null;
+        return;
+      case 'alone':
+        this.becomeAlone();
+        return;
+      case 'member':
+        this.becomeMember();
+        if (boot.opens) this.open(record.token);
+        return;
+      case 'lost':
+        this.sim.fail(
+          `${this.host.address} knows nothing of the store ${boot.token} that has its content`,
+        );
+    }
+  }
+
+  private becomeNothing(): void {
+    const { role } = this;
+    this.role = { kind: 'none' };
+    if (role.kind === 'alone') role.store.settle();
+    if (role.kind === 'manager') role.store.abandon();
+    this.become(null, () => undefined);
+  }
+
+  private become(inner: Machine | null, begin: (nowUs: number) => void): void {
+    const { machine } = this;
+    this.process?.input((nowUs) => {
+      begin(nowUs);
+      machine?.become(nowUs, inner);
+    });
+  }
+
+  private becomeAlone(): void {
+    const { process, machine } = this;
+    if (process === null || machine === null) return;
+    const store: SimMetadataStore = new SimMetadataStore(
+      this.sim,
+      process,
+      this.own,
+      this.timing,
+      (nowUs, token, outcome) => {
+        if (outcome === 'done') this.company?.etcds.tell(this.own.sequence);
+        if (this.role === role) mdm.committed(nowUs, token, outcome);
+      },
+    );
+    const host = {
+      steppedDown: (): void => {
+        // The process ends when the running input is over.
+        this.sim.queue.push(this.sim.nowUs, this, 1, process.node);
+      },
+    };
+    const { links } = machine;
+    const log = this.log.of('mdm');
+    const reach = this.reach('', () => (this.role === role ? mdm : null));
+    const content = {
+      term: this.own.term,
+      sequence: this.own.sequence,
+      entries: this.own.entries(),
+    };
+    const ports = { links, store, log, host, ...(reach === null ? {} : { cluster: reach }) };
+    const mdm: Mdm = new Mdm(ports, content, this.machineOptions());
+    const role: Role = { kind: 'alone', machine: mdm, store };
+    this.role = role;
+    this.become(mdm, (nowUs) => {
+      mdm.start(nowUs);
+    });
+  }
+
+  private becomeMember(): void {
+    const { process, machine, record } = this;
+    const seat = record.seats.find(({ key }) => key === record.selfKey);
+    if (process === null || machine === null || seat?.role !== 'manager') return;
+    const current = (): Manager | null => (this.role === role ? manager : null);
+    const store: SimSharedStore = new SimSharedStore(
+      this.sim,
+      process,
+      this.etcd(record.token),
+      {
+        looked: (...input) => current()?.looked(...input),
+        taken: (...input) => current()?.taken(...input),
+        beaten: (...input) => current()?.beaten(...input),
+        committed: (...input) => current()?.committed(...input),
+      },
+      (seal) => {
+        this.followSeal(seal);
+      },
+    );
+    const log = this.log.of('mdm');
+    const place = { ...this.address, name: placeName(this.address) };
+    const cluster = this.reach(record.token, current);
+    const ports = { links: machine.links, store, log, ...(cluster === null ? {} : { cluster }) };
+    const manager: Manager = new Manager(ports, place, TIMES, this.machineOptions());
+    const role: Role = { kind: 'manager', machine: manager, store };
+    this.role = role;
+    this.process?.input((nowUs) => {
+      machine.become(nowUs, manager);
+      manager.start(nowUs);
+    });
+  }
+
+  private reach(token: string, current: () => ClusterInputs | null): SimReach | null {
+    const { company, process } = this;
+    if (company === null || process === null) return null;
+    return new SimReach(this.sim, this.network, company, process, token, {
+      current,
+      moveFailure: () => this.moves.failure,
+      move: (step) => {
+        this.move(step);
+      },
+    });
+  }
+
+  /** The content goes to another store, step by step; the process may die between any two. */
+  private move({ job, token }: Extract<Step, { kind: 'move' }>): void {
+    const { role } = this;
+    if (this.moves.job !== job) this.moves = { job, attempts: 0, failure: null };
+    if (role.kind === 'alone') this.moveOut(token);
+    else if (role.kind === 'manager') this.moveHome(role, job);
+  }
+
+  private moveOut(token: string): void {
+    this.becomeNothing();
+    const etcd = this.etcd(token);
+    this.then(
+      () => {
+        if (!this.reaches()) return false;
+        if (etcd.open) this.sim.fail(`the store ${token} is used before its content came`);
+        etcd.metadata.replace(this.own);
+        return true;
+      },
+      () => {
+        this.mark = { state: 'sealed', token };
+        MARKS.out.hits++;
+        return true;
+      },
+    );
+  }
+
+  private moveHome(role: Extract<Role, { kind: 'manager' }>, job: number): void {
+    role.machine.retire();
+    this.role = { kind: 'none' };
+    this.become(null, () => undefined);
+    const { store } = role;
+    let token = '';
+    let sequence = 0;
+    this.then(
+      () => {
+        const content = this.reaches() ? store.content() : null;
+        if (content === null) return false;
+        ({ sequence } = content);
+        token = `home-${job}-${sequence}`;
+        this.own.replace(content);
+        this.own.term = Math.max(content.term, store.term);
+        this.mark = { state: 'imported', token };
+        return true;
+      },
+      () => this.reaches() && store.seal(token, this.record.selfKey, sequence),
+      () => {
+        MARKS.home.hits++;
+        this.mark = { state: 'used', token };
+        return true;
+      },
+      () => {
+        this.record = leftRecord(this.record, this.record.term);
+        return true;
+      },
+    );
+  }
+
+  private reaches(): boolean {
+    return this.company?.etcds.reaches(this.host.address) === true;
+  }
+
+  /** Does one step after the other, each after a while; a step that fails is the last. Then it becomes what the disk says. */
+  private then(...steps: readonly (() => boolean)[]): void {
+    const { process, sim } = this;
+    const [step, ...rest] = steps;
+    const later = (): void => {
+      sim.queue.push(
+        sim.nowUs + sim.prng.below(STEP_US_MAX) + this.timing.slowUs,
+        {
+          fire: () => {
+            if (process === null || process !== this.process || !process.alive) {
+              MARKS.cutShort.hits++;
+              return;
+            }
+            if (process.paused) {
+              later();
+              return;
+            }
+            if (step === undefined) this.boot();
+            else if (step()) this.then(...rest);
+            else this.notMoved();
+          },
+        },
+        0,
+        0,
+      );
+    };
+    later();
+  }
+
+  private notMoved(): void {
+    MARKS.failed.hits++;
+    this.moves.attempts += 1;
+    if (this.moves.attempts >= MOVES_MAX) this.moves.failure = 'the store does not answer';
+    this.boot();
+  }
+
+  /** Lets everybody use the store that the content of this node went into. */
+  private open(token: string): void {
+    const { process } = this;
+    this.sim.queue.push(
+      this.sim.nowUs + this.sim.prng.below(RETRY_US),
+      {
+        fire: () => {
+          if (process !== this.process || process?.alive !== true || this.record.token !== token)
+            return;
+          const etcd = this.etcd(token);
+          if (this.reaches() && !process.paused) etcd.open = true;
+          else this.open(token);
+        },
+      },
+      0,
+      0,
+    );
+  }
+
+  /** The content left the shared store. */
+  private followSeal({ token, to }: NonNullable<SimEtcd['seal']>): void {
+    if (to !== this.record.selfKey || this.role.kind !== 'manager') return;
+    const { mark } = this;
+    if (mark?.token !== token || mark.state === 'sealed')
+      this.sim.fail(`${this.host.address} has not the content that was sealed for it`);
+    MARKS.followed.hits++;
+    this.mark = { state: 'used', token };
+    this.record = leftRecord(this.record, this.record.term);
+    this.sim.queue.push(
+      this.sim.nowUs,
+      {
+        fire: () => {
+          this.boot();
+        },
+      },
+      0,
+      0,
+    );
+  }
+
+  private machineOptions(): MdmOptions {
+    return {
+      ...MDM_DEFAULTS,
+      addresses: [{ host: this.host.address, role: 'all' }],
+      sectorBytes: 8,
+      initial: this.begins ? INITIAL : null,
+      ...this.options,
+    };
   }
 }

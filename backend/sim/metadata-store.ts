@@ -49,6 +49,14 @@ export class SimMetadata {
     this.watcher(changes);
   }
 
+  /** Becomes a copy of another. */
+  replace(other: SimMetadata): void {
+    this.content.clear();
+    for (const [name, entry] of other.content) this.content.set(name, entry);
+    this.term = other.term;
+    this.sequence = other.sequence;
+  }
+
   /** Keys and values in order of key, as the shell gives them to a starting MDM. */
   entries(): readonly Entry[] {
     return [...this.content]
@@ -122,6 +130,13 @@ export class SimMetadataStore implements MetadataStore, EventTarget {
       if (this.metadata.fits(term, previousSequence))
         this.metadata.apply(term, previousSequence, changes);
     }
+  }
+
+  /** Nothing is under way any more, all of it is durable; nobody hears of it. */
+  settle(): void {
+    for (const { term, previousSequence, changes } of this.pending.splice(0))
+      if (this.metadata.fits(term, previousSequence))
+        this.metadata.apply(term, previousSequence, changes);
   }
 
   fire(timeUs: number): void {

@@ -81,6 +81,8 @@ const MARKS = {
   cutStore: mark('nemesis: an MDM was cut off from the metadata store'),
   fillStore: mark('nemesis: the metadata store was full'),
   endMdm: mark('nemesis: an MDM was told to end'),
+  switchMdms: mark('nemesis: the MDM cluster was switched'),
+  crashTieBreaker: mark('nemesis: a tie-breaker was killed'),
   stopStore: mark('nemesis: the metadata store had no majority'),
   ambush: mark('nemesis: something broke at a chosen message'),
   island: mark('nemesis: a server and a client were cut off from everybody else'),
@@ -174,7 +176,7 @@ export class Nemesis implements EventTarget, TroubleMaker {
     for (const number of [...this.undo.keys()]) this.undoOne(number);
     const { cluster } = this;
     for (const server of cluster.servers) server.powerOn();
-    for (const mdm of cluster.mdms) mdm.start();
+    for (const mdm of [...cluster.mdms, ...cluster.tieBreakers]) mdm.start();
     for (const server of cluster.servers) {
       server.start();
       server.device.setSlow(1);
@@ -211,6 +213,10 @@ export class Nemesis implements EventTarget, TroubleMaker {
       this.latentFault = true;
     }
     return this.broken !== null;
+  }
+
+  get ended(): boolean {
+    return this.stopped;
   }
 
   get open(): number {

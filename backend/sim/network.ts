@@ -101,6 +101,11 @@ export class SimNetwork implements EndNetwork, EventTarget {
     return this.mute.has(end.process.host.index) || this.mute.has(other.process.host.index);
   }
 
+  /** Whether two hosts could talk now. */
+  connects(one: SimHost, other: SimHost): boolean {
+    return this.passes(one, other) && this.passes(other, one) && one.powered && other.powered;
+  }
+
   /** Whether a packet from this end reaches the other one now. */
   flows(end: LinkEnd): boolean {
     const other = end.other;

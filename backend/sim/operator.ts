@@ -12,6 +12,8 @@ import { SIM_CHUNK_SECTORS } from './client-node.js';
 import type { ClientNode } from './client-node.js';
 import { DEVICE_PATH } from './device-processes.js';
 import type { History } from './history.js';
+import type { SimMdm } from './mdm-company.js';
+import { MdmOperator } from './operator-mdms.js';
 import { PolicyWork } from './operator-policies.js';
 import { ServerWork } from './operator-servers.js';
 import type { SimProcess } from './process.js';
@@ -44,6 +46,8 @@ interface Site {
   readonly servers: readonly ServerNode[];
   readonly clients: readonly ClientNode[];
   readonly history: History;
+  readonly mdms: readonly SimMdm[];
+  readonly tieBreakers: readonly SimMdm[];
 }
 
 export class SimOperator {
@@ -57,6 +61,7 @@ export class SimOperator {
   private readonly sim: Simulation;
   private readonly swarm: Swarm;
   private readonly site: Site;
+  private readonly mdms: MdmOperator;
   /** Changes that the operator has begun and not ended. */
   private changes = 0;
   private steps: ((nowUs: number) => void)[] = [];
@@ -70,12 +75,20 @@ export class SimOperator {
     this.process = process;
     this.admin = admin;
     this.site = site;
+    this.mdms = new MdmOperator(
+      admin,
+      (inUs, run) => {
+        this.soon(inUs, run);
+      },
+      sim.prng.fork(),
+    );
   }
 
   /** Sets the system up; `ready` follows. */
   start(): void {
     this.process.attach(this.admin);
     this.steps = [
+      ...this.mdmSteps(),
       (nowUs) => {
         this.insist(nowUs, 'ADD_PROTECTION_DOMAIN', { name: 'domain' }, ({ key }) => {
           this.domainKey = key;
@@ -109,6 +122,34 @@ export class SimOperator {
       this.admin.start(nowUs);
       this.nextStep(nowUs);
     });
+  }
+
+  /** Several MDMs: the first takes the others in, then all take part. */
+  private mdmSteps(): ((nowUs: number) => void)[] {
+    const { mdms, tieBreakers } = this.site;
+    const next = (atUs: number): void => {
+      this.nextStep(atUs);
+    };
+    const takeIn = (node: SimMdm, role: 'manager' | 'tieBreaker') => (nowUs: number) => {
+      this.mdms.takeIn(nowUs, node, role, next);
+    };
+    if (mdms.length === 1) return [];
+    return [
+      ...mdms.slice(1).map((node) => takeIn(node, 'manager')),
+      ...tieBreakers.map((node) => takeIn(node, 'tieBreaker')),
+      () => {
+        this.mdms.insist(mdms.length + tieBreakers.length, next);
+      },
+    ];
+  }
+
+  /** The MDM cluster is being switched. */
+  get isSwitching(): boolean {
+    return this.mdms.isSwitching;
+  }
+
+  switchMdms(): void {
+    this.mdms.switch();
   }
 
   private nextStep(nowUs: number): void {
@@ -261,7 +302,7 @@ export class SimOperator {
   /** Whether the operator has nothing left to do and every client has its volumes. */
   isSettled(): boolean {
     if (this.changes > 0 || this.serverWork.isChanging || this.policyWork.isChanging) return false;
-    if (this.admin.pending > 0) return false;
+    if (this.admin.pending > 0 || this.isSwitching) return false;
     return this.volumes.every(({ key, index }) =>
       this.owners(index).every(({ load }) => load?.has(key) === true),
     );

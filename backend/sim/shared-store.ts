@@ -37,9 +37,8 @@ const PATIENCE_US = 5_000_000;
 const BEAT_PATIENCE_US = 1_000_000;
 const LATE_US_MAX = 8_000_000;
 
-/** What all MDMs share. */
-export class SimEtcd {
-  readonly metadata = new SimMetadata();
+/** What becomes of etcd on all nodes, and the stores that there are by token. */
+export class SimEtcds {
   /** Addresses of hosts that reach no majority of its members. */
   readonly cutOff = new Set<string>();
   /** No host does. */
@@ -51,18 +50,56 @@ export class SimEtcd {
   /** What every request takes longer. */
   slowUs = 0;
   /** Latency of a request, at most. */
-  latencyUsMax: number;
+  readonly latencyUsMax: number;
+  /** Highest sequence of which a living master was told that it is committed, in whatever store. */
+  toldSequence = 0;
+  /** Hears of every commit in any of them. */
+  watcher: SimMetadata['watcher'] = () => undefined;
+  private readonly stores = new Map<string, SimEtcd>();
+
+  constructor(latencyUsMax: number) {
+    this.latencyUsMax = Math.max(LATENCY_US_MIN + 1, latencyUsMax);
+  }
+
+  store(token: string): SimEtcd {
+    const known = this.stores.get(token);
+    if (known !== undefined) return known;
+    const made = new SimEtcd(this);
+    made.metadata.watcher = (changes) => {
+      this.watcher(changes);
+    };
+    this.stores.set(token, made);
+    return made;
+  }
+
+  tell(sequence: number): void {
+    this.toldSequence = Math.max(this.toldSequence, sequence);
+  }
+
+  reaches(address: string): boolean {
+    return !this.down && !this.cutOff.has(address);
+  }
+}
+
+/** A store that all MDMs of a cluster share. */
+export class SimEtcd {
+  readonly all: SimEtcds;
+  readonly metadata = new SimMetadata();
+  /** Nobody uses it before the content is complete. */
+  open = false;
+  /** Where the content went. */
+  seal: { readonly token: string; readonly to: number } | null = null;
+  /** By address; learners do not count yet. */
+  readonly members = new Map<string, { isLearner: boolean }>();
   term = 0;
   master: MdmPlace | null = null;
   heir: string | null = null;
   masterRevision = 0;
   beatRevision = 0;
-  /** Highest sequence of which a living master was told that it is committed. */
-  toldSequence = 0;
   private revision = 0;
 
-  constructor(latencyUsMax: number) {
-    this.latencyUsMax = Math.max(LATENCY_US_MIN + 1, latencyUsMax);
+  constructor(all: SimEtcds) {
+    this.all = all;
   }
 
   nextRevision(): number {
@@ -72,10 +109,6 @@ export class SimEtcd {
   view(): MasterView {
     const { term, master, masterRevision, beatRevision, heir, metadata } = this;
     return { term, master, heir, life: `${masterRevision} ${beatRevision} ${metadata.sequence}` };
-  }
-
-  reaches(address: string): boolean {
-    return !this.down && !this.cutOff.has(address);
   }
 }
 
@@ -117,13 +150,21 @@ export class SimSharedStore implements SharedStore, EventTarget {
   private readonly process: SimProcess;
   private readonly etcd: SimEtcd;
   private readonly sink: SharedStoreInputs;
+  private readonly sealed: (seal: NonNullable<SimEtcd['seal']>) => void;
   private readonly prng: Prng;
   private readonly requests = new Map<number, Request>();
   private nextRequest = 1;
   private life = 0;
   private held: Held | null = null;
 
-  constructor(sim: Simulation, process: SimProcess, etcd: SimEtcd, sink: SharedStoreInputs) {
+  constructor(
+    sim: Simulation,
+    process: SimProcess,
+    etcd: SimEtcd,
+    sink: SharedStoreInputs,
+    sealed: (seal: NonNullable<SimEtcd['seal']>) => void,
+  ) {
+    this.sealed = sealed;
     this.sim = sim;
     this.process = process;
     this.etcd = etcd;
@@ -133,26 +174,31 @@ export class SimSharedStore implements SharedStore, EventTarget {
 
   look(token: Token): void {
     let view: MasterView | null = null;
+    let seal: SimEtcd['seal'] = null;
     this.request(
       BEAT_PATIENCE_US,
       () => {
-        view = this.etcd.view();
+        const { etcd } = this;
+        view = etcd.open && etcd.seal === null ? etcd.view() : null;
+        seal = etcd.seal;
         return 'done';
       },
       (nowUs, outcome) => {
         this.sink.looked(nowUs, token, outcome === 'done' ? view : null);
+        if (outcome === 'done' && seal !== null) this.sealed(seal);
       },
     );
   }
 
   take(token: Token, seen: MasterView, claim: MdmPlace): void {
     const { etcd } = this;
-    const term = seen.term + 1;
+    // Terms go on where the content came from another store.
+    const term = Math.max(seen.term, etcd.metadata.term) + 1;
     let held: Held | null = null;
     const arrive = (): CommitOutcome => {
       if (held !== null) return 'done';
-      if (etcd.full) return 'full';
-      if (etcd.view().life !== seen.life) return 'conflict';
+      if (etcd.all.full) return 'full';
+      if (etcd.seal !== null || etcd.view().life !== seen.life) return 'conflict';
       held = { term, masterRevision: etcd.nextRevision() };
       Object.assign(etcd, { term, master: claim, heir: null });
       Object.assign(etcd, {
@@ -179,7 +225,7 @@ export class SimSharedStore implements SharedStore, EventTarget {
     const { etcd } = this;
     const held = this.mastership();
     const arrive = (): CommitOutcome => {
-      if (etcd.full) return 'full';
+      if (etcd.all.full) return 'full';
       if (etcd.masterRevision !== held.masterRevision) return 'conflict';
       etcd.beatRevision = etcd.nextRevision();
       return 'done';
@@ -210,7 +256,7 @@ export class SimSharedStore implements SharedStore, EventTarget {
     let applied = false;
     const arrive = (): CommitOutcome => {
       if (applied) return 'done';
-      if (etcd.full) return 'full';
+      if (etcd.all.full) return 'full';
       if (etcd.masterRevision !== held.masterRevision) {
         MARKS.fenced.hits++;
         return 'conflict';
@@ -222,7 +268,7 @@ export class SimSharedStore implements SharedStore, EventTarget {
       return 'done';
     };
     this.request(PATIENCE_US, arrive, (nowUs, outcome) => {
-      if (outcome === 'done') etcd.toldSequence = Math.max(etcd.toldSequence, previousSequence + 1);
+      if (outcome === 'done') etcd.all.tell(previousSequence + 1);
       this.sim.trace.mix(TRACE.commit, this.sim.nowUs, this.process.node, token);
       this.sink.committed(nowUs, token, outcome);
     });
@@ -239,6 +285,27 @@ export class SimSharedStore implements SharedStore, EventTarget {
     };
     // Whoever ends waits until this is sent.
     this.request(BEAT_PATIENCE_US, arrive, () => undefined);
+  }
+
+  /** Of the mastership that this process has. */
+  get term(): number {
+    return this.held?.term ?? 0;
+  }
+
+  /** What the master committed last; null: it is master no more. */
+  content(): SimMetadata | null {
+    const { etcd, held } = this;
+    return held !== null && held.masterRevision === etcd.masterRevision ? etcd.metadata : null;
+  }
+
+  /** Ends the use of the store, if this is still the master. */
+  seal(token: string, to: number, sequence: number): boolean {
+    const { etcd, held } = this;
+    if (held?.masterRevision !== etcd.masterRevision || etcd.seal !== null) return false;
+    if (etcd.metadata.sequence !== sequence) return false;
+    etcd.seal = { token, to };
+    etcd.masterRevision = etcd.nextRevision();
+    return true;
   }
 
   abandon(): void {
@@ -272,7 +339,8 @@ export class SimSharedStore implements SharedStore, EventTarget {
 
   /** Sends it, and looks again when no answer came. */
   private send(timeUs: number, number: number, request: Request): void {
-    const { sim, etcd, prng } = this;
+    const { sim, prng } = this;
+    const etcd = this.etcd.all;
     // A dead process sends nothing; a stopped one sends when it goes on.
     if (!this.process.alive || request.life !== this.life || request.delivered) return;
     if (timeUs >= request.deadlineUs) {
@@ -288,7 +356,8 @@ export class SimSharedStore implements SharedStore, EventTarget {
   }
 
   private arrived(timeUs: number, number: number, request: Request): void {
-    const { sim, etcd, prng } = this;
+    const { sim, prng } = this;
+    const etcd = this.etcd.all;
     if (etcd.down) return;
     if (request.life !== this.life || !this.process.alive) MARKS.late.hits++;
     request.outcome = request.arrive();

@@ -59,6 +59,8 @@ export interface TroubleWeights {
   emptyServer: number;
   addServer: number;
   removeServer: number;
+  switchMdms: number;
+  crashTieBreaker: number;
 }
 
 export type TroubleKind = keyof TroubleWeights;
@@ -192,6 +194,10 @@ const MDM_KINDS: readonly TroubleKind[] = [
   'slowStore',
   'fillStore',
   'endMdm',
+  'switchMdms',
+  'switchMdms',
+  'switchMdms',
+  'crashTieBreaker',
 ];
 
 /** Options of later releases, as they are in scenarios that were kept before. */

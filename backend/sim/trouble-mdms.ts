@@ -3,13 +3,17 @@
 import type { MdmNode } from './mdm-node.js';
 import type { Strikes, TroubleMaker } from './trouble.js';
 
-export type MdmTrouble = 'cutStore' | 'stopStore' | 'fillStore' | 'endMdm';
+/** How long a switch of the MDM cluster takes, about. */
+const CHANGE_US = 3_000_000;
+
+export type MdmTrouble =
+  'cutStore' | 'stopStore' | 'fillStore' | 'endMdm' | 'switchMdms' | 'crashTieBreaker';
 
 /** Mostly the master: trouble with a standby shows little. */
 export function pickMdm({ cluster, prng }: TroubleMaker): MdmNode {
   const { mdms, mdm } = cluster;
   if (mdms.length === 1) return mdm;
-  const masters = mdms.filter(({ manager }) => manager?.isMaster() === true);
+  const masters = mdms.filter((each) => each.isMaster());
   return prng.chance(3, 4) && masters.length > 0 ? prng.pick(masters) : prng.pick(mdms);
 }
 
@@ -67,4 +71,46 @@ function endMdm(maker: TroubleMaker): boolean {
   return true;
 }
 
-export const MDM_TROUBLE: Strikes<MdmTrouble> = { cutStore, stopStore, fillStore, endMdm };
+/** The operator changes how many members the cluster has, and who they are. */
+function switchMdms(maker: TroubleMaker): boolean {
+  const { cluster, say, prng } = maker;
+  const { operator, mdms, sim } = cluster;
+  if (mdms.length === 1 || operator.isSwitching) return false;
+  say('has the MDM cluster switched');
+  operator.switchMdms();
+  // What it is made of takes place in the moments after.
+  for (let kills = prng.pick([0, 1, 1, 2]); kills > 0; kills--) {
+    const kill = (): void => {
+      crash(maker);
+    };
+    sim.queue.push(sim.nowUs + prng.below(CHANGE_US), { fire: kill }, 0, 0);
+  }
+  return true;
+}
+
+function crash(maker: TroubleMaker): void {
+  if (maker.ended) return;
+  const hit = pickMdm(maker);
+  if (hit.process?.alive !== true) return;
+  maker.say(`kills ${hit.process.name} while the MDM cluster is switched`);
+  hit.kill();
+  maker.later(() => {
+    hit.start();
+  });
+}
+
+function crashTieBreaker({ cluster: { tieBreakers }, prng, say, later }: TroubleMaker): boolean {
+  if (tieBreakers.length === 0) return false;
+  const hit = prng.pick(tieBreakers);
+  if (hit.process?.alive !== true) return false;
+  say(`kills the tie-breaker ${hit.host.address}`);
+  hit.kill();
+  later(() => {
+    hit.start();
+  });
+  return true;
+}
+
+export const MDM_TROUBLE: Strikes<MdmTrouble> = {
+  ...{ cutStore, stopStore, fillStore, endMdm, switchMdms, crashTieBreaker },
+};

@@ -9,6 +9,8 @@ import type { TroubleKind } from './swarm.js';
 export interface TroubleMaker {
   readonly cluster: SimCluster;
   readonly prng: Prng;
+  /** All trouble is over. */
+  readonly ended: boolean;
   /** What is undone later and was not yet. */
   readonly open: number;
   /** The only server whose disk may fail or lie, unless the scenario is over the limit. */

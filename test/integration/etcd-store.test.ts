@@ -11,10 +11,14 @@ import type {
   TakenContent,
 } from '../../backend/core/ports.js';
 import { Loop } from '../../backend/runtime/loop.js';
+import { ForeignPrefixError } from '../../backend/runtime/etcd/layout.js';
+import type { Seal } from '../../backend/runtime/etcd/layout.js';
 import { EtcdStore } from '../../backend/runtime/etcd/store.js';
 import type { EtcdStoreOptions } from '../../backend/runtime/etcd/store.js';
+import { Transfer, TransferError } from '../../backend/runtime/etcd/transfer.js';
 import { EtcdCluster } from '../support/etcd-cluster.js';
 import { LossyProxy } from '../support/lossy-proxy.js';
+import { until } from '../support/until.js';
 
 const QUIET = { event: (): void => undefined };
 const PLACE = { name: 'a', host: '127.0.0.1', port: 6611 };
@@ -25,15 +29,26 @@ class Bench implements SharedStoreInputs {
   term = 0;
   sequence = 0;
   failure: Error | null = null;
+  readonly seals: Seal[] = [];
   private readonly loop = new Loop();
   private token = 0;
   private readonly waiting = new Map<string, (answer: never) => void>();
 
+  private readonly options: EtcdStoreOptions;
+
   constructor(options: EtcdStoreOptions) {
+    this.options = options;
     this.store = new EtcdStore(options);
-    this.store.attach(this.loop, this, (error) => {
-      this.failure = error;
-    });
+    this.store.attach(
+      this.loop,
+      this,
+      (error) => {
+        this.failure = error;
+      },
+      (seal) => {
+        this.seals.push(seal);
+      },
+    );
   }
 
   async look(): Promise<MasterView | null> {
@@ -51,9 +66,26 @@ class Bench implements SharedStoreInputs {
     return taken;
   }
 
+  /** Puts a content there, and lets everybody use it. */
+  async begin(content: TakenContent, token = 'first'): Promise<void> {
+    const transfer = new Transfer(this.options);
+    await transfer.fill(token, content);
+    await transfer.open(token);
+    transfer.close();
+  }
+
+  transfer(): Transfer {
+    return new Transfer(this.options);
+  }
+
   /** Becomes master whatever others say of themselves. */
   async usurp(name = 'a'): Promise<TakenContent> {
-    const view = await this.look();
+    let view = await this.look();
+    if (view === null) {
+      // Nobody is to be master before the content of a system is there.
+      await this.begin({ term: 0, sequence: 0, entries: [] });
+      view = await this.look();
+    }
     if (view === null) throw new Error('etcd does not answer');
     const [outcome, content] = await this.take(view, name);
     if (content === null) throw new Error(`not taken: ${outcome}`);
@@ -246,13 +278,78 @@ test('a commit larger than a transaction is done whole or not at all, wherever i
 test('a prefix of another system or of something else is refused', async (t) => {
   await bench('/test/claimed').usurp();
   const other = bench('/test/claimed', { secret: new Uint8Array(32).fill(1) });
-  const error = await t.throwsAsync(other.store.check(5000));
-  t.regex(error.message, /\/test\/claimed in etcd belongs to another system/);
+  await t.throwsAsync(other.begin({ term: 1, sequence: 1, entries: [] }), {
+    instanceOf: ForeignPrefixError,
+    message: /\/test\/claimed in etcd belongs to another system/,
+  });
+  other.store.look(1);
+  await until('the store says that it must not be used', () => other.failure);
+  t.true(other.failure instanceof ForeignPrefixError);
+  await t.throwsAsync(bench('/test/claimed').begin({ term: 1, sequence: 1, entries: [] }), {
+    message: /holds the metadata of a system already/,
+  });
   const client = cluster.client();
-  const key = Buffer.from('/test/strange/control/head').toString('base64');
-  await client.ask('kv/put', { key, value: Buffer.from('hello').toString('base64') }, 2000);
+  const put = (name: string): Promise<unknown> => {
+    const key = Buffer.from(name).toString('base64');
+    return client.ask('kv/put', { key, value: Buffer.from('hello').toString('base64') }, 2000);
+  };
+  await put('/test/strange/control/head');
+  await t.throwsAsync(bench('/test/strange').transfer().check('t'), { message: /cannot be read/ });
+  await put('/test/keys/data/k');
+  await t.throwsAsync(bench('/test/keys').transfer().check('t'), {
+    message: /\/test\/keys in etcd holds keys that MeshSAN did not write/,
+  });
   client.close();
-  await t.throwsAsync(bench('/test/strange').store.check(5000), { message: /cannot be read/ });
+});
+
+test('content that is put into a prefix can be used when it is complete and opened, not before', async (t) => {
+  const prefix = '/test/moved';
+  const entries = Array.from({ length: 350 }, (_, index) => ({
+    key: Uint8Array.from(Buffer.from(`key ${index}`)),
+    value: Uint8Array.from(Buffer.from(`value ${index}`.padEnd(3000, '.'))),
+  }));
+  const standby = bench(prefix);
+  const transfer = standby.transfer();
+  await transfer.fill('one', { term: 7, sequence: 40, entries: entries.slice(0, 200) });
+  t.is(await standby.look(), null);
+  await t.throwsAsync(transfer.check('two'), { message: /being filled for another change/ });
+  await t.throwsAsync(transfer.open('two'), { instanceOf: TransferError });
+  // The same move once more, by a process that goes on where one was killed.
+  const again = bench(prefix).transfer();
+  await again.fill('one', { term: 8, sequence: 41, entries });
+  t.is(await standby.look(), null);
+  await again.open('one');
+  await transfer.open('one');
+  const content = await standby.usurp();
+  t.is(content.sequence, 41);
+  t.is(content.entries.length, 350);
+  t.deepEqual(textOf(content)['key 349'], 'value 349...............');
+  transfer.close();
+  again.close();
+});
+
+test('a sealed prefix takes nothing any more, and the seal takes a mastership that is still its own', async (t) => {
+  const prefix = '/test/sealed';
+  const old = bench(prefix);
+  await old.usurp();
+  t.is(await old.commit([change('k', 'v')]), 'done');
+  const standby = bench(prefix);
+  const seen = await standby.look();
+  if (seen === null) throw new Error('etcd answers');
+  const master = bench(prefix);
+  await master.usurp('b');
+  t.is(await old.store.seal({ token: 'x', to: 1 }), 'conflict', 'of a master that was replaced');
+  t.is(await master.commit([change('k', 'w')]), 'done');
+  const content = await master.store.content();
+  t.deepEqual(content === null ? null : textOf(content), { k: 'w' });
+  t.is(await master.store.seal({ token: 'home', to: 2 }), 'done');
+  t.is(await master.store.seal({ token: 'home', to: 2 }), 'done');
+  t.is(await master.store.seal({ token: 'other', to: 3 }), 'conflict');
+  t.is(await master.commit([change('k', 'x')]), 'conflict');
+  t.is(await master.beat(), 'conflict');
+  t.is(await standby.look(), null);
+  t.deepEqual(standby.seals, [{ token: 'home', to: 2 }]);
+  t.deepEqual(await standby.take(seen), ['conflict', null]);
 });
 
 test('a store without room refuses changes and leaves everything as it was', async (t) => {

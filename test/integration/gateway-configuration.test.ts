@@ -145,4 +145,33 @@ test('configuration by REST: pools, domains, fault sets, SDSs, devices, SDCs and
   own.cluster.members = threeNodes(true);
   const whole = (await own.post('/api/instances/System/queryMdmCluster')).json;
   t.is(at(whole, 'clusterState'), 'ClusteredNormal');
+  t.deepEqual(at((await own.get('/api/Configuration')).json, 'mdmAddresses'), [
+    ...['127.0.0.1', '10.0.0.2'],
+  ]);
+
+  const act = async (name: string, body: unknown): Promise<{ status: number; json: unknown }> =>
+    own.post(`/api/instances/System/action/${name}`, body);
+  const added = await act('addStandbyMdm', { ips: ['10.0.0.4'], role: 'Manager', name: 'm4' });
+  t.is(added.status, 200);
+  const id = String(at(added.json, 'id'));
+  const view = (await own.post('/api/instances/System/queryMdmCluster')).json;
+  t.like(at(view, 'standbyMDMs'), [{ id, name: 'm4', role: 'Manager', ips: ['10.0.0.4'] }]);
+  const slaves = at(view, 'slaves') as { id: string }[];
+  const change = { mode: 'ThreeNodes', addSlaveMdmIdList: [id] };
+  const wrong = await act('switchClusterMode', { ...change, removeTBIdList: [slaves[0]?.id] });
+  t.is(at(wrong.json, 'errorCode'), 561);
+  const switched = await act('switchClusterMode', {
+    ...{ ...change, removeSlaveMdmIdList: [slaves[0]?.id] },
+  });
+  t.deepEqual(switched.json, {});
+  const after = (await own.post('/api/instances/System/queryMdmCluster')).json;
+  t.like(at(after, 'slaves'), [{ name: 'm4' }]);
+  t.is((await act('renameMdm', { id, newName: 'fourth' })).status, 200);
+  t.is((await act('changeMdmOwnership', { id })).status, 200);
+  t.is((await act('removeStandbyMdm', { id: slaves[0]?.id })).status, 200);
+  const none = await act('switchClusterMode', {
+    ...{ ...change, addSlaveMdmIdList: ['00000000000000ff'] },
+  });
+  t.not(none.status, 200);
+  t.is(at((await act('createMdmCluster', { mdmIp: '10.0.0.1' })).json, 'errorCode'), 551);
 });

@@ -10,6 +10,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -19,6 +20,8 @@ import { join } from 'node:path';
 
 import { EtcdClient } from '../../backend/runtime/etcd/client.js';
 import { makeEtcdTls } from '../../backend/runtime/etcd/certificates.js';
+import { ClusterError } from '../../backend/runtime/cluster.js';
+import { changed } from '../../backend/runtime/cluster-change.js';
 import { MdmSession } from '../../backend/runtime/mdm-session.js';
 import { etcdProgram } from '../support/etcd-cluster.js';
 import { until } from '../support/until.js';
@@ -67,10 +70,14 @@ class MdmNode {
     return log.split('"mdm.started"').length - 1;
   }
 
-  /** Of the etcd member, 0: none was started. */
+  /** Of the etcd member, 0: there is none. */
   get memberPid(): number {
-    const record = join(this.directory, 'state/etcd/process.json');
-    if (!existsSync(record)) return 0;
+    const state = join(this.directory, 'state');
+    const found = existsSync(state)
+      ? readdirSync(state).find((name) => name.startsWith('etcd-'))
+      : undefined;
+    const record = join(state, found ?? '', 'process.json');
+    if (found === undefined || !existsSync(record)) return 0;
     return (JSON.parse(readFileSync(record, 'utf8')) as { pid: number }).pid;
   }
 }
@@ -81,23 +88,19 @@ export class MdmNodes {
   private readonly sessions: MdmSession[] = [];
   private etcd: EtcdClient | null = null;
 
-  /** @param tieBreakers - how many of the last hosts run a member and no MDM */
-  constructor(hosts: readonly string[], tieBreakers = 1) {
+  constructor(hosts: readonly string[]) {
     this.nodes = hosts.map(
       (host, index) => new MdmNode(`mdm${index + 1}`, host, join(this.directory, `n${index + 1}`)),
     );
-    const members = this.nodes.map(({ name, host }, index) => ({
-      ...{ name, host },
-      role: index < hosts.length - tieBreakers ? 'manager' : 'tieBreaker',
-    }));
     for (const { name, host, directory } of this.nodes) {
       const secretFile = join(directory, 'secret');
       writeFileSync(secretFile, SECRET, { mode: 0o600 });
       const config = {
         ...{ name, secretFile, stateDir: join(directory, 'state'), systemName: 'test' },
         addresses: [{ host, role: 'all' }],
-        cluster: { prefix: '/meshsan/test', members, member: name, program: etcdProgram() },
-        initialAdmin: ADMIN,
+        cluster: { prefix: '/meshsan/test', program: etcdProgram() },
+        // The system begins on the first of them; the others wait to be taken in.
+        ...(name === 'mdm1' ? { initialAdmin: ADMIN } : {}),
       };
       writeFileSync(join(directory, 'mdm.json'), JSON.stringify(config), { mode: 0o600 });
     }
@@ -105,6 +108,39 @@ export class MdmNodes {
 
   start(): void {
     for (const node of this.nodes) node.start();
+  }
+
+  /** Takes all but the first node in as standbys. @returns the keys of all, by name */
+  async addStandbys(tieBreakers: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const session = this.session();
+    for (const { name, host } of this.nodes.slice(1)) {
+      const role = tieBreakers.includes(name) ? 'tieBreaker' : 'manager';
+      const ports = { port: 0, clientPort: 0, peerPort: 0 };
+      const params = { name, host, role, clean: false, ...ports } as const;
+      await until(`${name} can be taken in`, () =>
+        session.command('ADD_STANDBY_MDM', 'admin', params).catch((error: unknown) => {
+          if (error instanceof ClusterError && error.info.name === 'MDM_NOT_CONNECTED') return null;
+          throw error;
+        }),
+      );
+    }
+    const { members } = await session.clusterState();
+    session.close();
+    return new Map(members.map(({ name, key }) => [name, key]));
+  }
+
+  /** Switches the cluster, and waits until that came about. */
+  async switch(
+    mode: number,
+    add: readonly number[],
+    remove: readonly number[],
+    allowFailed = false,
+  ): Promise<void> {
+    const session = this.session();
+    const params = { mode, add, remove, allowFailed };
+    const { job } = await session.command('SWITCH_CLUSTER', 'admin', params);
+    await changed(session, job);
+    session.close();
   }
 
   session(requestTimeoutMs = 30_000): MdmSession {
@@ -150,9 +186,10 @@ export class MdmNodes {
       try {
         const status = await this.etcd.ask('maintenance/status', {}, 1000);
         const list = await this.etcd.ask('cluster/member/list', {}, 1000);
-        const members = list['members'] as { ID: string; name: string }[];
+        const members = list['members'] as { ID: string; clientURLs: string[] }[];
         const found = members.find(({ ID }) => ID === status['leader']);
-        return this.nodes.find(({ name }) => name === found?.name) ?? null;
+        const place = found?.clientURLs[0] ?? '';
+        return this.nodes.find(({ host }) => place.includes(`//${host}:`)) ?? null;
       } catch {
         return null;
       }

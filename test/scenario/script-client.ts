@@ -9,7 +9,7 @@ import { CLIENT_DEFAULTS } from '../../backend/sdc/options.js';
 import { Sdc } from '../../backend/sdc/sdc.js';
 import { SIM_GEOMETRY } from '../../backend/sim/client-node.js';
 import type { SimCluster } from '../../backend/sim/cluster.js';
-import { MDM_PORT } from '../../backend/sim/mdm-node.js';
+import { MDM_PORT } from '../../backend/sim/mdm-company.js';
 import { SimProcess } from '../../backend/sim/process.js';
 
 const SECTOR = SIM_GEOMETRY.sectorBytes;

@@ -38,11 +38,25 @@ function refuse(name: ErrorName): never {
 
 /** Two managers and a tie-breaker. @param slaveUp - whether the second manager runs */
 export function threeNodes(slaveUp: boolean): MdmMember[] {
-  const member = { port: 9012, role: 'manager', master: false, up: true } as const;
+  const member = {
+    port: 6611,
+    role: 'manager',
+    member: true,
+    master: false,
+    up: true,
+    version: '0.1.0',
+  } as const;
   return [
-    { ...member, name: 'mdm1', host: '127.0.0.1', master: true },
-    { ...member, name: 'mdm2', host: '10.0.0.2', up: slaveUp },
-    { ...member, name: 'tb', host: '10.0.0.3', role: 'tieBreaker' },
+    { ...member, key: 0x101, name: 'mdm1', host: '127.0.0.1', master: true },
+    {
+      ...member,
+      key: 0x102,
+      name: 'mdm2',
+      host: '10.0.0.2',
+      up: slaveUp,
+      version: slaveUp ? '0.1.0' : '',
+    },
+    { ...member, key: 0x103, name: 'tb', host: '10.0.0.3', role: 'tieBreaker' },
   ];
 }
 
@@ -144,13 +158,16 @@ export class MemoryCluster implements Cluster {
 
   /** Nodes of the MDM cluster; none: there is one MDM. */
   members: readonly MdmMember[] = [];
+  /** What became of the last change of the MDM cluster. */
+  lastJob = 0;
+  lastReason = '';
 
   async clusterState(): Promise<ClusterQueryReplyBody> {
     await this.turn();
     return {
       term: 1,
       sequence: 1,
-      mode: Math.max(1, this.members.length),
+      mode: Math.max(1, this.members.filter(({ member }) => member).length),
       name: 'mdm1',
       addresses: [{ host: '127.0.0.1', role: 'all' }],
       port: 6611,
@@ -160,6 +177,9 @@ export class MemoryCluster implements Cluster {
       combs: 1024,
       upSinceMs: 0,
       members: this.members,
+      job: 0,
+      lastJob: this.lastJob,
+      lastReason: this.lastReason,
     };
   }
 
@@ -224,6 +244,47 @@ export class MemoryCluster implements Cluster {
   }
 
   private readonly handlers: Handlers = {
+    ADD_STANDBY_MDM: ({ name, host, role }) => {
+      const key = this.key();
+      this.members = [
+        ...this.members,
+        ...[
+          {
+            key,
+            name,
+            host,
+            port: 6611,
+            role,
+            member: false,
+            master: false,
+            up: true,
+            version: '',
+          },
+        ],
+      ];
+      return { key };
+    },
+    REMOVE_STANDBY_MDM: ({ key }) => {
+      this.members = this.members.filter((member) => member.key !== key);
+      return {};
+    },
+    SWITCH_CLUSTER: ({ add, remove }) => {
+      this.lastJob += 1;
+      if (this.lastReason !== '') return { job: this.lastJob };
+      this.members = this.members.map((each) => ({
+        ...each,
+        member: add.includes(each.key) || (each.member && !remove.includes(each.key)),
+      }));
+      return { job: this.lastJob };
+    },
+    SWITCH_MDM_OWNERSHIP: ({ key }) => {
+      this.members = this.members.map((each) => ({ ...each, master: each.key === key }));
+      return {};
+    },
+    RENAME_MDM: ({ key, name }) => {
+      this.members = this.members.map((each) => (each.key === key ? { ...each, name } : each));
+      return {};
+    },
     ADD_PROTECTION_DOMAIN: ({ name }) => {
       if (this.tables.protectionDomain.some((domain) => domain.name === name))
         refuse('DOMAIN_NAME_IN_USE');

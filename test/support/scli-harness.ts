@@ -3,6 +3,8 @@
 import { runScli } from '../../backend/cli/scli.js';
 import type { Session } from '../../backend/cli/option.js';
 
+import type { MdmCreateBody } from '../../backend/protocol/generated/types.js';
+
 import { MemoryCluster } from './memory-cluster.js';
 
 export interface Printed {
@@ -18,6 +20,8 @@ export class ScliHarness {
   /** What a person would answer to "are you sure". */
   sure = true;
   readonly questions: string[] = [];
+  /** Systems that were made. */
+  readonly created: { readonly host: string; readonly system: MdmCreateBody }[] = [];
   nowMs = 1_700_000_000_000;
   private session: Session | null = null;
 
@@ -61,6 +65,10 @@ export class ScliHarness {
         },
       },
       nowMs: () => this.nowMs,
+      create: (host, system) => {
+        this.created.push({ host, system });
+        return Promise.resolve();
+      },
       connect: (targets) =>
         Promise.resolve({
           cluster: this.cluster,

@@ -1,7 +1,6 @@
 // Commands on the system as a whole and on its MDM cluster.
 
-import { memberId } from '../../protocol/member-id.js';
-import type { Approval, ClusterQueryReplyBody, MdmRole } from '../../protocol/generated/types.js';
+import type { Approval, ClusterQueryReplyBody } from '../../protocol/generated/types.js';
 import type { ClusterReader } from '../../runtime/cluster-reader.js';
 import { currentAlerts } from '../../runtime/alerts.js';
 import type { Alert } from '../../runtime/alerts.js';
@@ -20,7 +19,6 @@ import { domainLines } from './domains.js';
 import { poolLines } from './pools.js';
 
 const DAY_MS = 86_400_000;
-const MEMBER_PORT = 9011;
 const topic = 'System';
 
 const APPROVALS: Readonly<Record<string, Approval>> = {
@@ -30,69 +28,6 @@ const APPROVALS: Readonly<Record<string, Approval>> = {
   guid: 'guid',
   approved_ip: 'ip',
 };
-
-/** Lines of the other members with a role. */
-function memberLines(
-  systemId: string,
-  { members }: ClusterQueryReplyBody,
-  wanted: MdmRole,
-): readonly string[] {
-  const lines = members.flatMap(({ name, host, role, master, up }, index) =>
-    role !== wanted || master
-      ? []
-      : [
-          `    Name: ${name}, ID: 0x${memberId(systemId, index)}`,
-          `        IPs: ${host}, Management IPs: ${host}, Port: ${MEMBER_PORT}`,
-          `        Status: ${up ? 'Normal' : 'Disconnected'}`,
-        ],
-  );
-  if (lines.length === 0) return [];
-  return [wanted === 'manager' ? 'Slave MDMs:' : 'Tie-Breakers:', ...lines];
-}
-
-/** `State: Normal, Active: 3/3, Replicas: 2/2` */
-function clusterHealth({ mode, members }: ClusterQueryReplyBody): {
-  readonly state: string;
-  readonly text: string;
-} {
-  if (mode === 1) return { state: 'Normal', text: 'State: Normal, Active: 1/1, Replicas: 1/1' };
-  const managers = members.filter(({ role }) => role === 'manager');
-  const up = members.filter((member) => member.up).length;
-  const replicas = managers.filter((member) => member.up).length;
-  const state = up === members.length ? 'Normal' : 'Degraded';
-  const text = `State: ${state}, Active: ${up}/${members.length}, Replicas: ${replicas}/${managers.length}`;
-  return { state, text };
-}
-
-async function queryCluster(run: Run): Promise<Outcome> {
-  const state = await run.reader.clusterState();
-  const { name } = run.reader.system;
-  const { systemId } = run.reader;
-  const hosts = state.addresses.map(({ host }) => host).join(', ');
-  const title = name === '' ? '' : `Name: ${name}, `;
-  const health = clusterHealth(state);
-  return outcome(
-    [
-      'Cluster:',
-      `    ${title}Mode: ${state.mode}_node, ${health.text}`,
-      'Master MDM:',
-      `    Name: ${state.name === '' ? 'mdm' : state.name}, ID: 0x${systemId}`,
-      `        IPs: ${hosts}, Management IPs: ${hosts}, Port: ${MEMBER_PORT}`,
-      `        Version: ${state.version}`,
-      ...memberLines(systemId, state, 'manager'),
-      ...memberLines(systemId, state, 'tieBreaker'),
-    ],
-    {
-      name,
-      systemId,
-      mode: `${state.mode}_node`,
-      state: health.state,
-      master: { name: state.name, ips: state.addresses.map(({ host }) => host) },
-      version: state.version,
-      members: state.members,
-    },
-  );
-}
 
 function headLines(
   reader: ClusterReader,
@@ -271,14 +206,6 @@ async function setSystem(
 }
 
 export const SYSTEM_COMMANDS: readonly Command[] = [
-  {
-    name: 'query_cluster',
-    topic,
-    about: 'the MDM cluster',
-    open: true,
-    options: [],
-    run: queryCluster,
-  },
   {
     name: 'query_all',
     topic,

@@ -11,7 +11,6 @@ import { action, ask, creation, objectOf, pathKey } from '../action.js';
 import { ApiError } from '../api-error.js';
 import { FLAG, TEXT, WHOLE, flagOf, object, oneOf, textIn, textOf, wholeOf } from '../body.js';
 import type { Call, Route } from '../route.js';
-import { mdmClusterView } from '../views/system.js';
 import { KEEP_POOL_SETTINGS } from '../../runtime/pool-settings.js';
 
 const NAME = object({ name: TEXT }, ['name']);
@@ -216,11 +215,6 @@ const SYSTEM_LIMITS: readonly SystemLimit[] = [
 const SYSTEM_ROUTES: readonly Route[] = [
   {
     method: 'POST',
-    path: '/api/instances/System/queryMdmCluster',
-    handle: ({ reader }) => mdmClusterView(reader),
-  },
-  {
-    method: 'POST',
     path: '/api/instances/System/action/querySystemLimits',
     handle: () => Promise.resolve({ systemLimitEntryList: SYSTEM_LIMITS }),
   },
@@ -228,8 +222,12 @@ const SYSTEM_ROUTES: readonly Route[] = [
     method: 'GET',
     path: '/api/Configuration',
     handle: async ({ reader }) => {
-      const { addresses } = await reader.clusterState();
-      return { mdmAddresses: addresses.map(({ host }) => host), systemId: reader.systemId };
+      const { addresses, members } = await reader.clusterState();
+      const hosts = addresses.map(({ host }) => host);
+      // Whoever is master next is one of these.
+      const managers = members.filter(({ member, role }) => member && role === 'manager');
+      const others = managers.map(({ host }) => host).filter((host) => !hosts.includes(host));
+      return { mdmAddresses: [...hosts, ...others], systemId: reader.systemId };
     },
   },
   action('System', 'setSystemName', NEW_NAME, (call) =>

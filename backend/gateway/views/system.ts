@@ -1,7 +1,11 @@
 // View of the system and of its MDM cluster.
 
-import { memberId } from '../../protocol/member-id.js';
-import type { Approval, ClusterQueryReplyBody, MdmRole } from '../../protocol/generated/types.js';
+import type {
+  Approval,
+  ClusterQueryReplyBody,
+  MdmMember,
+  MdmRole,
+} from '../../protocol/generated/types.js';
 import type { Reader } from '../reader.js';
 
 import { counterParameters, links } from './parts.js';
@@ -26,21 +30,27 @@ export function versionName(version: string): string {
   return `MeshSAN Version: R3_5.${version.replace(/[^0-9.]/g, '') || '0'}`;
 }
 
-function clusterStateWord({ mode, members }: ClusterQueryReplyBody): string {
-  if (mode === 1) return 'NotClustered';
-  const down = members.filter(({ up }) => !up);
+type State = ClusterQueryReplyBody;
+
+const membersOf = ({ members }: State): readonly MdmMember[] =>
+  members.filter(({ member }) => member);
+
+function clusterStateWord(state: State): string {
+  if (state.mode === 1) return 'NotClustered';
+  const down = membersOf(state).filter(({ up }) => !up);
   if (down.length === 0) return 'ClusteredNormal';
   return down.every(({ role }) => role === 'tieBreaker')
     ? 'ClusteredTieBreakerDown'
     : 'ClusteredDegraded';
 }
 
-function goodNodes({ mode, members }: ClusterQueryReplyBody): number {
-  return mode === 1 ? 1 : members.filter(({ up }) => up).length;
+function goodNodes(state: State): number {
+  return state.mode === 1 ? 1 : membersOf(state).filter(({ up }) => up).length;
 }
 
-function goodReplicas({ mode, members }: ClusterQueryReplyBody): number {
-  return mode === 1 ? 1 : members.filter(({ role, up }) => role === 'manager' && up).length;
+function goodReplicas(state: State): number {
+  if (state.mode === 1) return 1;
+  return membersOf(state).filter(({ role, up }) => role === 'manager' && up).length;
 }
 
 function entry(id: string, name: string, hosts: readonly string[], role: string): Json {
@@ -52,30 +62,39 @@ function entry(id: string, name: string, hosts: readonly string[], role: string)
   };
 }
 
-function master(reader: Reader, state: ClusterQueryReplyBody): Json {
+function versionInfo(version: string): string {
+  return version === '' ? '' : versionName(version).replace(/^.*Version: /, '');
+}
+
+function master(reader: Reader, state: State): Json {
   const hosts = state.addresses.map(({ host }) => host);
+  const self = state.members.find((member) => member.master);
   return {
-    ...entry(reader.systemId, state.name, hosts, 'Manager'),
+    ...entry(reader.id(self?.key ?? reader.system.key), state.name, hosts, 'Manager'),
     status: 'Normal',
-    versionInfo: versionName(state.version).replace(/^.*Version: /, ''),
+    versionInfo: versionInfo(state.version),
   };
 }
 
-/** The other members with this role. Ids of members: the system's, and the place in the list below it. */
-function others(reader: Reader, state: ClusterQueryReplyBody, role: MdmRole): readonly Json[] {
-  return state.members.flatMap((member, index) => {
-    if (member.role !== role || member.master) return [];
-    const { name, host, up } = member;
+/** Every MDM but the master, as far as it is wanted. */
+function others(reader: Reader, state: State, isWanted: (member: MdmMember) => boolean): Json[] {
+  return state.members.flatMap((member) => {
+    if (member.master || !isWanted(member)) return [];
+    const { key, name, host, up, role, version } = member;
     const word = role === 'manager' ? 'Manager' : 'TieBreaker';
-    const id = memberId(reader.systemId, index);
-    return [{ ...entry(id, name, [host], word), status: up ? 'Normal' : 'Error', versionInfo: '' }];
+    return [
+      {
+        ...entry(reader.id(key), name, [host], word),
+        ...{ status: up ? 'Normal' : 'Error', versionInfo: versionInfo(version) },
+      },
+    ];
   });
 }
 
 /** Addresses of the members with a role, but for the master's. */
 function hostsOf({ members }: ClusterQueryReplyBody, wanted: MdmRole): readonly string[] {
   return members
-    .filter(({ role, master: isMaster }) => role === wanted && !isMaster)
+    .filter(({ role, member, master: isMaster }) => member && role === wanted && !isMaster)
     .map(({ host }) => host);
 }
 
@@ -90,9 +109,9 @@ export async function mdmClusterView(reader: Reader): Promise<Json> {
     goodNodesNum: goodNodes(state),
     goodReplicasNum: goodReplicas(state),
     master: master(reader, state),
-    slaves: others(reader, state, 'manager'),
-    tieBreakers: others(reader, state, 'tieBreaker'),
-    standbyMDMs: [],
+    slaves: others(reader, state, ({ member, role }) => member && role === 'manager'),
+    tieBreakers: others(reader, state, ({ member, role }) => member && role === 'tieBreaker'),
+    standbyMDMs: others(reader, state, ({ member }) => !member),
     virtualIps: [],
   };
 }

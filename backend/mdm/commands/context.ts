@@ -9,6 +9,7 @@ import type {
   CommandResults,
   User,
 } from '../../protocol/generated/types.js';
+import type { NodeReport } from '../cluster-plan.js';
 import type { MdmOptions } from '../options.js';
 import type { State } from '../state.js';
 
@@ -30,6 +31,8 @@ export interface Seen {
   sdcConnected(sdcKey: number): boolean;
   /** Data that thin volumes of a pool hold, one copy counted. */
   poolThinUsedBytes(poolKey: number): number;
+  /** What an MDM said of itself lately, or why nothing is known. */
+  mdm(nowUs: Micros, key: number): NodeReport | string;
 }
 
 /** What the answer of a command has to wait for, beside its commit. */
@@ -39,7 +42,9 @@ export type Wait =
   /** As `drain`, for the last commit that changed a volume of the pool: the command itself changed nothing. */
   | { readonly kind: 'changed'; readonly poolKey: number }
   /** The devices are formatted and up, or all of the addition is taken back. */
-  | { readonly kind: 'devices'; readonly sdsKey: number; readonly deviceKeys: readonly number[] };
+  | { readonly kind: 'devices'; readonly sdsKey: number; readonly deviceKeys: readonly number[] }
+  /** Nothing: once it is answered, another MDM is to be the master. */
+  | { readonly kind: 'handOver'; readonly heir: string };
 
 export interface CommandContext {
   readonly nowUs: Micros;
@@ -54,6 +59,12 @@ export interface CommandContext {
   readonly waitFor: (wait: Wait) => void;
   /** Combs of the pool shall be placed anew, as far as that is allowed, within this commit. */
   readonly replace: (poolKey: number) => void;
+  /** What the node that the command names said of itself just now, or why it did not. */
+  readonly probed: NodeReport | string;
+  /** That node has this key. */
+  readonly noteProbed: (key: number) => void;
+  /** Of the store that the content is in; empty: this MDM's own. */
+  readonly storeToken: string;
 }
 
 export type Handler<N extends CommandName> = (

@@ -14,11 +14,14 @@ import { refuse, RefusalWhenDrained } from '../refusal.js';
 import type { Refusal } from '../refusal.js';
 import { replaceCombs } from '../replacement.js';
 import type { Sessions } from '../sessions.js';
+import type { NodeReport } from '../cluster-plan.js';
+import type { Reshaper } from '../reshaper.js';
 import { ATTACHMENT_COMMANDS } from './attachments.js';
 import type { CommandContext, Handlers, Seen, Wait } from './context.js';
 import { DOMAIN_COMMANDS, POOL_COMMANDS, SYSTEM_COMMANDS } from './domains.js';
 import { MAINTENANCE_COMMANDS } from './maintenance.js';
 import { SDC_COMMANDS } from './sdcs.js';
+import { MDM_COMMANDS } from './mdms.js';
 import { DEVICE_COMMANDS, SDS_COMMANDS } from './sds.js';
 import { mayAsk, USER_COMMANDS } from './users.js';
 import { MAPPING_COMMANDS, VOLUME_COMMANDS } from './volumes.js';
@@ -35,12 +38,15 @@ const HANDLERS: Handlers<CommandName> = {
   ...ATTACHMENT_COMMANDS,
   ...SDC_COMMANDS,
   ...USER_COMMANDS,
+  ...MDM_COMMANDS,
 };
 
 interface Asked {
   readonly link: LinkId;
   readonly tag: number;
   readonly command: Command;
+  /** What the node that the command names said of itself, or why it did not. */
+  readonly probed: NodeReport | string;
 }
 
 export class CommandRunner {
@@ -48,6 +54,7 @@ export class CommandRunner {
   private readonly sessions: Sessions;
   private readonly drains: Drains;
   private readonly additions: Additions;
+  private readonly reshaper: Reshaper;
   private readonly seen: Seen;
 
   constructor(
@@ -55,18 +62,37 @@ export class CommandRunner {
     sessions: Sessions,
     drains: Drains,
     additions: Additions,
+    reshaper: Reshaper,
     seen: Seen,
   ) {
     this.engine = engine;
     this.sessions = sessions;
     this.drains = drains;
     this.additions = additions;
+    this.reshaper = reshaper;
     this.seen = seen;
   }
 
   /** Runs a command and answers it on its link. */
   run(nowUs: Micros, link: LinkId, tag: number, command: Command): void {
-    const asked = { link, tag, command };
+    if (command.name !== 'ADD_STANDBY_MDM') {
+      this.begin(nowUs, { link, tag, command, probed: '' });
+      return;
+    }
+    const { params } = command;
+    const { port, clientPort, peerPort } = this.engine.options;
+    const node = {
+      ...params,
+      ...{ key: 1, member: false, port: params.port === 0 ? port : params.port },
+      ...{ clientPort, peerPort },
+    };
+    this.reshaper.probe(nowUs, node, (at, probed) => {
+      this.begin(at, { link, tag, command, probed });
+    });
+  }
+
+  private begin(nowUs: Micros, asked: Asked): void {
+    const { link, tag } = asked;
     this.engine.run(
       nowUs,
       (at) => {
@@ -82,7 +108,7 @@ export class CommandRunner {
     const { command } = asked;
     const waits: Wait[] = [];
     const outcome = this.engine.attempt(() => {
-      const context = this.context(nowUs, command, waits);
+      const context = this.context(nowUs, asked, waits);
       return execute(context, command.name, command.params as never);
     });
     if ('refusal' in outcome) {
@@ -95,14 +121,19 @@ export class CommandRunner {
   }
 
   /** @throws Refusal PERMISSION_DENIED */
-  private context(nowUs: Micros, { name, actor }: Command, waits: Wait[]): CommandContext {
+  private context(nowUs: Micros, { command, probed }: Asked, waits: Wait[]): CommandContext {
+    const { name, actor } = command;
     const { engine, seen } = this;
     const { state, options } = engine;
     const user: User | undefined = state.users.find((candidate) => candidate.name === actor);
     if (user === undefined || !mayAsk(user.role, COMMANDS[name].needs)) refuse('PERMISSION_DENIED');
     const sequence = engine.nextSequence;
     return {
-      ...{ nowUs, state, options, seen, sequence },
+      ...{ nowUs, state, options, seen, sequence, probed },
+      storeToken: this.reshaper.storeToken,
+      noteProbed: (key) => {
+        this.reshaper.noteReport(nowUs, key, probed);
+      },
       wallMs: engine.wallMs(nowUs),
       actor: user,
       waitFor: (wait) => waits.push(wait),
@@ -159,6 +190,11 @@ export class CommandRunner {
           this.sessions.refuse(link, tag, status, details);
         },
       });
+      return;
+    }
+    if (wait.kind === 'handOver') {
+      next(nowUs);
+      this.engine.ports.host.handOver?.(nowUs, wait.heir);
       return;
     }
     const { poolKey } = wait;

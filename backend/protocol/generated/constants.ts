@@ -63,6 +63,11 @@ export const MSG = {
   STATUS_QUERY_REPLY: 0x0304,
   CLUSTER_QUERY: 0x0305,
   CLUSTER_QUERY_REPLY: 0x0306,
+  MDM_NODE_QUERY: 0x0331,
+  MDM_NODE_REPLY: 0x0332,
+  MDM_NODE_TASK: 0x0333,
+  MDM_NODE_TASK_REPLY: 0x0334,
+  MDM_CREATE: 0x0335,
   ERROR_REPLY: 0x03ff,
   READ: 0x0401,
   READ_REPLY: 0x0402,
@@ -136,6 +141,11 @@ export const CMD = {
   ADD_USER: 0x1081,
   REMOVE_USER: 0x1082,
   SET_PASSWORD: 0x1083,
+  ADD_STANDBY_MDM: 0x1091,
+  REMOVE_STANDBY_MDM: 0x1092,
+  SWITCH_CLUSTER: 0x1093,
+  SWITCH_MDM_OWNERSHIP: 0x1094,
+  RENAME_MDM: 0x1095,
   SET_USER_ROLE: 0x1084,
 } as const;
 
@@ -168,6 +178,11 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x0304, 'STATUS_QUERY_REPLY'],
   [0x0305, 'CLUSTER_QUERY'],
   [0x0306, 'CLUSTER_QUERY_REPLY'],
+  [0x0331, 'MDM_NODE_QUERY'],
+  [0x0332, 'MDM_NODE_REPLY'],
+  [0x0333, 'MDM_NODE_TASK'],
+  [0x0334, 'MDM_NODE_TASK_REPLY'],
+  [0x0335, 'MDM_CREATE'],
   [0x03ff, 'ERROR_REPLY'],
   [0x0401, 'READ'],
   [0x0402, 'READ_REPLY'],
@@ -237,6 +252,11 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x1081, 'ADD_USER'],
   [0x1082, 'REMOVE_USER'],
   [0x1083, 'SET_PASSWORD'],
+  [0x1091, 'ADD_STANDBY_MDM'],
+  [0x1092, 'REMOVE_STANDBY_MDM'],
+  [0x1093, 'SWITCH_CLUSTER'],
+  [0x1094, 'SWITCH_MDM_OWNERSHIP'],
+  [0x1095, 'RENAME_MDM'],
   [0x1084, 'SET_USER_ROLE'],
   [0x9001, 'ADD_PROTECTION_DOMAIN_ANSWER'],
   [0x9002, 'REMOVE_PROTECTION_DOMAIN_ANSWER'],
@@ -280,6 +300,11 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x9081, 'ADD_USER_ANSWER'],
   [0x9082, 'REMOVE_USER_ANSWER'],
   [0x9083, 'SET_PASSWORD_ANSWER'],
+  [0x9091, 'ADD_STANDBY_MDM_ANSWER'],
+  [0x9092, 'REMOVE_STANDBY_MDM_ANSWER'],
+  [0x9093, 'SWITCH_CLUSTER_ANSWER'],
+  [0x9094, 'SWITCH_MDM_OWNERSHIP_ANSWER'],
+  [0x9095, 'RENAME_MDM_ANSWER'],
   [0x9084, 'SET_USER_ROLE_ANSWER'],
 ]);
 
@@ -327,6 +352,11 @@ export const COMMAND_BY_CODE: ReadonlyMap<number, keyof T.CommandParams> = new M
   [0x1081, 'ADD_USER'],
   [0x1082, 'REMOVE_USER'],
   [0x1083, 'SET_PASSWORD'],
+  [0x1091, 'ADD_STANDBY_MDM'],
+  [0x1092, 'REMOVE_STANDBY_MDM'],
+  [0x1093, 'SWITCH_CLUSTER'],
+  [0x1094, 'SWITCH_MDM_OWNERSHIP'],
+  [0x1095, 'RENAME_MDM'],
   [0x1084, 'SET_USER_ROLE'],
 ]);
 
@@ -427,6 +457,21 @@ export const ERR = {
   SIGNATURE_REFUSED: 194,
   PACKAGE_REFUSED: 195,
   STORE_FULL: 208,
+  MDM_NOT_FOUND: 209,
+  MDM_EXISTS: 210,
+  MDM_NOT_CONNECTED: 211,
+  MDM_ELSEWHERE: 212,
+  MDM_ROLE_WRONG: 213,
+  MDM_COUNT_WRONG: 214,
+  MDM_IN_CLUSTER: 215,
+  MDM_NOT_IN_CLUSTER: 216,
+  CLUSTER_MODE_SAME: 217,
+  CLUSTER_BUSY: 218,
+  CLUSTER_DEGRADED: 219,
+  MASTER_STAYS: 220,
+  ALREADY_MASTER: 221,
+  ALREADY_CONFIGURED: 222,
+  CLUSTER_UNCHANGED: 223,
 } as const;
 
 /** Hard limits. */
@@ -458,6 +503,7 @@ export const LIMIT = {
   holderBytesMax: 64,
   mappingsPerVolumeMax: 1024,
   volumeSectorsMax: 2199023255552,
+  mdmsMax: 16,
   domainsMax: 256,
   faultSetsPerDomainMax: 64,
   sdsPerFaultSetMax: 64,
@@ -507,6 +553,12 @@ export const ADDRESS_ROLE_WORDS: ReadonlyMap<number, T.AddressRole> = new Map<nu
 export const MDM_ROLE_CODES: ReadonlyMap<T.MdmRole, number> = new Map<T.MdmRole, number>([['manager', 1], ['tieBreaker', 2]]);
 export const MDM_ROLE_WORDS: ReadonlyMap<number, T.MdmRole> = new Map<number, T.MdmRole>([[1, 'manager'], [2, 'tieBreaker']]);
 
+export const MDM_STATE_CODES: ReadonlyMap<T.MdmState, number> = new Map<T.MdmState, number>([['blank', 1], ['alone', 2], ['member', 3]]);
+export const MDM_STATE_WORDS: ReadonlyMap<number, T.MdmState> = new Map<number, T.MdmState>([[1, 'blank'], [2, 'alone'], [3, 'member']]);
+
+export const MDM_TASK_CODES: ReadonlyMap<T.MdmTask, number> = new Map<T.MdmTask, number>([['form', 1], ['join', 2], ['leave', 3]]);
+export const MDM_TASK_WORDS: ReadonlyMap<number, T.MdmTask> = new Map<number, T.MdmTask>([[1, 'form'], [2, 'join'], [3, 'leave']]);
+
 export const PROVISIONING_CODES: ReadonlyMap<T.Provisioning, number> = new Map<T.Provisioning, number>([['thin', 1], ['thick', 2]]);
 export const PROVISIONING_WORDS: ReadonlyMap<number, T.Provisioning> = new Map<number, T.Provisioning>([[1, 'thin'], [2, 'thick']]);
 
@@ -540,8 +592,8 @@ export const MAINTENANCE_STAGE_WORDS: ReadonlyMap<number, T.MaintenanceStage> = 
 export const COMB_CHANGE_CODES: ReadonlyMap<T.CombChange, number> = new Map<T.CombChange, number>([['shrink', 1], ['admit', 2]]);
 export const COMB_CHANGE_WORDS: ReadonlyMap<number, T.CombChange> = new Map<number, T.CombChange>([[1, 'shrink'], [2, 'admit']]);
 
-export const OBJECT_TYPE_CODES: ReadonlyMap<T.ObjectType, number> = new Map<T.ObjectType, number>([['system', 1], ['protectionDomain', 2], ['storagePool', 3], ['faultSet', 4], ['sds', 5], ['device', 6], ['sdc', 7], ['volume', 8], ['mapping', 9], ['user', 10], ['combPage', 11], ['approvedSdc', 12], ['tombstone', 13], ['attachment', 14]]);
-export const OBJECT_TYPE_WORDS: ReadonlyMap<number, T.ObjectType> = new Map<number, T.ObjectType>([[1, 'system'], [2, 'protectionDomain'], [3, 'storagePool'], [4, 'faultSet'], [5, 'sds'], [6, 'device'], [7, 'sdc'], [8, 'volume'], [9, 'mapping'], [10, 'user'], [11, 'combPage'], [12, 'approvedSdc'], [13, 'tombstone'], [14, 'attachment']]);
+export const OBJECT_TYPE_CODES: ReadonlyMap<T.ObjectType, number> = new Map<T.ObjectType, number>([['system', 1], ['protectionDomain', 2], ['storagePool', 3], ['faultSet', 4], ['sds', 5], ['device', 6], ['sdc', 7], ['volume', 8], ['mapping', 9], ['user', 10], ['combPage', 11], ['approvedSdc', 12], ['tombstone', 13], ['attachment', 14], ['mdm', 20], ['mdmCluster', 21]]);
+export const OBJECT_TYPE_WORDS: ReadonlyMap<number, T.ObjectType> = new Map<number, T.ObjectType>([[1, 'system'], [2, 'protectionDomain'], [3, 'storagePool'], [4, 'faultSet'], [5, 'sds'], [6, 'device'], [7, 'sdc'], [8, 'volume'], [9, 'mapping'], [10, 'user'], [11, 'combPage'], [12, 'approvedSdc'], [13, 'tombstone'], [14, 'attachment'], [20, 'mdm'], [21, 'mdmCluster']]);
 
 export const LIVENESS_CODES: ReadonlyMap<T.Liveness, number> = new Map<T.Liveness, number>([['connected', 1], ['disconnected', 2]]);
 export const LIVENESS_WORDS: ReadonlyMap<number, T.Liveness> = new Map<number, T.Liveness>([[1, 'connected'], [2, 'disconnected']]);

@@ -94,7 +94,22 @@ export type ErrorName =
   | 'JOBS_FULL'
   | 'SIGNATURE_REFUSED'
   | 'PACKAGE_REFUSED'
-  | 'STORE_FULL';
+  | 'STORE_FULL'
+  | 'MDM_NOT_FOUND'
+  | 'MDM_EXISTS'
+  | 'MDM_NOT_CONNECTED'
+  | 'MDM_ELSEWHERE'
+  | 'MDM_ROLE_WRONG'
+  | 'MDM_COUNT_WRONG'
+  | 'MDM_IN_CLUSTER'
+  | 'MDM_NOT_IN_CLUSTER'
+  | 'CLUSTER_MODE_SAME'
+  | 'CLUSTER_BUSY'
+  | 'CLUSTER_DEGRADED'
+  | 'MASTER_STAYS'
+  | 'ALREADY_MASTER'
+  | 'ALREADY_CONFIGURED'
+  | 'CLUSTER_UNCHANGED';
 
 export interface ErrorInfo {
   readonly name: ErrorName;
@@ -199,6 +214,21 @@ export const ERROR_BY_NAME: Readonly<Record<ErrorName, ErrorInfo>> = {
   SIGNATURE_REFUSED: { name: 'SIGNATURE_REFUSED', code: 194, class: 'denied', restCode: 0, httpStatus: 403, nbdErrno: 0, text: 'The package file is not trusted: {reason}' },
   PACKAGE_REFUSED: { name: 'PACKAGE_REFUSED', code: 195, class: 'rejected', restCode: 0, httpStatus: 400, nbdErrno: 0, text: 'The package file is refused: {reason}' },
   STORE_FULL: { name: 'STORE_FULL', code: 208, class: 'rejected', restCode: 1, httpStatus: 503, nbdErrno: 0, text: 'Nothing can be changed: the metadata store of the MDM cluster is full (etcd alarm NOSPACE)' },
+  MDM_NOT_FOUND: { name: 'MDM_NOT_FOUND', code: 209, class: 'rejected', restCode: 555, httpStatus: 500, nbdErrno: 0, text: 'Could not find the MDM' },
+  MDM_EXISTS: { name: 'MDM_EXISTS', code: 210, class: 'rejected', restCode: 557, httpStatus: 500, nbdErrno: 0, text: 'The MDM is known already: {reason}' },
+  MDM_NOT_CONNECTED: { name: 'MDM_NOT_CONNECTED', code: 211, class: 'rejected', restCode: 552, httpStatus: 500, nbdErrno: 0, text: 'Could not connect to the MDM: {reason}' },
+  MDM_ELSEWHERE: { name: 'MDM_ELSEWHERE', code: 212, class: 'rejected', restCode: 582, httpStatus: 500, nbdErrno: 0, text: 'The MDM cannot be taken in: {reason}' },
+  MDM_ROLE_WRONG: { name: 'MDM_ROLE_WRONG', code: 213, class: 'rejected', restCode: 561, httpStatus: 500, nbdErrno: 0, text: 'Wrong MDM role: {reason}' },
+  MDM_COUNT_WRONG: { name: 'MDM_COUNT_WRONG', code: 214, class: 'rejected', restCode: 560, httpStatus: 500, nbdErrno: 0, text: 'Wrong number of MDMs: {reason}' },
+  MDM_IN_CLUSTER: { name: 'MDM_IN_CLUSTER', code: 215, class: 'rejected', restCode: 563, httpStatus: 500, nbdErrno: 0, text: 'The MDM is a member of the cluster: {reason}' },
+  MDM_NOT_IN_CLUSTER: { name: 'MDM_NOT_IN_CLUSTER', code: 216, class: 'rejected', restCode: 562, httpStatus: 500, nbdErrno: 0, text: 'The MDM is no member of the cluster' },
+  CLUSTER_MODE_SAME: { name: 'CLUSTER_MODE_SAME', code: 217, class: 'rejected', restCode: 558, httpStatus: 500, nbdErrno: 0, text: 'The MDM cluster is in this mode already' },
+  CLUSTER_BUSY: { name: 'CLUSTER_BUSY', code: 218, class: 'retry', restCode: 707, httpStatus: 500, nbdErrno: 0, text: 'The MDM cluster is being changed' },
+  CLUSTER_DEGRADED: { name: 'CLUSTER_DEGRADED', code: 219, class: 'rejected', restCode: 124, httpStatus: 500, nbdErrno: 0, text: 'The MDM cluster is degraded: {reason}' },
+  MASTER_STAYS: { name: 'MASTER_STAYS', code: 220, class: 'rejected', restCode: 566, httpStatus: 500, nbdErrno: 0, text: 'The master cannot be removed: switch the ownership first' },
+  ALREADY_MASTER: { name: 'ALREADY_MASTER', code: 221, class: 'rejected', restCode: 565, httpStatus: 500, nbdErrno: 0, text: 'The MDM is the master already' },
+  ALREADY_CONFIGURED: { name: 'ALREADY_CONFIGURED', code: 222, class: 'rejected', restCode: 551, httpStatus: 500, nbdErrno: 0, text: 'MDM already configured' },
+  CLUSTER_UNCHANGED: { name: 'CLUSTER_UNCHANGED', code: 223, class: 'rejected', restCode: 642, httpStatus: 500, nbdErrno: 0, text: 'The MDM cluster stays as it was: {reason}' },
 };
 
 export const ERROR_BY_CODE: ReadonlyMap<number, ErrorInfo> = new Map(

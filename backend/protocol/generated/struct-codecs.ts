@@ -8,6 +8,8 @@ type Role = T.Role;
 type Durability = T.Durability;
 type AddressRole = T.AddressRole;
 type MdmRole = T.MdmRole;
+type MdmState = T.MdmState;
+type MdmTask = T.MdmTask;
 type Provisioning = T.Provisioning;
 type Access = T.Access;
 type Approval = T.Approval;
@@ -23,6 +25,7 @@ type ObjectType = T.ObjectType;
 type Liveness = T.Liveness;
 type Address = T.Address;
 type MdmMember = T.MdmMember;
+type MdmSeat = T.MdmSeat;
 type System = T.System;
 type ProtectionDomain = T.ProtectionDomain;
 type CopyPolicy = T.CopyPolicy;
@@ -37,6 +40,9 @@ type Attachment = T.Attachment;
 type Tombstone = T.Tombstone;
 type User = T.User;
 type ApprovedSdc = T.ApprovedSdc;
+type Mdm = T.Mdm;
+type ClusterJob = T.ClusterJob;
+type MdmCluster = T.MdmCluster;
 type Generation = T.Generation;
 type CombMember = T.CombMember;
 type CombEntry = T.CombEntry;
@@ -73,23 +79,46 @@ export function decodeAddress(r: Reader, _version: number): Address {
   return { host: hostField, role: roleField };
 }
 
-export function encodeMdmMember(w: Writer, v: MdmMember, _version: number): void {
+export function encodeMdmMember(w: Writer, v: MdmMember, version: number): void {
+  w.u32('key', v.key, 1, 4294967295);
   w.str('name', v.name, 31);
   w.str('host', v.host, 45);
   w.u16('port', v.port, 0, 65535);
   w.choice('role', v.role, MDM_ROLE_CODES);
+  w.bool('member', v.member);
   w.bool('master', v.master);
   w.bool('up', v.up);
+  w.str('version', v.version, 32);
 }
 
-export function decodeMdmMember(r: Reader, _version: number): MdmMember {
+export function decodeMdmMember(r: Reader, version: number): MdmMember {
+  const keyField = r.u32('key', 1, 4294967295);
   const nameField = r.str('name', 31);
   const hostField = r.str('host', 45);
   const portField = r.u16('port', 0, 65535);
   const roleField = r.choice('role', MDM_ROLE_WORDS);
+  const memberField = r.bool('member');
   const masterField = r.bool('master');
   const upField = r.bool('up');
-  return { name: nameField, host: hostField, port: portField, role: roleField, master: masterField, up: upField };
+  const versionField = r.str('version', 32);
+  return { key: keyField, name: nameField, host: hostField, port: portField, role: roleField, member: memberField, master: masterField, up: upField, version: versionField };
+}
+
+export function encodeMdmSeat(w: Writer, v: MdmSeat, _version: number): void {
+  w.u32('key', v.key, 1, 4294967295);
+  w.str('host', v.host, 45);
+  w.u16('clientPort', v.clientPort, 0, 65535);
+  w.u16('peerPort', v.peerPort, 0, 65535);
+  w.choice('role', v.role, MDM_ROLE_CODES);
+}
+
+export function decodeMdmSeat(r: Reader, _version: number): MdmSeat {
+  const keyField = r.u32('key', 1, 4294967295);
+  const hostField = r.str('host', 45);
+  const clientPortField = r.u16('clientPort', 0, 65535);
+  const peerPortField = r.u16('peerPort', 0, 65535);
+  const roleField = r.choice('role', MDM_ROLE_WORDS);
+  return { key: keyField, host: hostField, clientPort: clientPortField, peerPort: peerPortField, role: roleField };
 }
 
 export function encodeSystem(w: Writer, v: System, _version: number): void {
@@ -454,6 +483,92 @@ export function decodeApprovedSdc(r: Reader, _version: number): ApprovedSdc {
   const guidField = r.str('guid', 36);
   const hostField = r.str('host', 45);
   return { key: keyField, guid: guidField, host: hostField };
+}
+
+export function encodeMdm(w: Writer, v: Mdm, _version: number): void {
+  w.u32('key', v.key, 1, 4294967295);
+  w.str('name', v.name, 31);
+  w.str('host', v.host, 45);
+  w.u16('port', v.port, 0, 65535);
+  w.u16('clientPort', v.clientPort, 0, 65535);
+  w.u16('peerPort', v.peerPort, 0, 65535);
+  w.choice('role', v.role, MDM_ROLE_CODES);
+  w.bool('member', v.member);
+}
+
+export function decodeMdm(r: Reader, _version: number): Mdm {
+  const keyField = r.u32('key', 1, 4294967295);
+  const nameField = r.str('name', 31);
+  const hostField = r.str('host', 45);
+  const portField = r.u16('port', 0, 65535);
+  const clientPortField = r.u16('clientPort', 0, 65535);
+  const peerPortField = r.u16('peerPort', 0, 65535);
+  const roleField = r.choice('role', MDM_ROLE_WORDS);
+  const memberField = r.bool('member');
+  return { key: keyField, name: nameField, host: hostField, port: portField, clientPort: clientPortField, peerPort: peerPortField, role: roleField, member: memberField };
+}
+
+export function encodeClusterJob(w: Writer, v: ClusterJob, _version: number): void {
+  w.u53('id', v.id, 0, 9007199254740991);
+  w.str('token', v.token, 32);
+  w.count('members', v.members, 5);
+  w.enter('members');
+  v.members.forEach((item0, index0) => {
+    w.item(index0);
+    w.u32('', item0, 0, 4294967295);
+  });
+  w.leave();
+  w.bool('allowFailed', v.allowFailed);
+  w.u53('startedAtMs', v.startedAtMs, 0, 9007199254740991);
+}
+
+export function decodeClusterJob(r: Reader, _version: number): ClusterJob {
+  const idField = r.u53('id', 0, 9007199254740991);
+  const tokenField = r.str('token', 32);
+  let membersField: readonly number[];
+  {
+    const count0 = r.count('members', 5, 4);
+    r.enter('members');
+    const items0: number[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(r.u32('', 0, 4294967295));
+    }
+    r.leave();
+    membersField = items0;
+  }
+  const allowFailedField = r.bool('allowFailed');
+  const startedAtMsField = r.u53('startedAtMs', 0, 9007199254740991);
+  return { id: idField, token: tokenField, members: membersField, allowFailed: allowFailedField, startedAtMs: startedAtMsField };
+}
+
+export function encodeMdmCluster(w: Writer, v: MdmCluster, version: number): void {
+  w.u32('key', v.key, 1, 4294967295);
+  w.bool('job', v.job !== null);
+  if (v.job !== null) {
+    w.enter('job');
+    encodeClusterJob(w, v.job, version);
+    w.leave();
+  }
+  w.u53('lastJob', v.lastJob, 0, 9007199254740991);
+  w.str('lastReason', v.lastReason, 512);
+}
+
+export function decodeMdmCluster(r: Reader, version: number): MdmCluster {
+  const keyField = r.u32('key', 1, 4294967295);
+  let jobField: ClusterJob | null;
+  {
+    if (r.bool('job')) {
+      r.enter('job');
+      jobField = decodeClusterJob(r, version);
+      r.leave();
+    } else {
+      jobField = null;
+    }
+  }
+  const lastJobField = r.u53('lastJob', 0, 9007199254740991);
+  const lastReasonField = r.str('lastReason', 512);
+  return { key: keyField, job: jobField, lastJob: lastJobField, lastReason: lastReasonField };
 }
 
 export function encodeGeneration(w: Writer, v: Generation, _version: number): void {
@@ -1061,6 +1176,7 @@ export const STRUCT_CODECS: {
 } = {
   Address: { name: 'Address', encode: encodeAddress, decode: decodeAddress },
   MdmMember: { name: 'MdmMember', encode: encodeMdmMember, decode: decodeMdmMember },
+  MdmSeat: { name: 'MdmSeat', encode: encodeMdmSeat, decode: decodeMdmSeat },
   System: { name: 'System', encode: encodeSystem, decode: decodeSystem },
   ProtectionDomain: { name: 'ProtectionDomain', encode: encodeProtectionDomain, decode: decodeProtectionDomain },
   CopyPolicy: { name: 'CopyPolicy', encode: encodeCopyPolicy, decode: decodeCopyPolicy },
@@ -1075,6 +1191,9 @@ export const STRUCT_CODECS: {
   Tombstone: { name: 'Tombstone', encode: encodeTombstone, decode: decodeTombstone },
   User: { name: 'User', encode: encodeUser, decode: decodeUser },
   ApprovedSdc: { name: 'ApprovedSdc', encode: encodeApprovedSdc, decode: decodeApprovedSdc },
+  Mdm: { name: 'Mdm', encode: encodeMdm, decode: decodeMdm },
+  ClusterJob: { name: 'ClusterJob', encode: encodeClusterJob, decode: decodeClusterJob },
+  MdmCluster: { name: 'MdmCluster', encode: encodeMdmCluster, decode: decodeMdmCluster },
   Generation: { name: 'Generation', encode: encodeGeneration, decode: decodeGeneration },
   CombMember: { name: 'CombMember', encode: encodeCombMember, decode: decodeCombMember },
   CombEntry: { name: 'CombEntry', encode: encodeCombEntry, decode: decodeCombEntry },

@@ -12,6 +12,12 @@ export type AddressRole = 'all' | 'sdsOnly' | 'sdcOnly' | 'management';
 /** What a node of an MDM cluster does: a tie-breaker has no MDM, it counts for the majority only. */
 export type MdmRole = 'manager' | 'tieBreaker';
 
+/** What an MDM process is: without a system, with a store of its own, or part of a cluster. */
+export type MdmState = 'blank' | 'alone' | 'member';
+
+/** What a master wants another node to do: begin a store with others, enter one, leave it. */
+export type MdmTask = 'form' | 'join' | 'leave';
+
 /** Whether capacity is reserved at creation. */
 export type Provisioning = 'thin' | 'thick';
 
@@ -46,7 +52,7 @@ export type MaintenanceStage = 'none' | 'entering' | 'active' | 'exiting';
 export type CombChange = 'shrink' | 'admit';
 
 /** Kinds of object that a query names; also the first byte of a key in the metadata store. */
-export type ObjectType = 'system' | 'protectionDomain' | 'storagePool' | 'faultSet' | 'sds' | 'device' | 'sdc' | 'volume' | 'mapping' | 'user' | 'combPage' | 'approvedSdc' | 'tombstone' | 'attachment';
+export type ObjectType = 'system' | 'protectionDomain' | 'storagePool' | 'faultSet' | 'sds' | 'device' | 'sdc' | 'volume' | 'mapping' | 'user' | 'combPage' | 'approvedSdc' | 'tombstone' | 'attachment' | 'mdm' | 'mdmCluster';
 
 /** Whether a component is connected. */
 export type Liveness = 'connected' | 'disconnected';
@@ -59,18 +65,37 @@ export interface Address {
   readonly role: AddressRole;
 }
 
-/** A node of an MDM cluster, as its master sees it. */
+/** An MDM or tie-breaker, as the master sees it. */
 export interface MdmMember {
+  /** object key */
+  readonly key: number;
   readonly name: string;
   /** IP address in text form */
   readonly host: string;
-  /** of its store */
+  /** for clients */
   readonly port: number;
   readonly role: MdmRole;
+  /** it takes part in the cluster; false: standby */
+  readonly member: boolean;
   /** it answers */
   readonly master: boolean;
-  /** its store answered lately */
+  /** it answered lately, and the store of a member too */
   readonly up: boolean;
+  /** software version, empty: not known */
+  readonly version: string;
+}
+
+/** Where the store of a member of an MDM cluster is. */
+export interface MdmSeat {
+  /** object key */
+  readonly key: number;
+  /** IP address in text form */
+  readonly host: string;
+  /** of the store, for MDMs */
+  readonly clientPort: number;
+  /** of the store, among members */
+  readonly peerPort: number;
+  readonly role: MdmRole;
 }
 
 /** The one object of its kind: identity and system-wide settings. */
@@ -345,6 +370,52 @@ export interface ApprovedSdc {
   readonly guid: string;
   /** or empty */
   readonly host: string;
+}
+
+/** An MDM or tie-breaker of the system: member of its cluster, or standby. */
+export interface Mdm {
+  /** object key */
+  readonly key: number;
+  /** unique in the system */
+  readonly name: string;
+  /** IP address in text form */
+  readonly host: string;
+  /** for clients */
+  readonly port: number;
+  /** of its store, for MDMs */
+  readonly clientPort: number;
+  /** of its store, among members */
+  readonly peerPort: number;
+  /** what it does as a member */
+  readonly role: MdmRole;
+  /** it takes part in the cluster; false: standby */
+  readonly member: boolean;
+}
+
+/** A change of the MDM cluster that is under way. */
+export interface ClusterJob {
+  /** sequence of the commit that began it */
+  readonly id: number;
+  /** of the store that it leads to; empty: the own store of one MDM */
+  readonly token: string;
+  /** of the cluster afterwards */
+  readonly members: readonly number[];
+  /** members that leave may be out of reach */
+  readonly allowFailed: boolean;
+  /** wall clock */
+  readonly startedAtMs: number;
+}
+
+/** The one object of its kind: what becomes of the MDM cluster. */
+export interface MdmCluster {
+  /** object key */
+  readonly key: number;
+  /** under way */
+  readonly job: ClusterJob | null;
+  /** that ended, 0: none */
+  readonly lastJob: number;
+  /** why it failed, empty: it did not */
+  readonly lastReason: string;
 }
 
 /** Orders the entries of a comb: first by cluster epoch, then by number. */
@@ -675,6 +746,7 @@ export interface ErrorDetail {
 export interface StructTypes {
   readonly Address: Address;
   readonly MdmMember: MdmMember;
+  readonly MdmSeat: MdmSeat;
   readonly System: System;
   readonly ProtectionDomain: ProtectionDomain;
   readonly CopyPolicy: CopyPolicy;
@@ -689,6 +761,9 @@ export interface StructTypes {
   readonly Tombstone: Tombstone;
   readonly User: User;
   readonly ApprovedSdc: ApprovedSdc;
+  readonly Mdm: Mdm;
+  readonly ClusterJob: ClusterJob;
+  readonly MdmCluster: MdmCluster;
   readonly Generation: Generation;
   readonly CombMember: CombMember;
   readonly CombEntry: CombEntry;
@@ -1052,8 +1127,65 @@ export interface ClusterQueryReplyBody {
   readonly combs: number;
   /** wall clock */
   readonly upSinceMs: number;
-  /** of an MDM cluster; empty: there is one MDM */
+  /** all MDMs and tie-breakers, standbys too */
   readonly members: readonly MdmMember[];
+  /** change of the MDM cluster that is under way, 0: none */
+  readonly job: number;
+  /** change that ended, 0: none */
+  readonly lastJob: number;
+  /** why that failed, empty: it did not */
+  readonly lastReason: string;
+}
+
+/** To any MDM process, master or not: what it is. */
+export interface MdmNodeQueryBody {
+}
+
+/** What an MDM process is. */
+export interface MdmNodeReplyBody {
+  readonly state: MdmState;
+  /** of the store that it takes part in, or is about to; empty: none */
+  readonly token: string;
+  /** that store answered it lately */
+  readonly storeUp: boolean;
+  /** of the system that it is the only MDM of, or empty */
+  readonly systemId: string;
+  /** software version */
+  readonly version: string;
+}
+
+/** From the master to a node: begin, enter or leave a store. Done twice it is done once. */
+export interface MdmNodeTaskBody {
+  /** what */
+  readonly task: MdmTask;
+  /** of the master; a node obeys no older one than it has obeyed */
+  readonly term: number;
+  /** of the store */
+  readonly token: string;
+  /** of the keys of the system in the store */
+  readonly prefix: string;
+  /** the node */
+  readonly selfKey: number;
+  /** members of the store */
+  readonly seats: readonly MdmSeat[];
+}
+
+/** It lasts, and was begun. */
+export interface MdmNodeTaskReplyBody {
+}
+
+/** To an MDM process without a system: make one, with a store of its own. */
+export interface MdmCreateBody {
+  /** of the system */
+  readonly name: string;
+  /** of the MDM; empty: as it is configured */
+  readonly mdmName: string;
+  /** of its first user */
+  readonly adminName: string;
+  /** of the password hash */
+  readonly salt: Uint8Array;
+  /** scrypt of the password */
+  readonly hash: Uint8Array;
 }
 
 /** Answer to any control request with a status other than 0. */
@@ -1167,6 +1299,11 @@ export interface ControlBodies {
   readonly 0x0304: StatusQueryReplyBody;
   readonly 0x0305: ClusterQueryBody;
   readonly 0x0306: ClusterQueryReplyBody;
+  readonly 0x0331: MdmNodeQueryBody;
+  readonly 0x0332: MdmNodeReplyBody;
+  readonly 0x0333: MdmNodeTaskBody;
+  readonly 0x0334: MdmNodeTaskReplyBody;
+  readonly 0x0335: MdmCreateBody;
   readonly 0x03ff: ErrorReplyBody;
   readonly 0x0413: PeerFlushBody;
   readonly 0x0421: LeaseRequestBody;
@@ -1771,6 +1908,80 @@ export interface SetPasswordParams {
 export interface SetPasswordResult {
 }
 
+/** Takes an MDM process without a system in as standby. It must answer. */
+export interface AddStandbyMdmParams {
+  /** may be empty: a name is made */
+  readonly name: string;
+  /** IP address in text form */
+  readonly host: string;
+  /** for clients; 0: the default */
+  readonly port: number;
+  /** of its store, for MDMs; 0: the default */
+  readonly clientPort: number;
+  /** of its store, among members; 0: the default */
+  readonly peerPort: number;
+  /** what it does as a member */
+  readonly role: MdmRole;
+  /** although it kept something of an MDM cluster that is no more */
+  readonly clean: boolean;
+}
+
+/** Result of ADD_STANDBY_MDM. */
+export interface AddStandbyMdmResult {
+  /** of the new object */
+  readonly key: number;
+}
+
+/** Not a member of the cluster. */
+export interface RemoveStandbyMdmParams {
+  /** MDM */
+  readonly key: number;
+}
+
+/** Result of REMOVE_STANDBY_MDM. */
+export interface RemoveStandbyMdmResult {
+}
+
+/** Begins a change of the MDM cluster; CLUSTER_QUERY tells what becomes of it. */
+export interface SwitchClusterParams {
+  /** afterwards: 1, 3 or 5 members */
+  readonly mode: number;
+  /** standbys that become members */
+  readonly add: readonly number[];
+  /** members that become standbys */
+  readonly remove: readonly number[];
+  /** members that leave may be out of reach */
+  readonly allowFailed: boolean;
+}
+
+/** Result of SWITCH_CLUSTER. */
+export interface SwitchClusterResult {
+  /** the change */
+  readonly job: number;
+}
+
+/** Another manager becomes the master. */
+export interface SwitchMdmOwnershipParams {
+  /** MDM */
+  readonly key: number;
+}
+
+/** Result of SWITCH_MDM_OWNERSHIP. */
+export interface SwitchMdmOwnershipResult {
+}
+
+/** New name. */
+export interface RenameMdmParams {
+  /** MDM */
+  readonly key: number;
+  /** at most 31 characters */
+  readonly name: string;
+}
+
+/** Result of RENAME_MDM. */
+export interface RenameMdmResult {
+}
+
 /** What a user may do. */
 export interface SetUserRoleParams {
   /** user */
@@ -1827,6 +2038,11 @@ export interface CommandParams {
   readonly ADD_USER: AddUserParams;
   readonly REMOVE_USER: RemoveUserParams;
   readonly SET_PASSWORD: SetPasswordParams;
+  readonly ADD_STANDBY_MDM: AddStandbyMdmParams;
+  readonly REMOVE_STANDBY_MDM: RemoveStandbyMdmParams;
+  readonly SWITCH_CLUSTER: SwitchClusterParams;
+  readonly SWITCH_MDM_OWNERSHIP: SwitchMdmOwnershipParams;
+  readonly RENAME_MDM: RenameMdmParams;
   readonly SET_USER_ROLE: SetUserRoleParams;
 }
 
@@ -1874,6 +2090,11 @@ export interface CommandResults {
   readonly ADD_USER: AddUserResult;
   readonly REMOVE_USER: RemoveUserResult;
   readonly SET_PASSWORD: SetPasswordResult;
+  readonly ADD_STANDBY_MDM: AddStandbyMdmResult;
+  readonly REMOVE_STANDBY_MDM: RemoveStandbyMdmResult;
+  readonly SWITCH_CLUSTER: SwitchClusterResult;
+  readonly SWITCH_MDM_OWNERSHIP: SwitchMdmOwnershipResult;
+  readonly RENAME_MDM: RenameMdmResult;
   readonly SET_USER_ROLE: SetUserRoleResult;
 }
 

@@ -18,6 +18,16 @@ export const CHOICES = {
       'What a node of an MDM cluster does: a tie-breaker has no MDM, it counts for the majority only.',
     values: { manager: 1, tieBreaker: 2 },
   },
+  mdmState: {
+    about:
+      'What an MDM process is: without a system, with a store of its own, or part of a cluster.',
+    values: { blank: 1, alone: 2, member: 3 },
+  },
+  mdmTask: {
+    about:
+      'What a master wants another node to do: begin a store with others, enter one, leave it.',
+    values: { form: 1, join: 2, leave: 3 },
+  },
   provisioning: {
     about: 'Whether capacity is reserved at creation.',
     values: { thin: 1, thick: 2 },
@@ -83,6 +93,8 @@ export const CHOICES = {
       approvedSdc: 12,
       tombstone: 13,
       attachment: 14,
+      mdm: 20,
+      mdmCluster: 21,
     },
   },
   liveness: {

@@ -326,6 +326,40 @@ export const COMMANDS = {
     bytes('salt', 32, 'random'),
     bytes('hash', 64, 'scrypt'),
   ]),
+  ADD_STANDBY_MDM: command(
+    0x1091,
+    'administrator',
+    'Takes an MDM process without a system in as standby. It must answer.',
+    [
+      name('may be empty: a name is made'),
+      str('host', LIMITS.hostBytesMax.value, 'IP address in text form'),
+      u16('port', 'for clients; 0: the default'),
+      u16('clientPort', 'of its store, for MDMs; 0: the default'),
+      u16('peerPort', 'of its store, among members; 0: the default'),
+      choice('role', 'mdmRole', 'what it does as a member'),
+      bool('clean', 'although it kept something of an MDM cluster that is no more'),
+    ],
+    newKey,
+  ),
+  REMOVE_STANDBY_MDM: command(0x1092, 'administrator', 'Not a member of the cluster.', [
+    u32('key', 'MDM'),
+  ]),
+  SWITCH_CLUSTER: command(
+    0x1093,
+    'administrator',
+    'Begins a change of the MDM cluster; CLUSTER_QUERY tells what becomes of it.',
+    [
+      u8('mode', 'afterwards: 1, 3 or 5 members', { min: 1, max: 5 }),
+      list('add', u32('key', ''), 5, 'standbys that become members'),
+      list('remove', u32('key', ''), 5, 'members that become standbys'),
+      bool('allowFailed', 'members that leave may be out of reach'),
+    ],
+    [u53('job', 'the change')],
+  ),
+  SWITCH_MDM_OWNERSHIP: command(0x1094, 'administrator', 'Another manager becomes the master.', [
+    u32('key', 'MDM'),
+  ]),
+  RENAME_MDM: command(0x1095, 'administrator', 'New name.', [u32('key', 'MDM'), name()]),
   SET_USER_ROLE: command(0x1084, 'security', 'What a user may do.', [
     u32('key', 'user'),
     choice('role', 'userRole', 'new role'),

@@ -59,6 +59,7 @@ export const LIMITS = {
   holderBytesMax: { value: 64, why: 'a UUID with a word before it' },
   mappingsPerVolumeMax: { value: 1024, why: 'one per SDC' },
   volumeSectorsMax: { value: 2199023255552, why: '1 PiB, as in the original' },
+  mdmsMax: { value: 16, why: 'five members and standbys for each of them' },
   domainsMax: { value: 256, why: 'of the original' },
   faultSetsPerDomainMax: { value: 64, why: 'of the original' },
   sdsPerFaultSetMax: { value: 64, why: 'of the original' },

@@ -20,14 +20,27 @@ export const STRUCTS = {
   },
 
   MdmMember: {
-    about: 'A node of an MDM cluster, as its master sees it.',
+    about: 'An MDM or tie-breaker, as the master sees it.',
     fields: [
+      key,
       str('name', LIMITS.nameBytesMax.value, ''),
       str('host', LIMITS.hostBytesMax.value, 'IP address in text form'),
-      u16('port', 'of its store'),
+      u16('port', 'for clients'),
       choice('role', 'mdmRole', ''),
+      bool('member', 'it takes part in the cluster; false: standby'),
       bool('master', 'it answers'),
-      bool('up', 'its store answered lately'),
+      bool('up', 'it answered lately, and the store of a member too'),
+      str('version', 32, 'software version, empty: not known'),
+    ],
+  },
+  MdmSeat: {
+    about: 'Where the store of a member of an MDM cluster is.',
+    fields: [
+      key,
+      str('host', LIMITS.hostBytesMax.value, 'IP address in text form'),
+      u16('clientPort', 'of the store, for MDMs'),
+      u16('peerPort', 'of the store, among members'),
+      choice('role', 'mdmRole', ''),
     ],
   },
 
@@ -231,6 +244,39 @@ export const STRUCTS = {
       key,
       str('guid', LIMITS.guidBytesMax.value, 'or empty'),
       str('host', LIMITS.hostBytesMax.value, 'or empty'),
+    ],
+  },
+
+  Mdm: {
+    about: 'An MDM or tie-breaker of the system: member of its cluster, or standby.',
+    fields: [
+      key,
+      name('unique in the system'),
+      str('host', LIMITS.hostBytesMax.value, 'IP address in text form'),
+      u16('port', 'for clients'),
+      u16('clientPort', 'of its store, for MDMs'),
+      u16('peerPort', 'of its store, among members'),
+      choice('role', 'mdmRole', 'what it does as a member'),
+      bool('member', 'it takes part in the cluster; false: standby'),
+    ],
+  },
+  ClusterJob: {
+    about: 'A change of the MDM cluster that is under way.',
+    fields: [
+      u53('id', 'sequence of the commit that began it'),
+      str('token', 32, 'of the store that it leads to; empty: the own store of one MDM'),
+      list('members', u32('key', ''), 5, 'of the cluster afterwards'),
+      bool('allowFailed', 'members that leave may be out of reach'),
+      u53('startedAtMs', 'wall clock'),
+    ],
+  },
+  MdmCluster: {
+    about: 'The one object of its kind: what becomes of the MDM cluster.',
+    fields: [
+      key,
+      optional(struct('job', 'ClusterJob', 'under way')),
+      u53('lastJob', 'that ended, 0: none'),
+      str('lastReason', LIMITS.reasonBytesMax.value, 'why it failed, empty: it did not'),
     ],
   },
 

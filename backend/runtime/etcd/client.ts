@@ -78,6 +78,7 @@ export class EtcdClient {
   private readonly options: EtcdClientOptions;
   private readonly agent: Agent;
   private readonly open = new Set<ClientRequest>();
+  private endpoints: readonly EtcdEndpoint[];
   private current = 0;
   private clusterId = '';
   private isUp = true;
@@ -85,6 +86,7 @@ export class EtcdClient {
 
   constructor(options: EtcdClientOptions) {
     this.options = options;
+    this.endpoints = options.endpoints;
     this.agent = new Agent({ keepAlive: true, maxSockets: SOCKETS_MAX });
   }
 
@@ -95,7 +97,7 @@ export class EtcdClient {
    * @throws EtcdError
    */
   async ask(path: string, body: Json, timeoutMs: number): Promise<Json> {
-    const { endpoints } = this.options;
+    const { endpoints } = this;
     const endpoint = endpoints[this.current % endpoints.length];
     if (endpoint === undefined || this.closed)
       throw new EtcdError('unavailable', 'no member of etcd to ask');
@@ -112,6 +114,11 @@ export class EtcdClient {
       }
       throw error;
     }
+  }
+
+  /** Asks these from now on. */
+  reach(endpoints: readonly EtcdEndpoint[]): void {
+    if (endpoints.length > 0) this.endpoints = endpoints;
   }
 
   /** Ends all connections; what is under way fails. */

@@ -3,6 +3,8 @@
 //   PREFIX/control/head     whose prefix it is, term and sequence of the last commit
 //   PREFIX/control/master   who took the master key last; its revision is what every write compares
 //   PREFIX/control/beat     rewritten by the master as a sign of life
+//   PREFIX/control/transfer the content is being put here, or is here and not used yet: there is no head then
+//   PREFIX/control/seal     the content is elsewhere by now, nothing here is used any more
 //   PREFIX/data/KEY         values of the MDM under their keys
 //   PREFIX/staged/T-S/N     piece N of a commit that is too large for one transaction, of term T and sequence S. When the
 //                           head names T and S the commit is done, and pieces that are still there are to be applied;
@@ -43,6 +45,20 @@ interface Master extends MdmPlace {
   readonly nonce: string;
 }
 
+/** Content on its way into the prefix. */
+interface TransferMark {
+  readonly token: string;
+  readonly complete: boolean;
+  readonly term: number;
+  readonly sequence: number;
+}
+
+/** The content went into the store of the MDM with this key; `token` names that move. */
+export interface Seal {
+  readonly token: string;
+  readonly to: number;
+}
+
 /** The control keys as they were at one instant; revision 0: the key is not there. */
 export interface Control {
   readonly head: Head | null;
@@ -51,6 +67,8 @@ export interface Control {
   readonly masterRevision: number;
   readonly heir: string | null;
   readonly beatRevision: number;
+  readonly transfer: TransferMark | null;
+  readonly seal: Seal | null;
 }
 
 /** The prefix holds something that is not this system's; the text says what. */
@@ -81,7 +99,7 @@ export class Layout {
     this.fingerprint = fingerprintOf(secret);
   }
 
-  control(name: 'head' | 'master' | 'beat'): string {
+  control(name: 'head' | 'master' | 'beat' | 'transfer' | 'seal'): string {
     return base64(`${this.prefix}/control/${name}`);
   }
 
@@ -128,6 +146,8 @@ export class Layout {
     const head = find('head');
     const master = find('master');
     const beat = find('beat');
+    const transfer = find('transfer');
+    const seal = find('seal');
     const heir = beat === undefined ? undefined : this.parse(beat)['heir'];
     return {
       head: head === undefined ? null : this.decodeHead(head),
@@ -136,6 +156,8 @@ export class Layout {
       masterRevision: master?.modRevision ?? 0,
       heir: typeof heir === 'string' ? heir : null,
       beatRevision: beat?.modRevision ?? 0,
+      transfer: transfer === undefined ? null : this.decodeTransfer(transfer),
+      seal: seal === undefined ? null : this.decodeSeal(seal),
     };
   }
 
@@ -150,6 +172,27 @@ export class Layout {
         `the prefix ${this.prefix} in etcd belongs to another system: it was made under another secret. Each system needs a prefix of its own`,
       );
     return { fingerprint: this.fingerprint, term: numberOf(term), sequence: numberOf(sequence) };
+  }
+
+  encodeTransfer(mark: TransferMark): string {
+    return base64(JSON.stringify({ fingerprint: this.fingerprint, ...mark }));
+  }
+
+  private decodeTransfer(mark: KeyValue): TransferMark {
+    const { fingerprint, token, complete, term, sequence } = this.parse(mark);
+    if (fingerprint !== this.fingerprint)
+      throw new ForeignPrefixError(
+        `the prefix ${this.prefix} in etcd is being filled by another system: it was made under another secret. Each system needs a prefix of its own`,
+      );
+    return {
+      ...{ token: String(token), complete: complete === true },
+      ...{ term: numberOf(term), sequence: numberOf(sequence) },
+    };
+  }
+
+  private decodeSeal(seal: KeyValue): Seal {
+    const { token, to } = this.parse(seal);
+    return { token: String(token), to: numberOf(to) };
   }
 
   private decodeMaster(master: KeyValue): Master {

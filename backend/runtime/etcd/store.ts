@@ -22,10 +22,10 @@ import { assert } from '../../core/assert.js';
 import { monotonicUs } from '../loop.js';
 import type { Loop } from '../loop.js';
 import { EtcdClient } from './client.js';
-import type { EtcdClientOptions } from './client.js';
+import type { EtcdClientOptions, EtcdEndpoint } from './client.js';
 import { applyPiece, isUnchanged, unchanged } from './fence.js';
 import { base64, encodePiece, Layout, split } from './layout.js';
-import type { Control } from './layout.js';
+import type { Control, Seal } from './layout.js';
 import { loadContent } from './load.js';
 import { AbandonedError, put, remove, Transactions } from './transactions.js';
 import type { Compare, Verdict } from './transactions.js';
@@ -45,6 +45,7 @@ export interface EtcdStoreOptions extends EtcdClientOptions {
 /** The mastership that this process has, as etcd knows it. */
 interface Held {
   readonly term: number;
+  readonly nonce: string;
   readonly masterRevision: number;
   headRevision: number;
   beats: number;
@@ -60,6 +61,8 @@ export class EtcdStore implements SharedStore {
   private loop: Loop | null = null;
   private sink: SharedStoreInputs | null = null;
   private failed: (error: Error) => void = () => undefined;
+  private sealed: (seal: Seal) => void = () => undefined;
+  private beating: Promise<unknown> = Promise.resolve();
   private held: Held | null = null;
   /** Goes up when what is under way does not count any more. */
   private life = 0;
@@ -72,20 +75,18 @@ export class EtcdStore implements SharedStore {
   }
 
   /**
-   * Whether the prefix may be used.
-   *
-   * @throws ForeignPrefixError when it holds another system. No error while etcd does not answer: it is asked again.
-   */
-  async check(withinMs: number): Promise<void> {
-    await this.transactions().readControl(monotonicUs() + withinMs * 1000);
-  }
-
-  /**
    * Who hears of what came of requests; once, before the first.
    *
    * @param failed - hears when the store must not be used any more
+   * @param sealed - hears that the content is elsewhere
    */
-  attach(loop: Loop, sink: SharedStoreInputs, failed: (error: Error) => void): void {
+  attach(
+    loop: Loop,
+    sink: SharedStoreInputs,
+    failed: (error: Error) => void,
+    sealed: (seal: Seal) => void = () => undefined,
+  ): void {
+    this.sealed = sealed;
     this.loop = loop;
     this.sink = sink;
     this.failed = failed;
@@ -102,7 +103,10 @@ export class EtcdStore implements SharedStore {
     this.start(
       async (transactions) => transactions.readControl(monotonicUs() + LOOK_MS * 1000),
       (sink, nowUs, control) => {
-        sink.looked(nowUs, token, control === null ? null : this.viewOf(control));
+        const seal = control?.seal ?? null;
+        const view = control !== null && isOpen(control) ? this.viewOf(control) : null;
+        sink.looked(nowUs, token, view);
+        if (seal !== null) this.sealed(seal);
       },
     );
   }
@@ -124,13 +128,16 @@ export class EtcdStore implements SharedStore {
     held.beats += 1;
     const value = encoder({ term: held.term, beat: held.beats });
     this.start(
-      async (transactions) =>
-        transactions.transact(
+      (transactions) => {
+        const beaten = transactions.transact(
           [['master', held.masterRevision]],
           [put(this.layout.control('beat'), value)],
           isMaster(held),
           BEAT_MS,
-        ),
+        );
+        this.beating = beaten;
+        return beaten;
+      },
       (sink, nowUs, { outcome }) => {
         sink.beaten(nowUs, token, outcome);
       },
@@ -173,12 +180,49 @@ export class EtcdStore implements SharedStore {
     const operations = [put(this.layout.control('beat'), encoder({ term: held.term, heir }))];
     const compares: Compare[] = [['master', held.masterRevision]];
     const transactions = new Transactions(this.client, this.layout, () => true);
-    this.farewell = transactions
-      .transact(compares, operations, isMaster(held), BEAT_MS)
+    // A sign of life that is under way would take the offer back.
+    this.farewell = this.beating
+      .catch(() => undefined)
+      .then(() => transactions.transact(compares, operations, isMaster(held), BEAT_MS))
       .then(() => undefined)
       .catch((error: unknown) => {
         this.log.event('warn', 'metadata-store.not-released', { reason: String(error) });
       });
+  }
+
+  /** Asks other places from now on; members come and go. */
+  reach(endpoints: readonly EtcdEndpoint[]): void {
+    this.client.reach(endpoints);
+  }
+
+  /** Everything that this master committed; null: it is master no more, or etcd does not answer. */
+  async content(): Promise<TakenContent | null> {
+    const { held } = this;
+    if (held === null) return null;
+    const loaded = await loadContent(this.transactions(), this.layout, held.nonce, held.term);
+    if (loaded?.headRevision !== held.headRevision) return null;
+    return loaded.content;
+  }
+
+  /** Ends the use of the prefix: the content that this master committed last is elsewhere. */
+  async seal(seal: Seal): Promise<CommitOutcome> {
+    const { held, layout } = this;
+    if (held === null) return 'conflict';
+    const gone = { name: '', host: '', port: 0, term: held.term, nonce: seal.token };
+    const { outcome } = await this.transactions().transact(
+      unchanged(held),
+      [
+        put(layout.control('seal'), encoder(seal)),
+        // Whoever was about to take the key finds it changed.
+        put(layout.control('master'), encoder(gone)),
+      ],
+      (control) => {
+        if (control.seal !== null) return control.seal.token === seal.token ? 'done' : 'conflict';
+        return isUnchanged(held)(control);
+      },
+      COMMIT_MS,
+    );
+    return outcome;
   }
 
   abandon(): void {
@@ -228,14 +272,13 @@ export class EtcdStore implements SharedStore {
     { name, host, port }: MdmPlace,
   ): Promise<{ readonly outcome: CommitOutcome; readonly content: TakenContent | null }> {
     const { layout } = this;
-    const term = (seen.master?.term ?? 0) + 1;
+    // Terms go on where the content came from another store.
+    const term = Math.max(seen.master?.term ?? 0, seen.head?.term ?? 0) + 1;
     const nonce = randomBytes(8).toString('hex');
     const operations = [
       put(layout.control('master'), encoder({ name, host, port, term, nonce })),
       put(layout.control('beat'), encoder({ term, beat: 0 })),
     ];
-    // The first master of a system claims the prefix for it.
-    if (seen.head === null) operations.push(put(layout.control('head'), layout.encodeHead(0, 0)));
     const compares: Compare[] = [
       ['master', seen.masterRevision],
       ['beat', seen.beatRevision],
@@ -254,7 +297,7 @@ export class EtcdStore implements SharedStore {
     const loaded = await loadContent(transactions, layout, nonce, term);
     if (loaded === null) return { outcome: 'unknown', content: null };
     const { masterRevision, headRevision, content } = loaded;
-    this.held = { term, masterRevision, headRevision, beats: loaded.beats };
+    this.held = { term, nonce, masterRevision, headRevision, beats: loaded.beats };
     return { outcome, content };
   }
 
@@ -339,4 +382,9 @@ export class EtcdStore implements SharedStore {
 /** Of transactions that may be done twice by the same master. */
 function isMaster({ masterRevision }: Held): (control: Control) => Verdict {
   return (control) => (control.masterRevision === masterRevision ? 'open' : 'conflict');
+}
+
+/** Before there is a head, or once the content is elsewhere, nobody is to be master. */
+function isOpen({ head, seal }: Control): boolean {
+  return head !== null && seal === null;
 }

@@ -7,6 +7,7 @@ import test from 'ava';
 import { COMMANDS } from '../../../backend/cli/commands.js';
 import { referencePage } from '../../../backend/cli/help.js';
 import { SDC_GUID } from '../../support/memory-cluster.js';
+import type { Printed } from '../../support/scli-harness.js';
 import { ScliHarness, idAtEnd } from '../../support/scli-harness.js';
 import { threeNodes } from '../../support/memory-cluster.js';
 
@@ -281,17 +282,75 @@ test('a cluster of MDMs is shown with what of it is down', async (t) => {
   t.is(out[1], '    Name: test, Mode: 3_node, State: Degraded, Active: 2/3, Replicas: 1/2');
   t.deepEqual(out.slice(6), [
     'Slave MDMs:',
-    '    Name: mdm2, ID: 0x4d5341560000ff02',
+    '    Name: mdm2, ID: 0x4d53415600000102',
     '        IPs: 10.0.0.2, Management IPs: 10.0.0.2, Port: 9011',
     '        Status: Disconnected',
     'Tie-Breakers:',
-    '    Name: tb, ID: 0x4d5341560000ff03',
+    '    Name: tb, ID: 0x4d53415600000103',
     '        IPs: 10.0.0.3, Management IPs: 10.0.0.3, Port: 9011',
-    '        Status: Normal',
+    '        Status: Normal, Version: 0.1.0',
   ]);
   scli.cluster.members = threeNodes(true);
   const whole = await scli.run('--query_cluster');
   t.is(whole.out[1], '    Name: test, Mode: 3_node, State: Normal, Active: 3/3, Replicas: 2/2');
+});
+
+test('MDMs are taken in, the mode is switched, and who is the master', async (t) => {
+  const scli = await ScliHarness.loggedIn();
+  const [first, second] = threeNodes(true);
+  if (first === undefined || second === undefined) throw new Error('three nodes');
+  scli.cluster.members = [first];
+  const add = (ip: string, role: string, name: string): Promise<Printed> =>
+    scli.run(
+      ...['--add_standby_mdm', '--new_mdm_ip', ip, '--mdm_role', role, '--new_mdm_name', name],
+      ...['--new_mdm_management_ip', ip, '--approve_certificate', '--i_am_sure'],
+    );
+  const added = await add('10.0.0.2', 'manager', 'm2');
+  t.regex(added.out[0] ?? '', /^Successfully added a standby MDM. Object ID [0-9a-f]{16}$/);
+  await add('10.0.0.3', 'tb', 'tb');
+  const { out } = await scli.run('--query_cluster');
+  t.deepEqual(out.slice(6, 8), ['Standby MDMs:', `    Name: m2, ID: 0x${idAtEnd(added)}, Manager`]);
+  t.true(out.some((line) => line.endsWith(', Tie Breaker')));
+  const wrong = await scli.run(
+    ...['--switch_cluster_mode', '--cluster_mode', '3_node', '--i_am_sure'],
+    ...['--add_slave_mdm_name', 'm2,tb'],
+  );
+  t.regex(wrong.err[0] ?? '', /Wrong MDM role: tb is a tie-breaker/);
+  const switched = await scli.run(
+    ...['--switch_cluster_mode', '--cluster_mode', '3_node', '--i_am_sure'],
+    ...['--add_slave_mdm_ip', '10.0.0.2', '--add_tb_name', 'tb'],
+  );
+  t.deepEqual(switched, {
+    ...{ code: 0, out: ['Successfully switched the cluster mode'], err: [] },
+  });
+  t.regex((await scli.run('--query_cluster')).out[1] ?? '', /Mode: 3_node/);
+  const owner = await scli.run('--switch_mdm_ownership', '--new_primary_mdm_ip', '10.0.0.2');
+  t.is(owner.out[0], 'Successfully switched the MDM ownership');
+  t.true(scli.cluster.members.find(({ name }) => name === 'm2')?.master);
+  t.is((await scli.run('--switch_mdm_ownership', '--new_master_mdm_name', 'x')).code, 7);
+  t.regex(
+    (await scli.run('--switch_cluster_mode', '--cluster_mode', '2_node', '--i_am_sure')).err[0] ??
+      '',
+    /must be one of 1_node, 3_node, 5_node/,
+  );
+  scli.cluster.lastReason = 'the prefix /meshsan in etcd holds keys';
+  const failed = await scli.run('--replace_cluster_mdm', '--remove_tb_name', 'tb');
+  t.is(failed.code, 7);
+  t.regex(failed.err[0] ?? '', /stays as it was: the prefix \/meshsan in etcd holds keys/);
+});
+
+test('a system is made on an MDM that has none', async (t) => {
+  const scli = await ScliHarness.make();
+  const made = await scli.run(
+    ...['--create_mdm_cluster', '--primary_mdm_ip', '10.0.0.1', '--master_mdm_name', 'm1'],
+    ...['--accept_license', '--approve_certificate', '--master_mdm_management_ip', '10.0.0.1'],
+  );
+  t.deepEqual(made, { code: 0, out: ['Successfully created the MDM Cluster'], err: [] });
+  const [{ host, system } = { host: '', system: null }] = scli.created;
+  t.is(host, '10.0.0.1');
+  t.like(system, { name: 'meshsan', mdmName: 'm1', adminName: 'admin' });
+  t.is(system?.hash.length, 64);
+  t.is((await scli.run('--create_mdm_cluster')).code, 1);
 });
 
 test('users are added with a temporary password that works and must not be shared', async (t) => {

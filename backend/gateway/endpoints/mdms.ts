@@ -1,0 +1,141 @@
+// Routes of MDMs and their cluster.
+
+import type { MdmMember } from '../../protocol/generated/types.js';
+import { changed } from '../../runtime/cluster-change.js';
+import { ask } from '../action.js';
+import { ApiError } from '../api-error.js';
+import {
+  FLAG,
+  TEXT,
+  TEXTS,
+  WHOLE,
+  flagOf,
+  object,
+  oneOf,
+  textIn,
+  textOf,
+  textsOf,
+} from '../body.js';
+import type { Call, Route } from '../route.js';
+import { mdmClusterView } from '../views/system.js';
+
+const ROLES = { Manager: 'manager', TieBreaker: 'tieBreaker' } as const;
+const MODES: Readonly<Record<string, number>> = { OneNode: 1, ThreeNodes: 3, FiveNodes: 5 };
+
+/** A row `POST /api/instances/System/action/<name>`. */
+function systemAction(
+  name: string,
+  schema: Route['schema'],
+  run: (call: Call) => Promise<unknown>,
+): Route {
+  return {
+    ...{ method: 'POST', path: `/api/instances/System/action/${name}` },
+    ...(schema === undefined ? {} : { schema }),
+    handle: run,
+  };
+}
+
+/** MDMs with these ids, all of one role. @throws ApiError */
+async function keysIn(call: Call, list: string, role?: MdmMember['role']): Promise<number[]> {
+  const ids = textsOf(call.body, list) ?? [];
+  if (ids.length === 0) return [];
+  const { members } = await call.reader.clusterState();
+  return ids.map((id) => {
+    const key = call.reader.keyOf(id);
+    const found = members.find((member) => member.key === key);
+    if (found === undefined) throw ApiError.named('MDM_NOT_FOUND');
+    if (role !== undefined && found.role !== role)
+      throw ApiError.named('MDM_ROLE_WRONG', `${list} names ${found.name}, which has another role`);
+    return key;
+  });
+}
+
+async function addStandby(call: Call): Promise<unknown> {
+  const { body } = call;
+  const [host] = textsOf(body, 'ips') ?? [];
+  const role = textIn(body, 'role') as keyof typeof ROLES;
+  const { key } = await ask(call, 'ADD_STANDBY_MDM', {
+    ...{ name: textOf(body, 'name') ?? '', host: host ?? '', role: ROLES[role] },
+    ...{ port: 0, clientPort: 0, peerPort: 0, clean: flagOf(body, 'forceClean') ?? false },
+  });
+  return { id: call.reader.id(key) };
+}
+
+async function switchMode(call: Call): Promise<unknown> {
+  const add = [
+    ...(await keysIn(call, 'addSlaveMdmIdList', 'manager')),
+    ...(await keysIn(call, 'addTBIdList', 'tieBreaker')),
+  ];
+  const remove = [
+    ...(await keysIn(call, 'removeSlaveMdmIdList', 'manager')),
+    ...(await keysIn(call, 'removeTBIdList', 'tieBreaker')),
+  ];
+  const mode = MODES[textIn(call.body, 'mode')] ?? 0;
+  const allowFailed = flagOf(call.body, 'allowLeaveFailed') ?? false;
+  const { job } = await ask(call, 'SWITCH_CLUSTER', { mode, add, remove, allowFailed });
+  await changed(call.cluster, job);
+  return {};
+}
+
+const ID = object({ id: TEXT }, ['id']);
+
+async function byId(
+  call: Call,
+  run: (key: number) => Promise<unknown>,
+): Promise<Record<string, never>> {
+  await run(call.reader.keyOf(textIn(call.body, 'id')));
+  return {};
+}
+
+export const MDM_ROUTES: readonly Route[] = [
+  {
+    method: 'POST',
+    path: '/api/instances/System/queryMdmCluster',
+    handle: ({ reader }) => mdmClusterView(reader),
+  },
+  systemAction('createMdmCluster', object({ mdmIp: TEXT, ips: TEXTS }), () =>
+    // Whoever has a token has a system.
+    Promise.reject(ApiError.named('ALREADY_CONFIGURED')),
+  ),
+  systemAction(
+    'addStandbyMdm',
+    object(
+      {
+        ips: TEXTS,
+        role: oneOf(Object.keys(ROLES)),
+        name: TEXT,
+        port: WHOLE,
+        managementIps: TEXTS,
+        virtIpIntfs: TEXTS,
+        forceClean: FLAG,
+        allowAsymmetricIps: FLAG,
+      },
+      ['ips', 'role'],
+    ),
+    addStandby,
+  ),
+  systemAction('removeStandbyMdm', ID, (call) =>
+    byId(call, (key) => ask(call, 'REMOVE_STANDBY_MDM', { key })),
+  ),
+  systemAction(
+    'switchClusterMode',
+    object(
+      {
+        mode: oneOf(Object.keys(MODES)),
+        addSlaveMdmIdList: TEXTS,
+        addTBIdList: TEXTS,
+        removeSlaveMdmIdList: TEXTS,
+        removeTBIdList: TEXTS,
+        allowLeaveFailed: FLAG,
+      },
+      ['mode'],
+    ),
+    switchMode,
+  ),
+  systemAction('changeMdmOwnership', ID, (call) =>
+    byId(call, (key) => ask(call, 'SWITCH_MDM_OWNERSHIP', { key })),
+  ),
+  systemAction('renameMdm', object({ id: TEXT, newName: TEXT }, ['id', 'newName']), (call) =>
+    byId(call, (key) => ask(call, 'RENAME_MDM', { key, name: textIn(call.body, 'newName') })),
+  ),
+];
