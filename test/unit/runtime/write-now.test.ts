@@ -3,6 +3,7 @@
 
 import { mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -99,5 +100,21 @@ test('a socket that is not connected yet, and one whose other end is gone, leave
   accepted.resetAndDestroy();
   await until('the end of the connection', () => writeNow(client, Buffer.from('x'), 0, 1) === 0);
   t.pass();
+  end(pair);
+});
+
+test('nothing goes past the stream of an encrypted socket, where it would leave as it is', async (t) => {
+  const pair = await connectPair();
+  const { accepted, client } = pair;
+  const received: Buffer[] = [];
+  accepted.on('data', (chunk: Buffer) => received.push(chunk));
+  accepted.resume();
+  const encrypted = new TLSSocket(client);
+  encrypted.on('error', () => undefined);
+  t.is(writeNow(encrypted, Buffer.from('secret'), 0, 6), 0);
+  encrypted.write('secret');
+  await until('the greeting of the encrypted side', () => received.length > 0);
+  t.false(Buffer.concat(received).includes('secret'));
+  encrypted.destroy();
   end(pair);
 });
