@@ -16,11 +16,14 @@ export interface SimArguments {
   readonly ledger: string;
   /** File with the scenario to run instead of one that a seed draws; empty: none. */
   readonly scenario: string;
+  /** File to write the smallest scenario to that fails in the same way; empty: none. */
+  readonly minimise: string;
 }
 
 export const HELP = `Usage: npm run sim -- [--seeds N] [--seed S] [--jobs J] [--twice P] [--stop] [--ledger FILE] [--json]
        npm run sim -- --seed S [--verbose]
        npm run sim -- --scenario FILE [--seed S] [--seeds N] [--verbose]
+       npm run sim -- (--seed S | --scenario FILE) --minimise FILE
 
 Runs scenarios of a whole cluster (MDM, servers, clients) in virtual time, with faults, and checks that every client
 could have worked with one correct disk. A seed decides everything: the same seed is the same run.
@@ -33,6 +36,7 @@ could have worked with one correct disk. A seed decides everything: the same see
   --ledger F   add a line to F: code, seeds, what failed
   --scenario F run the scenario that file F holds with all its options (test/sim/scenarios); --seed and --seeds run it
                with other seeds than its own
+  --minimise F make a failing scenario smaller while it fails in the same way, and write it to file F
   --json       print one JSON object instead of text
   --verbose    print a readable trace; with one seed only
   --help       print this
@@ -80,6 +84,7 @@ function parseValues(args: readonly string[]): Record<string, string | boolean |
       stop: { type: 'boolean' },
       ledger: { type: 'string' },
       scenario: { type: 'string' },
+      minimise: { type: 'string' },
       json: { type: 'boolean' },
       verbose: { type: 'boolean' },
       help: { type: 'boolean' },
@@ -112,6 +117,11 @@ export function parseSimArguments(args: readonly string[], drawnSeed: number): S
     throw new UsageError(
       '--verbose prints the trace of one seed: give --seed or --scenario, and not --seeds',
     );
+  const minimise = text('minimise') ?? '';
+  if (minimise !== '' && (seeds !== 1 || flag('verbose')))
+    throw new UsageError(
+      '--minimise takes one scenario: give --seed or --scenario, and neither --seeds nor --verbose',
+    );
   return {
     help: flag('help'),
     firstSeed: integer(
@@ -126,5 +136,6 @@ export function parseSimArguments(args: readonly string[], drawnSeed: number): S
     stopAtFailure: flag('stop'),
     ledger: text('ledger') ?? '',
     scenario,
+    minimise,
   };
 }

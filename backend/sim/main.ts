@@ -1,6 +1,6 @@
 // Runs the simulator from the command line: threads, progress, report. It owns what is printed and the exit status.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 
 import { HELP, parseSimArguments, UsageError } from './arguments.js';
@@ -8,6 +8,7 @@ import type { SimArguments } from './arguments.js';
 import { addResult, emptyResult, runBatch } from './batch.js';
 import type { BatchOrder, BatchResult } from './batch.js';
 import { note } from './ledger.js';
+import { minimise, strikesOf } from './minimise.js';
 import { parseScenario } from './scenario-file.js';
 import type { KeptScenario } from './scenario-file.js';
 import { runScenario } from './scenario.js';
@@ -50,6 +51,30 @@ function wanted({ firstSeed, scenario }: SimArguments): KeptScenario {
     if (!(error instanceof Error)) throw error;
     throw new UsageError(`--scenario ${scenario}: ${error.message}`);
   }
+}
+
+/** Makes a scenario that fails as small as it gets. */
+function makeSmaller(args: SimArguments): number {
+  const { about, seed, swarm } = wanted(args);
+  const result = runScenario(seed, makeSimulationMemory(), null, swarm);
+  if (result.failure === null) {
+    say('passed: there is nothing to minimise');
+    return 0;
+  }
+  say(`FAILED: ${result.failure}`);
+  const least = minimise({ swarm, result }, say);
+  say(`FAILED: ${least.result.failure ?? ''}`);
+  const trouble = Object.entries(least.swarm.trouble).filter(([, weight]) => weight > 0);
+  const kept = {
+    about: about === '' ? (least.result.failure ?? '') : about,
+    seed,
+    swarm: { ...least.swarm, trouble: Object.fromEntries(trouble) },
+  };
+  writeFileSync(args.minimise, `${JSON.stringify(kept, null, 2)}\n`);
+  say(
+    `${strikesOf(least)} strikes are left; see them: npm run sim -- --scenario ${args.minimise} --verbose`,
+  );
+  return 1;
 }
 
 function replay(args: SimArguments): number {
@@ -147,6 +172,7 @@ async function main(): Promise<number> {
     say(HELP);
     return 0;
   }
+  if (args.minimise !== '') return makeSmaller(args);
   if (args.seeds === 1) return replay(args);
   const began = Date.now();
   const kept = wanted(args);

@@ -99,7 +99,11 @@ const MARKS = {
 
 export class Nemesis implements EventTarget, TroubleMaker {
   readonly cluster: SimCluster;
-  readonly prng: Prng;
+  /** Of the strike of the moment: what one draws does not change another, so that any of them can be left out. */
+  prng: Prng;
+  private readonly root: Prng;
+  /** Strikes so far, also those that were left out. */
+  strikes = 0;
   private kinds: readonly TroubleKind[] = [];
   /** Goes up when what was planned does not count any more. */
   private plans = 0;
@@ -118,7 +122,8 @@ export class Nemesis implements EventTarget, TroubleMaker {
 
   constructor(cluster: SimCluster) {
     this.cluster = cluster;
-    this.prng = cluster.sim.prng.fork();
+    this.root = cluster.sim.prng.fork();
+    this.prng = this.root.fork();
     this.weak = this.prng.pick(cluster.servers.slice(0, cluster.swarm.servers));
   }
 
@@ -144,7 +149,7 @@ export class Nemesis implements EventTarget, TroubleMaker {
 
   private plan(): void {
     const { sim, swarm } = this.cluster;
-    const inUs = this.prng.below(swarm.troubleGapUsMax) + 1;
+    const inUs = this.root.below(swarm.troubleGapUsMax) + 1;
     sim.queue.push(sim.nowUs + inUs, this, 0, this.plans);
   }
 
@@ -158,8 +163,10 @@ export class Nemesis implements EventTarget, TroubleMaker {
       this.plan();
       return;
     }
-    const kind = this.prng.pick(this.kinds);
-    if (STRIKES[kind](this)) {
+    const kind = this.root.pick(this.kinds);
+    this.prng = this.root.fork();
+    const isWanted = !this.cluster.swarm.skipStrikes.includes(this.strikes++);
+    if (isWanted && STRIKES[kind](this)) {
       MARKS[kind].hits++;
       this.happened.set(kind, (this.happened.get(kind) ?? 0) + 1);
       const { sim } = this.cluster;

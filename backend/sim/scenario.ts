@@ -29,6 +29,8 @@ export interface ScenarioResult {
   readonly virtualUs: number;
   readonly requests: number;
   readonly happened: readonly TroubleKind[];
+  /** Strikes of the nemesis, also those that were left out. */
+  readonly strikes: number;
 }
 
 export function runScenario(
@@ -54,6 +56,7 @@ export function runScenario(
     virtualUs: sim.nowUs,
     requests: scenario.cluster.history.ops.length,
     happened: [...scenario.nemesis.happened.keys()],
+    strikes: scenario.nemesis.strikes,
   };
 }
 

@@ -136,6 +136,8 @@ export interface Swarm {
   readonly settleChangesMax: number;
   /** After a power loss of both copies in a volatile mode, one alone may return. */
   readonly loneReturn: boolean;
+  /** Strikes of the nemesis that are left out, by number from 0: what a minimised scenario does without. */
+  readonly skipStrikes: readonly number[];
   /** More goes wrong than the promise covers: requests may block or fail, but no byte may be wrong. */
   readonly overLimit: boolean;
   readonly moves: MoveOptions;
@@ -497,6 +499,7 @@ export function drawSwarm(seed: number): Swarm {
     settleBlocksMax: DATA_DEFAULTS.settleBlocksMax,
     settleChangesMax: drawSettleChanges(seed),
     loneReturn: false,
+    skipStrikes: [],
     overLimit: prng.chance(1, 20),
     moves: NO_MOVES,
   };

@@ -12,6 +12,7 @@ import { parseScenario } from '../../backend/sim/scenario-file.js';
 import { runScenario } from '../../backend/sim/scenario.js';
 import { makeSimulationMemory } from '../../backend/sim/simulation.js';
 import { drawSwarm, noTrouble } from '../../backend/sim/swarm.js';
+import { makeBuild, removeBuild } from './broken-build.js';
 import { FIXES } from './fixes.js';
 import { MUTATIONS } from './mutations.js';
 
@@ -110,6 +111,7 @@ test('the command line explains itself and names what is wrong', async (t) => {
     [['--seed', '1', '--seed', '2'], /--seed is given more than once/],
     [['--json', '--json'], /--json is given more than once/],
     [['--scenario', '/nowhere.json', '--seeds', '2'], /--scenario \/nowhere.json: /],
+    [['--minimise', 'x', '--seeds', '2'], /--minimise takes one scenario/],
     [['--scenario', 'x', '--ledger', 'y'], /--ledger counts scenarios that seeds draw/],
     [['--scenario', '/nowhere.json'], /--scenario \/nowhere.json: /],
     [['--seed', '1', '--seeds', '2', '--verbose'], /--verbose prints the trace of one seed/],
@@ -139,4 +141,31 @@ test('there is a broken build for each rule, and each still fits the code', (t) 
       const text = readFileSync(join(ROOT, 'dist', file), 'utf8');
       t.is(text.split(from).length, 2, `${rule}: "${from}" stands once in ${file}`);
     }
+});
+
+test('a failing scenario is made smaller, and the file it is written to fails in the same way', async (t) => {
+  const mutation = MUTATIONS.find(({ rule }) => rule === 'C3');
+  t.truthy(mutation);
+  if (mutation === undefined) return;
+  const folder = makeBuild(mutation, ['backend']);
+  t.teardown(() => {
+    removeBuild(folder);
+  });
+  const file = join(folder, 'least.json');
+  const run = async (...args: string[]): Promise<{ code: unknown; out: string }> => {
+    const main = join(folder, 'dist', 'backend', 'sim', 'main.js');
+    const done = await execa(process.execPath, [main, ...args], { reject: false });
+    return { code: done.exitCode, out: done.stdout };
+  };
+  const whole = await run('--seed', '1');
+  t.regex(whole.out, /FAILED: write .* was acknowledged/);
+  const smaller = await run('--seed', '1', '--minimise', file);
+  t.is(smaller.code, 1);
+  const again = await run('--scenario', file);
+  t.is(again.code, 1);
+  t.regex(again.out, /FAILED: write .* was acknowledged/);
+  const requests = (text: string): number => Number(/ (\d+) requests/.exec(text)?.[1]);
+  t.true(requests(again.out) < requests(whole.out));
+  const { seed, swarm } = parseScenario(readFileSync(file, 'utf8'));
+  t.is(runScenario(seed, makeSimulationMemory(), null, swarm).failure, null);
 });
