@@ -176,6 +176,8 @@ export class PeerLinks {
     }
     peer.out.reset();
     peer.in.reset();
+    // A round that waits for it ends without it; where no comb is left that it shared, nothing else would ask (seed 510711).
+    this.topics.settling.progress();
     // What it never said to be settled holds nothing back any more; with a full log nothing else would ask again.
     this.topics.settling.settle();
     this.topics.serve.repair.peerGone(nowUs, peer);
