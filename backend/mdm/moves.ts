@@ -93,7 +93,9 @@ class Draft {
       if (isFilling || inSync !== 2) this.plan.pin(entry.index);
       if (inSync >= 2 && all.length > 2) open.push({ entry, all });
     }
-    for (const { entry, all } of open) this.choose(entry, all);
+    // What one of them settles may be what another one waits for: a copy that goes by way of a third device.
+    const left = open.filter(({ entry, all }) => !this.choose(entry, all));
+    for (const { entry, all } of left) this.choose(entry, all);
   }
 
   /** Two copies in sync on devices that stay; false: it is not as simple as that. */
@@ -136,20 +138,21 @@ class Draft {
     return [first, all.find(({ at }) => this.plan.areApart(first, at))?.at ?? NOBODY];
   }
 
-  /** Three that could stay: the one that has most beyond its share goes, but what is filled only where that helps. */
-  private choose({ index }: CombEntry, all: readonly Standing[]): void {
+  /**
+   * Three that could stay: the one that has most beyond its share goes, where that helps.
+   *
+   * @returns whether the third one stays
+   */
+  private choose({ index }: CombEntry, all: readonly Standing[]): boolean {
     const { plan } = this;
     const base = [plan.firstOf(index), plan.secondOf(index)] as const;
     const third = all.find(({ at, rank }) => rank !== RANK.away && !base.includes(at));
-    if (third === undefined || third.rank === RANK.catchingUp) return;
-    const isWhole = third.rank === RANK.inSync;
+    if (third === undefined || third.rank === RANK.catchingUp) return false;
     const leaver = base
       .filter((at) => plan.areApart(base[0] === at ? base[1] : base[0], third.at))
       .sort((one, other) => this.excess(other) - this.excess(one))[0];
-    if (leaver === undefined) return;
-    const gain = this.excess(leaver) - this.excess(third.at);
-    // A whole copy is worth keeping; one that is being filled has to be worth the rest of the way.
-    if (isWhole ? gain < 2 : this.excess(leaver) <= 0 || this.excess(third.at) >= 0) return;
+    // A copy that goes by way of a third device takes two steps, of which one alone relieves only one of the two.
+    if (leaver === undefined || this.excess(leaver) - this.excess(third.at) < 2) return false;
     this.count(leaver, -1);
     this.count(third.at, 1);
     plan.set(
@@ -157,6 +160,7 @@ class Draft {
       base[0] === leaver ? third.at : base[0],
       base[0] === leaver ? base[1] : third.at,
     );
+    return true;
   }
 
   private excess(at: number): number {

@@ -23,6 +23,11 @@ export const NOBODY = -1;
 const TABLE_DEVICES_MAX = 2048;
 /** Ways through a third device that are tried for one copy, at most: nothing else may wait for the rest. */
 const DETOURS_MAX = 20_000;
+/**
+ * Where data has to be copied, two copies are not moved to even out one: done one after the other, the first step would relieve
+ * nobody, and be taken back.
+ */
+const DETOUR_GAIN_MIN = 2;
 
 /** How often two devices are partners. */
 class Partnerships {
@@ -286,7 +291,7 @@ export class Plan {
       if (fullest === undefined || emptiest === undefined) return;
       if (goes(fullest, emptiest)) continue;
       if (over.some((from) => under.some((to) => goes(from, to)))) continue;
-      if (!this.moveThrough(over, under)) return;
+      if (!this.moveThrough(over, under, movesMax === Infinity ? 1 : DETOUR_GAIN_MIN)) return;
       vain.clear();
     }
   }
@@ -353,17 +358,23 @@ export class Plan {
     return this.units[partner] === this.units[to] ? NOBODY : partner;
   }
 
-  /** Where no copy can go straight: by way of a third device, two copies move. */
-  private moveThrough(over: readonly number[], under: readonly number[]): boolean {
+  /**
+   * Where no copy can go straight: by way of a third device, two copies move.
+   *
+   * @param gainMin - how far one of the two ends has to be from its quota
+   */
+  private moveThrough(over: readonly number[], under: readonly number[], gainMin: number): boolean {
     let tries = 0;
     for (const from of over)
-      for (const to of under)
+      for (const to of under) {
+        if (Math.max(-this.lack(from), this.lack(to)) < gainMin) continue;
         for (let via = 0; via < this.keys.length; via++) {
           if (this.closed[via] === 1 || via === from || via === to) continue;
           if (++tries > DETOURS_MAX) return false;
           if (!this.canMove(from, via) || !this.canMove(via, to)) continue;
           return this.move(via, to) && this.move(from, via);
         }
+      }
     return false;
   }
 

@@ -1,0 +1,87 @@
+// Fault sets of unequal size: where copies can be evened out only by way of a third device, data comes to rest all the same.
+
+import test from 'ava';
+
+import { isBlank, isTarget } from '../../../backend/cluster-map/entry.js';
+import { begunMove, endedMove, lackingDevice, wantedPlan } from '../../../backend/mdm/moves.js';
+import type { MoveView } from '../../../backend/mdm/moves.js';
+import type { CombEntry } from '../../../backend/protocol/generated/types.js';
+
+/** Devices and their fault sets; the last one is new. */
+const UNITS = [
+  [12, 1],
+  [14, 2],
+  [16, 3],
+  [18, 1],
+  [20, 2],
+] as const;
+
+const VIEW: MoveView = {
+  places: UNITS.map(([deviceKey, unitKey]) => ({ deviceKey, unitKey, capacityBytes: 1e9 })),
+  ...{ isGood: () => true, isFull: () => false, stays: () => null, perDevice: 4 },
+};
+
+function entry(index: number, ...keys: number[]): CombEntry {
+  return {
+    index,
+    generation: { epoch: 1, number: 1 },
+    members: keys.map((deviceKey) => ({ deviceKey, incarnation: 1 })),
+    ...{ primary: 0, inSyncMask: 3, targetMask: 0, blankMask: 0 },
+  };
+}
+
+/** One plan and what follows from it; returns how many combs it changed. */
+function planned(combs: CombEntry[]): number {
+  const plan = wantedPlan(combs, VIEW);
+  if (plan === null) throw new Error('a plan');
+  let changes = 0;
+  for (const [index, before] of combs.entries()) {
+    const pair = plan.pair(index);
+    const to = lackingDevice(before, pair, VIEW.isGood);
+    const after =
+      endedMove(before, pair, VIEW) ??
+      (to === 0 ? null : begunMove(before, { deviceKey: to, incarnation: 1 }));
+    if (after === null) continue;
+    combs[index] = after;
+    changes++;
+  }
+  return changes;
+}
+
+/** Whoever is being filled is in sync. */
+function admit(combs: CombEntry[]): void {
+  for (const [at, comb] of combs.entries()) {
+    const index = comb.members.findIndex((_, place) => isTarget(comb, place));
+    if (index < 0 || !isBlank(comb, index)) continue;
+    const inSyncMask = comb.inSyncMask | (1 << index);
+    combs[at] = { ...comb, inSyncMask, targetMask: 0, blankMask: 0 };
+  }
+}
+
+for (const count of [4, 8, 16, 64])
+  test(`${count} combs of which none can go straight to the new device come to rest`, (t) => {
+    // All partners of the fullest device lie in the fault set of the new one.
+    const combs = Array.from({ length: count }, (_, index) =>
+      index < count / 2 ? entry(index, 12, 16) : entry(index, 18, 14),
+    );
+    let rounds = 0;
+    // Each copy takes three plans; what one plan began the next one goes on with.
+    for (let quiet = 0; quiet < 4; quiet++) {
+      const changes = planned(combs) + planned(combs) + planned(combs);
+      admit(combs);
+      if (changes > 0) quiet = 0;
+      if (++rounds > 60) {
+        t.fail('data is moved for ever');
+        return;
+      }
+    }
+    const held = new Map<number, number>();
+    for (const { members } of combs) {
+      t.is(members.length, 2);
+      for (const { deviceKey } of members) held.set(deviceKey, (held.get(deviceKey) ?? 0) + 1);
+    }
+    // One unit of the three has one device only.
+    const even = (2 * count) / 5;
+    for (const [key] of UNITS)
+      t.true(Math.abs((held.get(key) ?? 0) - even) <= 2, JSON.stringify([...held]));
+  });
