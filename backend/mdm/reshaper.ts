@@ -33,7 +33,7 @@ export class Reshaper {
   private readonly engine: Engine;
   private readonly port: ClusterPort | undefined;
   private readonly reports = new Map<number, { readonly atUs: Micros; readonly report: Report }>();
-  private readonly probes = new Map<Token, (nowUs: Micros, report: Report) => void>();
+  private readonly probes = new Map<Token, (nowUs: Micros, observation: Observation) => void>();
   private observation: Observation | null = null;
   /** What is awaited: an observation or a step. */
   private awaited: Token = 0;
@@ -73,8 +73,23 @@ export class Reshaper {
       done(nowUs, 'this MDM takes part in no cluster');
       return;
     }
-    this.probes.set(++this.token, done);
+    this.probes.set(++this.token, (at, { reports }) => {
+      done(at, reports.get(node.key) ?? 'it was not asked');
+    });
     this.port.observe(this.token, [node]);
+  }
+
+  /** Asks all nodes now: what is judged next must not rest on what they said before. */
+  refresh(nowUs: Micros, done: (nowUs: Micros) => void): void {
+    if (this.port === undefined) {
+      done(nowUs);
+      return;
+    }
+    this.probes.set(++this.token, (at, observation) => {
+      this.note(at, observation);
+      done(at);
+    });
+    this.port.observe(this.token, [...this.engine.state.mdms.values()]);
   }
 
   /** A node was asked apart, and has a key now. */
@@ -104,11 +119,11 @@ export class Reshaper {
     const probe = this.probes.get(token);
     if (probe !== undefined) {
       this.probes.delete(token);
-      probe(nowUs, [...observation.reports.values()][0] ?? 'it was not asked');
+      probe(nowUs, observation);
       return;
     }
     if (token !== this.awaited) return;
-    for (const [key, report] of observation.reports) this.reports.set(key, { atUs: nowUs, report });
+    this.note(nowUs, observation);
     this.observation = observation;
     // Behind what is being committed, and only while this is the master.
     this.engine.run(nowUs, () => {
@@ -131,6 +146,10 @@ export class Reshaper {
         this.wait(at, failure);
       });
     });
+  }
+
+  private note(nowUs: Micros, { reports }: Observation): void {
+    for (const [key, report] of reports) this.reports.set(key, { atUs: nowUs, report });
   }
 
   private decide(nowUs: Micros, observation: Observation): void {

@@ -31,6 +31,10 @@ const QUIET = { event: (): void => undefined };
 const SECRET = 'cd'.repeat(32);
 const ADMIN = { name: 'admin', saltHex: '00'.repeat(32), hashHex: '11'.repeat(64) };
 
+const LATER: ReadonlySet<string> = new Set([
+  ...['CLUSTER_DEGRADED', 'MDM_NOT_CONNECTED', 'CLUSTER_BUSY', 'NOT_MASTER', 'NOT_READY'],
+]);
+
 class MdmNode {
   readonly name: string;
   readonly host: string;
@@ -138,7 +142,13 @@ export class MdmNodes {
   ): Promise<void> {
     const session = this.session();
     const params = { mode, add, remove, allowFailed };
-    const { job } = await session.command('SWITCH_CLUSTER', 'admin', params);
+    // On a loaded machine a node may answer late, and the master may be another one by now.
+    const { job } = await until('the switch can begin', () =>
+      session.command('SWITCH_CLUSTER', 'admin', params).catch((error: unknown) => {
+        if (error instanceof ClusterError && LATER.has(error.info.name)) return null;
+        throw error;
+      }),
+    );
     await changed(session, job);
     session.close();
   }

@@ -75,6 +75,12 @@ export class CommandRunner {
 
   /** Runs a command and answers it on its link. */
   run(nowUs: Micros, link: LinkId, tag: number, command: Command): void {
+    if (command.name === 'SWITCH_CLUSTER' || command.name === 'SWITCH_MDM_OWNERSHIP') {
+      this.reshaper.refresh(nowUs, (at) => {
+        this.begin(at, { link, tag, command, probed: '' });
+      });
+      return;
+    }
     if (command.name !== 'ADD_STANDBY_MDM') {
       this.begin(nowUs, { link, tag, command, probed: '' });
       return;
