@@ -31,6 +31,8 @@ export interface Role {
   /** Name of its file, less ".json". */
   readonly file: string;
   readonly flags: Readonly<Record<string, Flag>>;
+  /** Flags without a value, and what they are about. */
+  readonly switches?: Readonly<Record<string, string>>;
   /** Keys without which a new file makes no sense, by their flags. */
   readonly needs: readonly string[];
   /** What a new file says of everything else. */
@@ -72,6 +74,7 @@ export const ROLES = {
       address: ADDRESS,
       'system-name': { key: 'systemName', about: 'name of the system, at its first start' },
     },
+    switches: { standby: 'makes no system: it waits to be taken in by an MDM that has one' },
     needs: ['address'],
     fresh: () => service('mdm'),
     check: checkMdmConfig,

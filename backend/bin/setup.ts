@@ -57,7 +57,12 @@ const MANUAL: Manual = {
     },
     ...(Object.entries(ROLES) as [RoleName, Role][]).map(([name, role]) => ({
       title: `Flags of ${name}`,
-      rows: Object.entries(role.flags).map(([flag, { about }]) => ({ term: `--${flag}`, about })),
+      rows: [
+        ...Object.entries(role.flags).map(([flag, { about }]) => ({ term: `--${flag}`, about })),
+        ...Object.entries(role.switches ?? {}).map(([flag, about]) => ({
+          ...{ term: `--${flag}`, about },
+        })),
+      ],
     })),
     {
       title: 'Flags',
@@ -140,6 +145,9 @@ async function setUpRole(name: RoleName, args: readonly string[]): Promise<Json>
     args: [...args],
     options: {
       ...Object.fromEntries(own),
+      ...Object.fromEntries(
+        Object.keys(role.switches ?? {}).map((flag) => [flag, { type: 'boolean' as const }]),
+      ),
       set: { type: 'string', multiple: true },
       root: { type: 'string', default: '/' },
     },
@@ -149,7 +157,11 @@ async function setUpRole(name: RoleName, args: readonly string[]): Promise<Json>
   if (role.secret !== null) requireSecret(directory, role.secret);
   const before = present(join(directory, `${role.file}.json`));
   const config = merged(role, before, values);
-  if (name === 'mdm') config['initialAdmin'] ??= await initialAdmin(directory);
+  if (name === 'mdm') {
+    // Without an administrator it makes no system.
+    if ('standby' in values) delete config['initialAdmin'];
+    else config['initialAdmin'] ??= await initialAdmin(directory);
+  }
   if (name === 'lia' && existsSync(join(directory, SYSTEM_FILES.signer)))
     config['signerFile'] ??= join(CONFIG_DIR, SYSTEM_FILES.signer);
   role.check(join(CONFIG_DIR, `${role.file}.json`), structuredClone(config));

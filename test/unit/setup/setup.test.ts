@@ -96,6 +96,17 @@ test.serial('an authority without its key is refused, and nothing is made of it'
   t.false(existsSync(node.file('ca-key.pem')));
 });
 
+test.serial('an MDM that waits to be taken in makes no system', async (t) => {
+  const node = await ready('standby');
+  await node.answer('mdm', '--address', '10.0.0.11');
+  t.not(readMdmConfig(node.file('mdm.json')).initialAdmin, undefined);
+  t.like(await node.answer('mdm', '--standby'), { changed: true });
+  const config = readMdmConfig(node.file('mdm.json'));
+  t.is(config.initialAdmin, undefined);
+  t.is(config.addresses[0]?.host, '10.0.0.11');
+  t.like(await node.answer('mdm', '--standby'), { changed: false });
+});
+
 test.serial(
   'every role gets a file that its process accepts; the same command again changes nothing',
   async (t) => {
