@@ -42,6 +42,14 @@ export class Traffic {
 export class Pending implements PendingCopies {
   pendingRebuildBytes = 0;
   pendingRebalanceBytes = 0;
+  stuckRebuildCombs = 0;
+  stuckMoveCombs = 0;
+
+  /** No device that may have a comb has room for it. */
+  lackRoom(why: Why): void {
+    if (why === WHY.rebuild) this.stuckRebuildCombs++;
+    else this.stuckMoveCombs++;
+  }
 
   add(why: Why, bytes: number): void {
     if (why === WHY.rebuild) this.pendingRebuildBytes += Math.round(bytes);

@@ -212,6 +212,7 @@ export class Mover {
       }
       if (this.roomOf(device, traffic, why) < bytes) {
         MARKS.full.hits++;
+        pending.lackRoom(why);
         waiting++;
         continue;
       }

@@ -96,9 +96,15 @@ export interface SdcRun {
 export interface PendingCopies {
   readonly pendingRebuildBytes: number;
   readonly pendingRebalanceBytes: number;
+  /** Combs for which no device had room. */
+  readonly stuckRebuildCombs: number;
+  readonly stuckMoveCombs: number;
 }
 
-export const NOTHING_PENDING: PendingCopies = { pendingRebuildBytes: 0, pendingRebalanceBytes: 0 };
+export const NOTHING_PENDING: PendingCopies = {
+  ...{ pendingRebuildBytes: 0, pendingRebalanceBytes: 0 },
+  ...{ stuckRebuildCombs: 0, stuckMoveCombs: 0 },
+};
 
 export class Runs {
   readonly devices = new Map<number, DeviceRun>();

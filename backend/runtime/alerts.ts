@@ -155,6 +155,11 @@ function protection(facts: Facts, pool: StoragePool): readonly Named[] {
     found.push(['STORAGE_POOL_HAS_FAILED_CAPACITY', 'high', { combs, unavailableCombs }]);
   if (degradedCombs > 0)
     found.push(['STORAGE_POOL_HAS_DEGRADED_CAPACITY', 'medium', { combs, degradedCombs }]);
+  const { stuckRebuildCombs = 0, stuckMoveCombs = 0 } = status ?? {};
+  if (stuckRebuildCombs > 0)
+    found.push(['FWD_REBUILD_STUCK', 'high', { combsWithoutRoom: stuckRebuildCombs }]);
+  if (stuckMoveCombs > 0)
+    found.push(['REBALANCE_STUCK', 'low', { combsWithoutRoom: stuckMoveCombs }]);
   const capacity = capacityValues(facts, scopeOfPools(facts, [pool]));
   const unreachableKb = numberIn(capacity, 'unreachableUnusedCapacityInKb');
   if (unreachableKb > 0)

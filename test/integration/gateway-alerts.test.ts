@@ -104,6 +104,8 @@ test('combs without a second copy, and combs without any', async (t) => {
   const [degraded] = await alerts(gateway);
   t.is(degraded?.alertType, 'STORAGE_POOL_HAS_DEGRADED_CAPACITY');
   t.is(degraded?.alertValues['degradedCombs'], 3);
+  cluster.poolHealth.set(pool?.key ?? 0, { stuckRebuildCombs: 2, stuckMoveCombs: 1 });
+  t.deepEqual([...(await types(gateway))].sort(), ['FWD_REBUILD_STUCK', ALWAYS, 'REBALANCE_STUCK']);
   cluster.poolHealth.set(pool?.key ?? 0, { degradedCombs: 3, unavailableCombs: 2 });
   t.deepEqual((await types(gateway)).slice(0, 2), [
     'STORAGE_POOL_HAS_FAILED_CAPACITY',

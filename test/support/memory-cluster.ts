@@ -151,6 +151,7 @@ export class MemoryCluster implements Cluster {
         thinLeftBytes: netBytes * 10 - promised,
         thickLeftBytes: netBytes - promised,
         ...{ pendingRebuildBytes: 0, pendingRebalanceBytes: 0 },
+        ...{ stuckRebuildCombs: 0, stuckMoveCombs: 0 },
         ...this.poolHealth.get(key),
       };
     });

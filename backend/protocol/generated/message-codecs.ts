@@ -1088,7 +1088,7 @@ export function decodeStatusQueryReplyBody(r: Reader, version: number): T.Status
   }
   let poolsField: readonly PoolStatus[];
   {
-    const count0 = r.count('pools', 1000, 56);
+    const count0 = r.count('pools', 1000, 64);
     r.enter('pools');
     const items0: PoolStatus[] = [];
     for (let index0 = 0; index0 < count0; index0++) {

@@ -1057,6 +1057,8 @@ export function encodePoolStatus(w: Writer, v: PoolStatus, _version: number): vo
   w.u53('thickLeftBytes', v.thickLeftBytes, 0, 9007199254740991);
   w.u53('pendingRebuildBytes', v.pendingRebuildBytes, 0, 9007199254740991);
   w.u53('pendingRebalanceBytes', v.pendingRebalanceBytes, 0, 9007199254740991);
+  w.u32('stuckRebuildCombs', v.stuckRebuildCombs, 0, 4294967295);
+  w.u32('stuckMoveCombs', v.stuckMoveCombs, 0, 4294967295);
 }
 
 export function decodePoolStatus(r: Reader, _version: number): PoolStatus {
@@ -1069,7 +1071,9 @@ export function decodePoolStatus(r: Reader, _version: number): PoolStatus {
   const thickLeftBytesField = r.u53('thickLeftBytes', 0, 9007199254740991);
   const pendingRebuildBytesField = r.u53('pendingRebuildBytes', 0, 9007199254740991);
   const pendingRebalanceBytesField = r.u53('pendingRebalanceBytes', 0, 9007199254740991);
-  return { poolKey: poolKeyField, combs: combsField, degradedCombs: degradedCombsField, unavailableCombs: unavailableCombsField, netBytes: netBytesField, thinLeftBytes: thinLeftBytesField, thickLeftBytes: thickLeftBytesField, pendingRebuildBytes: pendingRebuildBytesField, pendingRebalanceBytes: pendingRebalanceBytesField };
+  const stuckRebuildCombsField = r.u32('stuckRebuildCombs', 0, 4294967295);
+  const stuckMoveCombsField = r.u32('stuckMoveCombs', 0, 4294967295);
+  return { poolKey: poolKeyField, combs: combsField, degradedCombs: degradedCombsField, unavailableCombs: unavailableCombsField, netBytes: netBytesField, thinLeftBytes: thinLeftBytesField, thickLeftBytes: thickLeftBytesField, pendingRebuildBytes: pendingRebuildBytesField, pendingRebalanceBytes: pendingRebalanceBytesField, stuckRebuildCombs: stuckRebuildCombsField, stuckMoveCombs: stuckMoveCombsField };
 }
 
 export function encodeRuntimeStatus(w: Writer, v: RuntimeStatus, version: number): void {

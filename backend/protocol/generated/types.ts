@@ -702,6 +702,10 @@ export interface PoolStatus {
   readonly pendingRebuildBytes: number;
   /** of combs that are to be moved and whose move did not begin, about */
   readonly pendingRebalanceBytes: number;
+  /** that lack a copy for which no device has room */
+  readonly stuckRebuildCombs: number;
+  /** that are to be moved to devices without room */
+  readonly stuckMoveCombs: number;
 }
 
 /** What the MDM has seen of a component since it became master; never stored. */

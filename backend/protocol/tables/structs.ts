@@ -521,6 +521,8 @@ export const STRUCTS = {
         'pendingRebalanceBytes',
         'of combs that are to be moved and whose move did not begin, about',
       ),
+      u32('stuckRebuildCombs', 'that lack a copy for which no device has room'),
+      u32('stuckMoveCombs', 'that are to be moved to devices without room'),
     ],
   },
   RuntimeStatus: {

@@ -1,5 +1,7 @@
 import test from 'ava';
 
+import { ALL_KEYS } from '../../../backend/core/key-range.js';
+import { NO_COPY_LOAD } from '../../../backend/cluster-map/copy-policy.js';
 import { entryFault, isBlank, isInSync, isTarget } from '../../../backend/cluster-map/entry.js';
 import { ERR, MSG } from '../../../backend/protocol/generated/constants.js';
 import type { MdmOptions } from '../../../backend/mdm/options.js';
@@ -256,6 +258,29 @@ test('copies stay in different fault sets, and where there is no room nothing be
   // Both of a fault set gone: there is no second place.
   pass(here, 6000, others);
   for (const entry of cluster.combs(poolKey)) t.is(filling(entry).length, 0);
+});
+
+test('copies for which no device has room do not begin, and are counted', (t) => {
+  const here = site(4);
+  const { cluster, poolKey, devices } = here;
+  const [lost, ...left] = devices;
+  if (lost === undefined) throw new Error('a device');
+  for (const device of left)
+    cluster.send(device.link, MSG.HEARTBEAT, {
+      ...{ progress: ++device.progress, appliedSequence: 0, volumes: [], counters: [] },
+      ...{ listedAfter: ALL_KEYS.after, listedThrough: ALL_KEYS.through },
+      usage: {
+        ...{ capacityBytes: 16 * GIB, usedBytes: 15.625 * GIB, degradedCombs: 0 },
+        ...{ resyncBytesTotal: 0, resyncBytesDone: 0, rebuildBytesLeft: 0, rebalanceBytesLeft: 0 },
+        ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
+      },
+    });
+  t.is(cluster.status('storagePool').pools[0]?.stuckRebuildCombs, 0);
+  pass(here, 9000, left);
+  const lacking = cluster.combs(poolKey).filter((entry) => inSync(entry).length < 2);
+  t.true(lacking.length > 0);
+  t.true(lacking.every((entry) => filling(entry).length === 0));
+  t.is(cluster.status('storagePool').pools[0]?.stuckRebuildCombs, lacking.length);
 });
 
 test('a new SDS gets its share, with as few moves as that takes', (t) => {
