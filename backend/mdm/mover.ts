@@ -126,7 +126,7 @@ export class Mover {
     this.dirty.clear();
     let total = 0;
     for (const [, combs] of this.engine.state.combs.pooled())
-      for (const entry of combs) if (entry.blankMask !== 0) total++;
+      for (const { blankMask, targetMask } of combs) if ((blankMask & targetMask) !== 0) total++;
     for (const poolKey of poolKeys) {
       const begun = this.planPool(nowUs, poolKey, total);
       total += begun;
