@@ -35,7 +35,7 @@ import type { SimHost } from '../../backend/sim/host.js';
 import type { SimProcess } from '../../backend/sim/process.js';
 import type { ServerNode } from '../../backend/sim/server-node.js';
 import { Simulation, makeSimulationMemory } from '../../backend/sim/simulation.js';
-import { drawSwarm, noTrouble } from '../../backend/sim/swarm.js';
+import { LATER_OPTIONS_OFF, NO_MOVES, drawSwarm, noTrouble } from '../../backend/sim/swarm.js';
 import { ERRNO, ScriptClient } from './script-client.js';
 import type { StoryRequest } from './script-client.js';
 
@@ -76,7 +76,7 @@ export class Story {
     this.hits = new Map(marks().map(({ name, hits }) => [name, hits]));
     const drawn = drawSwarm(1);
     const swarm = {
-      ...drawn,
+      ...{ ...drawn, ...LATER_OPTIONS_OFF, moves: NO_MOVES },
       ...{ servers, clients: 2, volumeChunks: [4], shared: true, combLog2: 2, durability: mode },
       ...{ realDevice, trouble: noTrouble(), storeUnknownPermille: 0, overLimit: false },
       ...{ ioTimeoutS: 0, driftPpmMax: 0, linksPerDevice: 1, commitUsMax: 200 },
