@@ -52,6 +52,8 @@ export class Engine {
 
   private readonly waiting: Waiting[] = [];
   private effects: Effect[] = [];
+  /** What is done at the end of the running turn, by name. */
+  private readonly closing = new Map<string, Work>();
   private inFlight: InFlight | null = null;
   private token: Token = 0;
   private started = false;
@@ -110,6 +112,17 @@ export class Engine {
   after(effect: Effect): void {
     assert(this.phase === 'working', 'effects belong to running work');
     this.effects.push(effect);
+  }
+
+  /**
+   * From inside work: does something before the turn's changes are committed, once, however many requests of the turn
+   * ask for it. Also if the request that asked is refused after that.
+   *
+   * @param name - of what is done
+   */
+  atEnd(name: string, work: Work): void {
+    assert(this.phase === 'working', 'a turn that runs has an end');
+    this.closing.set(name, work);
   }
 
   /**
@@ -183,9 +196,17 @@ export class Engine {
     }
   }
 
+  private close(nowUs: Micros): void {
+    for (const [name, work] of this.closing) {
+      this.closing.delete(name);
+      work(nowUs);
+    }
+  }
+
   private turn(nowUs: Micros, batch: readonly Waiting[]): void {
     this.phase = 'working';
     for (const { work } of batch) work(nowUs);
+    this.close(nowUs);
     this.phase = 'idle';
     if (this.state.journal.size > 0) {
       this.commit(batch);

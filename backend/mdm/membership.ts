@@ -341,12 +341,15 @@ export class Membership {
     const dirty = this.dirty;
     this.dirty = new Set();
     const { state } = this.engine;
-    const poolKeys = new Set<number>();
+    const byPool = new Map<number, Set<number>>();
     for (const key of dirty) {
       const device = state.devices.get(key);
-      if (device !== undefined) poolKeys.add(device.poolKey);
+      if (device === undefined) continue;
+      const keys = byPool.get(device.poolKey);
+      if (keys === undefined) byPool.set(device.poolKey, new Set([key]));
+      else keys.add(key);
     }
-    for (const poolKey of poolKeys) this.decidePool(nowUs, poolKey, dirty);
+    for (const [poolKey, keys] of byPool) this.decidePool(nowUs, poolKey, keys);
   }
 
   private decidePool(nowUs: Micros, poolKey: number, dirty: ReadonlySet<number>): void {
@@ -354,9 +357,8 @@ export class Membership {
     const loneReturn = state.pools.get(poolKey)?.loneReturn === true;
     const view = (deviceKey: number): MemberView | undefined => this.view(nowUs, deviceKey);
     let alone = 0;
-    for (const entry of state.combs.ofPool(poolKey)) {
+    for (const entry of state.combs.ofDevices(poolKey, dirty)) {
       const ours = entry.members.filter(({ deviceKey }) => dirty.has(deviceKey));
-      if (ours.length === 0) continue;
       const verdict = reconcile(entry, { view, loneReturn });
       if (verdict.kind === 'wait') for (const { deviceKey } of ours) this.dirty.add(deviceKey);
       if (verdict.kind !== 'change') continue;

@@ -94,7 +94,9 @@ export class Registrations {
       session.registered = { kind: 'device', deviceKey: key, poolKey };
       if (wasAdding) {
         MARKS.deviceUp.hits++;
-        replaceCombs(state, poolKey, this.engine.nextSequence);
+        this.engine.atEnd(`place ${poolKey}`, () => {
+          replaceCombs(state, poolKey, this.engine.nextSequence);
+        });
       }
       const { leaseMs, detectionMs, driftPercent } = options;
       this.engine.after(() => {

@@ -80,7 +80,7 @@ export class Subscribers {
     const pool = state.pools.get(poolKey);
     if (pool === undefined) return news;
     news.pools.push(mapPool(state, pool));
-    const combs = state.combs.ofPool(poolKey).filter((entry) => memberIndex(entry, deviceKey) >= 0);
+    const combs = state.combs.ofDevices(poolKey, [deviceKey]);
     if (combs.length > 0) news.combs.set(poolKey, combs);
     this.addDevices(news, poolKey);
     for (const volume of state.volumes.values()) {

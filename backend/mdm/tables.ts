@@ -184,10 +184,14 @@ export class Mappings implements StoredTable {
 
 const NO_COMBS: readonly CombEntry[] = [];
 
+const NO_PLACES: ReadonlySet<number> = new Set();
+
 /** Comb entries of pools: all of them or, before a pool's first placement, none. */
 export class Combs implements StoredTable {
   private readonly journal: Journal;
   private readonly pools = new Map<number, CombEntry[]>();
+  /** Numbers of the combs that a device is a member of; a device is of one pool for life. */
+  private readonly byDevice = new Map<number, Set<number>>();
 
   constructor(journal: Journal) {
     this.journal = journal;
@@ -196,6 +200,15 @@ export class Combs implements StoredTable {
   /** Entries of a pool by comb number; empty: the pool has no placement. */
   ofPool(poolKey: number): readonly CombEntry[] {
     return this.pools.get(poolKey) ?? NO_COMBS;
+  }
+
+  /** Entries of a pool that have a member among these devices, all of that pool, by comb number. */
+  ofDevices(poolKey: number, deviceKeys: Iterable<number>): CombEntry[] {
+    const known = this.ofPool(poolKey);
+    const numbers = new Set<number>();
+    for (const deviceKey of deviceKeys)
+      for (const index of this.byDevice.get(deviceKey) ?? NO_PLACES) numbers.add(index);
+    return [...numbers].sort((one, other) => one - other).flatMap((index) => known[index] ?? []);
   }
 
   pooled(): Iterable<readonly [number, readonly CombEntry[]]> {
@@ -211,6 +224,7 @@ export class Combs implements StoredTable {
       const fault = entry.index === known.length ? entryFault(entry) : 'stands at a wrong place';
       if (fault !== null) throw new Error(`comb ${entry.index} ${fault}`);
       known.push(entry);
+      this.index(null, entry);
     });
     this.pools.set(key, known);
   }
@@ -227,6 +241,7 @@ export class Combs implements StoredTable {
     const before = known[entry.index] ?? null;
     assert(entry.index <= known.length, 'combs are put without gaps');
     const undo = (): void => {
+      this.index(entry, before);
       if (before === null) known.length = entry.index;
       else known[entry.index] = before;
       if (known.length === 0) this.pools.delete(poolKey);
@@ -235,6 +250,7 @@ export class Combs implements StoredTable {
     this.journal.note({ kind: 'comb', key: poolKey, second: entry.index, before, undo });
     known[entry.index] = entry;
     this.pools.set(poolKey, known);
+    this.index(before, entry);
   }
 
   /** Removes the placement of a pool. */
@@ -244,9 +260,27 @@ export class Combs implements StoredTable {
     known.forEach((before, index) => {
       const undo = (): void => {
         this.pools.set(poolKey, known);
+        this.index(null, before);
       };
       this.journal.note({ kind: 'comb', key: poolKey, second: index, before, undo });
+      this.index(before, null);
     });
     this.pools.delete(poolKey);
+  }
+
+  /** An entry took the place of another one. */
+  private index(before: CombEntry | null, after: CombEntry | null): void {
+    if (before !== null)
+      for (const { deviceKey } of before.members) {
+        const numbers = this.byDevice.get(deviceKey);
+        numbers?.delete(before.index);
+        if (numbers?.size === 0) this.byDevice.delete(deviceKey);
+      }
+    if (after !== null)
+      for (const { deviceKey } of after.members) {
+        const numbers = this.byDevice.get(deviceKey);
+        if (numbers === undefined) this.byDevice.set(deviceKey, new Set([after.index]));
+        else numbers.add(after.index);
+      }
   }
 }
