@@ -2,6 +2,7 @@
 // commit; or when its process is known to have ended; or when it is in no in-sync set, every device that is has applied
 // that, and the grants that it may hold have run out. It must never answer success on hope: in doubt it says PENDING.
 
+import { isInSync } from '../cluster-map/entry.js';
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
@@ -139,13 +140,20 @@ export class Drains {
 
   private isThrough(nowUs: Micros, drain: Waiting): boolean {
     const { state } = this.engine;
-    const inSync = inSyncDevices(state.combs.ofPool(drain.poolKey));
+    const { poolKey } = drain;
+    // Needed only for devices that are out of every set: hardly ever, and there may be many combs.
+    let inSync: ReadonlySet<number> | null = null;
     let all = this.sdcKnows(nowUs, drain);
     for (const device of state.devices.values()) {
-      if (device.poolKey !== drain.poolKey || device.incarnation === 0) continue;
+      if (device.poolKey !== poolKey || device.incarnation === 0) continue;
       const run = this.runs.devices.get(device.key);
       if (run !== undefined && (run.appliedSequence >= drain.sequence || run.ended)) continue;
-      if (inSync.has(device.key) || !this.ranOut(nowUs, device.key, inSync)) all = false;
+      if (state.combs.someOfDevice(poolKey, device.key, (entry, index) => isInSync(entry, index))) {
+        all = false;
+        continue;
+      }
+      inSync ??= inSyncDevices(state.combs.ofPool(poolKey));
+      if (!this.ranOut(nowUs, device.key, inSync)) all = false;
     }
     return all;
   }

@@ -147,13 +147,18 @@ export class Plan {
    * how often the two are partners already. A unit that must be in every comb that is left is never passed over.
    */
   fresh(): void {
+    const lacks = this.unitLacks();
     for (let comb = 0; comb < this.combCount; comb++) {
-      const tight = this.tightUnits(this.combCount - comb);
+      const tight = tightUnits(lacks, this.combCount - comb);
       const first = this.pick(NOBODY, tight[0] ?? null);
       const other = tight.find((unit) => unit !== this.units[first]) ?? null;
       const second = this.pick(first, other);
       this.set(comb, first, second);
       this.count(first, second, 1);
+      for (const at of [first, second]) {
+        const unit = this.units[at] ?? 0;
+        lacks.set(unit, (lacks.get(unit) ?? 0) - 1);
+      }
     }
   }
 
@@ -198,14 +203,14 @@ export class Plan {
     return (this.quota[position] ?? 0) - (this.held[position] ?? 0);
   }
 
-  /** Units whose lack equals the number of combs that are left: each of these combs needs one of their devices. */
-  private tightUnits(left: number): number[] {
+  /** What the devices of each unit lack together. */
+  private unitLacks(): Map<number, number> {
     const lacks = new Map<number, number>();
     for (let at = 0; at < this.keys.length; at++) {
       const unit = this.units[at] ?? 0;
       lacks.set(unit, (lacks.get(unit) ?? 0) + this.lack(at));
     }
-    return [...lacks].filter(([, lack]) => lack >= left).map(([unit]) => unit);
+    return lacks;
   }
 
   /**
@@ -390,4 +395,11 @@ function pushFirst(list: number[], value: number, isFirst: boolean): void {
     list[0] = value;
     list.push(first);
   }
+}
+
+/** Units whose lack equals the number of combs that are left: each of these combs needs one of their devices. */
+function tightUnits(lacks: ReadonlyMap<number, number>, left: number): number[] {
+  const tight: number[] = [];
+  for (const [unit, lack] of lacks) if (lack >= left) tight.push(unit);
+  return tight;
 }

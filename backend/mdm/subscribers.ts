@@ -3,7 +3,6 @@
 
 import { mark } from '../core/marks.js';
 import type { LinkId, Micros } from '../core/ports.js';
-import { memberIndex } from '../cluster-map/entry.js';
 import { encodeControl } from '../protocol/control.js';
 import { MSG } from '../protocol/generated/constants.js';
 import type { CombEntry } from '../protocol/generated/types.js';
@@ -43,11 +42,12 @@ export class Subscribers {
   /** Tells every subscriber what of a commit concerns it. */
   published(nowUs: Micros, changed: Digest): void {
     const late: LinkId[] = [];
+    const combsOf = byDevice(changed);
     for (const session of this.sessions.all()) {
       const { registered } = session;
       if (!session.subscribed) continue;
       if (registered.kind === 'device') {
-        const news = this.forDevice(registered, changed);
+        const news = this.forDevice(registered, changed, combsOf.get(registered.deviceKey) ?? []);
         if (!isEmpty(news)) this.send(session, news, false);
       } else if (registered.kind === 'sdc') {
         if (changed.approvedSdcs.has(registered.sdcKey)) this.sendAll(session);
@@ -93,15 +93,16 @@ export class Subscribers {
     return news;
   }
 
-  private forDevice({ deviceKey, poolKey }: DeviceSubscriber, changed: Digest): News {
+  private forDevice(
+    { poolKey }: DeviceSubscriber,
+    changed: Digest,
+    combs: readonly CombEntry[],
+  ): News {
     const { state } = this.engine;
     const news = noNews();
     const pool = changed.pools.has(poolKey) ? state.pools.get(poolKey) : undefined;
     if (pool !== undefined) news.pools.push(mapPool(state, pool));
-    const combs = (changed.combs.get(poolKey) ?? [])
-      .filter(({ entry, before }) => concerns(entry, deviceKey) || concerns(before, deviceKey))
-      .map(({ entry }) => entry);
-    if (combs.length > 0) news.combs.set(poolKey, combs);
+    if (combs.length > 0) news.combs.set(poolKey, [...combs]);
     const isOurs = (object: { readonly poolKey: number }): boolean => object.poolKey === poolKey;
     for (const device of changed.devices.filter(isOurs))
       news.devices.push(mapDevice(state, device));
@@ -181,6 +182,19 @@ export class Subscribers {
   }
 }
 
-function concerns(entry: CombEntry | null, deviceKey: number): boolean {
-  return entry !== null && memberIndex(entry, deviceKey) >= 0;
+/** Changed entries by the devices that are members, or were before: there may be many of both. */
+function byDevice(changed: Digest): ReadonlyMap<number, readonly CombEntry[]> {
+  const found = new Map<number, CombEntry[]>();
+  for (const list of changed.combs.values())
+    for (const { entry, before } of list) {
+      const keys = new Set<number>();
+      for (const { deviceKey } of entry.members) keys.add(deviceKey);
+      for (const { deviceKey } of before?.members ?? []) keys.add(deviceKey);
+      for (const key of keys) {
+        const combs = found.get(key);
+        if (combs === undefined) found.set(key, [entry]);
+        else combs.push(entry);
+      }
+    }
+  return found;
 }

@@ -211,6 +211,21 @@ export class Combs implements StoredTable {
     return [...numbers].sort((one, other) => one - other).flatMap((index) => known[index] ?? []);
   }
 
+  /** Whether any entry with a device of the pool is so; `place` is where the device stands among the members. */
+  someOfDevice(
+    poolKey: number,
+    deviceKey: number,
+    isSo: (entry: CombEntry, place: number) => boolean,
+  ): boolean {
+    const known = this.ofPool(poolKey);
+    for (const index of this.byDevice.get(deviceKey) ?? NO_PLACES) {
+      const entry = known[index];
+      const place = entry?.members.findIndex((member) => member.deviceKey === deviceKey) ?? -1;
+      if (entry !== undefined && place >= 0 && isSo(entry, place)) return true;
+    }
+    return false;
+  }
+
   pooled(): Iterable<readonly [number, readonly CombEntry[]]> {
     return this.pools.entries();
   }

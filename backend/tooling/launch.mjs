@@ -25,6 +25,7 @@ const PROGRAMS = {
   lint: ['dist/test/lint.js'],
   gen: ['dist/backend/protocol/generator/main.js'],
   sim: ['dist/backend/sim/main.js'],
+  scale: ['dist/backend/sim/scale/main.js'],
   'sim:mutants': ['dist/test/sim/mutants.js'],
   bench: ['dist/test/bench/main.js'],
   openstack: ['dist/test/openstack/main.js'],

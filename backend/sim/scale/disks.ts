@@ -1,7 +1,11 @@
 // Disks that copy: each has a bandwidth that all copies which it takes part in share, reading or writing. It owns how long a
 // copy takes; it must never know what is copied.
 
-import type { World } from './world.js';
+/** Virtual time. */
+export interface Timeline {
+  readonly nowUs: number;
+  at(timeUs: number, run: (nowUs: number) => void): void;
+}
 
 interface Copy {
   readonly from: number;
@@ -18,12 +22,12 @@ interface Copy {
 const NO_COPIES: ReadonlySet<Copy> = new Set();
 
 export class Disks {
-  private readonly world: World;
+  private readonly world: Timeline;
   private readonly bytesPerUs: number;
   private readonly of = new Map<number, Set<Copy>>();
 
   /** @param bytesPerSecond - of each disk, reads and writes together */
-  constructor(world: World, bytesPerSecond: number) {
+  constructor(world: Timeline, bytesPerSecond: number) {
     this.world = world;
     this.bytesPerUs = bytesPerSecond / 1e6;
   }

@@ -64,12 +64,13 @@ export class Operator {
 
   /** Asks a command and lets time pass until it is answered. */
   do<N extends CommandName>(name: N, params: CommandParams[N]): CommandResults[N] {
-    let result: CommandResults[N] | null = null;
+    const results: CommandResults[N][] = [];
     this.ask(name, params, (answer) => {
-      result = answer;
+      results.push(answer);
     });
     this.finish();
-    if (result === null) throw new WorldError(`${name} was not answered`);
+    const [result] = results;
+    if (result === undefined) throw new WorldError(`${name} was not answered`);
     return result;
   }
 

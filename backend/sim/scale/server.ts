@@ -13,6 +13,7 @@ import type { World } from './world.js';
 const BEAT_US = 250_000;
 const DEVICE_BYTES = 4 * 2 ** 40;
 const DATA_PORT = 7073;
+const NO_COPYING = { readOps: 0, readBytes: 0, writeOps: 0, writeBytes: 0 };
 
 /** Who hears of the entries that a data process was told. */
 export interface EntryWatch {
@@ -61,7 +62,9 @@ export class Server {
     this.control = world.open(
       'sds',
       0,
-      this.far((...frame) => this.controlHeard(...frame)),
+      this.far((...frame) => {
+        this.controlHeard(...frame);
+      }),
       host,
     );
     this.say(this.control, MSG.REGISTER_SDS, {
@@ -156,7 +159,9 @@ export class Server {
     const result = { deviceKey, status: 0, reason: '', path, capacityBytes: DEVICE_BYTES };
     if (task === 'format') this.say(this.control, MSG.DEVICE_RESULT, { ...result, task });
     const { world, host } = this;
-    const far = this.far((...frame) => this.dataHeard(...frame));
+    const far = this.far((...frame) => {
+      this.dataHeard(...frame);
+    });
     this.data = world.open('sdsData', deviceKey, far, host);
     this.say(this.data, MSG.REGISTER_DEVICE, {
       ...{ deviceKey, sdsKey: this.sdsKey, incarnation: this.incarnation },
@@ -192,5 +197,7 @@ function usage(): ControlBodies[typeof MSG.REGISTER_DEVICE]['usage'] {
   return {
     ...{ capacityBytes: DEVICE_BYTES, usedBytes: DEVICE_BYTES / 2 },
     ...{ resyncBytesTotal: 0, resyncBytesDone: 0, degradedCombs: 0 },
+    ...{ rebuildBytesLeft: 0, rebalanceBytesLeft: 0 },
+    ...{ resync: NO_COPYING, rebuild: NO_COPYING, rebalance: NO_COPYING },
   };
 }
