@@ -175,7 +175,11 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
         this.refuse(parent, deviceKey, 'there is no such device');
         return;
       }
-      device.write({ systemId: spec.systemId, deviceKey, poolKey });
+      const fault = device.write({ systemId: spec.systemId, deviceKey, poolKey });
+      if (fault !== null) {
+        this.refuse(parent, deviceKey, fault);
+        return;
+      }
       const { capacityBytes } = device;
       this.report(parent, deviceKey, { kind: 'formatted', path: DEVICE_PATH, capacityBytes });
     }

@@ -25,8 +25,8 @@ export type Spoil = 'rot' | 'lost' | 'misdirected' | 'torn' | 'lyingFlush';
 export interface SimDevice {
   format: DeviceFormat | null;
   readonly capacityBytes: number;
-  /** Writes what a format writes; takes no virtual time. */
-  write(format: DeviceFormat): void;
+  /** Writes what a format writes; takes no virtual time. Returns why it cannot, or null. */
+  write(format: DeviceFormat): string | null;
   /** The incarnation that a scan would find. */
   incarnation(): number;
   /** The store for a new process; disk completions go to `diskDone`. */

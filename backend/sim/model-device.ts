@@ -32,10 +32,11 @@ export class ModelDevice implements SimDevice {
     return this.medium.capacityBlocks * this.geometry.blockBytes;
   }
 
-  write(format: DeviceFormat): void {
+  write(format: DeviceFormat): string | null {
     this.medium.format = format;
     this.medium.incarnation = 0;
     this.medium.records = [];
+    return null;
   }
 
   incarnation(): number {

@@ -60,7 +60,7 @@ export class RealDevice implements SimDevice {
     return this.medium.lied;
   }
 
-  write(format: DeviceFormat): void {
+  write(format: DeviceFormat): string | null {
     const time = new OwnTime();
     const disk = new SimDisk(this.medium, time);
     const outcome: { fault: string | null } = { fault: 'it did not end' };
@@ -90,8 +90,9 @@ export class RealDevice implements SimDevice {
     });
     formatter.begin();
     while (time.step());
-    if (outcome.fault !== null) this.sim.fail(`a device could not be formatted: ${outcome.fault}`);
+    if (outcome.fault !== null) return outcome.fault;
     this.format = format;
+    return null;
   }
 
   incarnation(): number {
