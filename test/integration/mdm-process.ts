@@ -13,6 +13,7 @@ import { MdmSession } from '../../backend/runtime/mdm-session.js';
 const MAIN = join(import.meta.dirname, '../../backend/bin/mdm.js');
 const QUIET = { event: (): void => undefined };
 const SECRET = 'ab'.repeat(32);
+const PATIENCE_MS = 60_000;
 
 async function freePort(): Promise<number> {
   const server = createServer();
@@ -82,7 +83,10 @@ export class MdmProcess {
   /** Starts and waits until the process ends by itself. */
   async refusal(): Promise<{ readonly code: number | null; readonly text: string }> {
     const child = this.start();
+    // One that is not refused would go on for ever.
+    const patience = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS);
     const [code] = (await once(child, 'close')) as [number | null];
+    clearTimeout(patience);
     this.child = null;
     return { code, text: this.errors };
   }
