@@ -157,12 +157,13 @@ for (const [what, delays] of [
     const home = async (): Promise<void> => {
       const { mode } = await reader.clusterState();
       if (mode === 1) return;
-      await reader
-        .command('SWITCH_MDM_OWNERSHIP', 'admin', { key: keys.get('mdm1') ?? 0 })
-        .catch(() => undefined);
-      await until('mdm1 is the master', async () =>
-        (await reader.clusterState()).name === 'mdm1' ? true : null,
-      );
+      // Refused for as long as mdm1, which has just started anew, is not known to be up.
+      await until('mdm1 is the master', async () => {
+        if ((await reader.clusterState()).name === 'mdm1') return true;
+        const params = { key: keys.get('mdm1') ?? 0 };
+        await reader.command('SWITCH_MDM_OWNERSHIP', 'admin', params).catch(() => undefined);
+        return null;
+      });
     };
     for (const delayMs of delays) {
       const isAway = what === 'to one member';
