@@ -11,7 +11,7 @@ import type {
   TakenContent,
 } from '../../backend/core/ports.js';
 import { Loop } from '../../backend/runtime/loop.js';
-import { ForeignPrefixError } from '../../backend/runtime/etcd/layout.js';
+import { encodePiece, ForeignPrefixError } from '../../backend/runtime/etcd/layout.js';
 import type { Seal } from '../../backend/runtime/etcd/layout.js';
 import { EtcdStore } from '../../backend/runtime/etcd/store.js';
 import type { EtcdStoreOptions } from '../../backend/runtime/etcd/store.js';
@@ -275,6 +275,21 @@ test('a commit larger than a transaction is done whole or not at all, wherever i
   t.true(whole >= 5, `${whole} whole, ${none} none`);
 });
 
+test('pieces that are left of a commit that never was are not taken for part of a later one', async (t) => {
+  const prefix = '/test/leftover';
+  const master = bench(prefix);
+  await master.usurp();
+  const client = cluster.client();
+  const value = encodePiece([change('k', 'never')]).toString('base64');
+  for (const name of ['1-1', '1-1-7', '1-2-1']) {
+    const key = Buffer.from(`${prefix}/staged/${name}/0`).toString('base64');
+    await client.ask('kv/put', { key, value }, 2000);
+  }
+  client.close();
+  t.is(await master.commit([change('x', 'one')]), 'done');
+  t.deepEqual(textOf(await bench(prefix).usurp('b')), { x: 'one' });
+});
+
 test('a prefix of another system or of something else is refused', async (t) => {
   await bench('/test/claimed').usurp();
   const other = bench('/test/claimed', { secret: new Uint8Array(32).fill(1) });
@@ -326,6 +341,32 @@ test('content that is put into a prefix can be used when it is complete and open
   t.deepEqual(textOf(content)['key 349'], 'value 349...............');
   transfer.close();
   again.close();
+});
+
+test('of two processes that make the same move at once one goes on, and its content is whole', async (t) => {
+  const prefix = '/test/twice';
+  const contentOf = (text: string, count: number): TakenContent => ({
+    ...{ term: 3, sequence: count },
+    entries: Array.from({ length: count }, (_, index) => ({
+      key: Uint8Array.from(Buffer.from(`${text} ${index}`)),
+      value: Uint8Array.from(Buffer.from(text.padEnd(3000, '.'))),
+    })),
+  });
+  const contents = [contentOf('one', 900), contentOf('other', 700)];
+  const transfers = contents.map(() => bench(prefix).transfer());
+  const filled = await Promise.allSettled(
+    contents.map(async (content, index) => transfers[index]?.fill('move', content)),
+  );
+  for (const transfer of transfers) transfer.close();
+  t.deepEqual(filled.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+  const opener = bench(prefix).transfer();
+  await opener.open('move');
+  opener.close();
+  const winner = filled.findIndex(({ status }) => status === 'fulfilled');
+  const content = await bench(prefix).usurp();
+  const expected = contents[winner] ?? contentOf('none', 0);
+  t.is(content.sequence, expected.sequence);
+  t.deepEqual(textOf(content), textOf(expected));
 });
 
 test('a sealed prefix takes nothing any more, and the seal takes a mastership that is still its own', async (t) => {

@@ -6,9 +6,9 @@
 //   PREFIX/control/transfer the content is being put here, or is here and not used yet: there is no head then
 //   PREFIX/control/seal     the content is elsewhere by now, nothing here is used any more
 //   PREFIX/data/KEY         values of the MDM under their keys
-//   PREFIX/staged/T-S/N     piece N of a commit that is too large for one transaction, of term T and sequence S. When the
-//                           head names T and S the commit is done, and pieces that are still there are to be applied;
-//                           any other piece never happened
+//   PREFIX/staged/T-S-A/N   piece N of a commit that is too large for one transaction, of term T and sequence S, tried the
+//                           Ath time. When the head names T-S-A the commit is done, and pieces that are still there are
+//                           to be applied; any other piece never happened
 //
 // Control values are JSON, so that an operator can read them. It must never talk to etcd.
 
@@ -37,6 +37,8 @@ export interface Head {
   readonly fingerprint: string;
   readonly term: number;
   readonly sequence: number;
+  /** Name of the staged commit that the head made true; null: the last commit was not staged. */
+  readonly staged: string | null;
 }
 
 interface Master extends MdmPlace {
@@ -68,6 +70,7 @@ export interface Control {
   readonly heir: string | null;
   readonly beatRevision: number;
   readonly transfer: TransferMark | null;
+  readonly transferRevision: number;
   readonly seal: Seal | null;
 }
 
@@ -107,8 +110,9 @@ export class Layout {
     return base64(Buffer.concat([Buffer.from(`${this.prefix}/data/`), key]));
   }
 
-  staged(term: number, sequence: number, piece: number): string {
-    return base64(`${this.prefix}/staged/${term}-${sequence}/${piece}`);
+  /** @param name - T-S-A; of no two attempts the same, so that what is left of one never counts as part of another */
+  staged(name: string, piece: number): string {
+    return base64(`${this.prefix}/staged/${name}/${piece}`);
   }
 
   /** All keys of a kind, as `key` and `range_end` of a request: `0` is the character behind the slash. */
@@ -124,15 +128,15 @@ export class Layout {
     return key.subarray(Buffer.byteLength(`${this.prefix}/data/`));
   }
 
-  /** Term and sequence of a staged piece, `T-S`. */
+  /** The name of the commit that a staged piece belongs to. */
   stagedOf(key: Buffer): string {
     const rest = key.subarray(Buffer.byteLength(`${this.prefix}/staged/`)).toString('latin1');
     return rest.split('/')[0] ?? '';
   }
 
-  encodeHead(term: number, sequence: number): string {
+  encodeHead(term: number, sequence: number, staged: string | null): string {
     const { fingerprint } = this;
-    return base64(JSON.stringify({ format: FORMAT, fingerprint, term, sequence }));
+    return base64(JSON.stringify({ format: FORMAT, fingerprint, term, sequence, staged }));
   }
 
   /**
@@ -157,12 +161,13 @@ export class Layout {
       heir: typeof heir === 'string' ? heir : null,
       beatRevision: beat?.modRevision ?? 0,
       transfer: transfer === undefined ? null : this.decodeTransfer(transfer),
+      transferRevision: transfer?.modRevision ?? 0,
       seal: seal === undefined ? null : this.decodeSeal(seal),
     };
   }
 
   private decodeHead(head: KeyValue): Head {
-    const { format, fingerprint, term, sequence } = this.parse(head);
+    const { format, fingerprint, term, sequence, staged } = this.parse(head);
     if (format !== FORMAT)
       throw new ForeignPrefixError(
         `the prefix ${this.prefix} in etcd has content format ${String(format)}, this program knows ${FORMAT}: it belongs to another version of MeshSAN`,
@@ -171,7 +176,10 @@ export class Layout {
       throw new ForeignPrefixError(
         `the prefix ${this.prefix} in etcd belongs to another system: it was made under another secret. Each system needs a prefix of its own`,
       );
-    return { fingerprint: this.fingerprint, term: numberOf(term), sequence: numberOf(sequence) };
+    return {
+      ...{ fingerprint: this.fingerprint, term: numberOf(term), sequence: numberOf(sequence) },
+      staged: typeof staged === 'string' ? staged : null,
+    };
   }
 
   encodeTransfer(mark: TransferMark): string {

@@ -62,9 +62,8 @@ class Loader {
     if (staged.length === 0) return true;
     const { head, masterRevision, headRevision } = this.control;
     const fence = { masterRevision, headRevision };
-    const name = `${head?.term ?? 0}-${head?.sequence ?? 0}`;
     for (const { key, value } of staged) {
-      if (this.layout.stagedOf(key) !== name) continue;
+      if (this.layout.stagedOf(key) !== head?.staged) continue;
       const applied = await applyPiece(
         this.transactions,
         this.layout,

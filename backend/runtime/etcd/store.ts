@@ -49,6 +49,8 @@ interface Held {
   readonly masterRevision: number;
   headRevision: number;
   beats: number;
+  /** Staged commits that were tried. */
+  attempts: number;
 }
 
 const encoder = (value: unknown): string => base64(JSON.stringify(value));
@@ -166,7 +168,7 @@ export class EtcdStore implements SharedStore {
     this.start<CommitOutcome>(
       async (transactions) =>
         pieces.length === 1
-          ? this.advance(transactions, held, previousSequence, pieces[0] ?? [])
+          ? this.advance(transactions, held, previousSequence, pieces[0] ?? [], null)
           : this.commitStaged(transactions, held, previousSequence, pieces),
       (sink, nowUs, outcome) => {
         sink.committed(nowUs, token, outcome);
@@ -297,16 +299,17 @@ export class EtcdStore implements SharedStore {
     const loaded = await loadContent(transactions, layout, nonce, term);
     if (loaded === null) return { outcome: 'unknown', content: null };
     const { masterRevision, headRevision, content } = loaded;
-    this.held = { term, nonce, masterRevision, headRevision, beats: loaded.beats };
+    this.held = { term, nonce, masterRevision, headRevision, beats: loaded.beats, attempts: 0 };
     return { outcome, content };
   }
 
-  /** The commit itself: everything in one transaction, the head among it. */
+  /** The commit itself: everything in one transaction, the head among it, which may name a staged commit. */
   private async advance(
     transactions: Transactions,
     held: Held,
     previousSequence: number,
     changes: readonly Change[],
+    staged: string | null,
   ): Promise<CommitOutcome> {
     const { layout } = this;
     const sequence = previousSequence + 1;
@@ -314,7 +317,7 @@ export class EtcdStore implements SharedStore {
       ...changes.map(({ key, value }) =>
         value === null ? remove(layout.data(key)) : put(layout.data(key), base64(value)),
       ),
-      put(layout.control('head'), layout.encodeHead(held.term, sequence)),
+      put(layout.control('head'), layout.encodeHead(held.term, sequence, staged)),
     ];
     const judge = ({ head, masterRevision, headRevision }: Control): Verdict => {
       if (masterRevision !== held.masterRevision) return 'conflict';
@@ -342,9 +345,10 @@ export class EtcdStore implements SharedStore {
     pieces: readonly Change[][],
   ): Promise<CommitOutcome> {
     const { layout } = this;
-    const sequence = previousSequence + 1;
+    held.attempts += 1;
+    const name = `${held.term}-${previousSequence + 1}-${held.attempts}`;
     for (const [index, piece] of pieces.entries()) {
-      const key = layout.staged(held.term, sequence, index);
+      const key = layout.staged(name, index);
       const { outcome } = await transactions.transact(
         unchanged(held),
         [put(key, base64(encodePiece(piece)))],
@@ -356,12 +360,12 @@ export class EtcdStore implements SharedStore {
       if (outcome === 'full') await this.dropStaged(transactions, held);
       return outcome;
     }
-    const outcome = await this.advance(transactions, held, previousSequence, []);
+    const outcome = await this.advance(transactions, held, previousSequence, [], name);
     if (outcome === 'full') await this.dropStaged(transactions, held);
     if (outcome !== 'done') return outcome;
     // From here on the commit is done, whatever happens; who comes next applies what is left of it.
     for (const [index, piece] of pieces.entries()) {
-      const key = layout.staged(held.term, sequence, index);
+      const key = layout.staged(name, index);
       const applied = await applyPiece(transactions, layout, held, piece, key);
       if (applied !== 'done') return 'unknown';
     }

@@ -15,7 +15,7 @@ import type { Control, Layout } from './layout.js';
 const ATTEMPT_MS = 1000;
 const PAUSE_MS = 50;
 
-export type Compare = readonly [key: 'head' | 'master' | 'beat', revision: number];
+export type Compare = readonly [key: 'head' | 'master' | 'beat' | 'transfer', revision: number];
 
 /** What the control keys say of a transaction: done; not, and it never will be; not yet. */
 export type Verdict = 'done' | 'conflict' | 'open';

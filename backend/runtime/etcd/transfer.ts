@@ -5,11 +5,11 @@
 import type { Change, TakenContent } from '../../core/ports.js';
 import { monotonicUs } from '../loop.js';
 import { EtcdClient, objectOf } from './client.js';
-import type { EtcdClientOptions } from './client.js';
+import type { EtcdClientOptions, Json } from './client.js';
 import { base64, ForeignPrefixError, keyValuesOf, Layout, split } from './layout.js';
 import type { Control, KeyValue } from './layout.js';
 import { put, remove, Transactions } from './transactions.js';
-import type { Verdict } from './transactions.js';
+import type { Compare, Verdict } from './transactions.js';
 
 const PAGE_KEYS = 200;
 const READ_MS = 5000;
@@ -25,8 +25,20 @@ export interface TransferOptions extends EtcdClientOptions {
   readonly secret: Uint8Array;
 }
 
-/** Of writes that may be done twice while nobody opened the prefix. */
-const whileClosed = ({ head }: Control): Verdict => (head === null ? 'open' : 'conflict');
+/**
+ * What a write compares. A write whose answer got lost may be done later still, so each compares the mark of this very
+ * attempt: what an earlier one left under way can take nothing away from content that was compared already.
+ */
+const fence = (markRevision: number): Compare[] => [
+  ['head', 0],
+  ['transfer', markRevision],
+];
+
+/** Of writes that may be done twice while nobody opened the prefix or began anew to fill it. */
+const whileMarked =
+  (markRevision: number) =>
+  ({ head, transferRevision }: Control): Verdict =>
+    head === null && transferRevision === markRevision ? 'open' : 'conflict';
 
 export class Transfer {
   private readonly client: EtcdClient;
@@ -76,17 +88,28 @@ export class Transfer {
     const mark = (complete: boolean): ReturnType<typeof put> =>
       put(layout.control('transfer'), layout.encodeTransfer({ token, complete, term, sequence }));
     const { key, range_end } = layout.range('data');
-    await this.write([mark(false)]);
-    await this.write([remove(key, range_end)]);
+    const markRevision = await this.write(
+      [['head', 0]],
+      [mark(false), remove(key, range_end)],
+      ({ head }) => (head === null ? 'open' : 'conflict'),
+    );
+    const marked = whileMarked(markRevision);
     const changes: Change[] = entries.map((entry) => ({ key: entry.key, value: entry.value }));
     for (const piece of split(changes))
       await this.write(
+        fence(markRevision),
         piece.map((change) =>
           put(layout.data(change.key), base64(change.value ?? new Uint8Array(0))),
         ),
+        marked,
       );
     this.compare(entries, await this.data());
-    await this.write([mark(true)]);
+    await this.write(fence(markRevision), [mark(true)], (control) => {
+      const { head, transfer } = control;
+      const isOurs = transfer?.token === token && transfer.complete;
+      const isSame = transfer?.term === term && transfer.sequence === sequence;
+      return head === null && isOurs && isSame ? 'done' : marked(control);
+    });
   }
 
   /**
@@ -98,17 +121,18 @@ export class Transfer {
     const { layout } = this;
     const control = await this.control();
     if (control.head !== null) return;
-    const { transfer } = control;
+    const { transfer, transferRevision } = control;
     if (transfer?.token !== token || !transfer.complete)
       throw new TransferError(
         `the prefix ${layout.prefix} in etcd has no complete content of ${token}`,
       );
     await this.write(
+      fence(transferRevision),
       [
-        put(layout.control('head'), layout.encodeHead(transfer.term, transfer.sequence)),
+        put(layout.control('head'), layout.encodeHead(transfer.term, transfer.sequence, null)),
         remove(layout.control('transfer')),
       ],
-      'done',
+      (found) => (found.head === null ? whileMarked(transferRevision)(found) : 'done'),
     );
   }
 
@@ -147,18 +171,19 @@ export class Transfer {
     }
   }
 
-  /** @param opened - what a head that is there means */
+  /** @returns the revision of what was written, 0 where it was found to be done. @throws TransferError */
   private async write(
-    operations: Parameters<Transactions['transact']>[1],
-    opened: Verdict = 'conflict',
-  ): Promise<void> {
-    const { outcome } = await this.transactions.transact(
-      [['head', 0]],
+    compares: readonly Compare[],
+    operations: readonly Json[],
+    judge: (control: Control) => Verdict,
+  ): Promise<number> {
+    const { outcome, revision } = await this.transactions.transact(
+      compares,
       operations,
-      (control) => (control.head === null ? whileClosed(control) : opened),
+      judge,
       WRITE_MS,
     );
-    if (outcome === 'done') return;
+    if (outcome === 'done') return revision;
     const reasons = {
       conflict: 'somebody else uses the prefix',
       full: 'the metadata store is full (etcd alarm NOSPACE)',

@@ -74,12 +74,12 @@ test('a head of another system, another version or of something else is refused,
   const head = (value: string): Parameters<Layout['decodeControl']>[0] => [
     { key: Buffer.from('/p/control/head'), value: Buffer.from(value), modRevision: 5 },
   ];
-  const own = Buffer.from(layout.encodeHead(3, 9), 'base64').toString();
+  const own = Buffer.from(layout.encodeHead(3, 9, '3-9-1'), 'base64').toString();
   t.like(layout.decodeControl(head(own)), { headRevision: 5, masterRevision: 0 });
-  t.like(layout.decodeControl(head(own)).head, { term: 3, sequence: 9 });
+  t.like(layout.decodeControl(head(own)).head, { term: 3, sequence: 9, staged: '3-9-1' });
   for (const [value, expected] of [
     [
-      Buffer.from(new Layout('/p', new Uint8Array(32)).encodeHead(1, 1), 'base64').toString(),
+      Buffer.from(new Layout('/p', new Uint8Array(32)).encodeHead(1, 1, null), 'base64').toString(),
       /another system/,
     ],
     [own.replace('"format":1', '"format":2'), /format 2, this program knows 1/],
