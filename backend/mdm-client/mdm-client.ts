@@ -4,16 +4,13 @@
 // The owner forwards to it every link input of a link that it `owns`, its ticks, and nothing else. Everything that was
 // true of a lost link is said again on the next one: registration first, then requests whose repetition is harmless.
 
-import { ClusterMap } from '../cluster-map/cluster-map.js';
-import type { MapUpdate } from '../cluster-map/cluster-map.js';
+import type { ClusterMap, MapUpdate } from '../cluster-map/cluster-map.js';
 import { mark } from '../core/marks.js';
 import type { LinkId, Links, LinkTarget, Log, Micros, Peer } from '../core/ports.js';
-import { Prng } from '../core/prng.js';
 import { MICROS_PER_MS } from '../core/units.js';
 import {
   bodyOf,
   decodeBody,
-  decodeCommandAnswer,
   decodeControl,
   encodeCommand,
   encodeControl,
@@ -26,10 +23,13 @@ import { getCode, getStatus, getTag } from '../protocol/generated/frame-head.js'
 import type { CommandParams, ControlBodies, ErrorDetail } from '../protocol/generated/types.js';
 import { ProtocolError } from '../protocol/wire.js';
 import { MdmAddresses } from './addresses.js';
+import { commandAnswered } from './command-answer.js';
 import type { CommandAnswered, MdmClientHost } from './host.js';
+import { MapView } from './map-view.js';
 import type { MdmClientOptions } from './options.js';
 import { Requests } from './requests.js';
 import type { Answer, Answered } from './requests.js';
+import { SearchPause } from './search-pause.js';
 import { sendFrame } from '../protocol/send.js';
 
 const MARKS = {
@@ -39,47 +39,45 @@ const MARKS = {
   silent: mark('mdm-client: left an MDM that did not answer heartbeats'),
 };
 
-/** Bound on the parts of one update that are kept until its last: more than a million combs need. */
-const UPDATE_PARTS_MAX = 8192;
-/** The longest pause after the word of a standby. */
-const SEARCH_MS_MAX = 250;
 /** Where there are several MDMs, one that leaves heartbeats unanswered for so long is left: another may be master. */
 const SILENT_US = 1_000_000;
+/** Tags of the session's own requests; those of its users never reach them in a life of a process. */
+const REGISTRATION_TAG = 0xffffffff;
+const HEARTBEAT_TAG = 0xfffffffe;
 
 type State = 'stopped' | 'waiting' | 'connecting' | 'registering' | 'registered';
 
 export class MdmClient {
-  /** The view as of the last complete update. */
-  map: ClusterMap = ClusterMap.EMPTY;
-
   private readonly links: Links;
   private readonly log: Log;
   private readonly host: MdmClientHost;
   private readonly options: MdmClientOptions;
-  private readonly prng: Prng;
+  private readonly view = new MapView();
+  private readonly pause: SearchPause;
   private readonly addresses: MdmAddresses;
   private readonly requests = new Requests();
   private state: State = 'stopped';
   private link: LinkId = -1;
   private version = 1;
-  private attempts = 0;
   private everRegistered = false;
-  /** A standby answered: there is a cluster, and it has a master or will have one soon. */
-  private isSearching = false;
   /** When the present state ends on its own: the next attempt, or the end of patience with a registration. */
   private stateDeadlineUs: Micros = Infinity;
   private heartbeatDueUs: Micros = Infinity;
   /** When the first heartbeat was sent that has no answer, nor has any later one; Infinity: none. */
   private unheardUs: Micros = Infinity;
-  private parts: MapUpdate[] = [];
 
   constructor(links: Links, log: Log, host: MdmClientHost, options: MdmClientOptions) {
     this.links = links;
     this.log = log;
     this.host = host;
     this.options = options;
-    this.prng = new Prng(options.seed);
+    this.pause = new SearchPause(options);
     this.addresses = new MdmAddresses(options.addresses);
+  }
+
+  /** The view as of the last complete update, and newer entries that refusals carried. */
+  get map(): ClusterMap {
+    return this.view.map;
   }
 
   /** Begins to look for the master. */
@@ -103,7 +101,7 @@ export class MdmClient {
   /** MDMs are elsewhere from now on; the present link goes unless it leads to one of them. */
   lookAt(nowUs: Micros, addresses: LinkTarget['addresses']): void {
     const stays = this.addresses.replace(addresses);
-    this.attempts = 0;
+    this.pause.reset();
     if (this.state === 'waiting') this.connect(nowUs);
     else if (this.state !== 'stopped' && !(stays && this.isUp()))
       this.drop(nowUs, 'the addresses of the MDMs were changed');
@@ -210,19 +208,8 @@ export class MdmClient {
     timeoutMs = this.options.requestTimeoutMs,
   ): void {
     const frame = encodeCommand(name, 0, actor, params, this.version);
-    this.submit(nowUs, frame, false, timeoutMs, (at, answer) => {
-      const { status, details } = answer;
-      if (status !== 0) {
-        answered(at, status, null, details);
-        return;
-      }
-      try {
-        answered(at, 0, decodeCommandAnswer(name, answer.body, this.version), details);
-      } catch (error) {
-        if (error instanceof ProtocolError) answered(at, ERR.INTERNAL, null, []);
-        throw error;
-      }
-    });
+    const decoded = commandAnswered(name, () => this.version, answered);
+    this.submit(nowUs, frame, false, timeoutMs, decoded);
   }
 
   /** Says something that is not answered, such as DEVICE_RESULT; false: there is no master to hear it now. */
@@ -234,10 +221,7 @@ export class MdmClient {
 
   /** Takes a newer comb entry that a refusal carried. */
   learn(poolKey: number, entry: Parameters<ClusterMap['withEntry']>[1]): boolean {
-    const next = this.map.withEntry(poolKey, entry);
-    const news = next !== this.map;
-    this.map = next;
-    return news;
+    return this.view.learn(poolKey, entry);
   }
 
   private isUp(): boolean {
@@ -259,7 +243,7 @@ export class MdmClient {
   }
 
   private register(nowUs: Micros): void {
-    this.parts = [];
+    this.view.forgetParts();
     const registration = this.host.registration();
     if (registration === null) {
       this.enter(nowUs, null);
@@ -282,7 +266,7 @@ export class MdmClient {
     this.state = 'registered';
     this.stateDeadlineUs = Infinity;
     // Of several, nobody has said without a registration that it is the master.
-    if (reply !== null || !this.addresses.several) this.attempts = 0;
+    if (reply !== null || !this.addresses.several) this.pause.reset();
     if (this.options.heartbeatMs > 0) this.heartbeatDueUs = nowUs;
     this.host.registered(nowUs, reply);
     this.flush();
@@ -310,11 +294,8 @@ export class MdmClient {
     if (body === null) return;
     // With one MDM there is nobody to turn to: its link ends when the shell finds it dead.
     if (this.addresses.several) this.unheardUs = Math.min(this.unheardUs, nowUs);
-    sendFrame(
-      this.links,
-      this.link,
-      encodeControl(MSG.HEARTBEAT, HEARTBEAT_TAG, 0, body, this.version),
-    );
+    const frame = encodeControl(MSG.HEARTBEAT, HEARTBEAT_TAG, 0, body, this.version);
+    sendFrame(this.links, this.link, frame);
   }
 
   private received(
@@ -373,7 +354,7 @@ export class MdmClient {
     const answer: Answer = { status, details, code, body };
     this.requests.settle(nowUs, tag, answer);
     if (status !== ERR.NOT_MASTER) {
-      this.attempts = 0;
+      this.pause.reset();
       return;
     }
     this.redirect(details);
@@ -381,24 +362,18 @@ export class MdmClient {
   }
 
   private redirect(details: readonly ErrorDetail[]): void {
-    this.isSearching = true;
+    this.pause.shorten();
     this.addresses.redirect(details);
   }
 
   private mapPart(nowUs: Micros, part: MapUpdate): void {
-    if (part.term < this.map.term) {
+    if (this.view.isStale(part)) {
       MARKS.staleTerm.hits++;
       this.drop(nowUs, 'the MDM has an older term than one heard before');
       return;
     }
-    if (this.parts.length >= UPDATE_PARTS_MAX)
-      throw new ProtocolError('MAP_UPDATE', `must have at most ${UPDATE_PARTS_MAX} parts`);
-    this.parts.push(part);
-    if (!part.last) return;
-    const parts = this.parts;
-    this.parts = [];
-    this.map = this.map.apply(parts);
-    this.host.mapChanged(nowUs, this.map, parts);
+    const parts = this.view.take(part);
+    if (parts !== null) this.host.mapChanged(nowUs, this.map, parts);
   }
 
   /** Ends the link on our own account. */
@@ -411,29 +386,13 @@ export class MdmClient {
   private lost(nowUs: Micros, reason: string): void {
     const wasRegistered = this.state === 'registered';
     this.link = -1;
-    this.parts = [];
+    this.view.forgetParts();
     this.state = 'waiting';
     this.heartbeatDueUs = Infinity;
     this.unheardUs = Infinity;
-    this.stateDeadlineUs = nowUs + this.retryPauseUs();
+    this.stateDeadlineUs = nowUs + this.pause.nextUs();
     this.requests.linkLost(nowUs);
     if (wasRegistered) this.host.disconnected(nowUs, reason);
     this.log.event(wasRegistered ? 'warn' : 'debug', 'mdm-client.lost', { reason });
   }
-
-  private retryPauseUs(): Micros {
-    const { retryMsMin } = this.options;
-    // Where a standby answers, another MDM may be master within a second.
-    const retryMsMax = this.isSearching ? SEARCH_MS_MAX : this.options.retryMsMax;
-    this.isSearching = false;
-    const pauseMs = Math.min(retryMsMax, retryMsMin * 2 ** Math.min(this.attempts, 16));
-    this.attempts++;
-    // Between half and all of the pause, so that many clients do not come together.
-    const halfUs = Math.floor((pauseMs * MICROS_PER_MS) / 2);
-    return halfUs + this.prng.below(halfUs + 1);
-  }
 }
-
-/** Tags of the session's own requests; those of its users never reach them in a life of a process. */
-const REGISTRATION_TAG = 0xffffffff;
-const HEARTBEAT_TAG = 0xfffffffe;
