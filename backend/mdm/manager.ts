@@ -31,8 +31,10 @@ import type { ErrorDetail } from '../protocol/generated/types.js';
 import { sendFrame } from '../protocol/send.js';
 import type { Observation } from './cluster-plan.js';
 import type { ClusterInputs, ClusterPort } from './cluster-port.js';
+import { MasterWatch } from './master-watch.js';
 import { Mdm } from './mdm.js';
 import type { MdmOptions } from './options.js';
+import { PeerLinks } from './peer-links.js';
 
 const MARKS = {
   took: mark('mdm: a standby took over'),
@@ -82,22 +84,13 @@ interface Mastership {
   heir: string | null;
 }
 
-/** What a standby knows of the master. */
-interface Watch {
-  view: MasterView | null;
-  /** Time without a sign of life while the store answered. */
-  quietUs: Micros;
-  /** When the last answered look was sent, -1: none yet. */
-  lookedUs: Micros;
-}
-
 export class Manager implements Machine, SharedStoreInputs, ClusterInputs {
   private readonly ports: ManagerPorts;
   private readonly place: MdmPlace;
   private readonly times: ManagerTimes;
   private readonly options: MdmOptions;
-  private readonly peers = new Map<LinkId, Peer>();
-  private readonly watch: Watch = { view: null, quietUs: 0, lookedUs: -1 };
+  private readonly peers: PeerLinks;
+  private readonly watch = new MasterWatch();
   private reign: Mastership | null = null;
   /** looking: a look is under way; taking: the master key; waiting: for the next look. */
   private standby: 'waiting' | 'looking' | 'taking' = 'waiting';
@@ -110,6 +103,7 @@ export class Manager implements Machine, SharedStoreInputs, ClusterInputs {
   /** @param options - of the metadata manager that each mastership makes */
   constructor(ports: ManagerPorts, place: MdmPlace, times: ManagerTimes, options: MdmOptions) {
     this.ports = ports;
+    this.peers = new PeerLinks(ports.links);
     this.place = place;
     this.times = times;
     this.options = options;
@@ -139,12 +133,12 @@ export class Manager implements Machine, SharedStoreInputs, ClusterInputs {
     this.reign = null;
     this.standby = 'waiting';
     this.lookDueUs = Infinity;
-    this.closeLinks();
+    this.peers.closeAll();
   }
 
   linkUp(nowUs: Micros, link: LinkId, peer: Peer): void {
     this.wake(nowUs);
-    this.peers.set(link, peer);
+    this.peers.up(link, peer);
     this.rule(nowUs, ({ mdm }) => {
       mdm.linkUp(nowUs, link, peer);
     });
@@ -152,7 +146,7 @@ export class Manager implements Machine, SharedStoreInputs, ClusterInputs {
 
   linkDown(nowUs: Micros, link: LinkId): void {
     this.wake(nowUs);
-    if (!this.peers.delete(link)) return;
+    if (!this.peers.down(link)) return;
     this.rule(nowUs, ({ mdm }) => {
       mdm.linkDown(nowUs, link);
     });
@@ -160,7 +154,7 @@ export class Manager implements Machine, SharedStoreInputs, ClusterInputs {
 
   frame(nowUs: Micros, link: LinkId, bytes: Uint8Array, view: DataView, at: number): boolean {
     this.wake(nowUs);
-    const peer = this.peers.get(link);
+    const peer = this.peers.of(link);
     if (peer === undefined) return true;
     const { reign } = this;
     if (this.full && (reign === null || isCommandCode(getCode(view, at)))) {
@@ -205,25 +199,18 @@ export class Manager implements Machine, SharedStoreInputs, ClusterInputs {
     this.lookDueUs = nowUs + this.lookPauseUs();
     const { watch } = this;
     if (view === null) return;
-    const isSame = watch.view?.life === view.life;
-    // Only what the store would have shown counts: while it does not answer, the master cannot show that it lives.
-    const sinceUs = watch.lookedUs < 0 ? 0 : this.askedUs - watch.lookedUs;
-    watch.quietUs = isSame ? watch.quietUs + Math.min(sinceUs, 2 * this.lookPauseUs()) : 0;
-    watch.lookedUs = isSame ? this.askedUs : nowUs;
     // Whoever shows life has written.
-    if (!isSame && watch.view !== null) this.noteFull(false);
-    watch.view = view;
+    if (watch.saw(nowUs, this.askedUs, view, 2 * this.lookPauseUs())) this.noteFull(false);
     const isOffered = view.heir === '' || view.heir === this.place.name;
     if (isOffered) MARKS.inherited.hits++;
     const isDue = view.term === 0 || isOffered;
-    if (isDue || watch.quietUs >= this.times.silenceMs * MICROS_PER_MS) this.take(nowUs, view);
+    if (isDue || watch.silenceUs >= this.times.silenceMs * MICROS_PER_MS) this.take(nowUs, view);
   }
 
   taken(nowUs: Micros, token: Token, outcome: CommitOutcome, content: TakenContent | null): void {
     if (token !== this.token || this.standby !== 'taking') return;
     this.standby = 'waiting';
-    this.watch.lookedUs = -1;
-    this.watch.quietUs = 0;
+    this.watch.restart();
     if (outcome !== 'unknown') this.noteFull(outcome === 'full');
     if (outcome !== 'done' || content === null) {
       if (outcome === 'conflict') MARKS.lostRace.hits++;
@@ -276,7 +263,7 @@ export class Manager implements Machine, SharedStoreInputs, ClusterInputs {
   }
 
   private reignBegins(nowUs: Micros, { term, sequence, entries }: TakenContent): void {
-    const links = this.watchedLinks();
+    const links = this.peers.lent;
     let reign: Mastership | null = null;
     const host = {
       steppedDown: (_: Micros, reason: string): void => {
@@ -295,7 +282,7 @@ export class Manager implements Machine, SharedStoreInputs, ClusterInputs {
       ...{ provenUs: nowUs, beatDueUs: nowUs, beatSentUs: Infinity },
     };
     // Who is connected was told to look elsewhere; everybody introduces himself to the new master.
-    this.closeLinks();
+    this.peers.closeAll();
     this.reign = reign;
     this.rule(nowUs, () => {
       mdm.start(nowUs);
@@ -319,8 +306,8 @@ export class Manager implements Machine, SharedStoreInputs, ClusterInputs {
     this.reign = null;
     this.ports.store.release(heir);
     this.ports.store.abandon();
-    this.closeLinks();
-    Object.assign(this.watch, { lookedUs: -1, quietUs: 0, view: null });
+    this.peers.closeAll();
+    this.watch.forget();
     this.standby = 'waiting';
     this.lookDueUs = nowUs + this.lookPauseUs();
   }
@@ -351,10 +338,8 @@ export class Manager implements Machine, SharedStoreInputs, ClusterInputs {
     this.ports.store.abandon();
     this.ports.log.event('warn', 'mdm.deposed', { term: reign.term, reason });
     // Answers that were given before still go out.
-    this.closeLinks();
-    this.watch.lookedUs = -1;
-    this.watch.quietUs = 0;
-    this.watch.view = null;
+    this.peers.closeAll();
+    this.watch.forget();
     this.look(nowUs);
   }
 
@@ -382,36 +367,8 @@ export class Manager implements Machine, SharedStoreInputs, ClusterInputs {
     else log.event('info', 'mdm.store-has-room', {});
   }
 
-  /** The links, and when the metadata manager closes one, it is forgotten here too. */
-  private watchedLinks(): Links {
-    const { links } = this.ports;
-    return {
-      identify: (identity) => {
-        links.identify(identity);
-      },
-      connect: (link, target) => {
-        links.connect(link, target);
-      },
-      newLink: () => links.newLink(),
-      close: (link) => {
-        this.peers.delete(link);
-        links.close(link);
-      },
-      reserve: (link, frameBytes) => links.reserve(link, frameBytes),
-      resume: (link) => {
-        links.resume(link);
-      },
-      pendingBytes: (link) => links.pendingBytes(link),
-    };
-  }
-
-  private closeLinks(): void {
-    for (const link of this.peers.keys()) this.ports.links.close(link);
-    this.peers.clear();
-  }
-
   private masterDetails(): ErrorDetail[] {
-    const master = this.watch.view?.master ?? null;
+    const master = this.watch.last?.master ?? null;
     if (master === null || master.name === this.place.name) return [];
     return [{ name: 'master', value: `${master.host} ${master.port}` }];
   }

@@ -20,6 +20,7 @@ import type {
 } from '../protocol/generated/types.js';
 import { sendFrame } from '../protocol/send.js';
 import { ProtocolError } from '../protocol/wire.js';
+import { PeerLinks } from './peer-links.js';
 
 /** Who asked, until he is answered. */
 export interface NodeAsker {
@@ -37,54 +38,37 @@ export interface NodeHost {
 const OWN: ReadonlySet<number> = new Set([MSG.MDM_NODE_QUERY, MSG.MDM_NODE_TASK, MSG.MDM_CREATE]);
 
 export class NodeMachine implements Machine {
-  /** For the machine of the moment: links that it closes are forgotten here too. */
+  /** For the machine of the moment. */
   readonly links: Links;
   private readonly outer: Links;
   private readonly host: NodeHost;
-  private readonly peers = new Map<LinkId, Peer>();
+  private readonly peers: PeerLinks;
   private inner: Machine | null = null;
 
   constructor(links: Links, host: NodeHost) {
     this.outer = links;
     this.host = host;
-    this.links = {
-      identify: (identity) => {
-        links.identify(identity);
-      },
-      connect: (link, target) => {
-        links.connect(link, target);
-      },
-      newLink: () => links.newLink(),
-      close: (link) => {
-        this.peers.delete(link);
-        links.close(link);
-      },
-      reserve: (link, frameBytes) => links.reserve(link, frameBytes),
-      resume: (link) => {
-        links.resume(link);
-      },
-      pendingBytes: (link) => links.pendingBytes(link),
-    };
+    this.peers = new PeerLinks(links);
+    this.links = this.peers.lent;
   }
 
   /** Another machine from now on, or none; whoever was connected to the one before comes anew. */
   become(nowUs: Micros, inner: Machine | null): void {
     if (this.inner !== null) {
       this.inner = null;
-      for (const link of this.peers.keys()) this.outer.close(link);
-      this.peers.clear();
+      this.peers.closeAll();
     }
     this.inner = inner;
-    for (const [link, peer] of [...this.peers]) this.inner?.linkUp(nowUs, link, peer);
+    for (const [link, peer] of this.peers.all()) this.inner?.linkUp(nowUs, link, peer);
   }
 
   linkUp(nowUs: Micros, link: LinkId, peer: Peer): void {
-    this.peers.set(link, peer);
+    this.peers.up(link, peer);
     this.inner?.linkUp(nowUs, link, peer);
   }
 
   linkDown(nowUs: Micros, link: LinkId, reason: string): void {
-    if (!this.peers.delete(link)) return;
+    if (!this.peers.down(link)) return;
     this.inner?.linkDown(nowUs, link, reason);
   }
 
@@ -96,7 +80,7 @@ export class NodeMachine implements Machine {
     at: number,
     bodyBytes: number,
   ): boolean {
-    const peer = this.peers.get(link);
+    const peer = this.peers.of(link);
     if (peer === undefined) return true;
     if (OWN.has(getCode(view, at))) {
       this.own(link, peer, bytes, view, at);
@@ -117,7 +101,7 @@ export class NodeMachine implements Machine {
 
   /** What came of a task or a creation; status 0: it is done. */
   answered({ link, tag }: NodeAsker, status: number, details: readonly ErrorDetail[]): void {
-    const peer = this.peers.get(link);
+    const peer = this.peers.of(link);
     if (peer === undefined) return;
     if (status !== 0) this.refuse(link, peer, tag, status, details);
     else
