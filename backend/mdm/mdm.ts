@@ -126,7 +126,7 @@ export class Mdm implements Machine, ClusterInputs {
       this.reshaper,
       {
         mdm: (nowUs, key) => this.reshaper.report(nowUs, key),
-        isGood: (member) => this.membership.isGood(member),
+        isGood: (member) => this.runs.isGood(member),
         waitingSds: (host, port) => this.registrations.waitingSds(host, port),
         sdsConnected: (key) => runs.sds.has(engine.state.sds.get(key)?.guid ?? ''),
         sdcConnected: (key) => runs.sdcs.has(key),

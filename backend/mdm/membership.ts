@@ -1,5 +1,5 @@
-// Which devices are alive and what follows for the combs: promotion, leaving and returning members (C2, C6, C8, C14). It
-// owns every change of a comb entry of a pool that holds data; the decision about one comb is made in reconcile.ts.
+// Which devices are alive, by their registrations, their progress and what their SDSs report (C14), and the changes that
+// primaries ask for (C2). It owns detection; what follows for the combs of a device is decided in decisions.ts.
 
 import { LAST_KEY } from '../core/key-range.js';
 import { mark } from '../core/marks.js';
@@ -8,18 +8,17 @@ import { MICROS_PER_MS } from '../core/units.js';
 import { ERR } from '../protocol/generated/constants.js';
 import type {
   CombChangeBody,
-  CombMember,
   Device,
   HeartbeatBody,
   RegisterDeviceBody,
 } from '../protocol/generated/types.js';
+import { Decisions } from './decisions.js';
 import type { Engine } from './engine.js';
 import { found, refuse } from './refusal.js';
-import { reconcile, requestedChange, withPreferredPrimary } from './reconcile.js';
-import type { MemberView } from './reconcile.js';
+import { GiveBack } from './give-back.js';
+import { requestedChange } from './reconcile.js';
 import { DeviceRun, NO_LINK } from './runs.js';
 import { unitOf } from './replacement.js';
-import { restOf } from './rest.js';
 import type { Runs } from './runs.js';
 
 const MARKS = {
@@ -31,13 +30,10 @@ const MARKS = {
   oldLife: mark('mdm: an older life of a device was refused'),
   ownPause: mark('mdm: the MDM itself had paused and listens anew'),
   failed: mark('mdm: a device failed for good'),
-  unsteady: mark('mdm: a device that came and went does not get its combs back yet'),
 };
 
 /** A member that its primary took out is offered again as a target after this. */
 const RETARGET_US = 1_000_000;
-/** Preferred primaries get their combs back together, not one by one. */
-const GIVE_BACK_US = 1_000_000;
 /** When its SDS says that a process ended, its link goes down within this. */
 const END_REPORT_US = 1_000_000;
 
@@ -48,13 +44,14 @@ export class Membership {
   /** No failure is decided before: a new master, or one that paused, listens first. */
   private listenUntilUs: Micros = Infinity;
   private lastTurnUs: Micros = 0;
-  /** Devices whose combs are not decided yet. */
-  private dirty = new Set<number>();
-  private giveBackUs: Micros = Infinity;
+  private readonly giveBack: GiveBack;
+  private readonly decisions: Decisions;
 
   constructor(engine: Engine, runs: Runs) {
     this.engine = engine;
     this.runs = runs;
+    this.giveBack = new GiveBack(engine, runs);
+    this.decisions = new Decisions(engine, runs, this.giveBack);
     this.detectionUs = engine.options.detectionMs * MICROS_PER_MS;
   }
 
@@ -67,8 +64,7 @@ export class Membership {
         key,
         new DeviceRun(key, state === 'up' ? 'unknown' : 'dead', nowUs, wallMs),
       );
-    // Preferred primaries may have been left waiting by the last master.
-    this.giveBackUs = this.listenUntilUs + GIVE_BACK_US;
+    this.giveBack.start(this.listenUntilUs);
   }
 
   /**
@@ -123,8 +119,8 @@ export class Membership {
     };
     if (!isSameDevice(device, next)) state.devices.put(device.key, next);
     // What was committed of the device is part of the decision.
-    this.dirty.add(device.key);
-    this.decide(nowUs);
+    this.decisions.note(device.key);
+    this.decisions.decide(nowUs);
     return next;
   }
 
@@ -137,9 +133,9 @@ export class Membership {
         this.engine.run(nowUs, (at) => {
           this.revive(at, run);
         });
-      else if (this.dirty.size > 0)
+      else if (this.decisions.isPending)
         this.engine.run(nowUs, (at) => {
-          this.decide(at);
+          this.decisions.decide(at);
         });
     }
     run.appliedSequence = Math.max(run.appliedSequence, body.appliedSequence);
@@ -174,7 +170,7 @@ export class Membership {
       run.ended = true;
       this.setStatus(nowUs, run, 'dead');
       this.engine.state.devices.put(device.key, { ...device, state: 'failed', failure });
-      this.decide(nowUs);
+      this.decisions.decide(nowUs);
       return;
     }
     // The report and the process's own link take different ways: it may be of a life before the present one.
@@ -185,8 +181,8 @@ export class Membership {
   /** A pool's rules or members changed: look at its combs again. Called as work. */
   reconsider(nowUs: Micros, poolKey: number): void {
     for (const device of this.engine.state.devices.values())
-      if (device.poolKey === poolKey) this.dirty.add(device.key);
-    this.decide(nowUs);
+      if (device.poolKey === poolKey) this.decisions.note(device.key);
+    this.decisions.decide(nowUs);
   }
 
   /** Forgets devices that are no longer configured, and begins to watch new ones. */
@@ -217,13 +213,13 @@ export class Membership {
         entry,
         request,
         asker,
-        (member) => this.isGood(member),
+        (member) => this.runs.isGood(member),
         (key) => unitOf(state, key),
       );
       if (typeof changed === 'number') return changed;
       state.combs.put(poolKey, changed);
       if (request.change === 'shrink') this.exclude(nowUs, request.member.deviceKey);
-      else this.giveBackUs = Math.min(this.giveBackUs, nowUs + GIVE_BACK_US);
+      else this.giveBack.soon(nowUs);
       return 0;
     });
   }
@@ -232,14 +228,14 @@ export class Membership {
     const isSilent = (run: DeviceRun): boolean => this.isSilent(nowUs, run);
     const isDue = (run: DeviceRun): boolean => isReturnDue(nowUs, run);
     const runs = [...this.runs.devices.values()];
-    if (runs.some(isSilent) || runs.some(isDue) || this.giveBackUs <= nowUs)
+    if (runs.some(isSilent) || runs.some(isDue) || this.giveBack.dueUs <= nowUs)
       this.engine.run(nowUs, (at) => {
         this.judge(at);
       });
   }
 
   nextDeadlineUs(): Micros {
-    let next = Math.min(this.giveBackUs, this.lastTurnUs + this.detectionUs / 4);
+    let next = Math.min(this.giveBack.dueUs, this.lastTurnUs + this.detectionUs / 4);
     for (const run of this.runs.devices.values()) {
       if (run.status !== 'dead')
         next = Math.min(next, Math.max(this.listenUntilUs, run.provenUs + this.detectionUs));
@@ -255,16 +251,9 @@ export class Membership {
     return true;
   }
 
-  /** Whether a device is alive in the life that an entry names. */
-  isGood({ deviceKey, incarnation }: CombMember): boolean {
-    const run = this.runs.devices.get(deviceKey);
-    return run?.status === 'alive' && run.incarnation === incarnation;
-  }
-
   /** From when on a device that is there counts as steady. */
   steadyUs(deviceKey: number): Micros {
-    const delayUs = this.engine.options.flapDelayMs * MICROS_PER_MS;
-    return this.runs.devices.get(deviceKey)?.steadyUs(delayUs) ?? 0;
+    return this.runs.steadyUs(deviceKey, this.engine.options.flapDelayMs * MICROS_PER_MS);
   }
 
   private runOf(nowUs: Micros, key: number): DeviceRun {
@@ -280,7 +269,7 @@ export class Membership {
     if (run.status !== status) run.sinceMs = this.engine.wallMs(nowUs);
     run.status = status;
     run.sinceUs = nowUs;
-    this.dirty.add(run.key);
+    this.decisions.note(run.key);
   }
 
   private isSilent(nowUs: Micros, run: DeviceRun): boolean {
@@ -292,7 +281,7 @@ export class Membership {
   private end(nowUs: Micros, run: DeviceRun): void {
     run.ended = true;
     this.bury(nowUs, run);
-    this.decide(nowUs);
+    this.decisions.decide(nowUs);
   }
 
   private bury(nowUs: Micros, run: DeviceRun): void {
@@ -312,7 +301,7 @@ export class Membership {
     MARKS.revived.hits++;
     this.setStatus(nowUs, run, 'alive');
     state.devices.put(run.key, { ...device, state: 'up' });
-    this.decide(nowUs);
+    this.decisions.decide(nowUs);
   }
 
   private judge(nowUs: Micros): void {
@@ -323,93 +312,16 @@ export class Membership {
       }
       if (isReturnDue(nowUs, run)) {
         run.excludedUntilUs = 0;
-        this.dirty.add(run.key);
+        this.decisions.note(run.key);
       }
     }
-    this.decide(nowUs);
-    if (this.giveBackUs <= nowUs) this.giveBack(nowUs);
+    this.decisions.decide(nowUs);
+    if (this.giveBack.dueUs <= nowUs) this.giveBack.run(nowUs);
   }
 
   private exclude(nowUs: Micros, deviceKey: number): void {
     const run = this.runs.devices.get(deviceKey);
     if (run !== undefined) run.excludedUntilUs = nowUs + RETARGET_US;
-  }
-
-  /** Decides every comb of the devices of which something changed; each comb changes at most once. */
-  private decide(nowUs: Micros): void {
-    if (this.dirty.size === 0) return;
-    const dirty = this.dirty;
-    this.dirty = new Set();
-    const { state } = this.engine;
-    const byPool = new Map<number, Set<number>>();
-    for (const key of dirty) {
-      const device = state.devices.get(key);
-      if (device === undefined) continue;
-      const keys = byPool.get(device.poolKey);
-      if (keys === undefined) byPool.set(device.poolKey, new Set([key]));
-      else keys.add(key);
-    }
-    for (const [poolKey, keys] of byPool) this.decidePool(nowUs, poolKey, keys);
-  }
-
-  private decidePool(nowUs: Micros, poolKey: number, dirty: ReadonlySet<number>): void {
-    const { state, ports } = this.engine;
-    const loneReturn = state.pools.get(poolKey)?.loneReturn === true;
-    const view = (deviceKey: number): MemberView | undefined => this.view(nowUs, deviceKey);
-    let alone = 0;
-    for (const entry of state.combs.ofDevices(poolKey, dirty)) {
-      const ours = entry.members.filter(({ deviceKey }) => dirty.has(deviceKey));
-      const verdict = reconcile(entry, { view, loneReturn });
-      if (verdict.kind === 'wait') for (const { deviceKey } of ours) this.dirty.add(deviceKey);
-      if (verdict.kind !== 'change') continue;
-      state.combs.put(poolKey, verdict.entry);
-      if (verdict.alone) alone++;
-    }
-    if (alone > 0)
-      ports.log.event('warn', 'mdm.rolled-back-copy-serves', { pool: poolKey, combs: alone });
-    this.giveBackUs = Math.min(this.giveBackUs, nowUs + GIVE_BACK_US);
-  }
-
-  private view(nowUs: Micros, deviceKey: number): MemberView | undefined {
-    const run = this.runs.devices.get(deviceKey);
-    const device = this.engine.state.devices.get(deviceKey);
-    if (run === undefined || device === undefined) return undefined;
-    const { status, incarnation, dataIncarnation, provenUs, sinceUs } = run;
-    const { dataSince, rolledBackIncarnation } = device;
-    const mayFill = nowUs >= run.excludedUntilUs;
-    const rest = restOf(this.engine.state, deviceKey);
-    return {
-      ...{ status, incarnation, dataIncarnation, dataSince, rolledBackIncarnation },
-      ...{ provenUs, sinceUs, mayFill, rest },
-      restingSinceUs: this.runs.restingSinceUs.get(device.sdsKey) ?? Infinity,
-    };
-  }
-
-  /** Preferred primaries whose resync has ended everywhere take their combs back, all at once. */
-  private giveBack(nowUs: Micros): void {
-    this.giveBackUs = Infinity;
-    for (const { key, status } of this.runs.devices.values()) {
-      const steadyUs = this.steadyUs(key);
-      if (status !== 'alive' || steadyUs <= nowUs) continue;
-      MARKS.unsteady.hits++;
-      this.giveBackUs = Math.min(this.giveBackUs, steadyUs);
-    }
-    const { state } = this.engine;
-    for (const [poolKey, combs] of state.combs.pooled()) {
-      const filling = new Set<number>();
-      for (const { members, targetMask } of combs)
-        members.forEach(({ deviceKey }, index) => {
-          if (((targetMask >> index) & 1) === 1) filling.add(deviceKey);
-        });
-      const isWhole = (member: CombMember): boolean =>
-        this.isGood(member) &&
-        !filling.has(member.deviceKey) &&
-        nowUs >= this.steadyUs(member.deviceKey);
-      for (const entry of combs) {
-        const preferred = withPreferredPrimary(entry, isWhole);
-        if (preferred !== null) state.combs.put(poolKey, preferred);
-      }
-    }
   }
 }
 

@@ -5,10 +5,11 @@
 import type { Micros } from '../core/ports.js';
 import { mark } from '../core/marks.js';
 import { MICROS_PER_MS } from '../core/units.js';
-import { isInSync, primaryOf } from '../cluster-map/entry.js';
+import { primaryOf } from '../cluster-map/entry.js';
 import type { CombEntry, Device, StoragePool } from '../protocol/generated/types.js';
 import { isLeaving } from './capacity.js';
 import type { Drains } from './drains.js';
+import { Emptied } from './emptied.js';
 import type { Engine } from './engine.js';
 import type { Touch } from './journal.js';
 import type { Membership } from './membership.js';
@@ -27,6 +28,7 @@ import { begunMove, endedMove, isAtRest, lackingDevice, wantedPlan } from './mov
 import type { MoveView } from './moves.js';
 import type { Place } from './placement-plan.js';
 import { unitOf } from './replacement.js';
+import { Room } from './room.js';
 import { isComingBack, isCoveredElsewhere, restOf } from './rest.js';
 import type { Runs } from './runs.js';
 import type { State } from './state.js';
@@ -37,8 +39,6 @@ const MARKS = {
   balance: mark('mdm: a comb is moved to spread the data'),
   full: mark('mdm: no move began for lack of room'),
   bounded: mark('mdm: a move waits for others to end'),
-  deviceGone: mark('mdm: a device whose data was moved away is removed'),
-  sdsGone: mark('mdm: an SDS whose data was moved away is removed'),
 };
 
 /** What happens within this time is planned together. */
@@ -47,8 +47,6 @@ const GATHER_US = 20_000;
 const GATHER_US_PER_COMB = 10;
 /** What depends on more than commits, such as room, is looked at again after this. */
 const AGAIN_US = 1_000_000;
-/** Part of a device that moves leave free. */
-const HEADROOM = 1 / 32;
 
 const BEGUN = [MARKS.rebuild, MARKS.evacuate, MARKS.balance] as const;
 
@@ -56,7 +54,8 @@ export class Mover {
   private readonly engine: Engine;
   private readonly runs: Runs;
   private readonly membership: Membership;
-  private readonly drains: Drains;
+  private readonly emptied: Emptied;
+  private readonly room: Room;
   /** Pools to look at, and when. */
   private readonly dirty = new Set<number>();
   private planUs: Micros = Infinity;
@@ -64,14 +63,16 @@ export class Mover {
   private readonly quietSinceUs = new Map<number, Micros>();
   /** Combs of a pool that no device had room for, when last looked at. */
   private readonly lackRoom = new Map<number, number>();
-  /** Devices that are removed as soon as everybody knows that they carry nothing. */
-  private readonly closing = new Set<number>();
 
   constructor(engine: Engine, runs: Runs, membership: Membership, drains: Drains) {
     this.engine = engine;
     this.runs = runs;
     this.membership = membership;
-    this.drains = drains;
+    this.room = new Room(engine.state, runs);
+    this.emptied = new Emptied(engine, drains, (nowUs, poolKey) => {
+      this.dirty.add(poolKey);
+      this.planBy(nowUs + GATHER_US);
+    });
   }
 
   /** A new master looks at everything. */
@@ -131,7 +132,7 @@ export class Mover {
       const begun = this.planPool(nowUs, poolKey, total);
       total += begun;
     }
-    this.removeEmptied();
+    this.emptied.remove();
   }
 
   /** @returns how many moves began */
@@ -140,8 +141,8 @@ export class Mover {
     const combs = state.combs.ofPool(poolKey);
     if (combs.length === 0) return 0;
     const devices = state.devices.filter((device) => device.poolKey === poolKey);
-    const isGood: MoveView['isGood'] = (member) => this.membership.isGood(member);
-    const isFull: MoveView['isFull'] = (key) => this.isFull(key);
+    const isGood: MoveView['isGood'] = (member) => this.runs.isGood(member);
+    const isFull: MoveView['isFull'] = (key) => this.room.isFull(key);
     const perDevice = state.pools.get(poolKey)?.movesPerDevice ?? 1;
     const keeps: MoveView['stays'] = (key) => this.staysMember(key);
     const places = this.places(nowUs, devices);
@@ -151,7 +152,7 @@ export class Mover {
     this.runs.pendingCopies.delete(poolKey);
     if (plan === null) return 0;
     const restless = combs.filter((entry) => !isAtRest(entry, plan));
-    const sizes: Sizes = restless.length > 0 ? this.sizes(combs) : new Map<number, number>();
+    const sizes: Sizes = restless.length > 0 ? this.room.sizes(combs) : new Map<number, number>();
     const traffic = new Traffic();
     const wishes: Wish[] = [];
     for (const entry of restless) {
@@ -210,7 +211,7 @@ export class Mover {
         MARKS.bounded.hits++;
         continue;
       }
-      if (this.roomOf(device, traffic, why) < bytes) {
+      if (this.room.of(device, traffic, why) < bytes) {
         MARKS.full.hits++;
         pending.lackRoom(why);
         waiting++;
@@ -248,7 +249,7 @@ export class Mover {
         const unitKey = unitOf(state, key);
         const works =
           this.runs.devices.get(key)?.status === 'alive' && restOf(state, key) === 'none';
-        const closed = !works || this.isFull(key) || !this.isSteady(nowUs, key, poolKey);
+        const closed = !works || this.room.isFull(key) || !this.isSteady(nowUs, key, poolKey);
         return { deviceKey: key, unitKey, capacityBytes, closed };
       });
   }
@@ -287,37 +288,6 @@ export class Mover {
     return isComingBack(state, deviceKey) ? 'back' : null;
   }
 
-  /** Bytes of one comb on each device, about. */
-  private sizes(combs: readonly CombEntry[]): Sizes {
-    const held = new Map<number, number>();
-    for (const entry of combs)
-      entry.members.forEach(({ deviceKey }, index) => {
-        if (isInSync(entry, index)) held.set(deviceKey, (held.get(deviceKey) ?? 0) + 1);
-      });
-    return new Map(
-      [...held].map(([key, count]) => [
-        key,
-        (this.runs.devices.get(key)?.usage?.usedBytes ?? 0) / count,
-      ]),
-    );
-  }
-
-  /** Whether a device has no room for anything that moves. */
-  private isFull(key: number): boolean {
-    const usage = this.runs.devices.get(key)?.usage ?? null;
-    return usage !== null && usage.usedBytes > usage.capacityBytes * (1 - HEADROOM / 2);
-  }
-
-  /** Bytes that a device can still take, what is on its way taken away. The spare is there for lost copies only. */
-  private roomOf({ key, poolKey, capacityBytes }: Device, traffic: Traffic, why: Why): number {
-    const usage = this.runs.devices.get(key)?.usage ?? null;
-    if (usage === null) return -1;
-    const spare = (this.engine.state.pools.get(poolKey)?.sparePercent ?? 0) / 100;
-    const kept = why === WHY.balance ? Math.max(HEADROOM, spare) : HEADROOM;
-    const free = capacityBytes * (1 - kept) - usage.usedBytes;
-    return free - (traffic.incoming.get(key) ?? 0);
-  }
-
   /** Data is spread anew only when nothing lacks a copy and every device has been there for a while. */
   private isQuiet(
     nowUs: Micros,
@@ -337,67 +307,6 @@ export class Mover {
     const sinceUs = this.quietSinceUs.get(poolKey) ?? nowUs;
     this.quietSinceUs.set(poolKey, sinceUs);
     return nowUs - sinceUs >= this.engine.options.rebalanceDelayMs * MICROS_PER_MS;
-  }
-
-  /**
-   * Devices that were to be removed and hold nothing any more. They are closed, and go when nobody can act on an entry that
-   * still names them (C13): later commands do not wait for what does not exist.
-   */
-  private removeEmptied(): void {
-    const { state } = this.engine;
-    if (state.devices.find((device) => isLeaving(state, device)) === undefined) {
-      this.removeSds();
-      return;
-    }
-    const carried = this.carriers();
-    for (const device of [...state.devices.values()]) {
-      if (!isLeaving(state, device) || carried.has(device.key)) continue;
-      if (this.closing.has(device.key)) continue;
-      this.closing.add(device.key);
-      state.devices.put(device.key, { ...device, state: 'removing' });
-      const { key, poolKey } = device;
-      this.engine.after((at) => {
-        this.drains.add(at, {
-          ...{ sequence: this.engine.sequence, poolKey, sdcKey: 0 },
-          ended: (nowUs, isThrough) => {
-            this.engine.run(nowUs, () => {
-              this.closing.delete(key);
-              if (isThrough) this.removeDevice(key);
-              this.dirty.add(poolKey);
-              this.planBy(nowUs + GATHER_US);
-            });
-          },
-        });
-      });
-    }
-    this.removeSds();
-  }
-
-  private carriers(): ReadonlySet<number> {
-    const carried = new Set<number>();
-    for (const [, combs] of this.engine.state.combs.pooled())
-      for (const { members } of combs) for (const { deviceKey } of members) carried.add(deviceKey);
-    return carried;
-  }
-
-  private removeDevice(key: number): void {
-    const { state } = this.engine;
-    const device = state.devices.get(key);
-    // The operator may have changed his mind.
-    if (device?.state !== 'removing' || !isLeaving(state, device)) return;
-    MARKS.deviceGone.hits++;
-    state.devices.delete(key);
-    this.removeSds();
-  }
-
-  private removeSds(): void {
-    const { state } = this.engine;
-    for (const sds of [...state.sds.values()]) {
-      if (!sds.removing || state.devices.find(({ sdsKey }) => sdsKey === sds.key) !== undefined)
-        continue;
-      MARKS.sdsGone.hits++;
-      state.sds.delete(sds.key);
-    }
   }
 }
 

@@ -3,6 +3,7 @@
 // It must never move a copy that is pinned, or put both copies of a comb into one unit.
 
 import { assert } from '../core/assert.js';
+import { Partnerships } from './partnerships.js';
 
 /** A device that can hold combs. */
 export interface Place {
@@ -19,8 +20,6 @@ export type Pair = readonly [primary: number, secondary: number];
 
 /** Position of no device. */
 export const NOBODY = -1;
-/** With more devices than this, partnerships are counted in a hash table. */
-const TABLE_DEVICES_MAX = 2048;
 /** Ways through a third device that are tried for one copy, at most: nothing else may wait for the rest. */
 const DETOURS_MAX = 20_000;
 /**
@@ -28,34 +27,6 @@ const DETOURS_MAX = 20_000;
  * nobody, and be taken back.
  */
 const DETOUR_GAIN_MIN = 2;
-
-/** How often two devices are partners. */
-class Partnerships {
-  private readonly size: number;
-  private readonly table: Int32Array | null;
-  private readonly sparse = new Map<number, number>();
-
-  constructor(devices: number) {
-    this.size = devices;
-    this.table = devices <= TABLE_DEVICES_MAX ? new Int32Array(devices * devices) : null;
-  }
-
-  of(one: number, other: number): number {
-    const at = this.at(one, other);
-    return this.table === null ? (this.sparse.get(at) ?? 0) : (this.table[at] ?? 0);
-  }
-
-  add(one: number, other: number, by: number): void {
-    const at = this.at(one, other);
-    const next = this.of(one, other) + by;
-    if (this.table === null) this.sparse.set(at, next);
-    else this.table[at] = next;
-  }
-
-  private at(one: number, other: number): number {
-    return one < other ? one * this.size + other : other * this.size + one;
-  }
-}
 
 export class Plan {
   readonly combCount: number;

@@ -190,7 +190,7 @@ export class Queries {
     for (const { members, inSyncMask } of combs) {
       const inSync = members.filter((_, index) => ((inSyncMask >> index) & 1) === 1);
       if (inSync.length < 2) degradedCombs++;
-      if (!inSync.some((member) => this.membership.isGood(member))) unavailableCombs++;
+      if (!inSync.some((member) => this.runs.isGood(member))) unavailableCombs++;
     }
     return { combs: combs.length, degradedCombs, unavailableCombs };
   }

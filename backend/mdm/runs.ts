@@ -2,7 +2,7 @@
 // it is said again by the components after they reconnect. It must never decide what follows from it.
 
 import type { LinkId, Micros } from '../core/ports.js';
-import type { Address, Usage } from '../protocol/generated/types.js';
+import type { Address, CombMember, Usage } from '../protocol/generated/types.js';
 import { CounterHistory } from './counters.js';
 import { VolumeReport } from './volume-report.js';
 
@@ -118,4 +118,15 @@ export class Runs {
   readonly goneMs = new Map<number, number>();
   /** By pool. */
   readonly pendingCopies = new Map<number, PendingCopies>();
+
+  /** Whether a device is alive in the life that an entry names. */
+  isGood({ deviceKey, incarnation }: CombMember): boolean {
+    const run = this.devices.get(deviceKey);
+    return run?.status === 'alive' && run.incarnation === incarnation;
+  }
+
+  /** From when on a device that is there counts as steady; `delayUs`: its wait after the second loss. */
+  steadyUs(deviceKey: number, delayUs: Micros): Micros {
+    return this.devices.get(deviceKey)?.steadyUs(delayUs) ?? 0;
+  }
 }
