@@ -7,7 +7,7 @@ import { runScenario } from './scenario.js';
 import type { ScenarioResult } from './scenario.js';
 import { makeSimulationMemory } from './simulation.js';
 import { drawSwarm } from './swarm.js';
-import type { Swarm } from './swarm.js';
+import type { Swarm } from './swarm-options.js';
 
 export interface BatchOrder {
   readonly firstSeed: number;

@@ -13,7 +13,7 @@ import type { SimLog } from './log.js';
 import type { SimNetwork } from './network.js';
 import { SimProcess } from './process.js';
 import type { Simulation } from './simulation.js';
-import type { Swarm } from './swarm.js';
+import type { Swarm } from './swarm-options.js';
 import { Workload } from './workload.js';
 
 /** The units of a simulated system: tags instead of pages. */

@@ -19,7 +19,7 @@ import { SimProcess } from './process.js';
 import { ServerNode } from './server-node.js';
 import { SimEtcds } from './shared-store.js';
 import type { Simulation } from './simulation.js';
-import type { Swarm } from './swarm.js';
+import type { Swarm } from './swarm-options.js';
 
 function moveOptions({ moves, setUpTroubleUs }: Swarm): Partial<MdmOptions> {
   const { combsMax, perDevice, rebuildDelayMs, rebalanceDelayMs, flapDelayMs, lateServers } = moves;

@@ -14,7 +14,8 @@ import type { KeptScenario } from './scenario-file.js';
 import { runScenario } from './scenario.js';
 import type { ScenarioResult } from './scenario.js';
 import { makeSimulationMemory } from './simulation.js';
-import { describeSwarm, drawSwarm } from './swarm.js';
+import { drawSwarm } from './swarm.js';
+import { describeSwarm } from './swarm-text.js';
 
 type FromWorker =
   | { readonly kind: 'failed'; readonly seed: number; readonly failure: string }

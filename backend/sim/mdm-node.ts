@@ -12,8 +12,8 @@ import type { MdmOptions } from '../mdm/options.js';
 import type { NodeReport, Step } from '../mdm/cluster-plan.js';
 import { mark } from '../core/marks.js';
 import { ERR } from '../protocol/generated/constants.js';
-import { judgeBoot, judgeTask, leftRecord, NO_PART } from '../protocol/node-state.js';
-import type { NodeRecord, StoreMark, ToldTask } from '../protocol/node-state.js';
+import { judgeBoot, judgeTask, leftRecord } from '../protocol/node-state.js';
+import type { NodeRecord, ToldTask } from '../protocol/node-state.js';
 
 import type { EventTarget } from './event-queue.js';
 import type { SimHost } from './host.js';
@@ -22,6 +22,8 @@ import { SimMetadata, SimMetadataStore } from './metadata-store.js';
 import type { StoreTiming } from './metadata-store.js';
 import { MDM_PORT } from './mdm-company.js';
 import type { MdmCompany, SimMdm } from './mdm-company.js';
+import { ContentMove } from './mdm-content-move.js';
+import { MdmDisk } from './mdm-disk.js';
 import { SimReach } from './mdm-reach.js';
 import type { SimNetwork } from './network.js';
 import { SimProcess } from './process.js';
@@ -30,16 +32,10 @@ import type { SimEtcd } from './shared-store.js';
 import type { Simulation } from './simulation.js';
 
 const MARKS = {
-  out: mark('sim: the content moved into a shared store'),
-  home: mark('sim: the content moved into the own store of an MDM'),
-  cutShort: mark('sim: an MDM died while the content moved'),
-  failed: mark('sim: the content could not be moved'),
   followed: mark('sim: an MDM found out that the content is in its own store'),
 };
 
 const TIMES = { beatMs: 250, silenceMs: 1000, giveUpMs: 1600 } as const;
-const MOVES_MAX = 3;
-const STEP_US_MAX = 400_000;
 const RETRY_US = 300_000;
 
 /** A system that never existed: the same in every scenario. */
@@ -60,22 +56,18 @@ export class MdmNode implements EventTarget, SimMdm {
   process: SimProcess | null = null;
   /** Changed while it runs. */
   readonly timing: StoreTiming;
-  record: NodeRecord = NO_PART;
+  private readonly disk = new MdmDisk();
   private readonly sim: Simulation;
   private readonly network: SimNetwork;
   private readonly log: SimLog;
   private readonly options: Partial<MdmOptions>;
-  private readonly own = new SimMetadata();
-  private mark: StoreMark | null = null;
   private readonly node: number;
   /** null: it is the only MDM, and will be. */
   private readonly company: MdmCompany | null;
   private readonly begins: boolean;
   private role: Role = { kind: 'none' };
   private machine: NodeMachine | null = null;
-  private moves: { readonly job: number; attempts: number; failure: string | null } = {
-    ...{ job: 0, attempts: 0, failure: null },
-  };
+  private readonly contentMove: ContentMove;
 
   /** @param begins - the system begins here; other MDMs are taken in */
   constructor(
@@ -98,6 +90,11 @@ export class MdmNode implements EventTarget, SimMdm {
     this.options = options;
     this.company = company;
     this.begins = begins;
+    this.contentMove = new ContentMove(sim, this, this.disk);
+  }
+
+  get record(): NodeRecord {
+    return this.disk.record;
   }
 
   get address(): { readonly host: string; readonly port: number } {
@@ -111,7 +108,7 @@ export class MdmNode implements EventTarget, SimMdm {
 
   /** Hears of every commit in its own store. */
   watch(watcher: SimMetadata['watcher']): void {
-    this.own.watcher = watcher;
+    this.disk.content.watcher = watcher;
   }
 
   isMaster(): boolean {
@@ -155,9 +152,9 @@ export class MdmNode implements EventTarget, SimMdm {
     if (judged.kind === 'refused') return judged.reason;
     if (judged.kind === 'nothing') return null;
     const isAlone = this.role.kind === 'alone';
-    if (judged.kind === 'leaves') this.record = leftRecord(this.record, told.term);
+    if (judged.kind === 'leaves') this.disk.record = leftRecord(this.record, told.term);
     else {
-      this.record = judged.record;
+      this.disk.record = judged.record;
       if (!judged.record.joins)
         this.etcd(told.token).members.set(this.host.address, { isLearner: false });
     }
@@ -186,21 +183,21 @@ export class MdmNode implements EventTarget, SimMdm {
     } else if (this.host.powered) this.start();
   }
 
-  private etcd(token: string): SimEtcd {
+  etcd(token: string): SimEtcd {
     if (this.company === null) throw new Error('an MDM alone shares nothing');
     return this.company.etcds.store(token);
   }
 
   /** Becomes what lies on the disk. */
-  private boot(): void {
+  boot(): void {
     this.becomeNothing();
-    const own = { mark: this.mark, isEmpty: this.own.sequence === 0 };
+    const own = { mark: this.disk.mark, isEmpty: this.disk.content.sequence === 0 };
     const { boot, record } = judgeBoot(this.record, own, this.begins);
-    this.record = record;
+    this.disk.record = record;
     switch (boot.kind) {
       case 'blank':
-        this.own.replace(new SimMetadata());
-        this.mark = null;
+        this.disk.content.replace(new SimMetadata());
+        this.disk.mark = null;
         return;
       case 'alone':
         this.becomeAlone();
@@ -238,10 +235,10 @@ export class MdmNode implements EventTarget, SimMdm {
     const store: SimMetadataStore = new SimMetadataStore(
       this.sim,
       process,
-      this.own,
+      this.disk.content,
       this.timing,
       (nowUs, token, outcome) => {
-        if (outcome === 'done') this.company?.etcds.tell(this.own.sequence);
+        if (outcome === 'done') this.company?.etcds.tell(this.disk.content.sequence);
         if (this.role === role) mdm.committed(nowUs, token, outcome);
       },
     );
@@ -255,9 +252,9 @@ export class MdmNode implements EventTarget, SimMdm {
     const log = this.log.of('mdm');
     const reach = this.reach('', () => (this.role === role ? mdm : null));
     const content = {
-      term: this.own.term,
-      sequence: this.own.sequence,
-      entries: this.own.entries(),
+      term: this.disk.content.term,
+      sequence: this.disk.content.sequence,
+      entries: this.disk.content.entries(),
     };
     const ports = { links, store, log, host, ...(reach === null ? {} : { cluster: reach }) };
     const mdm: Mdm = new Mdm(ports, content, this.machineOptions());
@@ -305,108 +302,30 @@ export class MdmNode implements EventTarget, SimMdm {
     if (company === null || process === null) return null;
     return new SimReach(this.sim, this.network, company, process, token, {
       current,
-      moveFailure: () => this.moves.failure,
+      moveFailure: () => this.contentMove.failure,
       move: (step) => {
         this.move(step);
       },
     });
   }
 
-  /** The content goes to another store, step by step; the process may die between any two. */
+  /** The content goes to another store. */
   private move({ job, token }: Extract<Step, { kind: 'move' }>): void {
     const { role } = this;
-    if (this.moves.job !== job) this.moves = { job, attempts: 0, failure: null };
-    if (role.kind === 'alone') this.moveOut(token);
-    else if (role.kind === 'manager') this.moveHome(role, job);
+    this.contentMove.begin(job);
+    if (role.kind === 'alone') {
+      this.becomeNothing();
+      this.contentMove.out(token);
+    } else if (role.kind === 'manager') {
+      role.machine.retire();
+      this.role = { kind: 'none' };
+      this.become(null, () => undefined);
+      this.contentMove.home(job, role.store);
+    }
   }
 
-  private moveOut(token: string): void {
-    this.becomeNothing();
-    const etcd = this.etcd(token);
-    this.then(
-      () => {
-        if (!this.reaches()) return false;
-        if (etcd.open) this.sim.fail(`the store ${token} is used before its content came`);
-        etcd.metadata.replace(this.own);
-        return true;
-      },
-      () => {
-        this.mark = { state: 'sealed', token };
-        MARKS.out.hits++;
-        return true;
-      },
-    );
-  }
-
-  private moveHome(role: Extract<Role, { kind: 'manager' }>, job: number): void {
-    role.machine.retire();
-    this.role = { kind: 'none' };
-    this.become(null, () => undefined);
-    const { store } = role;
-    let token = '';
-    let sequence = 0;
-    this.then(
-      () => {
-        const content = this.reaches() ? store.content() : null;
-        if (content === null) return false;
-        ({ sequence } = content);
-        token = `home-${job}-${sequence}`;
-        this.own.replace(content);
-        this.own.term = Math.max(content.term, store.term);
-        this.mark = { state: 'imported', token };
-        return true;
-      },
-      () => this.reaches() && store.seal(token, this.record.selfKey, sequence),
-      () => {
-        MARKS.home.hits++;
-        this.mark = { state: 'used', token };
-        return true;
-      },
-      () => {
-        this.record = leftRecord(this.record, this.record.term);
-        return true;
-      },
-    );
-  }
-
-  private reaches(): boolean {
+  reaches(): boolean {
     return this.company?.etcds.reaches(this.host.address) === true;
-  }
-
-  /** Does one step after the other, each after a while; a step that fails is the last. Then it becomes what the disk says. */
-  private then(...steps: readonly (() => boolean)[]): void {
-    const { process, sim } = this;
-    const [step, ...rest] = steps;
-    const later = (): void => {
-      sim.queue.push(
-        sim.nowUs + sim.prng.below(STEP_US_MAX) + this.timing.slowUs,
-        {
-          fire: () => {
-            if (process === null || process !== this.process || !process.alive) {
-              MARKS.cutShort.hits++;
-              return;
-            }
-            if (process.paused) {
-              later();
-              return;
-            }
-            if (step === undefined) this.boot();
-            else if (step()) this.then(...rest);
-            else this.notMoved();
-          },
-        },
-        0,
-        0,
-      );
-    };
-    later();
-  }
-
-  private notMoved(): void {
-    MARKS.failed.hits++;
-    this.moves.attempts += 1;
-    if (this.moves.attempts >= MOVES_MAX) this.moves.failure = 'the store does not answer';
-    this.boot();
   }
 
   /** Lets everybody use the store that the content of this node went into. */
@@ -431,12 +350,12 @@ export class MdmNode implements EventTarget, SimMdm {
   /** The content left the shared store. */
   private followSeal({ token, to }: NonNullable<SimEtcd['seal']>): void {
     if (to !== this.record.selfKey || this.role.kind !== 'manager') return;
-    const { mark } = this;
+    const { mark } = this.disk;
     if (mark?.token !== token || mark.state === 'sealed')
       this.sim.fail(`${this.host.address} has not the content that was sealed for it`);
     MARKS.followed.hits++;
-    this.mark = { state: 'used', token };
-    this.record = leftRecord(this.record, this.record.term);
+    this.disk.mark = { state: 'used', token };
+    this.disk.record = leftRecord(this.record, this.record.term);
     this.sim.queue.push(
       this.sim.nowUs,
       {

@@ -4,7 +4,7 @@
 import { runScenario } from './scenario.js';
 import type { ScenarioResult } from './scenario.js';
 import { makeSimulationMemory } from './simulation.js';
-import type { Swarm } from './swarm.js';
+import type { Swarm } from './swarm-options.js';
 
 /** Words of a failure that tell one way to fail from another. */
 const KIND_LENGTH = 24;

@@ -12,7 +12,7 @@ import { newestEntries } from './check-rest.js';
 import type { SimCluster } from './cluster.js';
 import type { EventTarget } from './event-queue.js';
 import type { ServerNode } from './server-node.js';
-import type { TroubleKind } from './swarm.js';
+import type { TroubleKind } from './trouble-kinds.js';
 import { TRACE } from './trace.js';
 import { AMBUSH } from './trouble-ambush.js';
 import { DISK_TROUBLE } from './trouble-disks.js';

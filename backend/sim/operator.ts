@@ -1,5 +1,5 @@
-// What the operator of a simulated cluster does: sets the system up from nothing, and changes volumes while it runs. It owns
-// the volumes that there are and who has them; it must never know more of the servers than their addresses.
+// What the operator of a simulated cluster does: sets the system up from nothing; what he does later is in files of its own.
+// It owns which volumes there are and who has them; it must never know more of the servers than their addresses.
 
 import { REBUILD_POLICY } from '../cluster-map/copy-policy.js';
 import type { Micros } from '../core/ports.js';
@@ -16,30 +16,24 @@ import type { SimMdm } from './mdm-company.js';
 import { MdmOperator } from './operator-mdms.js';
 import { PolicyWork } from './operator-policies.js';
 import { ServerWork } from './operator-servers.js';
+import { VolumeWork } from './operator-volumes.js';
+import type { SimVolume } from './operator-volumes.js';
 import type { SimProcess } from './process.js';
 import { CONTROL_PORT } from './server-node.js';
 import type { ServerNode } from './server-node.js';
 import type { Simulation } from './simulation.js';
-import { NO_MOVES } from './swarm.js';
-import type { Swarm } from './swarm.js';
+import { NO_MOVES } from './swarm-options.js';
+import type { Swarm } from './swarm-options.js';
 
 const RETRY_US = 100_000;
 /** A frame of a broken link is on its way no longer than this, beside what the network adds of its own. */
 const ON_ITS_WAY_US_MAX = 1_000_000;
-const UNMAPPED_US_MAX = 600_000;
 /** Settings of a pool that stay as they are. */
 const KEEP_ALL = {
   ...{ durability: null, fullPolicy: null, zeroPadding: null, checksums: null, rmcache: null },
   ...{ sparePercent: null, capacityAlertHighPercent: null, capacityAlertCriticalPercent: null },
   ...{ mediaType: null, loneReturn: null, force: false },
 } as const;
-
-export interface SimVolume {
-  readonly key: number;
-  /** Who has it: a number of the order in which volumes were made. */
-  readonly index: number;
-  chunks: number;
-}
 
 /** Whom the operator works for. */
 interface Site {
@@ -54,6 +48,7 @@ export class SimOperator {
   readonly admin: Admin;
   readonly process: SimProcess;
   readonly volumes: SimVolume[] = [];
+  readonly volumeWork: VolumeWork;
   readonly serverWork = new ServerWork(this);
   readonly policyWork = new PolicyWork(this);
   /** Every volume is mapped to whom it belongs. */
@@ -62,8 +57,6 @@ export class SimOperator {
   private readonly swarm: Swarm;
   private readonly site: Site;
   private readonly mdms: MdmOperator;
-  /** Changes that the operator has begun and not ended. */
-  private changes = 0;
   private steps: ((nowUs: number) => void)[] = [];
   private poolKey = 0;
   private domainKey = 0;
@@ -75,6 +68,7 @@ export class SimOperator {
     this.process = process;
     this.admin = admin;
     this.site = site;
+    this.volumeWork = new VolumeWork(this, sim, site.clients, site.history);
     this.mdms = new MdmOperator(
       admin,
       (inUs, run) => {
@@ -294,14 +288,10 @@ export class SimOperator {
       : this.site.clients.filter((_, number) => number === index % this.site.clients.length);
   }
 
-  /** The operator is about to give a volume back: one at a time, so that it is known who may use what. */
-  get isChanging(): boolean {
-    return this.changes > 0;
-  }
-
   /** Whether the operator has nothing left to do and every client has its volumes. */
   isSettled(): boolean {
-    if (this.changes > 0 || this.serverWork.isChanging || this.policyWork.isChanging) return false;
+    const work = [this.volumeWork, this.serverWork, this.policyWork];
+    if (work.some(({ isChanging }) => isChanging)) return false;
     if (this.admin.pending > 0 || this.isSwitching) return false;
     return this.volumes.every(({ key, index }) =>
       this.owners(index).every(({ load }) => load?.has(key) === true),
@@ -323,57 +313,6 @@ export class SimOperator {
     );
   }
 
-  /**
-   * Takes a volume away from a client and, once that is answered as done, gives it back. What the client asked before must
-   * not be applied after the answer (C13): the history notes when that was.
-   */
-  unmap(volume: SimVolume, client: ClientNode): void {
-    const { sdcKey } = client;
-    const remap = (atUs: number): void => {
-      this.admin.ask(
-        atUs,
-        'MAP_VOLUME',
-        { volumeKey: volume.key, sdcKey, allowMultiple: true, access: 'readWrite' },
-        (status) => {
-          if (status !== 0 && status !== ERR.VOLUME_ALREADY_MAPPED)
-            this.soon(this.pauseUs(status), remap);
-          else this.changes -= 1;
-        },
-      );
-    };
-    const unmap = (nowUs: Micros): void => {
-      this.admin.ask(
-        nowUs,
-        'UNMAP_VOLUME',
-        { volumeKey: volume.key, sdcKeys: [sdcKey], generation: 0 },
-        (status) => {
-          if (status === ERR.TIMED_OUT) {
-            this.soon(this.pauseUs(status), unmap);
-            return;
-          }
-          if (status === 0) {
-            const life = client.process?.alive === true ? client.runs : client.runs + 1;
-            this.site.history.fence(volume.key, client.number, life, this.sim.nowUs);
-          }
-          // For a while nothing of the client may be answered well (C13).
-          const fromUs = this.sim.nowUs;
-          this.soon(1 + this.sim.prng.below(UNMAPPED_US_MAX), (atUs) => {
-            if (status === 0)
-              this.site.history.windows.push({
-                volume: volume.key,
-                client: client.number,
-                fromUs,
-                toUs: this.sim.nowUs,
-              });
-            remap(atUs);
-          });
-        },
-      );
-    };
-    this.changes += 1;
-    this.soon(0, unmap);
-  }
-
   /** Pause before a command is asked again; long enough that one whose outcome is unknown does not arrive any more. */
   pauseUs(status: number): number {
     return (
@@ -393,49 +332,5 @@ export class SimOperator {
         for (const { number } of this.site.clients)
           history.windows.push({ volume: key, client: number, fromUs, toUs });
     };
-  }
-
-  /** Takes a volume away from everybody and removes it: nothing of it may be served afterwards (C13). */
-  remove(volume: SimVolume): void {
-    const { volumes, sim } = this;
-    const { history, clients } = this.site;
-    volumes.splice(volumes.indexOf(volume), 1);
-    const drop = (nowUs: Micros): void => {
-      this.admin.ask(nowUs, 'REMOVE_VOLUME', { key: volume.key }, (status) => {
-        if (status !== 0 && status !== ERR.VOLUME_NOT_FOUND) this.soon(RETRY_US, drop);
-        else this.changes -= 1;
-      });
-    };
-    const unmap = (nowUs: Micros): void => {
-      const params = { volumeKey: volume.key, sdcKeys: [], generation: 0 };
-      this.admin.ask(nowUs, 'UNMAP_VOLUME', params, (status) => {
-        if (status !== 0 && status !== ERR.VOLUME_NOT_MAPPED) {
-          this.soon(RETRY_US, unmap);
-          return;
-        }
-        for (const { number } of clients) {
-          history.fence(volume.key, number, Infinity, sim.nowUs);
-          const toUs = Number.MAX_SAFE_INTEGER;
-          history.windows.push({ volume: volume.key, client: number, fromUs: sim.nowUs, toUs });
-        }
-        this.soon(1, drop);
-      });
-    };
-    this.changes += 1;
-    this.soon(0, unmap);
-  }
-
-  /** Grows a volume; asked once. */
-  grow(volume: SimVolume, chunks: number): void {
-    this.soon(0, (nowUs) => {
-      this.admin.ask(
-        nowUs,
-        'RESIZE_VOLUME',
-        { key: volume.key, sizeSectors: chunks * SIM_CHUNK_SECTORS },
-        (status) => {
-          if (status === 0) volume.chunks = Math.max(volume.chunks, chunks);
-        },
-      );
-    });
   }
 }

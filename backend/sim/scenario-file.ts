@@ -3,8 +3,11 @@
 
 import { DATA_DEFAULTS } from '../sds/options.js';
 
-import { drawSwarm, LATER_OPTIONS_OFF, NO_MOVES, noTrouble } from './swarm.js';
-import type { Swarm, TroubleWeights } from './swarm.js';
+import { drawSwarm } from './swarm.js';
+import { LATER_OPTIONS_OFF, NO_MOVES } from './swarm-options.js';
+import { noTrouble } from './trouble-kinds.js';
+import type { Swarm } from './swarm-options.js';
+import type { TroubleWeights } from './trouble-kinds.js';
 
 export interface KeptScenario {
   /** What it found, or why it is kept. */

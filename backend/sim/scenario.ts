@@ -14,7 +14,8 @@ import { Nemesis } from './nemesis.js';
 import { Simulation, Violation } from './simulation.js';
 import type { SimulationMemory } from './simulation.js';
 import { drawSwarm } from './swarm.js';
-import type { Swarm, TroubleKind } from './swarm.js';
+import type { Swarm } from './swarm-options.js';
+import type { TroubleKind } from './trouble-kinds.js';
 
 const SET_UP_US = 60_000_000;
 const LIVENESS_US = 120_000_000;
@@ -174,11 +175,12 @@ class Scenario {
     const { operator } = cluster;
     this.readAll();
     const isRead = (): boolean =>
-      !operator.isChanging && cluster.clients.every(({ load }) => load?.hasRead === true);
+      !operator.volumeWork.isChanging &&
+      cluster.clients.every(({ load }) => load?.hasRead === true);
     if (this.promised) this.await('reads are answered while writes wait', LIVENESS_US, isRead);
     else sim.run(sim.nowUs + 15_000_000, isRead, EVENTS_MAX);
-    if (!operator.isChanging)
-      for (const volume of operator.volumes.slice(0, -1)) operator.remove(volume);
+    if (!operator.volumeWork.isChanging)
+      for (const volume of operator.volumes.slice(0, -1)) operator.volumeWork.remove(volume);
   }
 
   /** Every client reads every volume that it has, from end to end. */

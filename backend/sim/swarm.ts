@@ -3,232 +3,26 @@
 // Each scenario switches most kinds of trouble off: faults that always come together hide each other's effects.
 
 import { Prng } from '../core/prng.js';
-import type { CopyLimits, Durability, FullPolicy } from '../protocol/generated/types.js';
+import type { CopyLimits } from '../protocol/generated/types.js';
 
 import { MDM_DEFAULTS } from '../mdm/options.js';
 import { DATA_DEFAULTS } from '../sds/options.js';
 
-import type { NetworkOptions } from './network.js';
+import { LATER_OPTIONS_OFF, NO_MOVES } from './swarm-options.js';
+import type { Swarm } from './swarm-options.js';
+import {
+  FURTHER_KINDS,
+  KINDS,
+  MDM_KINDS,
+  MOVE_KINDS,
+  POLICY_KINDS,
+  noTrouble,
+} from './trouble-kinds.js';
+import type { TroubleWeights } from './trouble-kinds.js';
 import type { WorkloadOptions } from './workload.js';
-
-/** Kinds of trouble, with the weight of each in this scenario; 0: it never happens. */
-export interface TroubleWeights {
-  crashData: number;
-  crashControl: number;
-  crashServer: number;
-  powerServer: number;
-  powerAll: number;
-  crashMdm: number;
-  crashClient: number;
-  pauseData: number;
-  pauseControl: number;
-  pauseMdm: number;
-  pauseClient: number;
-  cutServers: number;
-  cutOneWay: number;
-  cutClient: number;
-  cutMdm: number;
-  slowNetwork: number;
-  stallLink: number;
-  breakLink: number;
-  slowDisk: number;
-  failDisk: number;
-  rot: number;
-  lostWrite: number;
-  misdirectedWrite: number;
-  tornWrite: number;
-  lyingFlush: number;
-  unmap: number;
-  resize: number;
-  removeVolume: number;
-  takePort: number;
-  muteLinks: number;
-  slowStore: number;
-  ambush: number;
-  island: number;
-  cutStore: number;
-  stopStore: number;
-  fillStore: number;
-  endMdm: number;
-  stayAway: number;
-  crashFaultSet: number;
-  powerFaultSet: number;
-  stayAwayFaultSet: number;
-  stopDomain: number;
-  restServer: number;
-  emptyServer: number;
-  addServer: number;
-  removeServer: number;
-  switchMdms: number;
-  crashTieBreaker: number;
-}
-
-export type TroubleKind = keyof TroubleWeights;
-
-/** How data is moved between servers. */
-export interface MoveOptions {
-  /** Combs that are moved at the same time; 0: data stays where it is. */
-  readonly combsMax: number;
-  readonly perDevice: number;
-  readonly rebuildDelayMs: number;
-  readonly rebalanceDelayMs: number;
-  readonly flapDelayMs: number;
-  /** Servers that are not part of the system from the start. */
-  readonly lateServers: number;
-  /** Fault sets over which the servers are spread, 0: none. */
-  readonly faultSets: number;
-  /** What limits copying. */
-  readonly limits: CopyLimits;
-  /** Ambushes wait for messages that change who carries what. */
-  readonly ambushes: boolean;
-}
-
-/** Data stays where it is. */
-export const NO_MOVES: MoveOptions = {
-  ...{ combsMax: 0, perDevice: 1, rebuildDelayMs: 0, rebalanceDelayMs: 0 },
-  ...{ flapDelayMs: 0, lateServers: 0, faultSets: 0, ambushes: false },
-  limits: 'dynamicBandwidth',
-};
-
-export interface Swarm {
-  readonly seed: number;
-  readonly servers: number;
-  readonly clients: number;
-  /** More than one: they share a metadata store, and one of them is master. */
-  readonly mdms: number;
-  /** Of a thousand answers of a shared metadata store, how many get lost. */
-  readonly storeLostPermille: number;
-  /** Size of each volume in chunks. */
-  readonly volumeChunks: readonly number[];
-  /** Every client has every volume, else volume i belongs to client i modulo clients. */
-  readonly shared: boolean;
-  readonly combLog2: number;
-  readonly durability: Durability;
-  readonly network: NetworkOptions;
-  /** Clock rates of hosts, in millionths. */
-  readonly driftPpmMax: number;
-  readonly workload: WorkloadOptions;
-  /** Servers have the real device format on disks with bytes, not its model. */
-  readonly realDevice: boolean;
-  /** Room for data on each device, about; 0: plenty. */
-  readonly capacityBlocks: number;
-  /** What a write gets when the pool is full. */
-  readonly fullPolicy: FullPolicy;
-  readonly linksPerDevice: number;
-  /** Seconds; 0: requests wait for ever. */
-  readonly ioTimeoutS: number;
-  readonly trouble: TroubleWeights;
-  readonly troubleGapUsMax: number;
-  readonly troubleUsMax: number;
-  /** Length of the phase in which trouble happens. */
-  readonly safetyUs: number;
-  readonly storeUnknownPermille: number;
-  readonly commitUsMax: number;
-  /** Operations that a client has at a time. */
-  readonly clientOpsMax: number;
-  /** Servers have trouble while they are added; 0: not, else for so long. */
-  readonly setUpTroubleUs: number;
-  /** How long an unmapping waits for the devices before it is answered as pending. */
-  readonly drainTimeoutMs: number;
-  /** Blocks after which a primary settles at once. */
-  readonly settleBlocksMax: number;
-  /** Changes after which a primary settles at once. */
-  readonly settleChangesMax: number;
-  /** After a power loss of both copies in a volatile mode, one alone may return. */
-  readonly loneReturn: boolean;
-  /** Strikes of the nemesis that are left out, by number from 0: what a minimised scenario does without. */
-  readonly skipStrikes: readonly number[];
-  /** More goes wrong than the promise covers: requests may block or fail, but no byte may be wrong. */
-  readonly overLimit: boolean;
-  readonly moves: MoveOptions;
-}
-
-const KINDS: readonly TroubleKind[] = [
-  'crashData',
-  'crashControl',
-  'crashServer',
-  'powerServer',
-  'powerAll',
-  'crashMdm',
-  'crashClient',
-  'pauseData',
-  'pauseControl',
-  'pauseMdm',
-  'pauseClient',
-  'cutServers',
-  'cutOneWay',
-  'cutClient',
-  'cutMdm',
-  'slowNetwork',
-  'stallLink',
-  'breakLink',
-  'slowDisk',
-  'failDisk',
-  'rot',
-  'lostWrite',
-  'misdirectedWrite',
-  'tornWrite',
-  'lyingFlush',
-  'unmap',
-  'resize',
-  'removeVolume',
-];
-
-/** Kinds that are drawn apart, so that the scenarios of seeds stay what they were before these came. */
-const FURTHER_KINDS: readonly TroubleKind[] = [
-  'takePort',
-  'muteLinks',
-  'slowStore',
-  'ambush',
-  'ambush',
-];
-
-/** Kinds of scenarios with several MDMs. */
-const MDM_KINDS: readonly TroubleKind[] = [
-  'crashMdm',
-  'crashMdm',
-  'pauseMdm',
-  'pauseMdm',
-  'cutStore',
-  'cutStore',
-  'cutMdm',
-  'stopStore',
-  'slowStore',
-  'fillStore',
-  'endMdm',
-  'switchMdms',
-  'switchMdms',
-  'switchMdms',
-  'crashTieBreaker',
-];
-
-/** Options of later releases, as they are in scenarios that were kept before. */
-export const LATER_OPTIONS_OFF = { mdms: 1, storeLostPermille: 0 } as const;
-
-/** Kinds that only happen where data is moved. */
-const MOVE_KINDS: readonly TroubleKind[] = ['stayAway', 'stayAway', 'addServer', 'removeServer'];
-
-/** Kinds of what operators decide about, and of what fails together by it; drawn apart as well. */
-const POLICY_KINDS: readonly TroubleKind[] = [
-  'crashFaultSet',
-  'powerFaultSet',
-  'stayAwayFaultSet',
-  'stopDomain',
-  'restServer',
-  'emptyServer',
-];
 
 /** Of twelve scenarios, how many run the real device format: as many as the rate of a plain run permits. */
 const REAL_OF_12 = 6;
-
-/** Every kind of trouble with weight 0. */
-export function noTrouble(): TroubleWeights {
-  const weights: Partial<TroubleWeights> = {};
-  const moved = [...MOVE_KINDS, ...POLICY_KINDS, 'island'] as const;
-  const all = [...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, ...moved] as const;
-  for (const kind of all) weights[kind] = 0;
-  return weights as TroubleWeights;
-}
 
 function drawTrouble(prng: Prng): TroubleWeights {
   const weights = noTrouble();
@@ -506,19 +300,4 @@ export function drawSwarm(seed: number): Swarm {
   const drawn = prng.chance(1, 16) ? drawFull(prng, swarm) : swarm;
   const settled = addMeetings(seed, addLateFrames(seed, addFurther(seed, drawn)));
   return addPolicies(seed, addMdms(seed, addHoles(seed, addMoves(seed, settled))));
-}
-
-function describeMoves({ combsMax, lateServers, faultSets }: MoveOptions): string {
-  if (combsMax === 0) return '';
-  const later = lateServers > 0 ? `, ${lateServers} servers later` : '';
-  return `, data moves${later}${faultSets > 0 ? `, ${faultSets} fault sets` : ''}`;
-}
-
-/** The parts of a scenario that a reader wants to know first. */
-export function describeSwarm(swarm: Swarm): string {
-  const moved = [...MOVE_KINDS, ...POLICY_KINDS, 'island' as const];
-  const kinds = [...new Set([...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, ...moved])];
-  const trouble = kinds.filter((kind) => swarm.trouble[kind] > 0).join(' ');
-  const { servers, clients, volumeChunks, durability } = swarm;
-  return `${servers} servers, ${clients} clients, ${swarm.mdms > 1 ? `${swarm.mdms} MDMs, ` : ''}volumes of ${volumeChunks.join('+')} chunks, ${1 << swarm.combLog2} combs, ${durability}, ${swarm.realDevice ? 'real' : 'modelled'} devices${swarm.capacityBlocks > 0 ? ` of ${swarm.capacityBlocks} blocks (${swarm.fullPolicy})` : ''}${swarm.overLimit ? ', over the limit' : ''}${describeMoves(swarm.moves)}; trouble: ${trouble === '' ? 'none' : trouble}`;
 }

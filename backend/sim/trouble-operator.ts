@@ -21,28 +21,28 @@ function unmap({ cluster, prng, say }: TroubleMaker): boolean {
   const client = prng.pick(cluster.clients);
   const { sdcKey } = client;
   if (
-    operator.isChanging ||
+    operator.volumeWork.isChanging ||
     sdcKey === 0 ||
     client.sdc?.map.mapping(volume.key, sdcKey) === undefined
   )
     return false;
   say(`unmaps volume ${volume.key} from sdc${client.number}`);
-  operator.unmap(volume, client);
+  operator.volumeWork.unmap(volume, client);
   return true;
 }
 
 function resize({ cluster: { operator }, prng, say }: TroubleMaker): boolean {
   const volume = prng.pick(operator.volumes);
   say(`grows volume ${volume.key}`);
-  operator.grow(volume, volume.chunks + prng.between(1, 3));
+  operator.volumeWork.grow(volume, volume.chunks + prng.between(1, 3));
   return true;
 }
 
 function removeVolume({ cluster: { operator }, prng, say }: TroubleMaker): boolean {
-  if (operator.isChanging || operator.volumes.length < 2) return false;
+  if (operator.volumeWork.isChanging || operator.volumes.length < 2) return false;
   const volume = prng.pick(operator.volumes.slice(0, -1));
   say(`removes volume ${volume.key}`);
-  operator.remove(volume);
+  operator.volumeWork.remove(volume);
   return true;
 }
 

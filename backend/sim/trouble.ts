@@ -4,7 +4,7 @@ import type { Prng } from '../core/prng.js';
 
 import type { SimCluster } from './cluster.js';
 import type { ServerNode } from './server-node.js';
-import type { TroubleKind } from './swarm.js';
+import type { TroubleKind } from './trouble-kinds.js';
 
 export interface TroubleMaker {
   readonly cluster: SimCluster;

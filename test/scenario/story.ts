@@ -35,7 +35,9 @@ import type { SimHost } from '../../backend/sim/host.js';
 import type { SimProcess } from '../../backend/sim/process.js';
 import type { ServerNode } from '../../backend/sim/server-node.js';
 import { Simulation, makeSimulationMemory } from '../../backend/sim/simulation.js';
-import { LATER_OPTIONS_OFF, NO_MOVES, drawSwarm, noTrouble } from '../../backend/sim/swarm.js';
+import { drawSwarm } from '../../backend/sim/swarm.js';
+import { LATER_OPTIONS_OFF, NO_MOVES } from '../../backend/sim/swarm-options.js';
+import { noTrouble } from '../../backend/sim/trouble-kinds.js';
 import { ERRNO, ScriptClient } from './script-client.js';
 import type { StoryRequest } from './script-client.js';
 
