@@ -10,6 +10,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { VERSION } from '../core/version.js';
+import { VERSION_MAX } from '../protocol/generated/constants.js';
 import type { Step } from '../mdm/cluster-plan.js';
 import type { ClusterInputs, ClusterPort } from '../mdm/cluster-port.js';
 import { placeName } from '../mdm/cluster-state.js';
@@ -130,6 +131,7 @@ export class MdmNode implements NodeHost {
       storeUp: seat?.up === true,
       systemId: this.systemId(),
       version: VERSION,
+      protocolMax: VERSION_MAX,
     };
   }
 

@@ -7,19 +7,18 @@ import { ProtocolError } from '../protocol/wire.js';
 import type { CommandAnswered } from './host.js';
 import type { Answered } from './requests.js';
 
-/** @param version - of the link on which the answer came */
+/** The listener of the answering frame. */
 export function commandAnswered<N extends CommandName>(
   name: N,
-  version: () => number,
   answered: CommandAnswered<N>,
 ): Answered {
-  return (nowUs, { status, details, body }) => {
+  return (nowUs, { status, details, body, version }) => {
     if (status !== 0) {
       answered(nowUs, status, null, details);
       return;
     }
     try {
-      answered(nowUs, 0, decodeCommandAnswer(name, body, version()), details);
+      answered(nowUs, 0, decodeCommandAnswer(name, body, version), details);
     } catch (error) {
       if (error instanceof ProtocolError) answered(nowUs, ERR.INTERNAL, null, []);
       throw error;

@@ -28,7 +28,7 @@ import type { CommandAnswered, MdmClientHost } from './host.js';
 import { MapView } from './map-view.js';
 import type { MdmClientOptions } from './options.js';
 import { Requests } from './requests.js';
-import type { Answer, Answered } from './requests.js';
+import type { Answer, Answered, EncodeRequest } from './requests.js';
 import { SearchPause } from './search-pause.js';
 import { sendFrame } from '../protocol/send.js';
 
@@ -190,8 +190,8 @@ export class MdmClient {
     repeatable = true,
     timeoutMs = this.options.requestTimeoutMs,
   ): void {
-    const frame = encodeControl(code, 0, 0, body, this.version);
-    this.submit(nowUs, frame, repeatable, timeoutMs, answered);
+    const encode: EncodeRequest = (version) => encodeControl(code, 0, 0, body, version);
+    this.submit(nowUs, encode, repeatable, timeoutMs, answered);
   }
 
   /**
@@ -207,9 +207,8 @@ export class MdmClient {
     answered: CommandAnswered<N>,
     timeoutMs = this.options.requestTimeoutMs,
   ): void {
-    const frame = encodeCommand(name, 0, actor, params, this.version);
-    const decoded = commandAnswered(name, () => this.version, answered);
-    this.submit(nowUs, frame, false, timeoutMs, decoded);
+    const encode: EncodeRequest = (version) => encodeCommand(name, 0, actor, params, version);
+    this.submit(nowUs, encode, false, timeoutMs, commandAnswered(name, answered));
   }
 
   /** Says something that is not answered, such as DEVICE_RESULT; false: there is no master to hear it now. */
@@ -269,23 +268,25 @@ export class MdmClient {
     if (reply !== null || !this.addresses.several) this.pause.reset();
     if (this.options.heartbeatMs > 0) this.heartbeatDueUs = nowUs;
     this.host.registered(nowUs, reply);
-    this.flush();
+    this.flush(nowUs);
   }
 
-  private flush(): void {
+  private flush(nowUs: Micros): void {
     if (this.state !== 'registered') return;
-    for (const frame of this.requests.unsent()) sendFrame(this.links, this.link, frame);
+    this.requests.refuseLater(nowUs, this.version);
+    for (const frame of this.requests.unsent(this.version)) sendFrame(this.links, this.link, frame);
   }
 
   private submit(
     nowUs: Micros,
-    frame: Uint8Array,
+    encode: EncodeRequest,
     repeatable: boolean,
     timeoutMs: number,
     answered: Answered,
   ): void {
-    this.requests.add(frame, repeatable, nowUs + timeoutMs * MICROS_PER_MS, answered);
-    this.flush();
+    const deadlineUs = nowUs + timeoutMs * MICROS_PER_MS;
+    this.requests.add(encode, this.version, repeatable, deadlineUs, answered);
+    this.flush(nowUs);
   }
 
   private beat(nowUs: Micros): void {
@@ -351,7 +352,7 @@ export class MdmClient {
   ): void {
     const details =
       code === MSG.ERROR_REPLY ? decodeBody(MSG.ERROR_REPLY, body, this.version).details : [];
-    const answer: Answer = { status, details, code, body };
+    const answer: Answer = { status, details, code, body, version: this.version };
     this.requests.settle(nowUs, tag, answer);
     if (status !== ERR.NOT_MASTER) {
       this.pause.reset();

@@ -2,8 +2,8 @@
 // know what a request means beyond whether asking twice is harmless.
 
 import type { Micros } from '../core/ports.js';
-import { ERR } from '../protocol/generated/constants.js';
-import { setTag } from '../protocol/generated/frame-head.js';
+import { ERR, LATER_CODES } from '../protocol/generated/constants.js';
+import { getCode, setTag } from '../protocol/generated/frame-head.js';
 import { sealFrame } from '../protocol/frames.js';
 import type { ErrorDetail } from '../protocol/generated/types.js';
 
@@ -16,12 +16,20 @@ export interface Answer {
   readonly code: number;
   /** Body of the answering frame, valid during the call only. */
   readonly body: Uint8Array;
+  /** Protocol version in which the body is written. */
+  readonly version: number;
 }
 
 export type Answered = (nowUs: Micros, answer: Answer) => void;
 
+/** A request as a frame of a protocol version: the link that takes it may have another than the one before. */
+export type EncodeRequest = (version: number) => Uint8Array;
+
 interface Request {
-  readonly frame: Uint8Array;
+  frame: Uint8Array;
+  /** In which `frame` is written. */
+  version: number;
+  readonly encode: EncodeRequest;
   /** Asking again after an unknown outcome is harmless. */
   readonly repeatable: boolean;
   readonly deadlineUs: Micros;
@@ -33,7 +41,7 @@ const EMPTY = new Uint8Array(0);
 
 /** An answer made on this side. */
 export function failure(status: number): Answer {
-  return { status, details: [], code: 0, body: EMPTY };
+  return { status, details: [], code: 0, body: EMPTY, version: 1 };
 }
 
 export class Requests {
@@ -48,26 +56,58 @@ export class Requests {
   /**
    * Notes a request.
    *
-   * @param frame - sealed, with any tag; it gets its own here
+   * @param encode - its frame, with any tag; it gets its own here
+   * @param version - of the present link, or of the last one
    * @returns its tag
    */
-  add(frame: Uint8Array, repeatable: boolean, deadlineUs: Micros, answered: Answered): number {
+  add(
+    encode: EncodeRequest,
+    version: number,
+    repeatable: boolean,
+    deadlineUs: Micros,
+    answered: Answered,
+  ): number {
     do this.lastTag = (this.lastTag + 1) >>> 0;
     while (this.lastTag === 0 || this.open.has(this.lastTag));
-    const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-    setTag(view, 0, this.lastTag);
-    sealFrame(frame, view, 0);
-    this.open.set(this.lastTag, { frame, repeatable, deadlineUs, answered, sent: false });
+    const frame = tagged(encode(version), this.lastTag);
+    const request = { frame, version, encode, repeatable, deadlineUs, answered, sent: false };
+    this.open.set(this.lastTag, request);
     return this.lastTag;
   }
 
-  /** Frames that were not sent on the present link yet, in the order asked; they count as sent now. */
-  *unsent(): Iterable<Uint8Array> {
-    for (const request of this.open.values()) {
-      if (request.sent) continue;
+  /**
+   * Frames that were not sent on the present link yet, in the order asked; they count as sent now.
+   *
+   * @param version - of the present link
+   */
+  unsent(version: number): readonly Uint8Array[] {
+    const frames: Uint8Array[] = [];
+    for (const [tag, request] of this.open) {
+      if (request.sent || needsVersion(request.frame) > version) continue;
+      if (request.version !== version) {
+        request.frame = tagged(request.encode(version), tag);
+        request.version = version;
+      }
       request.sent = true;
-      yield request.frame;
+      frames.push(request.frame);
     }
+    return frames;
+  }
+
+  /** Ends requests that an MDM of this version does not know. */
+  refuseLater(nowUs: Micros, version: number): void {
+    const refused = [...this.open].filter(
+      ([, { frame, sent }]) => !sent && needsVersion(frame) > version,
+    );
+    for (const [tag] of refused) this.open.delete(tag);
+    for (const [, { frame, answered }] of refused)
+      answered(nowUs, {
+        ...failure(ERR.VERSION_UNSUPPORTED),
+        details: [
+          { name: 'offered', value: `from ${needsVersion(frame)} on` },
+          { name: 'served', value: `up to ${version}` },
+        ],
+      });
   }
 
   /** Gives an answer to whoever asked; false when nobody waits for it any more. */
@@ -116,4 +156,20 @@ export class Requests {
     for (const request of this.open.values()) next = Math.min(next, request.deadlineUs);
     return next;
   }
+}
+
+function viewOf(frame: Uint8Array): DataView {
+  return new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+}
+
+function tagged(frame: Uint8Array, tag: number): Uint8Array {
+  const view = viewOf(frame);
+  setTag(view, 0, tag);
+  sealFrame(frame, view, 0);
+  return frame;
+}
+
+/** Protocol version from which its code is known. */
+function needsVersion(frame: Uint8Array): number {
+  return LATER_CODES.get(getCode(viewOf(frame), 0)) ?? 1;
 }

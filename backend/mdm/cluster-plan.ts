@@ -17,6 +17,8 @@ export interface NodeReport {
   readonly storeUp: boolean;
   readonly systemId: string;
   readonly version: string;
+  /** Highest protocol version that it speaks. */
+  readonly protocolMax: number;
 }
 
 /** A member as etcd knows it. */

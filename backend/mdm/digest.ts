@@ -23,6 +23,8 @@ export interface Digest {
   readonly approvedSdcs: ReadonlySet<number>;
   /** SDSs whose devices are wanted otherwise than before. */
   readonly wantedSds: ReadonlySet<number>;
+  /** The cluster version went up. */
+  readonly isRaised: boolean;
 }
 
 /** The first touch of each object: only that knows what was there before the commit. */
@@ -46,6 +48,7 @@ class DigestBuilder {
   readonly removedMappings: { mapping: Mapping; poolKey: number }[] = [];
   readonly approvedSdcs = new Set<number>();
   readonly wantedSds = new Set<number>();
+  isRaised = false;
   private readonly state: State;
   /** Pools of volumes that the same commit removed. */
   private readonly poolOfRemoved = new Map<number, number>();
@@ -85,6 +88,9 @@ class DigestBuilder {
         return;
       case 'mapping':
         this.mapping(touch);
+        return;
+      case 'system':
+        if (touch.before?.clusterVersion !== state.system.clusterVersion) this.isRaised = true;
         return;
       case 'sdc':
         if (touch.before?.approved !== state.sdcs.get(touch.key)?.approved)
@@ -139,9 +145,9 @@ export function digest(state: State, touches: readonly Touch[]): Digest {
 
 function pick(builder: DigestBuilder): Omit<Digest, 'devices'> {
   const { pools, combs, removedDevices, volumes, removedVolumes } = builder;
-  const { mappings, removedMappings, approvedSdcs, wantedSds } = builder;
+  const { mappings, removedMappings, approvedSdcs, wantedSds, isRaised } = builder;
   return {
     ...{ pools, combs, removedDevices, volumes, removedVolumes },
-    ...{ mappings, removedMappings, approvedSdcs, wantedSds },
+    ...{ mappings, removedMappings, approvedSdcs, wantedSds, isRaised },
   };
 }

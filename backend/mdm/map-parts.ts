@@ -71,7 +71,13 @@ const ITEMS_PER_PART = 400;
 const COMB_GROUPS_PER_PART = 16;
 
 /** Cuts news into parts; at least one, the last marked. */
-export function parts(news: News, term: number, sequence: number, full: boolean): MapUpdate[] {
+export function parts(
+  news: News,
+  term: number,
+  sequence: number,
+  full: boolean,
+  clusterVersion: number,
+): MapUpdate[] {
   const groups = [...news.combs].flatMap(([poolKey, combs]) =>
     slices(combs, LIMIT.combsPerPage).map((slice) => ({ poolKey, combs: slice })),
   );
@@ -99,6 +105,7 @@ export function parts(news: News, term: number, sequence: number, full: boolean)
     removedDevices: cut.removedDevices[index] ?? [],
     removedVolumes: cut.removedVolumes[index] ?? [],
     removedMappings: cut.removedMappings[index] ?? [],
+    clusterVersion,
   }));
 }
 

@@ -40,6 +40,7 @@ import { ContentError } from './state.js';
 import type { State } from './state.js';
 import { Subscribers } from './subscribers.js';
 import { Tombstones } from './tombstones.js';
+import { Versions } from './versions.js';
 
 const MARKS = {
   backlog: mark('mdm: a link was made to wait because too much waits for the store'),
@@ -75,6 +76,7 @@ export class Mdm implements Machine, ClusterInputs {
   private readonly additions: Additions;
   private readonly subscribers: Subscribers;
   private readonly tombstones: Tombstones;
+  private readonly versions: Versions;
   private readonly registrations: Registrations;
   private readonly reshaper: Reshaper;
   private readonly commands: CommandRunner;
@@ -108,6 +110,9 @@ export class Mdm implements Machine, ClusterInputs {
     });
     this.subscribers = new Subscribers(engine, sessions);
     this.tombstones = new Tombstones(engine, runs);
+    this.versions = new Versions(engine, runs, sessions, (nowUs, key) =>
+      this.reshaper.report(nowUs, key),
+    );
     this.registrations = new Registrations(
       engine,
       runs,
@@ -115,6 +120,7 @@ export class Mdm implements Machine, ClusterInputs {
       this.membership,
       this.additions,
       this.subscribers,
+      this.versions,
     );
     this.reshaper = new Reshaper(engine, ports.cluster);
     this.queries = new Queries(engine, runs, this.membership, this.reshaper, 0);
@@ -125,6 +131,7 @@ export class Mdm implements Machine, ClusterInputs {
       this.additions,
       this.reshaper,
       {
+        componentsBelow: (nowUs, version) => this.versions.below(nowUs, version),
         mdm: (nowUs, key) => this.reshaper.report(nowUs, key),
         isGood: (member) => this.runs.isGood(member),
         waitingSds: (host, port) => this.registrations.waitingSds(host, port),

@@ -10,10 +10,10 @@ export class Refusal extends Error {
   readonly status: number;
   readonly details: readonly ErrorDetail[];
 
-  constructor(error: ErrorName, reason?: string) {
-    super(reason === undefined ? error : `${error}: ${reason}`);
+  constructor(error: ErrorName, details: readonly ErrorDetail[] = []) {
+    super([error, ...details.map(({ value }) => value)].join(': '));
     this.status = ERROR_BY_NAME[error].code;
-    this.details = reason === undefined ? [] : [{ name: 'reason', value: reason }];
+    this.details = details;
   }
 }
 
@@ -32,7 +32,16 @@ export class RefusalWhenDrained extends Refusal {
 
 /** Refuses the request at hand. `reason` fills the place of that name in the error's text. */
 export function refuse(error: ErrorName, reason?: string): never {
-  throw new Refusal(error, reason);
+  throw new Refusal(error, reason === undefined ? [] : [{ name: 'reason', value: reason }]);
+}
+
+/** As `refuse`, for errors whose text has other places. */
+export function refuseWith(
+  error: ErrorName,
+  values: Readonly<Record<string, string | number>>,
+): never {
+  const details = Object.entries(values).map(([name, value]) => ({ name, value: String(value) }));
+  throw new Refusal(error, details);
 }
 
 /** The object, or a refusal when there is none. */

@@ -24,6 +24,7 @@ import { replaceCombs } from './replacement.js';
 import type { Runs } from './runs.js';
 import type { Session, Sessions } from './sessions.js';
 import type { Subscribers } from './subscribers.js';
+import type { Versions } from './versions.js';
 
 const MARKS = {
   superseded: mark('mdm: a newer link of the same component took over'),
@@ -37,6 +38,7 @@ export class Registrations {
   private readonly membership: Membership;
   private readonly additions: Additions;
   private readonly subscribers: Subscribers;
+  private readonly versions: Versions;
 
   constructor(
     engine: Engine,
@@ -45,6 +47,7 @@ export class Registrations {
     membership: Membership,
     additions: Additions,
     subscribers: Subscribers,
+    versions: Versions,
   ) {
     this.engine = engine;
     this.runs = runs;
@@ -52,6 +55,7 @@ export class Registrations {
     this.membership = membership;
     this.additions = additions;
     this.subscribers = subscribers;
+    this.versions = versions;
   }
 
   systemId(): string {
@@ -71,6 +75,7 @@ export class Registrations {
   sds(nowUs: Micros, session: Session, tag: number, body: RegisterSdsBody): void {
     const { link } = session;
     this.attempt(nowUs, link, tag, (at) => {
+      this.versions.admit(session);
       const { sdsKey, guid } = registerSds(this.engine, this.runs, at, link, body);
       this.takeOver(at, session, (other) => other.kind === 'sds' && other.guid === guid);
       session.registered = { kind: 'sds', guid };
@@ -87,6 +92,7 @@ export class Registrations {
   device(nowUs: Micros, session: Session, tag: number, body: RegisterDeviceBody): void {
     const { link } = session;
     this.attempt(nowUs, link, tag, (at) => {
+      this.versions.admit(session);
       const { state, options } = this.engine;
       const wasAdding = state.devices.get(body.deviceKey)?.state === 'adding';
       const { key, poolKey } = this.membership.register(at, link, body);
@@ -110,6 +116,7 @@ export class Registrations {
   sdc(nowUs: Micros, session: Session, tag: number, body: RegisterSdcBody): void {
     const { link } = session;
     this.attempt(nowUs, link, tag, (at) => {
+      this.versions.admit(session);
       const reply = registerSdc(this.engine, body);
       const { sdcKey } = reply;
       this.takeOver(at, session, (other) => other.kind === 'sdc' && other.sdcKey === sdcKey);

@@ -48,7 +48,7 @@ export class Subscribers {
       if (!session.subscribed) continue;
       if (registered.kind === 'device') {
         const news = this.forDevice(registered, changed, combsOf.get(registered.deviceKey) ?? []);
-        if (!isEmpty(news)) this.send(session, news, false);
+        if (!isEmpty(news) || changed.isRaised) this.send(session, news, false);
       } else if (registered.kind === 'sdc') {
         if (changed.approvedSdcs.has(registered.sdcKey)) this.sendAll(session);
         else {
@@ -67,7 +67,8 @@ export class Subscribers {
 
   private send(session: Session, news: News, full: boolean): void {
     const { term, sequence } = this.engine;
-    for (const part of parts(news, term, sequence, full))
+    const { clusterVersion } = this.engine.state.system;
+    for (const part of parts(news, term, sequence, full, clusterVersion))
       this.sessions.sendEncoded(
         session.link,
         encodeControl(MSG.MAP_UPDATE, 0, 0, part, session.peer.version),

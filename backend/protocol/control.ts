@@ -9,6 +9,7 @@ import {
   LIMIT,
   MSG,
   VERSION_MAX,
+  VERSION_MIN,
 } from './generated/constants.js';
 import { PARAMS_CODECS, RESULT_CODECS } from './generated/command-codecs.js';
 import {
@@ -31,6 +32,9 @@ import type {
 } from './generated/types.js';
 import { HEADER_BYTES, sealFrame } from './frames.js';
 import { ProtocolError, Reader, Writer } from './wire.js';
+
+/** Entries of combs are kept encoded, and go out on links of every version: their layout never changes. */
+export const ENTRY_VERSION = VERSION_MIN;
 
 export type ControlCode = keyof ControlBodies;
 export type CommandName = keyof CommandParams;
@@ -64,7 +68,7 @@ export function encodeControl<C extends ControlCode>(
   tag: number,
   status: number,
   body: ControlBodies[C],
-  version: number = VERSION_MAX,
+  version: number,
 ): Uint8Array {
   const codec = CONTROL_CODECS[code];
   const writer = new Writer(codec.name, HEADER_BYTES);
@@ -81,7 +85,7 @@ export function encodeControl<C extends ControlCode>(
 export function decodeBody<C extends ControlCode>(
   code: C,
   bytes: Uint8Array,
-  version: number = VERSION_MAX,
+  version: number,
 ): ControlBodies[C] {
   const codec = CONTROL_CODECS[code];
   const reader = new Reader(codec.name, bytes);
@@ -100,11 +104,7 @@ export function isControlCode(code: number): code is ControlCode {
  *
  * @throws ProtocolError when the code is no control message or the body breaks a bound
  */
-export function decodeControl(
-  code: number,
-  bytes: Uint8Array,
-  version: number = VERSION_MAX,
-): ControlMessage {
+export function decodeControl(code: number, bytes: Uint8Array, version: number): ControlMessage {
   if (!isControlCode(code))
     throw new ProtocolError('code', `must be a control message, is ${code}`);
   return { code, body: decodeBody(code, bytes, version) } as ControlMessage;
@@ -121,7 +121,7 @@ export function encodeCommand<N extends CommandName>(
   tag: number,
   actor: string,
   params: CommandParams[N],
-  version: number = VERSION_MAX,
+  version: number,
 ): Uint8Array {
   const codec = PARAMS_CODECS[name];
   const writer = new Writer(name, HEADER_BYTES);
@@ -140,11 +140,7 @@ export function isCommandCode(code: number): boolean {
  *
  * @throws ProtocolError when the code is no command or a parameter breaks a bound
  */
-export function decodeCommand(
-  code: number,
-  bytes: Uint8Array,
-  version: number = VERSION_MAX,
-): Command {
+export function decodeCommand(code: number, bytes: Uint8Array, version: number): Command {
   const name = COMMAND_BY_CODE.get(code);
   if (name === undefined) throw new ProtocolError('code', `must be a command, is ${code}`);
   const reader = new Reader(name, bytes);
@@ -159,7 +155,7 @@ export function encodeCommandAnswer<N extends CommandName>(
   name: N,
   tag: number,
   result: CommandResults[N],
-  version: number = VERSION_MAX,
+  version: number,
 ): Uint8Array {
   const writer = new Writer(`${name} answer`, HEADER_BYTES);
   RESULT_CODECS[name].encode(writer, result, version);
@@ -174,7 +170,7 @@ export function encodeCommandAnswer<N extends CommandName>(
 export function decodeCommandAnswer<N extends CommandName>(
   name: N,
   bytes: Uint8Array,
-  version: number = VERSION_MAX,
+  version: number,
 ): CommandResults[N] {
   const reader = new Reader(`${name} answer`, bytes);
   const result = RESULT_CODECS[name].decode(reader, version);
@@ -191,19 +187,15 @@ export function decodeCommandAnswer<N extends CommandName>(
 export function encodeRefusal(
   tag: number,
   status: number,
-  details: readonly ErrorDetail[] = [],
-  version: number = VERSION_MAX,
+  details: readonly ErrorDetail[],
+  version: number,
 ): Uint8Array {
   const cut = details.map(({ name, value }) => ({ name, value: cutText(value) }));
   return encodeControl(MSG.ERROR_REPLY, tag, status, { details: cut }, version);
 }
 
 /** The answer to a frame whose body cannot be decoded. */
-export function encodeBadFrame(
-  tag: number,
-  error: ProtocolError,
-  version: number = VERSION_MAX,
-): Uint8Array {
+export function encodeBadFrame(tag: number, error: ProtocolError, version: number): Uint8Array {
   return encodeRefusal(tag, ERR.BAD_FRAME, [{ name: 'reason', value: error.message }], version);
 }
 
@@ -215,7 +207,7 @@ export function encodeBadFrame(
 export function encodeStruct<N extends StructName>(
   name: N,
   value: StructTypes[N],
-  version: number = VERSION_MAX,
+  version: number,
 ): Uint8Array {
   const writer = new Writer(name);
   STRUCT_CODECS[name].encode(writer, value, version);
@@ -230,7 +222,7 @@ export function encodeStruct<N extends StructName>(
 export function decodeStruct<N extends StructName>(
   name: N,
   bytes: Uint8Array,
-  version: number = VERSION_MAX,
+  version: number,
 ): StructTypes[N] {
   const reader = new Reader(name, bytes);
   const value = STRUCT_CODECS[name].decode(reader, version);
@@ -246,7 +238,7 @@ export function decodeStruct<N extends StructName>(
 export function encodeStored<N extends StructName>(
   name: N,
   value: StructTypes[N],
-  version: number = VERSION_MAX,
+  version: number,
 ): Uint8Array {
   const writer = new Writer(name, 1);
   STRUCT_CODECS[name].encode(writer, value, version);
@@ -265,7 +257,7 @@ export function decodeStored<N extends StructName>(name: N, bytes: Uint8Array): 
   if (version < 1 || version > VERSION_MAX)
     throw new ProtocolError(
       name,
-      `must have a format version from 1 to ${VERSION_MAX}, has ${version}`,
+      `must have a format version from 1 to ${VERSION_MAX}, has ${version}: the cluster was raised by a newer version of MeshSAN`,
     );
   return decodeStruct(name, bytes.subarray(1), version);
 }

@@ -17,7 +17,7 @@ import {
   getSuperblockVersion,
   setSuperblockCrc,
 } from './generated/disk.js';
-import { DISK_MAGIC, DISK_VERSION } from './tables/disk.js';
+import { DISK_FORMAT_MAX, DISK_MAGIC } from './tables/disk.js';
 
 export const SYSTEM_ID_BYTES = 16;
 export const BOOT_ID_BYTES = 48;
@@ -64,8 +64,8 @@ export function readDiskIdentity(bytes: Uint8Array, offsetBytes: number): DiskId
   setSuperblockCrc(view, 0, 0);
   if (crc32(copy) !== crc) return 'the superblock fails its checksum';
   const version = getSuperblockVersion(view, 0);
-  if (version !== DISK_VERSION)
-    return `the superblock has format version ${version}, this program knows ${DISK_VERSION}`;
+  if (version < 1 || version > DISK_FORMAT_MAX)
+    return `the device has format version ${version}, this program knows 1 to ${DISK_FORMAT_MAX}: it was written by a newer version of MeshSAN`;
   if (getSuperblockOffsetBytes(view, 0) !== offsetBytes)
     return 'the superblock belongs to another place of the device';
   return {

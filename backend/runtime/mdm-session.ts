@@ -206,19 +206,24 @@ export class MdmSession implements Cluster {
   ): Promise<ControlBodies[A]> {
     return new Promise((resolve, reject) => {
       this.asked(reject, (nowUs) => {
-        this.client.ask(nowUs, question, body, (_, { status, details, code, body: bytes }) => {
-          if (status !== 0) reject(ClusterError.ofStatus(status, details));
-          else if (code !== answer)
-            reject(ClusterError.named('BAD_FRAME', `answer ${code} to question ${question}`));
-          else
-            try {
-              resolve(decodeBody(answer, bytes));
-            } catch (error) {
-              if (error instanceof ProtocolError)
-                reject(ClusterError.named('BAD_FRAME', error.message));
-              throw error;
-            }
-        });
+        this.client.ask(
+          nowUs,
+          question,
+          body,
+          (_, { status, details, code, body: bytes, version }) => {
+            if (status !== 0) reject(ClusterError.ofStatus(status, details));
+            else if (code !== answer)
+              reject(ClusterError.named('BAD_FRAME', `answer ${code} to question ${question}`));
+            else
+              try {
+                resolve(decodeBody(answer, bytes, version));
+              } catch (error) {
+                if (error instanceof ProtocolError)
+                  reject(ClusterError.named('BAD_FRAME', error.message));
+                throw error;
+              }
+          },
+        );
       });
     });
   }

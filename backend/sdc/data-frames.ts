@@ -91,10 +91,11 @@ export class DataFrames {
     op: Op,
     volume: MappedVolume,
     bodyBytes: number,
+    version: number,
   ): void {
     const { pool } = volume;
     setMagic(view, at, FRAME.magic);
-    setVersion(view, at, 1);
+    setVersion(view, at, version);
     setCombLog2(view, at, pool.pool.combCountLog2);
     setCode(view, at, code);
     view.setUint16(at + FRAME.status, 0, true);
@@ -120,7 +121,7 @@ export class DataFrames {
 
   private sendPlain(op: Op, volume: MappedVolume, link: DeviceLink): void {
     const { bytes, view, at } = this.links.reserve(link.id, HEADER_BYTES);
-    this.head(view, at, plainCode(op), op, volume, 0);
+    this.head(view, at, plainCode(op), op, volume, 0, link.version);
     sealFrame(bytes, view, at);
   }
 
@@ -131,7 +132,7 @@ export class DataFrames {
     const dataBytes = op.sectors * sectorBytes;
     const bodyBytes = 4 * blocks + dataBytes;
     const { bytes, view, at } = this.links.reserve(link.id, HEADER_BYTES + bodyBytes);
-    this.head(view, at, MSG.WRITE, op, volume, bodyBytes);
+    this.head(view, at, MSG.WRITE, op, volume, bodyBytes, link.version);
     const crcsAt = at + HEADER_BYTES;
     let dataAt = crcsAt + 4 * blocks;
     copy(op.bytes, op.at, bytes, dataAt, dataBytes);
@@ -152,7 +153,7 @@ export class DataFrames {
   private sendFlush(op: Op, volume: MappedVolume, link: DeviceLink): void {
     const bodyBytes = 4 * op.combs.length;
     const { bytes, view, at } = this.links.reserve(link.id, HEADER_BYTES + bodyBytes);
-    this.head(view, at, MSG.FLUSH, op, volume, bodyBytes);
+    this.head(view, at, MSG.FLUSH, op, volume, bodyBytes, link.version);
     let place = at + HEADER_BYTES;
     for (const comb of op.combs) {
       view.setUint32(place, comb, true);
@@ -166,7 +167,7 @@ export class DataFrames {
     const { bytes, view, at } = this.links.reserve(link.id, HEADER_BYTES);
     bytes.fill(0, at, at + HEADER_BYTES);
     setMagic(view, at, FRAME.magic);
-    setVersion(view, at, 1);
+    setVersion(view, at, link.version);
     setCode(view, at, MSG.OPS_SETTLED);
     setOpLow(view, at, opLow);
     setOpHigh(view, at, opHigh);

@@ -25,6 +25,8 @@ export class DeviceLink {
   readonly fenced = new OpList();
   /** Last epoch used: the next connection gets the next one. */
   epoch = 0;
+  /** Protocol version of the link that is up. */
+  version = 1;
   /** Feature bits that both ends use. */
   features = 0;
   failures = 0;

@@ -12,7 +12,7 @@
 import type { ClusterMap } from '../cluster-map/cluster-map.js';
 import { assert } from '../core/assert.js';
 import { mark } from '../core/marks.js';
-import type { LinkId, Links, Log, Micros, Token } from '../core/ports.js';
+import type { LinkId, Links, Log, Micros, Peer, Token } from '../core/ports.js';
 
 import type { BlockFront, Errno, IoKind } from './block-front.js';
 import { ERRNO, IO } from './block-front.js';
@@ -179,8 +179,8 @@ export class IoEngine {
 
   // Links.
 
-  linkUp(nowUs: Micros, id: LinkId, features: number): void {
-    this.placer.linkUp(nowUs, id, features);
+  linkUp(nowUs: Micros, id: LinkId, peer: Peer): void {
+    this.placer.linkUp(nowUs, id, peer);
   }
 
   linkDown(nowUs: Micros, id: LinkId, reason: string): void {

@@ -5,7 +5,7 @@
 import type { ClusterMap } from '../cluster-map/cluster-map.js';
 import { assert } from '../core/assert.js';
 import { mark } from '../core/marks.js';
-import type { LinkId, Links, Log, Micros } from '../core/ports.js';
+import type { LinkId, Links, Log, Micros, Peer } from '../core/ports.js';
 import { FEATURE } from '../protocol/generated/constants.js';
 
 import type { Errno } from './block-front.js';
@@ -174,10 +174,11 @@ export class Placer {
     return this.table.find(id);
   }
 
-  linkUp(nowUs: Micros, id: LinkId, features: number): void {
+  linkUp(nowUs: Micros, id: LinkId, { version, features }: Peer): void {
     const link = this.table.find(id);
     if (link === undefined) return;
     link.state = 'up';
+    link.version = version;
     link.features = features;
     link.failures = 0;
     // What was said on the link before it may be lost, and without it there may be no room for what follows.

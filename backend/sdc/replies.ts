@@ -5,7 +5,7 @@
 import { assert } from '../core/assert.js';
 import { mark } from '../core/marks.js';
 import type { Log, Micros } from '../core/ports.js';
-import { decodeStruct } from '../protocol/control.js';
+import { ENTRY_VERSION, decodeStruct } from '../protocol/control.js';
 import { HEADER_BYTES } from '../protocol/frames.js';
 import { ERR, MSG } from '../protocol/generated/constants.js';
 import { getCode, getStatus, getTag } from '../protocol/generated/frame-head.js';
@@ -179,7 +179,7 @@ function answerCode(op: Op): number {
 /** The entry that a refusal carries, or null when it is none. */
 function entryOf(bytes: Uint8Array, at: number, bodyBytes: number): CombEntry | null {
   try {
-    return decodeStruct('CombEntry', bytes.subarray(at, at + bodyBytes));
+    return decodeStruct('CombEntry', bytes.subarray(at, at + bodyBytes), ENTRY_VERSION);
   } catch (error) {
     // What does not decode is ignored: the map of the MDM will do.
     if (error instanceof ProtocolError) return null;

@@ -142,7 +142,7 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
 
   linkUp(nowUs: Micros, link: LinkId, peer: Peer): void {
     if (this.session.owns(link)) this.session.linkUp(nowUs, link, peer);
-    else this.engine.linkUp(nowUs, link, peer.features);
+    else this.engine.linkUp(nowUs, link, peer);
   }
 
   linkDown(nowUs: Micros, link: LinkId, reason: string): void {

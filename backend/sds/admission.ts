@@ -16,7 +16,7 @@ import {
   getVolumeEpoch,
   getVolumeKey,
 } from '../protocol/generated/frame-head.js';
-import { encodeStruct } from '../protocol/control.js';
+import { ENTRY_VERSION, encodeStruct } from '../protocol/control.js';
 import type { Client } from './clients.js';
 import { PART, compareAt } from './comb.js';
 import type { Comb } from './comb.js';
@@ -95,7 +95,7 @@ export class Admission {
     const comb = this.shared.comb(combIndex);
     if (comb !== undefined && comb.entryBytes.length > 0) return comb.entryBytes;
     const entry = this.shared.pool?.entry(combIndex) ?? null;
-    return entry === null ? EMPTY : encodeStruct('CombEntry', entry);
+    return entry === null ? EMPTY : encodeStruct('CombEntry', entry, ENTRY_VERSION);
   }
 
   private judgeRange(volume: Volume, chunkIndex: number, view: DataView, at: number): number {

@@ -83,7 +83,7 @@ export class Changes implements ChangesPart {
       (at, answer) => {
         const statuses =
           answer.status === 0 && answer.code === MSG.COMB_CHANGE_REPLY
-            ? decodeBody(MSG.COMB_CHANGE_REPLY, answer.body).statuses
+            ? decodeBody(MSG.COMB_CHANGE_REPLY, answer.body, answer.version).statuses
             : [];
         asked.forEach((comb, index) => {
           comb.asking = false;

@@ -102,7 +102,7 @@ export class Leftovers implements LeftoversPart {
           this.askUs = at + AGAIN_US;
           return;
         }
-        const { entries } = decodeBody(MSG.COMB_QUERY_REPLY, answer.body);
+        const { entries } = decodeBody(MSG.COMB_QUERY_REPLY, answer.body, answer.version);
         const asked = new Set(combs);
         this.unsure = this.unsure.filter((index) => !asked.has(index));
         this.askUs = this.unsure.length > 0 ? at : Infinity;

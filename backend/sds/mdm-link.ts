@@ -142,6 +142,7 @@ export class MdmLink implements MdmClientHost {
     if (topics === null) return;
     shared.map = map;
     shared.pool = map.pools.get(shared.poolKey) ?? null;
+    shared.store.raiseFormat(Math.max(...parts.map(({ clusterVersion }) => clusterVersion)));
     this.applyMode();
     shared.volumes.apply(map, parts);
     const entries: CombEntry[] = [];

@@ -6,7 +6,7 @@ import { entryFault, isBlank, memberIndex } from '../cluster-map/entry.js';
 import { assert } from '../core/assert.js';
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
-import { decodeStored, encodeStored, encodeStruct } from '../protocol/control.js';
+import { ENTRY_VERSION, decodeStored, encodeStored, encodeStruct } from '../protocol/control.js';
 import type { CombEntry } from '../protocol/generated/types.js';
 import { CATCH_UP, Member, NO_GENERATION, PART, compareAt, partOf } from './comb.js';
 import type { Comb, Part } from './comb.js';
@@ -79,8 +79,9 @@ export class Membership implements MembershipPart {
       changed.push({ comb, before });
     }
     if (changed.length === 0) return;
-    this.savedLsn = this.shared.store.saveEntries(changed.map(({ comb }) => saved(comb)));
-    this.shared.store.wantDurable(this.savedLsn);
+    const { store } = this.shared;
+    this.savedLsn = store.saveEntries(changed.map(({ comb }) => saved(comb, store.format)));
+    store.wantDurable(this.savedLsn);
     for (const { comb } of changed) if (comb.alone) comb.aloneLsn = this.savedLsn;
     this.tellEnded(changed);
     for (const { comb, before } of changed) this.act(nowUs, comb, before);
@@ -131,7 +132,7 @@ export class Membership implements MembershipPart {
     comb.entry = entry;
     comb.epoch = entry.generation.epoch;
     comb.number = entry.generation.number;
-    comb.entryBytes = encodeStruct('CombEntry', entry);
+    comb.entryBytes = encodeStruct('CombEntry', entry, ENTRY_VERSION);
     comb.part = partOf(entry, deviceKey, incarnation);
     comb.primary =
       primary.deviceKey === deviceKey ? null : this.shared.peerOf(nowUs, primary.deviceKey);
@@ -327,9 +328,9 @@ function remember(comb: Comb, deviceKey: number, peerOf: (key: number) => PeerDe
   return { known: entry !== null, part, primary, primaryIncarnation, epoch, number, others };
 }
 
-function saved(comb: Comb): SavedEntry {
+function saved(comb: Comb, format: number): SavedEntry {
   const { entry, inSyncUntil, changedSince } = comb;
   assert(entry !== null, 'an adopted comb has its entry');
   const memory = { entry, inSyncUntil, changedSince };
-  return { comb: comb.index, bytes: encodeStored('CombMemory', memory) };
+  return { comb: comb.index, bytes: encodeStored('CombMemory', memory, format) };
 }

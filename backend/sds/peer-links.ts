@@ -4,7 +4,7 @@
 import { mark } from '../core/marks.js';
 import type { LinkId, Micros, Peer } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
-import { bodyOf, decodeBody, decodeStruct } from '../protocol/control.js';
+import { ENTRY_VERSION, bodyOf, decodeBody, decodeStruct } from '../protocol/control.js';
 import { ERR, MSG } from '../protocol/generated/constants.js';
 import {
   getAuthority,
@@ -357,7 +357,7 @@ export class PeerLinks {
     entryBytes: Uint8Array,
   ): Taken {
     if (entryBytes.length === 0) return TAKEN.broken;
-    const entry = decodeStruct('CombEntry', entryBytes);
+    const entry = decodeStruct('CombEntry', entryBytes, ENTRY_VERSION);
     if (status === ERR.NO_SPACE) {
       this.noRoom(nowUs, peer, entry.index);
       return TAKEN.yes;

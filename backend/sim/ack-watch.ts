@@ -69,10 +69,17 @@ export class AckWatch {
   watch(from: LinkEnd, view: DataView, at: number, bytes: Uint8Array): void {
     const code = head.getCode(view, at);
     if (code === MSG.MAP_UPDATE)
-      for (const { combs } of decodeBody(MSG.MAP_UPDATE, bodyOf(bytes, view, at)).combs)
+      for (const { combs } of decodeBody(
+        MSG.MAP_UPDATE,
+        bodyOf(bytes, view, at),
+        head.getVersion(view, at),
+      ).combs)
         this.learn(combs);
     else if (code === MSG.COMB_QUERY_REPLY)
-      this.learn(decodeBody(MSG.COMB_QUERY_REPLY, bodyOf(bytes, view, at)).entries);
+      this.learn(
+        decodeBody(MSG.COMB_QUERY_REPLY, bodyOf(bytes, view, at), head.getVersion(view, at))
+          .entries,
+      );
     else if (CHANGES.has(code)) this.ask(from, view, at);
     else if (code === MSG.PEER_WRITE || code === MSG.PEER_ZERO) this.forward(from, view, at);
     else if (code === MSG.PEER_ACK && from.other !== null)

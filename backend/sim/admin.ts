@@ -68,8 +68,8 @@ export class Admin implements Machine, MdmClientHost {
 
   /** What the MDMs say of their cluster; null: no answer. */
   askCluster(nowUs: Micros, answered: (state: ClusterQueryReplyBody | null) => void): void {
-    this.session.ask(nowUs, MSG.CLUSTER_QUERY, {}, (_, { status, body }) => {
-      answered(status === 0 ? decodeBody(MSG.CLUSTER_QUERY_REPLY, body) : null);
+    this.session.ask(nowUs, MSG.CLUSTER_QUERY, {}, (_, { status, body, version }) => {
+      answered(status === 0 ? decodeBody(MSG.CLUSTER_QUERY_REPLY, body, version) : null);
     });
   }
 

@@ -5,8 +5,8 @@
 import type { LinkId, Links, Machine, Micros } from '../core/ports.js';
 import { mark } from '../core/marks.js';
 import { bodyOf, decodeBody, encodeControl } from '../protocol/control.js';
-import { MSG } from '../protocol/generated/constants.js';
-import { getStatus, getTag } from '../protocol/generated/frame-head.js';
+import { MSG, VERSION_MAX } from '../protocol/generated/constants.js';
+import { getStatus, getTag, getVersion } from '../protocol/generated/frame-head.js';
 import { sendFrame } from '../protocol/send.js';
 
 import type { SimEtcds } from './shared-store.js';
@@ -72,7 +72,11 @@ export class MasterWatch implements Machine {
       return true;
     }
     MARKS.answered.hits++;
-    const reply = decodeBody(MSG.CLUSTER_QUERY_REPLY, bodyOf(bytes, view, at));
+    const reply = decodeBody(
+      MSG.CLUSTER_QUERY_REPLY,
+      bodyOf(bytes, view, at),
+      getVersion(view, at),
+    );
     if (reply.sequence < known)
       this.sim.fail(
         `the MDM of term ${reply.term} answered with sequence ${reply.sequence}, but ${known} was committed before it was asked`,
@@ -107,6 +111,6 @@ export class MasterWatch implements Machine {
     watched.dueUs = nowUs + EVERY_US;
     const tag = ++this.lastTag;
     this.asked.set(tag, this.etcd.toldSequence);
-    sendFrame(this.links, watched.link, encodeControl(MSG.CLUSTER_QUERY, tag, 0, {}));
+    sendFrame(this.links, watched.link, encodeControl(MSG.CLUSTER_QUERY, tag, 0, {}, VERSION_MAX));
   }
 }

@@ -11,7 +11,7 @@ import { MDM_DEFAULTS } from '../mdm/options.js';
 import type { MdmOptions } from '../mdm/options.js';
 import type { NodeReport, Step } from '../mdm/cluster-plan.js';
 import { mark } from '../core/marks.js';
-import { ERR } from '../protocol/generated/constants.js';
+import { ERR, VERSION_MAX } from '../protocol/generated/constants.js';
 import { judgeBoot, judgeTask, leftRecord } from '../protocol/node-state.js';
 import type { NodeRecord, ToldTask } from '../protocol/node-state.js';
 
@@ -143,7 +143,7 @@ export class MdmNode implements EventTarget, SimMdm {
     const seat = company?.etcds.store(record.token).members.get(host.address);
     const storeUp = company?.etcds.reaches(host.address) === true && seat?.isLearner === false;
     const token = record.part === 'none' ? '' : record.token;
-    return { state, token, storeUp, systemId: '', version: 'sim' };
+    return { state, token, storeUp, systemId: '', version: 'sim', protocolMax: VERSION_MAX };
   }
 
   /** What a master told this node. @returns why not, null: it is so */

@@ -93,6 +93,8 @@ export class ModelMedium {
     failReads: false,
   };
   format: ModelFormat | null = null;
+  /** As the superblock of a real device says it. */
+  formatVersion = 1;
   incarnation = 0;
   records: ModelRecord[] = [];
   lastLsn = 0;

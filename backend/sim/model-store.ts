@@ -4,6 +4,7 @@
 
 import type { Micros, Token } from '../core/ports.js';
 import type { Prng } from '../core/prng.js';
+import { DISK_FORMAT_MAX } from '../protocol/tables/disk.js';
 import { BLOCK_STATE, ROOM, STORE_STATUS } from '../sds/store/store.js';
 import type {
   ChunkInfo,
@@ -293,6 +294,15 @@ export class ModelStore implements Store, EventTarget {
 
   setVolatile(isVolatile: boolean): number {
     return this.append((lsn) => ({ kind: 'mode', lsn, isVolatile }));
+  }
+
+  get format(): number {
+    return this.medium.formatVersion;
+  }
+
+  raiseFormat(format: number): void {
+    const { medium } = this;
+    medium.formatVersion = Math.max(medium.formatVersion, Math.min(format, DISK_FORMAT_MAX));
   }
 
   saveEntries(entries: readonly SavedEntry[]): number {

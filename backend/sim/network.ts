@@ -4,7 +4,7 @@
 
 import { assert } from '../core/assert.js';
 import type { LinkId, Links, LinkTarget, Peer } from '../core/ports.js';
-import { FEATURE } from '../protocol/generated/constants.js';
+import { FEATURE, VERSION_MAX } from '../protocol/generated/constants.js';
 
 import type { EventTarget } from './event-queue.js';
 import type { SimHost } from './host.js';
@@ -341,7 +341,7 @@ function peerOf(
     run: identity.run,
     link,
     linkEpoch,
-    version: 1,
+    version: VERSION_MAX,
     features,
   };
 }

@@ -44,7 +44,7 @@ export function threeNodes(slaveUp: boolean): MdmMember[] {
     member: true,
     master: false,
     up: true,
-    version: '0.1.0',
+    version: '0.2.0',
   } as const;
   return [
     { ...member, key: 0x101, name: 'mdm1', host: '127.0.0.1', master: true },
@@ -54,7 +54,7 @@ export function threeNodes(slaveUp: boolean): MdmMember[] {
       name: 'mdm2',
       host: '10.0.0.2',
       up: slaveUp,
-      version: slaveUp ? '0.1.0' : '',
+      version: slaveUp ? '0.2.0' : '',
     },
     { ...member, key: 0x103, name: 'tb', host: '10.0.0.3', role: 'tieBreaker' },
   ];
@@ -128,7 +128,7 @@ export class MemoryCluster implements Cluster {
     const statuses = this.tables[kind].map(({ key }) => ({
       key,
       liveness: this.disconnected.has(key) ? ('disconnected' as const) : ('connected' as const),
-      version: '0.1.0',
+      version: '0.2.0',
       sinceMs: 0,
       usage: this.usage.get(key) ?? null,
       counters: [],
@@ -172,7 +172,7 @@ export class MemoryCluster implements Cluster {
       name: 'mdm1',
       addresses: [{ host: '127.0.0.1', role: 'all' }],
       port: 6611,
-      version: '0.1.0',
+      version: '0.2.0',
       degradedCombs: 0,
       unavailableCombs: 0,
       combs: 1024,

@@ -7,10 +7,11 @@ import type { Command, CommandName } from '../../protocol/control.js';
 import { ERR } from '../../protocol/generated/constants.js';
 import type { CommandParams, CommandResults, User } from '../../protocol/generated/types.js';
 import { COMMANDS } from '../../protocol/tables/commands.js';
+import type { CommandRow } from '../../protocol/tables/commands.js';
 import type { Additions } from '../additions.js';
 import type { Drains } from '../drains.js';
 import type { Engine } from '../engine.js';
-import { refuse, RefusalWhenDrained } from '../refusal.js';
+import { refuse, refuseWith, RefusalWhenDrained } from '../refusal.js';
 import type { Refusal } from '../refusal.js';
 import { replaceCombs } from '../replacement.js';
 import type { Sessions } from '../sessions.js';
@@ -23,6 +24,7 @@ import { MAINTENANCE_COMMANDS } from './maintenance.js';
 import { SDC_COMMANDS } from './sdcs.js';
 import { MDM_COMMANDS } from './mdms.js';
 import { DEVICE_COMMANDS, SDS_COMMANDS } from './sds.js';
+import { UPGRADE_COMMANDS } from './upgrade.js';
 import { mayAsk, USER_COMMANDS } from './users.js';
 import { MAPPING_COMMANDS, VOLUME_COMMANDS } from './volumes.js';
 
@@ -39,7 +41,15 @@ const HANDLERS: Handlers<CommandName> = {
   ...SDC_COMMANDS,
   ...USER_COMMANDS,
   ...MDM_COMMANDS,
+  ...UPGRADE_COMMANDS,
 };
+
+/** They are judged by what all MDMs say of themselves now. */
+const ASKS_MDMS: ReadonlySet<CommandName> = new Set([
+  'SWITCH_CLUSTER',
+  'SWITCH_MDM_OWNERSHIP',
+  'RAISE_CLUSTER_VERSION',
+]);
 
 interface Asked {
   readonly link: LinkId;
@@ -75,7 +85,7 @@ export class CommandRunner {
 
   /** Runs a command and answers it on its link. */
   run(nowUs: Micros, link: LinkId, tag: number, command: Command): void {
-    if (command.name === 'SWITCH_CLUSTER' || command.name === 'SWITCH_MDM_OWNERSHIP') {
+    if (ASKS_MDMS.has(command.name)) {
       this.reshaper.refresh(nowUs, (at) => {
         this.begin(at, { link, tag, command, probed: '' });
       });
@@ -126,13 +136,14 @@ export class CommandRunner {
     });
   }
 
-  /** @throws Refusal PERMISSION_DENIED */
+  /** @throws Refusal PERMISSION_DENIED, CLUSTER_VERSION_LOW */
   private context(nowUs: Micros, { command, probed }: Asked, waits: Wait[]): CommandContext {
     const { name, actor } = command;
     const { engine, seen } = this;
     const { state, options } = engine;
     const user: User | undefined = state.users.find((candidate) => candidate.name === actor);
     if (user === undefined || !mayAsk(user.role, COMMANDS[name].needs)) refuse('PERMISSION_DENIED');
+    checkVersion(state.system.clusterVersion, COMMANDS[name]);
     const sequence = engine.nextSequence;
     return {
       ...{ nowUs, state, options, seen, sequence, probed },
@@ -235,4 +246,10 @@ function execute<N extends CommandName>(
   params: CommandParams[N],
 ): CommandResults[N] {
   return HANDLERS[name](context, params);
+}
+
+/** What came with a version is used only once every component knows it. @throws Refusal CLUSTER_VERSION_LOW */
+function checkVersion(cluster: number, { since, anyCluster }: CommandRow): void {
+  if (since > cluster && anyCluster !== true)
+    refuseWith('CLUSTER_VERSION_LOW', { cluster, needed: since });
 }

@@ -1094,6 +1094,23 @@ export function decodeRemoveSdcResult(_r: Reader, _version: number): T.RemoveSdc
   return {};
 }
 
+export function encodeRaiseClusterVersionParams(w: Writer, v: T.RaiseClusterVersionParams, version: number): void {
+  w.u32('version', v.version, 1, 255);
+}
+
+export function decodeRaiseClusterVersionParams(r: Reader, version: number): T.RaiseClusterVersionParams {
+  const versionField = r.u32('version', 1, 255);
+  return { version: versionField };
+}
+
+export function encodeRaiseClusterVersionResult(_w: Writer, _v: T.RaiseClusterVersionResult, _version: number): void {
+
+}
+
+export function decodeRaiseClusterVersionResult(_r: Reader, _version: number): T.RaiseClusterVersionResult {
+  return {};
+}
+
 export function encodeSetApprovalParams(w: Writer, v: T.SetApprovalParams, _version: number): void {
   w.choice('approval', v.approval, APPROVAL_CODES);
 }
@@ -1428,6 +1445,7 @@ export const PARAMS_CODECS: {
   RENAME_SDC: { name: 'RENAME_SDC', encode: encodeRenameSdcParams, decode: decodeRenameSdcParams },
   APPROVE_SDC: { name: 'APPROVE_SDC', encode: encodeApproveSdcParams, decode: decodeApproveSdcParams },
   REMOVE_SDC: { name: 'REMOVE_SDC', encode: encodeRemoveSdcParams, decode: decodeRemoveSdcParams },
+  RAISE_CLUSTER_VERSION: { name: 'RAISE_CLUSTER_VERSION', encode: encodeRaiseClusterVersionParams, decode: decodeRaiseClusterVersionParams },
   SET_APPROVAL: { name: 'SET_APPROVAL', encode: encodeSetApprovalParams, decode: decodeSetApprovalParams },
   SET_SYSTEM: { name: 'SET_SYSTEM', encode: encodeSetSystemParams, decode: decodeSetSystemParams },
   ADD_USER: { name: 'ADD_USER', encode: encodeAddUserParams, decode: decodeAddUserParams },
@@ -1485,6 +1503,7 @@ export const RESULT_CODECS: {
   RENAME_SDC: { name: 'RENAME_SDC', encode: encodeRenameSdcResult, decode: decodeRenameSdcResult },
   APPROVE_SDC: { name: 'APPROVE_SDC', encode: encodeApproveSdcResult, decode: decodeApproveSdcResult },
   REMOVE_SDC: { name: 'REMOVE_SDC', encode: encodeRemoveSdcResult, decode: decodeRemoveSdcResult },
+  RAISE_CLUSTER_VERSION: { name: 'RAISE_CLUSTER_VERSION', encode: encodeRaiseClusterVersionResult, decode: decodeRaiseClusterVersionResult },
   SET_APPROVAL: { name: 'SET_APPROVAL', encode: encodeSetApprovalResult, decode: decodeSetApprovalResult },
   SET_SYSTEM: { name: 'SET_SYSTEM', encode: encodeSetSystemResult, decode: decodeSetSystemResult },
   ADD_USER: { name: 'ADD_USER', encode: encodeAddUserResult, decode: decodeAddUserResult },

@@ -3,7 +3,7 @@
 import type * as T from './types.js';
 
 export const VERSION_MIN = 1;
-export const VERSION_MAX = 1;
+export const VERSION_MAX = 2;
 
 /** In the code of a command's answer; the rest is the command's own code. */
 export const COMMAND_ANSWER_BIT = 0x8000;
@@ -136,6 +136,7 @@ export const CMD = {
   RENAME_SDC: 0x1061,
   APPROVE_SDC: 0x1062,
   REMOVE_SDC: 0x1063,
+  RAISE_CLUSTER_VERSION: 0x1072,
   SET_APPROVAL: 0x1064,
   SET_SYSTEM: 0x1071,
   ADD_USER: 0x1081,
@@ -247,6 +248,7 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x1061, 'RENAME_SDC'],
   [0x1062, 'APPROVE_SDC'],
   [0x1063, 'REMOVE_SDC'],
+  [0x1072, 'RAISE_CLUSTER_VERSION'],
   [0x1064, 'SET_APPROVAL'],
   [0x1071, 'SET_SYSTEM'],
   [0x1081, 'ADD_USER'],
@@ -295,6 +297,7 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x9061, 'RENAME_SDC_ANSWER'],
   [0x9062, 'APPROVE_SDC_ANSWER'],
   [0x9063, 'REMOVE_SDC_ANSWER'],
+  [0x9072, 'RAISE_CLUSTER_VERSION_ANSWER'],
   [0x9064, 'SET_APPROVAL_ANSWER'],
   [0x9071, 'SET_SYSTEM_ANSWER'],
   [0x9081, 'ADD_USER_ANSWER'],
@@ -306,6 +309,12 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x9094, 'SWITCH_MDM_OWNERSHIP_ANSWER'],
   [0x9095, 'RENAME_MDM_ANSWER'],
   [0x9084, 'SET_USER_ROLE_ANSWER'],
+]);
+
+/** Protocol version from which a code may stand in a frame, where that is not the first. */
+export const LATER_CODES: ReadonlyMap<number, number> = new Map<number, number>([
+  [0x1072, 2],
+  [0x9072, 2],
 ]);
 
 /** Codes of commands by number. */
@@ -347,6 +356,7 @@ export const COMMAND_BY_CODE: ReadonlyMap<number, keyof T.CommandParams> = new M
   [0x1061, 'RENAME_SDC'],
   [0x1062, 'APPROVE_SDC'],
   [0x1063, 'REMOVE_SDC'],
+  [0x1072, 'RAISE_CLUSTER_VERSION'],
   [0x1064, 'SET_APPROVAL'],
   [0x1071, 'SET_SYSTEM'],
   [0x1081, 'ADD_USER'],
@@ -390,6 +400,7 @@ export const ERR = {
   SDC_NOT_APPROVED: 68,
   WRONG_TARGET: 69,
   PERMISSION_DENIED: 70,
+  COMPONENT_TOO_OLD: 72,
   TOO_MANY_CONNECTIONS: 71,
   INTERNAL: 128,
   NOT_FOUND: 129,
@@ -471,6 +482,9 @@ export const ERR = {
   MASTER_STAYS: 220,
   ALREADY_MASTER: 221,
   ALREADY_CONFIGURED: 222,
+  CLUSTER_VERSION_LOW: 250,
+  CLUSTER_VERSION_WRONG: 251,
+  COMPONENTS_OLD: 252,
   CLUSTER_UNCHANGED: 223,
 } as const;
 

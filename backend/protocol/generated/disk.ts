@@ -11,7 +11,7 @@ export function setSuperblockMagic(view: DataView, at: number, value: number): v
   view.setUint32(at + 0, value, true);
 }
 
-/** DISK_VERSION */
+/** format of the device, up to DISK_FORMAT_MAX */
 export function getSuperblockVersion(view: DataView, at: number): number {
   return view.getUint16(at + 4, true);
 }

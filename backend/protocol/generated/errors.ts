@@ -28,6 +28,7 @@ export type ErrorName =
   | 'SDC_NOT_APPROVED'
   | 'WRONG_TARGET'
   | 'PERMISSION_DENIED'
+  | 'COMPONENT_TOO_OLD'
   | 'TOO_MANY_CONNECTIONS'
   | 'INTERNAL'
   | 'NOT_FOUND'
@@ -109,6 +110,9 @@ export type ErrorName =
   | 'MASTER_STAYS'
   | 'ALREADY_MASTER'
   | 'ALREADY_CONFIGURED'
+  | 'CLUSTER_VERSION_LOW'
+  | 'CLUSTER_VERSION_WRONG'
+  | 'COMPONENTS_OLD'
   | 'CLUSTER_UNCHANGED';
 
 export interface ErrorInfo {
@@ -147,6 +151,7 @@ export const ERROR_BY_NAME: Readonly<Record<ErrorName, ErrorInfo>> = {
   SDC_NOT_APPROVED: { name: 'SDC_NOT_APPROVED', code: 68, class: 'denied', restCode: 322, httpStatus: 500, nbdErrno: 0, text: 'The SDC is not approved' },
   WRONG_TARGET: { name: 'WRONG_TARGET', code: 69, class: 'denied', restCode: 1, httpStatus: 500, nbdErrno: 0, text: 'Another component answers at this address' },
   PERMISSION_DENIED: { name: 'PERMISSION_DENIED', code: 70, class: 'denied', restCode: 247, httpStatus: 403, nbdErrno: 0, text: 'Permission denied' },
+  COMPONENT_TOO_OLD: { name: 'COMPONENT_TOO_OLD', code: 72, class: 'denied', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'This system was raised to version {cluster}, the component speaks up to {offered}: install a newer version of it' },
   TOO_MANY_CONNECTIONS: { name: 'TOO_MANY_CONNECTIONS', code: 71, class: 'retry', restCode: 67, httpStatus: 503, nbdErrno: 0, text: 'Too many connections' },
   INTERNAL: { name: 'INTERNAL', code: 128, class: 'maybe', restCode: 1, httpStatus: 500, nbdErrno: 0, text: 'Internal error' },
   NOT_FOUND: { name: 'NOT_FOUND', code: 129, class: 'rejected', restCode: 3, httpStatus: 500, nbdErrno: 0, text: 'Not found' },
@@ -228,6 +233,9 @@ export const ERROR_BY_NAME: Readonly<Record<ErrorName, ErrorInfo>> = {
   MASTER_STAYS: { name: 'MASTER_STAYS', code: 220, class: 'rejected', restCode: 566, httpStatus: 500, nbdErrno: 0, text: 'The master cannot be removed: switch the ownership first' },
   ALREADY_MASTER: { name: 'ALREADY_MASTER', code: 221, class: 'rejected', restCode: 565, httpStatus: 500, nbdErrno: 0, text: 'The MDM is the master already' },
   ALREADY_CONFIGURED: { name: 'ALREADY_CONFIGURED', code: 222, class: 'rejected', restCode: 551, httpStatus: 500, nbdErrno: 0, text: 'MDM already configured' },
+  CLUSTER_VERSION_LOW: { name: 'CLUSTER_VERSION_LOW', code: 250, class: 'rejected', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'The cluster version is {cluster}, this needs {needed}: every component has to be upgraded, then the upgrade has to be finished' },
+  CLUSTER_VERSION_WRONG: { name: 'CLUSTER_VERSION_WRONG', code: 251, class: 'rejected', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'The cluster version cannot be {wanted}: it is {cluster}, is never lowered, and this MDM speaks up to {newest}' },
+  COMPONENTS_OLD: { name: 'COMPONENTS_OLD', code: 252, class: 'rejected', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'Not every component is known to speak version {wanted}: {components}' },
   CLUSTER_UNCHANGED: { name: 'CLUSTER_UNCHANGED', code: 223, class: 'rejected', restCode: 642, httpStatus: 500, nbdErrno: 0, text: 'The MDM cluster stays as it was: {reason}' },
 };
 

@@ -505,6 +505,9 @@ export function encodeMapUpdateBody(w: Writer, v: T.MapUpdateBody, version: numb
     encodeMapping(w, item0, version);
   });
   w.leave();
+  if (version >= 2) {
+    w.u32('clusterVersion', v.clusterVersion, 0, 4294967295);
+  }
 }
 
 export function decodeMapUpdateBody(r: Reader, version: number): T.MapUpdateBody {
@@ -608,7 +611,12 @@ export function decodeMapUpdateBody(r: Reader, version: number): T.MapUpdateBody
     r.leave();
     removedMappingsField = items0;
   }
-  return { term: termField, sequence: sequenceField, full: fullField, last: lastField, pools: poolsField, combs: combsField, devices: devicesField, volumes: volumesField, mappings: mappingsField, removedDevices: removedDevicesField, removedVolumes: removedVolumesField, removedMappings: removedMappingsField };
+  let clusterVersionField: number;
+  if (version >= 2) {
+    clusterVersionField = r.u32('clusterVersion', 0, 4294967295);
+  }
+  else clusterVersionField = 1;
+  return { term: termField, sequence: sequenceField, full: fullField, last: lastField, pools: poolsField, combs: combsField, devices: devicesField, volumes: volumesField, mappings: mappingsField, removedDevices: removedDevicesField, removedVolumes: removedVolumesField, removedMappings: removedMappingsField, clusterVersion: clusterVersionField };
 }
 
 export function encodeCombChangeBody(w: Writer, v: T.CombChangeBody, version: number): void {
@@ -1194,6 +1202,9 @@ export function encodeMdmNodeReplyBody(w: Writer, v: T.MdmNodeReplyBody, version
   w.bool('storeUp', v.storeUp);
   w.str('systemId', v.systemId, 16);
   w.str('version', v.version, 32);
+  if (version >= 2) {
+    w.u8('protocolMax', v.protocolMax, 0, 255);
+  }
 }
 
 export function decodeMdmNodeReplyBody(r: Reader, version: number): T.MdmNodeReplyBody {
@@ -1202,7 +1213,12 @@ export function decodeMdmNodeReplyBody(r: Reader, version: number): T.MdmNodeRep
   const storeUpField = r.bool('storeUp');
   const systemIdField = r.str('systemId', 16);
   const versionField = r.str('version', 32);
-  return { state: stateField, token: tokenField, storeUp: storeUpField, systemId: systemIdField, version: versionField };
+  let protocolMaxField: number;
+  if (version >= 2) {
+    protocolMaxField = r.u8('protocolMax', 0, 255);
+  }
+  else protocolMaxField = 1;
+  return { state: stateField, token: tokenField, storeUp: storeUpField, systemId: systemIdField, version: versionField, protocolMax: protocolMaxField };
 }
 
 export function encodeMdmNodeTaskBody(w: Writer, v: T.MdmNodeTaskBody, version: number): void {

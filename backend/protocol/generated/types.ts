@@ -1022,6 +1022,8 @@ export interface MapUpdateBody {
   readonly removedVolumes: readonly number[];
   /** as they were */
   readonly removedMappings: readonly Mapping[];
+  /** version that every component speaks; gates disk formats Since version 2. */
+  readonly clusterVersion: number;
 }
 
 /** A primary asks for committed changes of combs (C2). */
@@ -1156,6 +1158,8 @@ export interface MdmNodeReplyBody {
   readonly systemId: string;
   /** software version */
   readonly version: string;
+  /** highest protocol version that it speaks Since version 2. */
+  readonly protocolMax: number;
 }
 
 /** From the master to a node: begin, enter or leave a store. Done twice it is done once. */
@@ -1846,6 +1850,16 @@ export interface RemoveSdcParams {
 export interface RemoveSdcResult {
 }
 
+/** Ends an upgrade: from now on what came with this version may be used and written, and older components are refused. Never lowered. Refused while a component that counts is older, or cannot be asked. */
+export interface RaiseClusterVersionParams {
+  /** cluster version afterwards */
+  readonly version: number;
+}
+
+/** Result of RAISE_CLUSTER_VERSION. */
+export interface RaiseClusterVersionResult {
+}
+
 /** Which SDCs may register. */
 export interface SetApprovalParams {
   /** mode */
@@ -2037,6 +2051,7 @@ export interface CommandParams {
   readonly RENAME_SDC: RenameSdcParams;
   readonly APPROVE_SDC: ApproveSdcParams;
   readonly REMOVE_SDC: RemoveSdcParams;
+  readonly RAISE_CLUSTER_VERSION: RaiseClusterVersionParams;
   readonly SET_APPROVAL: SetApprovalParams;
   readonly SET_SYSTEM: SetSystemParams;
   readonly ADD_USER: AddUserParams;
@@ -2089,6 +2104,7 @@ export interface CommandResults {
   readonly RENAME_SDC: RenameSdcResult;
   readonly APPROVE_SDC: ApproveSdcResult;
   readonly REMOVE_SDC: RemoveSdcResult;
+  readonly RAISE_CLUSTER_VERSION: RaiseClusterVersionResult;
   readonly SET_APPROVAL: SetApprovalResult;
   readonly SET_SYSTEM: SetSystemResult;
   readonly ADD_USER: AddUserResult;

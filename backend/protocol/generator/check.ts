@@ -172,6 +172,20 @@ function checkLimits(model: Model): void {
     if (!holds(limit)) fail('limits', `it does not hold that ${relation}`);
 }
 
+/** Rows belong to a version that is spoken, and entries of combs to the first. */
+function checkVersions(model: Model): void {
+  // Entries are kept encoded and go out on links of every version, and to devices.
+  for (const field of model.structs['CombEntry']?.fields ?? [])
+    if (field.since > model.versionMin)
+      fail('CombEntry', 'its layout is the same in every version');
+  for (const [name, { since }] of [
+    ...Object.entries(model.messages),
+    ...Object.entries(model.commands),
+  ])
+    if (since < model.versionMin || since > model.versionMax)
+      fail(name, `version ${since} is not spoken`);
+}
+
 /**
  * Looks for contradictions.
  *
@@ -199,9 +213,13 @@ export function checkModel(model: Model): void {
     checkUnique(name, Object.values(row.values));
     for (const value of Object.values(row.values))
       if (value < 1 || value > 255) fail(name, 'numbers of words are 1 to 255');
+    for (const [word, since] of Object.entries(row.since ?? {}))
+      if (!(word in row.values) || since <= model.versionMin || since > model.versionMax)
+        fail(name, `${word} cannot be new in version ${since}`);
   }
   for (const [name, row] of Object.entries(model.structs)) checkFields(model, name, row.fields);
   checkAcyclic(model);
+  checkVersions(model);
   for (const [name, row] of Object.entries(model.messages)) checkFields(model, name, row.fields);
   for (const [name, row] of Object.entries(model.commands)) {
     checkFields(model, name, row.fields);

@@ -135,6 +135,7 @@ function readField(model: Model, field: Field): string[] {
 
 function absent(field: Field): string {
   const value = field.absent ?? null;
+  if (Array.isArray(value)) return '[]';
   return typeof value === 'string' ? quote(value) : String(value);
 }
 

@@ -76,11 +76,28 @@ function emitCodes(model: Model): string {
       ([name, row]) => [row.code + model.commandAnswerBit, `${name}_ANSWER`] as const,
     ),
   ];
+  const codesSince = (since: number): readonly number[] =>
+    pairs
+      .filter(([, name]) => {
+        const asked = name.endsWith('_ANSWER') ? name.slice(0, -'_ANSWER'.length) : name;
+        return (model.messages[name]?.since ?? model.commands[asked]?.since ?? 1) === since;
+      })
+      .map(([code]) => code);
+  const laterVersions = Array.from(
+    { length: model.versionMax - model.versionMin },
+    (_, index) => model.versionMin + 1 + index,
+  );
+  const later = laterVersions.flatMap((since) =>
+    codesSince(since).map((code) => [code, since] as const),
+  );
   const data = messages.filter(([, row]) => row.head === 'data').map(([, row]) => row.code);
   return (
     '/** Name of every code that may stand in a frame; answers of commands end in _ANSWER. */\n' +
     `export const CODE_NAMES: ReadonlyMap<number, string> = new Map([\n${pairs
       .map(([code, name]) => `  [${hex4(code)}, ${quote(name)}],\n`)
+      .join('')}]);\n\n` +
+    `/** Protocol version from which a code may stand in a frame, where that is not the first. */\nexport const LATER_CODES: ReadonlyMap<number, number> = new Map<number, number>([\n${later
+      .map(([code, since]) => `  [${hex4(code)}, ${since}],\n`)
       .join('')}]);\n\n` +
     `/** Codes of commands by number. */\nexport const COMMAND_BY_CODE: ReadonlyMap<number, keyof T.CommandParams> = new Map<number, keyof T.CommandParams>([\n${commands
       .map(([name, row]) => `  [${hex4(row.code)}, ${quote(name)}],\n`)

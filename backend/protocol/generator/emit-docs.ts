@@ -111,7 +111,11 @@ export function emitProtocolDocs(model: Model): string {
     Object.entries(model.choices).map(([name, row]) => [
       name,
       Object.entries(row.values)
-        .map(([word, code]) => `${word} ${code}`)
+        .map(([word, code]) =>
+          row.since?.[word] === undefined
+            ? `${word} ${code}`
+            : `${word} ${code} (since version ${row.since[word]})`,
+        )
         .join(', '),
       row.about,
     ]),

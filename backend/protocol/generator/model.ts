@@ -28,6 +28,8 @@ import { STRUCTS } from '../tables/structs.js';
 export interface ChoiceRow {
   readonly about: string;
   readonly values: Readonly<Record<string, number>>;
+  /** First protocol version of words that came later: never said on a link, or kept, that is older. */
+  readonly since?: Readonly<Record<string, number>>;
 }
 
 /** All tables. Tests build small ones of their own. */

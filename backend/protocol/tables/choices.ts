@@ -1,4 +1,5 @@
-// Closed sets of words that fields of the protocol and of stored objects take. Numbers are never reused.
+// Closed sets of words that fields of the protocol and of stored objects take. Numbers are never reused. Words that came after
+// a release are named with their version in `since`, and only used when the cluster has been raised to it.
 
 export const CHOICES = {
   role: {
@@ -101,4 +102,7 @@ export const CHOICES = {
     about: 'Whether a component is connected.',
     values: { connected: 1, disconnected: 2 },
   },
-} as const satisfies Record<string, { about: string; values: Record<string, number> }>;
+} as const satisfies Record<
+  string,
+  { about: string; values: Record<string, number>; since?: Record<string, number> }
+>;

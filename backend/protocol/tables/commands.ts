@@ -11,7 +11,10 @@ export const COMMAND_ANSWER_BIT = 0x8000;
 
 export interface CommandRow {
   readonly code: number;
+  /** First protocol version that knows it; also the cluster version that it needs, unless `anyCluster`. */
   readonly since: number;
+  /** It is run whatever the cluster version: it changes nothing that an older component would have to understand. */
+  readonly anyCluster?: true;
   readonly about: string;
   /** Weakest kind of user that may ask. */
   readonly needs: 'monitor' | 'frontend' | 'backend' | 'configure' | 'administrator' | 'security';
@@ -26,6 +29,8 @@ const command = (
   fields: readonly Field[],
   result: readonly Field[] = [],
 ): CommandRow => ({ code, since: 1, about, needs, fields, result });
+/** A command that came after the first release; it is refused while the cluster version is older. */
+const later = (since: number, row: CommandRow): CommandRow => ({ ...row, since });
 
 const name = (about = 'at most 31 characters'): Field =>
   str('name', LIMITS.nameBytesMax.value * 4, about);
@@ -299,6 +304,18 @@ export const COMMANDS = {
   REMOVE_SDC: command(0x1063, 'frontend', 'Without mappings and disconnected.', [
     u32('key', 'SDC'),
   ]),
+  RAISE_CLUSTER_VERSION: {
+    ...later(
+      2,
+      command(
+        0x1072,
+        'administrator',
+        'Ends an upgrade: from now on what came with this version may be used and written, and older components are refused. Never lowered. Refused while a component that counts is older, or cannot be asked.',
+        [u32('version', 'cluster version afterwards', { min: 1, max: 255 })],
+      ),
+    ),
+    anyCluster: true,
+  },
   SET_APPROVAL: command(0x1064, 'administrator', 'Which SDCs may register.', [
     choice('approval', 'approval', 'mode'),
   ]),

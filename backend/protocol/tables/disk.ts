@@ -4,8 +4,15 @@
 
 import type { FixedRow } from './fields.js';
 
-/** Version of everything that these tables describe. */
+/** Version of the layout of pages and logs. */
 export const DISK_VERSION = 1;
+
+/**
+ * Newest format of a device as a whole, as its superblock says it: what may lie on it. A device is formatted as 1 and
+ * raised to the cluster version when that is raised, so that older programs can open it until then. 2: memories of combs
+ * carry the cluster version as their format version.
+ */
+export const DISK_FORMAT_MAX = 2;
 
 export const DISK_MAGIC = {
   superblock: 0x44534d01,
@@ -43,7 +50,7 @@ export const DISK = {
     sizeBytes: 256,
     fields: {
       magic: { at: 0, type: 'u32', about: 'DISK_MAGIC.superblock' },
-      version: { at: 4, type: 'u16', about: 'DISK_VERSION' },
+      version: { at: 4, type: 'u16', about: 'format of the device, up to DISK_FORMAT_MAX' },
       flags: { at: 6, type: 'u16', about: 'SUPERBLOCK_FLAGS' },
       crc: { at: 8, type: 'u32', about: 'CRC-32 of the structure with this field zero' },
       tablesDigest: {

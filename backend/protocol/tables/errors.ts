@@ -68,6 +68,14 @@ export const ERRORS = {
   SDC_NOT_APPROVED: row(68, 'denied', 322, 500, 0, 'The SDC is not approved'),
   WRONG_TARGET: row(69, 'denied', 1, 500, 0, 'Another component answers at this address'),
   PERMISSION_DENIED: row(70, 'denied', 247, 403, 0, 'Permission denied'),
+  COMPONENT_TOO_OLD: row(
+    72,
+    'denied',
+    336,
+    500,
+    0,
+    'This system was raised to version {cluster}, the component speaks up to {offered}: install a newer version of it',
+  ),
   TOO_MANY_CONNECTIONS: row(71, 'retry', 67, 503, 0, 'Too many connections'),
 
   // Commands: 128 and up. REST numbers and texts are those that the original's clients compare.
@@ -291,5 +299,29 @@ export const ERRORS = {
   ),
   ALREADY_MASTER: row(221, 'rejected', 565, 500, 0, 'The MDM is the master already'),
   ALREADY_CONFIGURED: row(222, 'rejected', 551, 500, 0, 'MDM already configured'),
+  CLUSTER_VERSION_LOW: row(
+    250,
+    'rejected',
+    336,
+    500,
+    0,
+    'The cluster version is {cluster}, this needs {needed}: every component has to be upgraded, then the upgrade has to be finished',
+  ),
+  CLUSTER_VERSION_WRONG: row(
+    251,
+    'rejected',
+    336,
+    500,
+    0,
+    'The cluster version cannot be {wanted}: it is {cluster}, is never lowered, and this MDM speaks up to {newest}',
+  ),
+  COMPONENTS_OLD: row(
+    252,
+    'rejected',
+    336,
+    500,
+    0,
+    'Not every component is known to speak version {wanted}: {components}',
+  ),
   CLUSTER_UNCHANGED: row(223, 'rejected', 642, 500, 0, 'The MDM cluster stays as it was: {reason}'),
 } as const satisfies Record<string, ErrorRow>;

@@ -26,18 +26,20 @@ export interface Field {
   /** First protocol version that carries the field. A peer of an older version gets the frame without it. */
   readonly since: number;
   /** What a reader of an older sender's frame fills in; required when `since` is above the first version. */
-  readonly absent?: number | boolean | string | null;
+  readonly absent?: number | boolean | string | null | readonly [];
 }
 
 /** A structure: the value type of messages, stored objects and lists. */
 export interface StructRow {
   readonly about: string;
+  /** First protocol version that has it; left out: the first. */
+  readonly since?: number;
   readonly fields: readonly Field[];
 }
 
 interface FieldOptions {
   readonly since?: number;
-  readonly absent?: number | boolean | string | null;
+  readonly absent?: number | boolean | string | null | readonly [];
 }
 
 function field(name: string, type: FieldKind, about: string, options: FieldOptions = {}): Field {

@@ -9,8 +9,11 @@ import { bool, bytes, choice, list, optional, str, struct, u16, u32, u53, u8 } f
 import type { Field } from './fields.js';
 import { LIMITS } from './limits.js';
 
+/** The oldest version that is still spoken, and the newest. */
 export const PROTOCOL_VERSION_MIN = 1;
-export const PROTOCOL_VERSION_MAX = 1;
+export const PROTOCOL_VERSION_MAX = 2;
+/** Versions up to this one are out: their rows keep their bytes for ever (test/golden). Release 0.1.0 speaks version 1. */
+export const PROTOCOL_VERSION_RELEASED = 1;
 
 export const FRAME_MAGIC = 0x534d; // "MS" in memory order
 
@@ -328,6 +331,10 @@ export const MESSAGES = {
         LIMITS.queryItemsMax.value,
         'as they were',
       ),
+      u32('clusterVersion', 'version that every component speaks; gates disk formats', {
+        since: 2,
+        absent: 1,
+      }),
     ],
   ),
   COMB_CHANGE: control(
@@ -459,6 +466,7 @@ export const MESSAGES = {
     bool('storeUp', 'that store answered it lately'),
     str('systemId', 16, 'of the system that it is the only MDM of, or empty'),
     str('version', 32, 'software version'),
+    u8('protocolMax', 'highest protocol version that it speaks', { since: 2, absent: 1 }),
   ]),
   MDM_NODE_TASK: control(
     0x0333,

@@ -10,7 +10,7 @@ import { unreachable } from '../../core/assert.js';
 import type { Peer } from '../../core/ports.js';
 import { encodeControl, encodeRefusal } from '../../protocol/control.js';
 import { CHECK, CHECK_REASONS, checkBody, checkHeader } from '../../protocol/frames.js';
-import { ERR, MSG } from '../../protocol/generated/constants.js';
+import { ERR, MSG, VERSION_MIN } from '../../protocol/generated/constants.js';
 import { getCode, getTag, getVersion } from '../../protocol/generated/frame-head.js';
 import { handshakeHeaderFault } from '../../protocol/handshake.js';
 import type { AcceptorHandshake, InitiatorHandshake } from '../../protocol/handshake.js';
@@ -133,6 +133,11 @@ export class Connection implements FrameSink, ByteSink {
     return connection;
   }
 
+  /** Protocol version of the link; that of handshakes until it is open. */
+  private get version(): number {
+    return this.peer?.version ?? VERSION_MIN;
+  }
+
   get paused(): boolean {
     return this.receiver.paused;
   }
@@ -147,12 +152,12 @@ export class Connection implements FrameSink, ByteSink {
 
   /** Asks the other end whether it lives. */
   ping(): void {
-    this.send(encodeControl(MSG.PING, 0, 0, {}));
+    this.send(encodeControl(MSG.PING, 0, 0, {}, this.version));
   }
 
   /** Shows the other end that this one lives, although it reads nothing. */
   showLife(): void {
-    this.send(encodeControl(MSG.PONG, 0, 0, {}));
+    this.send(encodeControl(MSG.PONG, 0, 0, {}, this.version));
   }
 
   /** Offers frames again that were not taken. */
@@ -227,7 +232,12 @@ export class Connection implements FrameSink, ByteSink {
     if (this.headerCheck !== CHECK.OK) {
       const reason = `the frame ${CHECK_REASONS[this.headerCheck] ?? 'is wrong'}`;
       this.send(
-        encodeRefusal(getTag(view, at), ERR.BAD_FRAME, [{ name: 'reason', value: reason }]),
+        encodeRefusal(
+          getTag(view, at),
+          ERR.BAD_FRAME,
+          [{ name: 'reason', value: reason }],
+          this.version,
+        ),
       );
       return TAKEN;
     }
@@ -235,7 +245,8 @@ export class Connection implements FrameSink, ByteSink {
     const code = getCode(view, at);
     if (check !== CHECK.OK) this.finish(`a frame ${CHECK_REASONS[check] ?? 'is wrong'}`);
     else if (code >= MSG.HELLO && code <= MSG.WELCOME) this.finish('a second handshake began');
-    else if (code === MSG.PING) this.send(encodeControl(MSG.PONG, getTag(view, at), 0, {}));
+    else if (code === MSG.PING)
+      this.send(encodeControl(MSG.PONG, getTag(view, at), 0, {}, this.version));
     else if (code !== MSG.PONG && !this.tools.owner.arrived(this, bytes, view, at, bodyBytes))
       return this.closed ? STOP : LATER;
     return this.closed ? STOP : TAKEN;

@@ -1,11 +1,11 @@
 // Asks other MDM processes what they are, and tells them what to become: one question, one answer, over a link of its own
 // per question. It must never repeat a question by itself.
 
-import type { LinkId, Log, Machine, Micros } from '../../core/ports.js';
+import type { LinkId, Log, Machine, Micros, Peer } from '../../core/ports.js';
 import { bodyOf, decodeBody, encodeControl } from '../../protocol/control.js';
 import type { ControlCode } from '../../protocol/control.js';
 import { errorText } from '../../protocol/error-text.js';
-import { MSG } from '../../protocol/generated/constants.js';
+import { MSG, VERSION_MIN } from '../../protocol/generated/constants.js';
 import { getCode, getStatus } from '../../protocol/generated/frame-head.js';
 import type {
   ControlBodies,
@@ -30,10 +30,12 @@ export interface NodePlace {
 }
 
 interface Asked {
-  readonly frame: Uint8Array;
-  readonly answered: (answer: Uint8Array) => void;
+  /** The question in the version of its link. */
+  readonly encode: (version: number) => Uint8Array;
+  readonly answered: (answer: Uint8Array, version: number) => void;
   readonly failed: (error: Error) => void;
-  isSent: boolean;
+  /** Of the link, once it is open. */
+  version: number;
 }
 
 /** The machine of all questions under way, each on its link. */
@@ -45,11 +47,11 @@ class Questions implements Machine {
     this.links = links;
   }
 
-  linkUp(_nowUs: Micros, link: LinkId): void {
+  linkUp(_nowUs: Micros, link: LinkId, { version }: Peer): void {
     const asked = this.asked.get(link);
     if (asked === undefined) return;
-    asked.isSent = true;
-    sendFrame(this.links, link, asked.frame);
+    asked.version = version;
+    sendFrame(this.links, link, asked.encode(version));
   }
 
   linkDown(_nowUs: Micros, link: LinkId, reason: string): void {
@@ -63,10 +65,13 @@ class Questions implements Machine {
     if (asked === undefined) return true;
     const status = getStatus(view, at);
     const body = bodyOf(bytes, view, at);
-    if (status === 0) asked.answered(body.slice());
+    const { version } = asked;
+    if (status === 0) asked.answered(body.slice(), version);
     else {
       const { details } =
-        getCode(view, at) === MSG.ERROR_REPLY ? decodeBody(MSG.ERROR_REPLY, body) : { details: [] };
+        getCode(view, at) === MSG.ERROR_REPLY
+          ? decodeBody(MSG.ERROR_REPLY, body, version)
+          : { details: [] };
       asked.failed(ClusterError.ofStatus(status, details));
     }
     return true;
@@ -104,8 +109,8 @@ export class NodeCaller {
 
   /** @throws Error with the reason, when it does not say within 1.5 s what it is */
   report(place: NodePlace): Promise<MdmNodeReplyBody> {
-    return this.ask(place, MSG.MDM_NODE_QUERY, {}, REPORT_MS).then((body) =>
-      decodeBody(MSG.MDM_NODE_REPLY, body),
+    return this.ask(place, MSG.MDM_NODE_QUERY, {}, REPORT_MS).then(({ bytes, version }) =>
+      decodeBody(MSG.MDM_NODE_REPLY, bytes, version),
     );
   }
 
@@ -124,8 +129,8 @@ export class NodeCaller {
     code: C,
     body: ControlBodies[C],
     withinMs: number,
-  ): Promise<Uint8Array> {
-    const frame = encodeControl(code, TAG, 0, body);
+  ): Promise<{ readonly bytes: Uint8Array; readonly version: number }> {
+    const encode = (version: number): Uint8Array => encodeControl(code, TAG, 0, body, version);
     return new Promise((resolve, reject) => {
       const link = this.links.newLink();
       const end = (): void => {
@@ -140,10 +145,10 @@ export class NodeCaller {
         reject(new Error(`no answer from ${host}:${port} within ${withinMs} ms`));
       }, withinMs);
       this.questions.asked.set(link, {
-        ...{ frame, isSent: false },
-        answered: (answer) => {
+        ...{ encode, version: VERSION_MIN },
+        answered: (bytes, version) => {
           end();
-          resolve(answer);
+          resolve({ bytes, version });
         },
         failed: (error) => {
           end();

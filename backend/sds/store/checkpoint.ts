@@ -140,6 +140,7 @@ export class Checkpoint {
       log.tailPosition = this.cutPosition;
       log.flusher.confirm(this.confirmLsn, this.confirmPosition);
       this.parts.ring.trim(this.cutLsn);
+      this.parts.mode.format = this.superblock.format;
       return true;
     }
     return false;
@@ -215,6 +216,7 @@ export class Checkpoint {
     superblock.volatile = mode.volatile || mode.lsn > log.flusher.durableLsn;
     // The owner sets the mode once the cluster knows about this open: from then on it needs no telling again.
     if (mode.lsn > 0 && mode.lsn <= log.flusher.durableLsn) superblock.rolledBack = false;
+    superblock.format = mode.wantedFormat;
     superblock.clean = this.closing;
     this.confirmLsn = log.flusher.durableLsn;
     this.confirmPosition = log.flusher.durablePosition;

@@ -5,6 +5,7 @@
 import { assert } from '../../core/assert.js';
 import type { Disk, Micros, Token } from '../../core/ports.js';
 
+import { DISK_FORMAT_MAX } from '../../protocol/tables/disk.js';
 import { DiskQueue } from './io.js';
 import { OpenStore } from './open-store.js';
 import type { StoreOptions } from './store-options.js';
@@ -204,6 +205,19 @@ export class DeviceStore implements Store, RecoveryHost {
 
   setVolatile(volatileMode: boolean): number {
     return this.change().appender.records.setVolatile(volatileMode);
+  }
+
+  get format(): number {
+    return this.running?.parts.mode.format ?? 1;
+  }
+
+  raiseFormat(format: number): void {
+    const { mode } = this.need().parts;
+    const wanted = Math.min(format, DISK_FORMAT_MAX);
+    if (wanted <= mode.wantedFormat) return;
+    // A change as any other: the device does not stay idle without a checkpoint that says it.
+    this.change();
+    mode.wantedFormat = wanted;
   }
 
   saveEntries(entries: readonly SavedEntry[]): number {

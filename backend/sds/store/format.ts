@@ -89,6 +89,8 @@ export class Formatter {
       systemId: options.systemId,
       deviceKey: options.deviceKey,
       poolKey: options.poolKey,
+      // Raised when the device hears the cluster version.
+      format: 1,
       sequence: 1,
       incarnation: 0,
       dataIncarnation: 0,

@@ -26,7 +26,13 @@ export interface Parts {
   /** Volumes that are being freed. */
   readonly dying: Set<number>;
   /** Mode as of the last record, and the LSN from which `false` may be believed after a crash. */
-  readonly mode: { volatile: boolean; lsn: number };
+  readonly mode: {
+    volatile: boolean;
+    lsn: number;
+    /** Format of the device that is on media in both superblocks, and the one that the next are to say. */
+    format: number;
+    wantedFormat: number;
+  };
 }
 
 /** Mask of the units that a range of blocks touches. */

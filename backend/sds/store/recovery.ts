@@ -200,7 +200,10 @@ export class Recovery {
       cache,
       entries: new EntryTable(layout),
       dying: new Set(),
-      mode: { volatile: superblock.volatile, lsn: 0 },
+      mode: {
+        ...{ volatile: superblock.volatile, lsn: 0 },
+        ...{ format: superblock.format, wantedFormat: superblock.format },
+      },
     };
     parts.ring.tailLsn = superblock.tailLsn;
     const loader = new Loader(layout, queue, directory, cache, superblock, allocate);

@@ -211,6 +211,10 @@ export interface Store {
 
   /** Whether writes are acknowledged before they are on media; returns the LSN at whose durability it counts. */
   setVolatile(volatileMode: boolean): number;
+  /** Format of the device on media: nothing that came with a later one may be given to it. */
+  readonly format: number;
+  /** The device may be written in this format from its next checkpoint on; never lowered, bounded by DISK_FORMAT_MAX. */
+  raiseFormat(format: number): void;
   /** Persists entries, at most 96 bytes each, empty bytes: forgets it; returns the LSN at whose durability they count. */
   saveEntries(entries: readonly SavedEntry[]): number;
   /** Entries as recovered or saved. */

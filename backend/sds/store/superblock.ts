@@ -3,7 +3,7 @@
 import { crc32 } from '../../core/checksum.js';
 import { BOOT_ID_BYTES, SYSTEM_ID_BYTES, readDiskIdentity } from '../../protocol/disk-identity.js';
 import * as disk from '../../protocol/generated/disk.js';
-import { DISK_MAGIC, DISK_VERSION, SUPERBLOCK_FLAGS } from '../../protocol/tables/disk.js';
+import { DISK_MAGIC, SUPERBLOCK_FLAGS } from '../../protocol/tables/disk.js';
 
 import { geometryFault, layoutOf } from './layout.js';
 import type { Layout } from './layout.js';
@@ -16,6 +16,8 @@ export interface Superblock {
   readonly systemId: string;
   readonly deviceKey: number;
   readonly poolKey: number;
+  /** Format of the device as a whole, 1 to DISK_FORMAT_MAX. */
+  format: number;
   sequence: number;
   incarnation: number;
   dataIncarnation: number;
@@ -60,7 +62,7 @@ export function encodeSuperblock(
     (superblock.volatile ? SUPERBLOCK_FLAGS.volatile : 0) |
     (superblock.rolledBack ? SUPERBLOCK_FLAGS.rolledBack : 0);
   disk.setSuperblockMagic(view, 0, DISK_MAGIC.superblock);
-  disk.setSuperblockVersion(view, 0, DISK_VERSION);
+  disk.setSuperblockVersion(view, 0, superblock.format);
   disk.setSuperblockFlags(view, 0, flags);
   disk.setSuperblockOffsetBytes(view, 0, offsetBytes);
   disk.setSuperblockSequence(view, 0, superblock.sequence);
@@ -154,6 +156,7 @@ export function decodeSuperblock(
     systemId: identity.systemId,
     deviceKey: identity.deviceKey,
     poolKey: identity.poolKey,
+    format: disk.getSuperblockVersion(view, 0),
     sequence: identity.sequence,
     incarnation: identity.incarnation,
     dataIncarnation: disk.getSuperblockDataIncarnation(view, 0),

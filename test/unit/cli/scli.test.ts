@@ -185,11 +185,11 @@ test('a domain, a pool and an SDS with devices are added and listed', async (t) 
   t.is(out[1], '');
   t.true(
     out.includes(
-      `SDS ID: ${idAtEnd(sds)} Name: node9 State: Connected, Joined IP: 10.0.0.1,10.0.1.1 Port: 7072 Version: 0.1.0`,
+      `SDS ID: ${idAtEnd(sds)} Name: node9 State: Connected, Joined IP: 10.0.0.1,10.0.1.1 Port: 7072 Version: 0.2.0`,
     ),
   );
   const shown = await scli.run('--query_sds', '--sds_ip', '10.0.1.1');
-  t.is(shown.out[0], `SDS ${idAtEnd(sds)} Name: node9 Version: 0.1.0`);
+  t.is(shown.out[0], `SDS ${idAtEnd(sds)} Name: node9 Version: 0.2.0`);
   t.true(shown.out.includes('     2: 10.0.1.1     Role: SDC Only'));
   t.true(shown.out.includes('Device information (total 2 devices):'));
   t.is((await scli.run('--remove_sds', '--sds_name', 'node9', '--i_am_sure')).code, 0);
@@ -288,7 +288,7 @@ test('a cluster of MDMs is shown with what of it is down', async (t) => {
     'Tie-Breakers:',
     '    Name: tb, ID: 0x4d53415600000103',
     '        IPs: 10.0.0.3, Management IPs: 10.0.0.3, Port: 9011',
-    '        Status: Normal, Version: 0.1.0',
+    '        Status: Normal, Version: 0.2.0',
   ]);
   scli.cluster.members = threeNodes(true);
   const whole = await scli.run('--query_cluster');

@@ -20,6 +20,7 @@ const NOTHING: MapUpdate = {
   removedDevices: [],
   removedVolumes: [],
   removedMappings: [],
+  clusterVersion: 2,
 };
 
 const POOL = {

@@ -14,14 +14,14 @@ import {
   encodeControl,
   encodeRefusal,
   isCommandCode,
-} from '../../../backend/protocol/control.js';
+} from '../../support/newest.js';
 import { ERR, MSG } from '../../../backend/protocol/generated/constants.js';
 import { getCode, getTag } from '../../../backend/protocol/generated/frame-head.js';
 import type { ControlBodies } from '../../../backend/protocol/generated/types.js';
 
 const PEER: Peer = {
   ...{ role: 'mdm', key: 0, incarnation: 1, run: 0, link: 0, linkEpoch: 0 },
-  ...{ version: 1, features: 0 },
+  ...{ version: 2, features: 0 },
 };
 
 const REGISTRATION: Registration = {
@@ -32,6 +32,7 @@ const REGISTRATION: Registration = {
 const UPDATE: ControlBodies[typeof MSG.MAP_UPDATE] = {
   ...{ term: 2, sequence: 10, full: true, last: true, pools: [], combs: [], devices: [] },
   ...{ volumes: [], mappings: [], removedDevices: [], removedVolumes: [], removedMappings: [] },
+  clusterVersion: 2,
 };
 
 interface Sent {
@@ -49,6 +50,8 @@ class Bench implements Links, MdmClientHost {
   readonly closed: LinkId[] = [];
   readonly told: string[] = [];
   registers = true;
+  /** Protocol version of the next link. */
+  version = 2;
   private frames: { link: LinkId; bytes: Uint8Array }[] = [];
   private links = 0;
 
@@ -127,7 +130,8 @@ class Bench implements Links, MdmClientHost {
   }
 
   up(host = ''): void {
-    this.client.linkUp(this.nowUs, this.link, host === '' ? PEER : { ...PEER, host });
+    const peer = { ...PEER, version: this.version };
+    this.client.linkUp(this.nowUs, this.link, host === '' ? peer : { ...peer, host });
   }
 
   down(): void {
@@ -449,4 +453,47 @@ test('other addresses are used at once, unless the present MDM is among them', (
   bench.down();
   bench.client.lookAt(bench.nowUs, at('10.0.0.5'));
   t.deepEqual(hosts(), ['10.0.0.5'], 'it does not wait for the end of its pause');
+});
+
+test('a request is asked in the version of the link that takes it', (t) => {
+  const bench = new Bench();
+  bench.enter();
+  const answers: number[] = [];
+  bench.client.command(
+    bench.nowUs,
+    'RAISE_CLUSTER_VERSION',
+    'admin',
+    { version: 2 },
+    (_, status) => {
+      answers.push(status);
+    },
+  );
+  const versionsOf = (): number[] =>
+    bench
+      .sent()
+      .filter(({ code }) => code !== MSG.HEARTBEAT)
+      .map(({ frame }) => frame[2] ?? 0);
+  t.deepEqual(versionsOf(), [2]);
+  bench.down();
+  t.deepEqual(answers, [ERR.TIMED_OUT]);
+  const harmless = ask(bench);
+  bench.client.command(
+    bench.nowUs,
+    'RAISE_CLUSTER_VERSION',
+    'admin',
+    { version: 2 },
+    (_, status) => {
+      answers.push(status);
+    },
+  );
+  bench.pass(1000);
+  bench.version = 1;
+  bench.up();
+  const [registration] = bench.sent();
+  const reply = { sdcKey: 5, run: 1, approved: true, systemId: '' };
+  bench.give(encodeControl(MSG.REGISTER_SDC_REPLY, registration?.tag ?? 0, 0, reply, 1));
+  // What the MDM of now knows is asked in its version; what it does not know never reaches it.
+  t.deepEqual(versionsOf(), [1]);
+  t.deepEqual(answers, [ERR.TIMED_OUT, ERR.VERSION_UNSUPPORTED]);
+  t.deepEqual(harmless, []);
 });

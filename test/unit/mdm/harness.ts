@@ -13,9 +13,14 @@ import {
   decodeControl,
   encodeCommand,
   encodeControl,
-} from '../../../backend/protocol/control.js';
+} from '../../support/newest.js';
 import type { CommandName, ControlCode } from '../../../backend/protocol/control.js';
-import { COMMAND_ANSWER_BIT, ERR, MSG } from '../../../backend/protocol/generated/constants.js';
+import {
+  COMMAND_ANSWER_BIT,
+  ERR,
+  MSG,
+  VERSION_MAX,
+} from '../../../backend/protocol/generated/constants.js';
 import { getBodyBytes } from '../../../backend/protocol/generated/frame-head.js';
 import { errorText } from '../../../backend/protocol/error-text.js';
 import type {
@@ -63,6 +68,8 @@ export class Cluster {
   mdm: Mdm;
   readonly events: { level: string; name: string }[] = [];
   steppedDown = '';
+  /** Protocol version of links that are opened from now on; administrators speak the newest. */
+  linkVersion: number = VERSION_MAX;
   private readonly options: MdmOptions;
   private lastLink = 0;
   private lastTag = 0;
@@ -120,7 +127,7 @@ export class Cluster {
       run: 0,
       link: 0,
       linkEpoch: 1,
-      version: 1,
+      version: role === 'admin' ? VERSION_MAX : this.linkVersion,
       features: 0,
     };
     this.mdm.linkUp(this.nowUs, link, peer);

@@ -13,7 +13,7 @@ import type {
 } from '../../../backend/core/ports.js';
 import { Manager } from '../../../backend/mdm/manager.js';
 import { MDM_DEFAULTS } from '../../../backend/mdm/options.js';
-import { decodeControl, encodeCommand, encodeControl } from '../../../backend/protocol/control.js';
+import { decodeControl, encodeCommand, encodeControl } from '../../support/newest.js';
 import { ERR, MSG } from '../../../backend/protocol/generated/constants.js';
 import { MemoryStore, TestLinks } from './doubles.js';
 
@@ -26,7 +26,7 @@ const INITIAL = {
 };
 const ADMIN: Peer = {
   ...{ role: 'admin', key: 0, incarnation: 1, run: 0, link: 0, linkEpoch: 1 },
-  ...{ version: 1, features: 0 },
+  ...{ version: 2, features: 0 },
 };
 
 /** One manager and its store; `answers` off: the store says nothing. */

@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { entryFault, isInSync, isTarget } from '../../../backend/cluster-map/entry.js';
-import { encodeControl } from '../../../backend/protocol/control.js';
+import { encodeControl } from '../../support/newest.js';
 import { setBodyBytes } from '../../../backend/protocol/generated/frame-head.js';
 import { ERR, MSG } from '../../../backend/protocol/generated/constants.js';
 import type { CombEntry } from '../../../backend/protocol/generated/types.js';

@@ -4,12 +4,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 
-import {
-  decodeCommand,
-  decodeControl,
-  decodeStored,
-  encodeStored,
-} from '../../../backend/protocol/control.js';
+import { decodeCommand, decodeControl, decodeStored, encodeStored } from '../../support/newest.js';
 import { COMMAND_BY_CODE } from '../../../backend/protocol/generated/constants.js';
 import type { Volume } from '../../../backend/protocol/generated/types.js';
 import { ProtocolError, Reader, Writer } from '../../../backend/protocol/wire.js';
@@ -146,11 +141,14 @@ test('a stored value carries its format version, and an unknown one is refused',
   const bytes = encodeStored('Volume', VOLUME, 1);
   t.is(bytes[0], 1);
   t.deepEqual(decodeStored('Volume', bytes), VOLUME);
-  for (const version of [0, 2, 255]) {
+  for (const version of [0, 3, 255]) {
     const other = Uint8Array.from(bytes);
     other[0] = version;
     const error = t.throws(() => decodeStored('Volume', other), { instanceOf: ProtocolError });
-    t.is(error.message, `Volume: must have a format version from 1 to 1, has ${version}`);
+    t.is(
+      error.message,
+      `Volume: must have a format version from 1 to 2, has ${version}: the cluster was raised by a newer version of MeshSAN`,
+    );
   }
   t.throws(() => decodeStored('Volume', new Uint8Array(0)), { instanceOf: ProtocolError });
 });

@@ -3,7 +3,7 @@
 import test from 'ava';
 
 import { crc32, crc32Range } from '../../../backend/core/checksum.js';
-import { encodeControl } from '../../../backend/protocol/control.js';
+import { encodeControl } from '../../support/newest.js';
 import {
   CHECK,
   HEADER_BYTES,

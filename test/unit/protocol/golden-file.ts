@@ -1,45 +1,89 @@
-// Golden bytes: what version 1 of every row looks like on the wire, kept for ever. As a program it adds the rows that
-// are missing: `node dist/test/unit/protocol/golden-file.js`. It changes no row that is there, except those that are
-// named as arguments: only while no release with that row exists.
+// Golden bytes: what each version of the protocol looks like on the wire and in the metadata store. Files of released versions
+// are kept for ever. As a program it adds the rows that are missing (`node dist/test/unit/protocol/golden-file.js`) and makes
+// those anew that are named as arguments, in files of versions that are not released only.
 
-import { readFileSync, writeFileSync } from 'node:fs';
-import { argv } from 'node:process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { argv, stdout } from 'node:process';
 import { fileURLToPath } from 'node:url';
 
+import { MODEL } from '../../../backend/protocol/generator/model.js';
+import type { Field, FieldKind } from '../../../backend/protocol/tables/fields.js';
+import { PROTOCOL_VERSION_RELEASED } from '../../../backend/protocol/tables/messages.js';
 import { ROWS } from './rows.js';
 import type { Row } from './rows.js';
 import { sampleFields } from './samples.js';
 
-export const GOLDEN_VERSION = 1;
-const FILE = 'test/golden/protocol-1.json';
+/** Every version that is spoken. */
+export const GOLDEN_VERSIONS: readonly number[] = Array.from(
+  { length: MODEL.versionMax - MODEL.versionMin + 1 },
+  (_, index) => MODEL.versionMin + index,
+);
 
-/** The rows that existed in the version, with the fields that they had. */
-export function goldenRows(): readonly Row[] {
-  return ROWS;
+const fileOf = (version: number): string => `test/golden/protocol-${version}.json`;
+
+/** Whether a version gave these fields, or a structure in them, a layout that the one before did not have. */
+function isChanged(fields: readonly Field[], version: number): boolean {
+  return fields.some((field) => field.since === version || isKindChanged(field.type, version));
 }
 
-/** The sample of a row as the version knows it. */
-export function goldenValue(row: Row): Record<string, unknown> {
-  const fields = row.fields.filter((field) => field.since <= GOLDEN_VERSION);
-  return sampleFields(fields, row.name);
+function isKindChanged(kind: FieldKind, version: number): boolean {
+  switch (kind.kind) {
+    case 'struct':
+      return isChanged(MODEL.structs[kind.of]?.fields ?? [], version);
+    case 'list':
+    case 'optional':
+      return isKindChanged(kind.item, version);
+    default:
+      return false;
+  }
+}
+
+/** The rows whose bytes a version brought: all of the first one, afterwards those that are new or have grown. */
+export function goldenRows(version: number): readonly Row[] {
+  return ROWS.filter(
+    (row) =>
+      row.since === version ||
+      (row.since < version && version > MODEL.versionMin && isChanged(row.fields, version)),
+  );
+}
+
+/** The sample of a row as a version knows it. */
+export function goldenValue(row: Row, version: number): Record<string, unknown> {
+  return sampleFields(row.fields, row.name, version);
 }
 
 /** Bytes in hex by name of row. */
-export function readGolden(): Readonly<Record<string, string>> {
-  return JSON.parse(readFileSync(FILE, 'utf8')) as Record<string, string>;
+export function readGolden(version: number): Readonly<Record<string, string>> {
+  const file = fileOf(version);
+  if (!existsSync(file)) return {};
+  return JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>;
 }
 
-function addMissing(replaced: readonly string[]): void {
-  const known = new Set(goldenRows().map((row) => row.name));
-  const kept = Object.entries(readGolden()).filter(([name]) => !replaced.includes(name));
-  const golden: Record<string, string> = Object.fromEntries(kept);
-  const unknown = replaced.filter((name) => !known.has(name));
-  if (unknown.length > 0) throw new Error(`no rows called ${unknown.join(', ')}`);
-  for (const row of goldenRows()) {
-    const bytes = row.encode(goldenValue(row), GOLDEN_VERSION);
-    golden[row.name] ??= Buffer.from(bytes).toString('hex');
+function update(version: number, replaced: readonly string[]): void {
+  const known = readGolden(version);
+  const golden: Record<string, string> = {};
+  const isReleased = version <= PROTOCOL_VERSION_RELEASED;
+  const rows = goldenRows(version);
+  if (isReleased) Object.assign(golden, known);
+  for (const row of rows) {
+    const bytes = Buffer.from(row.encode(goldenValue(row, version), version)).toString('hex');
+    const kept = replaced.includes(row.name) && !isReleased ? undefined : known[row.name];
+    golden[row.name] = kept ?? bytes;
+    if (kept === undefined) stdout.write(`${row.name}, version ${version}\n`);
   }
-  writeFileSync(FILE, `${JSON.stringify(golden, null, 2)}\n`);
+  writeFileSync(fileOf(version), `${JSON.stringify(golden, null, 2)}\n`);
 }
 
-if (argv[1] === fileURLToPath(import.meta.url)) addMissing(argv.slice(2));
+function main(replaced: readonly string[]): void {
+  for (const name of replaced) {
+    if (!ROWS.some((row) => row.name === name)) throw new Error(`no row called ${name}`);
+    const newest = goldenRows(MODEL.versionMax).some((row) => row.name === name);
+    if (!newest)
+      throw new Error(
+        `${name} is as released with version ${PROTOCOL_VERSION_RELEASED}: its fields stay, new ones stand behind them with \`since: ${MODEL.versionMax}\` and \`absent\``,
+      );
+  }
+  for (const version of GOLDEN_VERSIONS) update(version, replaced);
+}
+
+if (argv[1] === fileURLToPath(import.meta.url)) main(argv.slice(2));

@@ -6,7 +6,7 @@ import test from 'ava';
 import fc from 'fast-check';
 
 import type { OwnIdentity, Role } from '../../../backend/core/ports.js';
-import { encodeCommand, encodeControl } from '../../../backend/protocol/control.js';
+import { encodeCommand, encodeControl } from '../../support/newest.js';
 import { sealFrame } from '../../../backend/protocol/frames.js';
 import { ERR, MSG } from '../../../backend/protocol/generated/constants.js';
 import { getCode, getStatus } from '../../../backend/protocol/generated/frame-head.js';

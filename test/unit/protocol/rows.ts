@@ -18,15 +18,18 @@ interface Codec {
 
 export interface Row {
   readonly name: string;
+  /** First version that has it. */
+  readonly since: number;
   readonly fields: readonly Field[];
   encode(value: unknown, version?: number): Uint8Array;
   decode(bytes: Uint8Array, version?: number): unknown;
 }
 
-function row(name: string, fields: readonly Field[], codec: Codec | undefined): Row {
+function row(name: string, since: number, fields: readonly Field[], codec: Codec | undefined): Row {
   if (codec === undefined) throw new Error(`no codec for ${name}`);
   return {
     name,
+    since,
     fields,
     encode: (value, version = MODEL.versionMax) => {
       const writer = new Writer(name);
@@ -49,12 +52,14 @@ const results = RESULT_CODECS as unknown as Readonly<Record<string, Codec>>;
 const structs = STRUCT_CODECS as unknown as Readonly<Record<string, Codec>>;
 
 export const ROWS: readonly Row[] = [
-  ...Object.entries(MODEL.structs).map(([name, { fields }]) => row(name, fields, structs[name])),
+  ...Object.entries(MODEL.structs).map(([name, { fields, since }]) =>
+    row(name, since ?? 1, fields, structs[name]),
+  ),
   ...Object.entries(MODEL.messages)
     .filter(([, message]) => message.head === 'control')
-    .map(([name, { code, fields }]) => row(name, fields, byCode[code])),
-  ...Object.entries(MODEL.commands).flatMap(([name, { fields, result }]) => [
-    row(name, fields, params[name]),
-    row(`${name} answer`, result, results[name]),
+    .map(([name, { code, since, fields }]) => row(name, since, fields, byCode[code])),
+  ...Object.entries(MODEL.commands).flatMap(([name, { since, fields, result }]) => [
+    row(name, since, fields, params[name]),
+    row(`${name} answer`, since, result, results[name]),
   ]),
 ];

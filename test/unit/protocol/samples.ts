@@ -65,7 +65,7 @@ function spread(path: string): number {
   return mix;
 }
 
-function sampleOf(kind: FieldKind, path: string): unknown {
+function sampleOf(kind: FieldKind, path: string, version: number): unknown {
   switch (kind.kind) {
     case 'u8':
     case 'u16':
@@ -86,23 +86,35 @@ function sampleOf(kind: FieldKind, path: string): unknown {
         (_, index) => spread(`${path}${index}`) & 0xff,
       );
     case 'choice': {
-      const words = Object.keys(MODEL.choices[kind.of]?.values ?? {});
+      const words = wordsOf(kind.of, version);
       return words[spread(path) % words.length];
     }
     case 'struct':
-      return sampleFields(fieldsOf(kind.of), path);
+      return sampleFields(fieldsOf(kind.of), path, version);
     case 'list':
       return [0, 1]
         .slice(0, kind.maxItems)
-        .map((index) => sampleOf(kind.item, `${path}[${index}]`));
+        .map((index) => sampleOf(kind.item, `${path}[${index}]`, version));
     case 'optional':
-      return spread(path) % 4 === 0 ? null : sampleOf(kind.item, path);
+      return spread(path) % 4 === 0 ? null : sampleOf(kind.item, path, version);
   }
 }
 
-/** The one sample of a list of fields: it depends on their names and types alone. */
-export function sampleFields(fields: readonly Field[], path: string): Record<string, unknown> {
+/** Words of a choice that a version knows. */
+function wordsOf(choice: string, version: number): readonly string[] {
+  const { values = {}, since = {} } = MODEL.choices[choice] ?? {};
+  return Object.keys(values).filter((word) => (since[word] ?? 1) <= version);
+}
+
+/** The one sample of a list of fields, as a version knows them: it depends on their names and types alone. */
+export function sampleFields(
+  fields: readonly Field[],
+  path: string,
+  version: number = MODEL.versionMax,
+): Record<string, unknown> {
   return Object.fromEntries(
-    fields.map((field) => [field.name, sampleOf(field.type, `${path}.${field.name}`)]),
+    fields
+      .filter((field) => field.since <= version)
+      .map((field) => [field.name, sampleOf(field.type, `${path}.${field.name}`, version)]),
   );
 }

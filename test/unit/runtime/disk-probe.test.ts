@@ -156,6 +156,7 @@ function ourDevice(): string {
     settledLsn: 0,
     tablesSequence: 0,
     tablesDigest: 0,
+    format: 1,
   };
   for (const offset of [0, layout.secondSuperblockAt]) {
     const bytes = new Uint8Array(layout.superblockBytes);

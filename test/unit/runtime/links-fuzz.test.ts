@@ -4,7 +4,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 
-import { encodeControl } from '../../../backend/protocol/control.js';
+import { encodeControl } from '../../support/newest.js';
 import { sealFrame, sealHeader } from '../../../backend/protocol/frames.js';
 import { ERR, MSG } from '../../../backend/protocol/generated/constants.js';
 import * as head from '../../../backend/protocol/generated/frame-head.js';

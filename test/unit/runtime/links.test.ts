@@ -7,12 +7,7 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 
 import { crc32 } from '../../../backend/core/checksum.js';
-import {
-  bodyOf,
-  decodeBody,
-  encodeCommand,
-  encodeControl,
-} from '../../../backend/protocol/control.js';
+import { bodyOf, decodeBody, encodeCommand, encodeControl } from '../../support/newest.js';
 import { HEADER_BYTES, sealFrame, sealHeader } from '../../../backend/protocol/frames.js';
 import { ERR, FEATURE, FRAME, LIMIT, MSG } from '../../../backend/protocol/generated/constants.js';
 import * as head from '../../../backend/protocol/generated/frame-head.js';
@@ -29,7 +24,7 @@ function dataFrame(number: number, bodyBytes: number): Uint8Array {
   for (let at = HEADER_BYTES; at < frame.length; at++) frame[at] = (at * 31 + number) & 0xff;
   const view = viewOf(frame);
   head.setMagic(view, 0, FRAME.magic);
-  head.setVersion(view, 0, 1);
+  head.setVersion(view, 0, 2);
   head.setCode(view, 0, MSG.FLUSH);
   head.setTag(view, 0, number);
   head.setBodyBytes(view, 0, bodyBytes);
@@ -93,7 +88,7 @@ test('both ends learn who the other one is', async (t) => {
   const common = {
     link: 3,
     linkEpoch: 5,
-    version: 1,
+    version: 2,
     features: FEATURE.describe,
     host: '127.0.0.1',
   };
@@ -126,11 +121,11 @@ test('one with another secret gets nothing through, on either side', async (t) =
 
 test('one of another protocol version is told so', async (t) => {
   const { port } = await serve(t);
-  const rules = { ...handshakeRules('sdc', [], SECRET), versionMin: 2, versionMax: 3 };
+  const rules = { ...handshakeRules('sdc', [], SECRET), versionMin: 3, versionMax: 4 };
   const client = dialer(t, 'sdc', [], { rules });
   client.connect(port);
   await until('the client is told', () => client.downs.length === 1);
-  t.regex(client.downs[0]?.reason ?? '', /Protocol versions 2 to 3 offered, 1 to 1 served/);
+  t.regex(client.downs[0]?.reason ?? '', /Protocol versions 3 to 4 offered, 1 to 2 served/);
 });
 
 test('a stranger who sends anything but a handshake is cut off unheard', async (t) => {
@@ -305,9 +300,9 @@ const DAMAGES: readonly (readonly [RegExp, (frame: Uint8Array) => void])[] = [
     },
   ],
   [
-    /protocol version 2/,
+    /protocol version 3/,
     (frame) => {
-      head.setVersion(viewOf(frame), 0, 2);
+      head.setVersion(viewOf(frame), 0, 3);
       sealHeader(viewOf(frame), 0);
     },
   ],

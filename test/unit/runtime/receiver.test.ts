@@ -23,7 +23,7 @@ function streamOf(lengths: readonly number[]): Uint8Array {
   lengths.forEach((length, number) => {
     stream.fill(number + 1, at + HEADER_BYTES, at + HEADER_BYTES + length);
     head.setMagic(view, at, FRAME.magic);
-    head.setVersion(view, at, 1);
+    head.setVersion(view, at, 2);
     head.setCode(view, at, MSG.FLUSH);
     head.setTag(view, at, number);
     head.setBodyBytes(view, at, length);

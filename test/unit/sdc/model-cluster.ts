@@ -5,12 +5,7 @@ import { REBALANCE_POLICY, REBUILD_POLICY } from '../../../backend/cluster-map/c
 import { addressSeed, crc32Range } from '../../../backend/core/checksum.js';
 import type { LinkId, Links, Log, Machine, Peer } from '../../../backend/core/ports.js';
 import { combOf } from '../../../backend/cluster-map/comb.js';
-import {
-  bodyOf,
-  decodeBody,
-  encodeControl,
-  encodeStruct,
-} from '../../../backend/protocol/control.js';
+import { bodyOf, decodeBody, encodeControl, encodeStruct } from '../../support/newest.js';
 import { HEADER_BYTES, sealFrame } from '../../../backend/protocol/frames.js';
 import { ERR, MSG } from '../../../backend/protocol/generated/constants.js';
 import * as head from '../../../backend/protocol/generated/frame-head.js';
@@ -92,6 +87,7 @@ class ModelMdm implements Machine {
       link,
       encodeControl(MSG.MAP_UPDATE, 0, 0, {
         term: 1,
+        clusterVersion: 2,
         sequence: this.sequence,
         full,
         last: true,

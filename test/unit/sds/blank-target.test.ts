@@ -3,7 +3,7 @@
 import test from 'ava';
 
 import type { CombEntry, Generation } from '../../../backend/protocol/generated/types.js';
-import { bodyOf, decodeBody } from '../../../backend/protocol/control.js';
+import { bodyOf, decodeBody } from '../../support/newest.js';
 import { MSG } from '../../../backend/protocol/generated/constants.js';
 import { Comb, NO_GENERATION, PART } from '../../../backend/sds/comb.js';
 import { PeerDevice } from '../../../backend/sds/peer.js';

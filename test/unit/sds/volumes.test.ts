@@ -20,6 +20,7 @@ const EMPTY: MapUpdate = {
   removedDevices: [],
   removedVolumes: [],
   removedMappings: [],
+  clusterVersion: 2,
 };
 const volume = {
   key: 4,
