@@ -7,6 +7,7 @@ import { encodeControl } from '../protocol/control.js';
 import { LIMIT, MSG } from '../protocol/generated/constants.js';
 import type { BlockRange, CombAt, ControlBodies, Generation } from '../protocol/generated/types.js';
 import { sendFrame } from '../protocol/send.js';
+import { unionOf } from './block-ranges.js';
 import { CATCH_UP, NO_GENERATION, PART, compareAt } from './comb.js';
 import type { Comb, Member } from './comb.js';
 import { KnownOps } from './known-ops.js';
@@ -200,16 +201,11 @@ export class Peering implements PeeringPart {
     if (comb.equal) return true;
     const others = comb.members.filter((member) => member.inSync);
     if (comb.equalizing < 0) {
-      const ranges: BlockRange[] = [...this.shared.store.unsettledRanges(comb.index)].map(
-        ({ volumeKey, vtreeKey, chunkIndex, firstBlock, blockCount }) => ({
-          volumeKey,
-          vtreeKey,
-          chunkIndex,
-          firstBlock,
-          blockCount,
-        }),
-      );
-      for (const member of others) ranges.push(...member.ranges);
+      // All copies say nearly the same, and a hot block as often as it was written.
+      const ranges = unionOf([
+        ...this.unsettledOf(comb),
+        ...others.flatMap((member) => member.ranges),
+      ]);
       comb.equalizing = 0;
       if (others.length > 0 && ranges.length > 0) {
         MARKS.equalize.hits++;
@@ -340,16 +336,7 @@ export class Peering implements PeeringPart {
   /** In sync: what is unsettled. A target: the chunks that were changed since it left the set (C6). */
   private rangesOf(comb: Comb): readonly BlockRange[] {
     const { store, geometry } = this.shared;
-    if (comb.part === PART.inSync)
-      return [...store.unsettledRanges(comb.index)].map(
-        ({ volumeKey, vtreeKey, chunkIndex, firstBlock, blockCount }) => ({
-          volumeKey,
-          vtreeKey,
-          chunkIndex,
-          firstBlock,
-          blockCount,
-        }),
-      );
+    if (comb.part === PART.inSync) return this.unsettledOf(comb);
     const after = this.lastEqual(comb);
     return [...store.chunksStampedAfter(comb.index, after.epoch, after.number)].map((chunk) => ({
       volumeKey: chunk.volumeKey,
@@ -358,6 +345,15 @@ export class Peering implements PeeringPart {
       firstBlock: 0,
       blockCount: geometry.chunkBlocks,
     }));
+  }
+
+  private unsettledOf(comb: Comb): BlockRange[] {
+    return [...this.shared.store.unsettledRanges(comb.index)].map(
+      ({ volumeKey, vtreeKey, chunkIndex, firstBlock, blockCount }) => ({
+        ...{ volumeKey, vtreeKey, chunkIndex },
+        ...{ firstBlock, blockCount },
+      }),
+    );
   }
 
   /** A target's own chunks that were stamped later may differ; a copy without history has to be made equal as a whole. */

@@ -263,6 +263,8 @@ export class Resync implements ResyncPart {
     member.work = [];
     member.drainTag = this.shared.parts.forward.flush(member.peer);
     this.draining.push({ comb, member });
+    // It may be the next primary: what it knows to be settled by then it need not make equal before it serves.
+    this.shared.parts.settling.soon();
   }
 
   /** C9: never a guess. The target stays out; an operator sees why. */

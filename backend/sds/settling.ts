@@ -92,6 +92,10 @@ export class Settling implements SettlingPart {
     this.limited = true;
   }
 
+  soon(): void {
+    this.nextUs = Math.min(this.nextUs, this.shared.nowUs);
+  }
+
   stamped(lsn: number): void {
     this.stampedLsn = Math.max(this.stampedLsn, lsn);
     this.limited = true;

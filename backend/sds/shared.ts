@@ -110,6 +110,8 @@ export interface SettlingPart {
   resolved(comb: Comb): void;
   /** Settles as far as everything allows. */
   settle(): void;
+  /** A round is worth its flushes at once. */
+  soon(): void;
   /** Nothing is settled before this LSN is durable: chunks were stamped anew (C6). */
   stamped(lsn: number): void;
   /** The next complete round of settling resolves the comb. */
