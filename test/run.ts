@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { execa, execaSync } from 'execa';
 
 import { UsageError, runTool } from '../backend/runtime/flags.js';
+import { FIGURE } from './support/figure.js';
 
 interface Group {
   readonly name: string;
@@ -196,8 +197,10 @@ async function run(group: Group, files: readonly string[]): Promise<Outcome> {
       else if (failing) outcome.failed++;
       else outcome.passed++;
     }
-    // Of passed tests nothing is shown; of failed ones everything up to the next test.
+    // Of passed tests nothing is shown but what they counted; of failed ones everything up to the next test.
     if (failing || (result !== null && skipped)) say(line);
+    const counted = line.indexOf(FIGURE);
+    if (!failing && counted >= 0) say(`  ${line.slice(counted + FIGURE.length)}`);
   }
   const { exitCode } = await child;
   if (exitCode !== 0 && outcome.failed === 0) {

@@ -2,7 +2,7 @@
 // open a device itself: a slow disk must not stop it from answering.
 
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { guidFromBytes, normalizeGuid, parseId } from '../core/ids.js';
 import { VERSION } from '../core/version.js';
@@ -25,7 +25,7 @@ import { ChildProcesses } from './sds-processes.js';
 const NO_IDENTITY = { key: 0, incarnation: 0, run: 0, systemId: '' } as const;
 const STOP_POLL_MS = 50;
 
-/** The identity of this server, made at its first start. */
+/** The identity of this server, made at its first start and on disk before anybody hears of it. */
 function ownGuid(stateDir: string): string {
   const file = join(stateDir, 'guid');
   if (existsSync(file)) {
@@ -34,7 +34,7 @@ function ownGuid(stateDir: string): string {
     return guid;
   }
   const guid = guidFromBytes(randomBytes(16));
-  writeFileSync(file, `${guid}\n`, { mode: 0o600, flag: 'wx' });
+  writePrivate(file, `${guid}\n`);
   return guid;
 }
 

@@ -3,6 +3,7 @@
 
 import type { Mutation } from '../sim/mutations.js';
 import { MUTATIONS } from '../sim/mutations.js';
+import { NONE } from './plan.js';
 import type { Plan, Trouble } from './plan.js';
 
 interface Trial {
@@ -10,7 +11,6 @@ interface Trial {
   readonly plan: Plan;
 }
 
-const NONE = { afterMs: 0, forMs: 0, others: [], direction: 'both', amount: 0 } as const;
 const SDS_COUNT = 3;
 
 /** The same trouble to one server after the other. */
@@ -46,6 +46,73 @@ const PLANS: Readonly<Record<string, Plan>> = {
     ),
   ]),
 };
+
+/** Everybody loses the power at once, and one server after the other. */
+const POWER_PLAN: Plan = {
+  ...{ version: 1, seed: 1, sdsCount: SDS_COUNT },
+  steps: [
+    ['sds1', 'sds2', 'sds3', 'mdm'],
+    ['sds1', 'sds2', 'sds3', 'mdm'],
+    ['sds1', 'sds2', 'sds3'],
+    ['sds1'],
+    ['sds2'],
+    ['sds3'],
+  ].map(([target = '', ...others]) => ({
+    pauseMs: 4000,
+    troubles: [{ ...NONE, kind: 'power', target, others, forMs: 500 }],
+  })),
+};
+
+const DISK_FILE = 'backend/runtime/disk-file.js';
+
+/** Builds that flush less than they must: nobody but a power cut finds them. */
+const FLUSHLESS: readonly Mutation[] = [
+  {
+    rule: 'flush',
+    about: 'a device does not wait for what it wrote to be on the medium',
+    replacements: [
+      {
+        file: DISK_FILE,
+        from: 'fdatasync(this.fd, operation.finished);',
+        to: 'setImmediate(operation.finished, null);',
+      },
+      { file: DISK_FILE, from: 'constants.O_RDWR | constants.O_DSYNC |', to: 'constants.O_RDWR |' },
+    ],
+  },
+  {
+    rule: 'durable write',
+    about: 'the log of a device is written, but not through to the medium',
+    replacements: [
+      { file: DISK_FILE, from: 'constants.O_RDWR | constants.O_DSYNC |', to: 'constants.O_RDWR |' },
+    ],
+  },
+  {
+    rule: 'acknowledgement',
+    about: 'a write is acknowledged when both copies have written it, flushed or not',
+    replacements: [
+      {
+        file: 'backend/sds/stability.js',
+        from: 'const { durableLsn, writtenLsn } = store;',
+        to: 'const { writtenLsn } = store; const durableLsn = writtenLsn;',
+      },
+      {
+        file: 'backend/sds/stability.js',
+        from: 'this.media.push(handle, lsn);\n            this.shared.store.wantDurable(lsn);',
+        to: 'this.media.push(handle, lsn);',
+      },
+      {
+        file: 'backend/sds/member-io.js',
+        from: 'const { writtenLsn, durableLsn } = this.shared.store;',
+        to: 'const { writtenLsn } = this.shared.store; const durableLsn = writtenLsn;',
+      },
+    ],
+  },
+];
+
+export const POWER_TRIALS: readonly Trial[] = FLUSHLESS.map((mutation) => ({
+  mutation,
+  plan: POWER_PLAN,
+}));
 
 /** A rule, its broken build and the plan for it. */
 export const TRIALS: readonly Trial[] = Object.entries(PLANS).flatMap(([rule, plan]) => {

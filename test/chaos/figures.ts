@@ -106,7 +106,7 @@ async function sdsKilled(bench: Bench): Promise<void> {
   const baselineMs = Date.now();
   await bench.wait(BASELINE_MS);
   const killedMs = Date.now();
-  const release = bench.rig.keeper.hold('sds2');
+  const { release } = bench.rig.keeper.hold('sds2');
   await bench.wait(MISSING_MS);
   const returnedMs = Date.now();
   release();
@@ -251,7 +251,7 @@ async function mdmAway(bench: Bench): Promise<void> {
   const baselineMs = Date.now();
   await bench.wait(BASELINE_MS / 2);
   const fromMs = Date.now();
-  const release = bench.rig.keeper.hold('mdm');
+  const { release } = bench.rig.keeper.hold('mdm');
   await bench.wait(minutes * 60_000);
   const toMs = Date.now();
   release();
@@ -268,7 +268,7 @@ async function returning(bench: Bench): Promise<void> {
   options.say(`writing ${HELD_MIB} MiB`);
   await fill(socket, HELD_MIB);
   await bench.whole();
-  const release = rig.keeper.hold('sds2');
+  const { release } = rig.keeper.hold('sds2');
   const awayMs = Date.now();
   await bench.wait(FAILOVER_MS);
   options.say(`changing ${CHANGED_MIB} MiB`);
@@ -321,6 +321,7 @@ export async function measure(
     const rig = await Rig.start({
       ...{ dir: cluster, sdsCount, isolated, say, smallDisks: false },
       throttle: throttle ?? [],
+      powerSeed: null,
     });
     const bench = new Bench(rig, options, name, folder);
     try {

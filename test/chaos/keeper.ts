@@ -7,13 +7,15 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import type { ProcessPlan, ProcessRole } from '../../backend/deploy/local/configs.js';
-import { identify, signal, waitForEnd } from '../../backend/runtime/processes.js';
+import { identify, sessionOf, signal, waitForEnd } from '../../backend/runtime/processes.js';
 import type { ProcessId } from '../../backend/runtime/processes.js';
 
 /** As the units of the packages have it. */
 const RESTART_MS = 1000;
 const STOP_MS = 15_000;
 const SPAWN_MS = 50;
+/** So many lives of a process are looked at for what they left. */
+const LEADERS = 8;
 
 interface Kept {
   readonly plan: ProcessPlan;
@@ -22,6 +24,15 @@ interface Kept {
   held: number;
   /** It was told to end. */
   expected: boolean;
+  /** Its last processes: what each of them started may outlive it for a moment. */
+  leaders: ProcessId[];
+}
+
+/** A process that is held down. */
+interface Held {
+  /** Whatever was killed. */
+  readonly ids: readonly ProcessId[];
+  readonly release: () => void;
 }
 
 /** A process that ended although nobody told it to. */
@@ -48,7 +59,9 @@ export class Keeper {
     logDir: string,
     entering: (plan: ProcessPlan) => readonly string[],
   ) {
-    this.#kept = plans.map((plan) => ({ plan, id: null, held: 0, expected: false }));
+    this.#kept = plans.map((plan) => ({
+      ...{ plan, id: null, held: 0, expected: false, leaders: [] },
+    }));
     this.#logDir = logDir;
     this.#entering = entering;
   }
@@ -68,6 +81,7 @@ export class Keeper {
     const child = spawn(command, args, { stdio: ['ignore', log, log], detached: true });
     closeSync(log);
     kept.id = child.pid === undefined ? null : identify(child.pid);
+    if (kept.id !== null) kept.leaders = [kept.id, ...kept.leaders].slice(0, LEADERS);
     kept.expected = false;
     child.once('error', (error) => {
       throw error;
@@ -120,16 +134,18 @@ export class Keeper {
     return id !== null && signal(id, what);
   }
 
-  /** Kills a process with those that it keeps, and holds it down; released by what is returned. */
-  hold(name: string): () => void {
+  /** Kills a process with those that it keeps, and holds it down until it is released. */
+  hold(name: string): Held {
     const kept = this.#find(name);
     kept.held++;
-    for (const one of [name, `${name}-data1`])
-      if (one === name || kept.plan.role === 'sds') this.signal(one, 'SIGKILL');
-    return () => {
+    kept.expected = true;
+    const ids = kept.leaders.flatMap(sessionOf);
+    for (const id of ids) signal(id, 'SIGKILL');
+    const release = (): void => {
       kept.held--;
       if (kept.held === 0 && kept.id === null) this.#startAgain(kept);
     };
+    return { ids, release };
   }
 
   /** Pids of all that run, data processes too. */

@@ -85,7 +85,7 @@ export class Nemesis {
         };
       }
       case 'away': {
-        const release = keeper.hold(target);
+        const { release } = keeper.hold(target);
         return () => {
           release();
           return nothing();
@@ -101,6 +101,11 @@ export class Nemesis {
         return this.#network.slow(target, amount);
       case 'full':
         return this.#fill(target);
+      case 'power': {
+        const { power } = this.#rig;
+        if (power === null) throw new Error('the nodes have no disks of their own');
+        return power.cut([target, ...others], keeper);
+      }
     }
   }
 

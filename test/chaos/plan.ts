@@ -8,13 +8,16 @@ import { Prng } from '../../backend/core/prng.js';
 import { UsageError } from '../../backend/runtime/flags.js';
 
 export type Kind =
-  'kill' | 'restart' | 'stop' | 'away' | 'cut' | 'stall' | 'loss' | 'slow' | 'full';
-export const KINDS: readonly Kind[] = [
+  'kill' | 'restart' | 'stop' | 'away' | 'cut' | 'stall' | 'loss' | 'slow' | 'full' | 'power';
+/** What plans are drawn of. */
+export const USUAL_KINDS: readonly Kind[] = [
   ...(['kill', 'restart', 'stop', 'away', 'cut', 'stall', 'loss', 'slow', 'full'] as const),
 ];
+/** A power cut needs other disks under the whole cluster, so a plan has some only when that is asked for. */
+export const KINDS: readonly Kind[] = [...USUAL_KINDS, 'power'];
 
 /** Kinds that need a network of every node's own, or a disk of its own. */
-export const NEEDS_NAMESPACES: readonly Kind[] = ['cut', 'stall', 'loss', 'slow', 'full'];
+export const NEEDS_NAMESPACES: readonly Kind[] = ['cut', 'stall', 'loss', 'slow', 'full', 'power'];
 
 export interface Trouble {
   readonly kind: Kind;
@@ -24,7 +27,7 @@ export interface Trouble {
   readonly afterMs: number;
   /** Until it is undone; 0 for what undoes itself. */
   readonly forMs: number;
-  /** Of a cut: from whom. */
+  /** Of a cut: from whom; of a power cut: who goes down at the same moment. */
   readonly others: readonly string[];
   readonly direction: 'both' | 'in' | 'out';
   /** Of a loss: percent of the packets; of a slow link: kbit/s; otherwise 0. */
@@ -49,7 +52,7 @@ export const SECOND_CLIENT = 'sdc2';
 const FOR_MS_MAX = 8000;
 /** What a step costs beside its own time: detection, return of the copies. */
 const RECOVERY_MS = 5000;
-const NONE = { afterMs: 0, forMs: 0, others: [], direction: 'both', amount: 0 } as const;
+export const NONE = { afterMs: 0, forMs: 0, others: [], direction: 'both', amount: 0 } as const;
 
 export const sdsNames = (count: number): string[] =>
   Array.from({ length: count }, (_, index) => `sds${index + 1}`);
@@ -71,6 +74,7 @@ function harmless(random: Prng, kinds: readonly Kind[]): Trouble[] {
     [{ ...NONE, kind: 'loss', target: 'sdc', forMs, amount: random.pick([2, 10, 30]) }],
     [{ ...NONE, kind: 'slow', target: 'sdc', forMs, amount: random.pick([2000, 20_000]) }],
     [{ ...NONE, kind: 'full', target: 'mdm', forMs }],
+    [{ ...NONE, kind: 'power', target: 'mdm', forMs }],
     // A client that dies while what it sent is still on its way: that may arrive after its next life has begun.
     [stall, { ...NONE, kind: 'kill', target: SECOND_CLIENT, afterMs: random.below(forMs) }],
   ];
@@ -101,6 +105,7 @@ function harmful(
     [{ ...NONE, kind: 'loss', target: node, forMs, amount: random.pick([1, 5, 20, 50]) }],
     [{ ...NONE, kind: 'slow', target: node, forMs, amount: random.pick([500, 4000, 40_000]) }],
     [{ ...NONE, kind: 'full', target: node, forMs }],
+    [{ ...NONE, kind: 'power', target: node, forMs }],
     // A switch that dies, and the server behind it before anybody has noticed: what it alone acknowledged would be lost.
     [
       { ...cut, others, direction: 'both', forMs: 5000 },
@@ -119,6 +124,10 @@ function drawn(
   const allowed = choices.filter((list) => list.every(({ kind }) => kinds.includes(kind)));
   return allowed.length === 0 ? [] : [...random.pick(allowed)];
 }
+
+/** Whether the disks of the nodes must lose what was not flushed. */
+export const cutsPower = ({ steps }: Plan): boolean =>
+  steps.some(({ troubles }) => troubles.some(({ kind }) => kind === 'power'));
 
 const lengthMs = ({ pauseMs, troubles }: Step): number =>
   pauseMs + RECOVERY_MS + Math.max(0, ...troubles.map(({ afterMs, forMs }) => afterMs + forMs));
@@ -239,7 +248,8 @@ export function inWords({
   amount,
 }: Trouble): string {
   const from = others.length === 0 ? '' : ` from ${others.join(', ')} (${direction})`;
+  const together = others.length === 0 ? '' : ` with ${others.join(', ')}`;
   const how = amount === 0 ? '' : kind === 'loss' ? ` ${amount} %` : ` ${amount} kbit/s`;
   const lasts = forMs === 0 ? '' : ` for ${forMs} ms`;
-  return `${kind} ${target}${from}${how}${lasts}${afterMs === 0 ? '' : ` after ${afterMs} ms`}`;
+  return `${kind} ${target}${kind === 'power' ? together : from}${how}${lasts}${afterMs === 0 ? '' : ` after ${afterMs} ms`}`;
 }

@@ -24,7 +24,8 @@ import { readSecretFile } from '../../backend/runtime/secret-file.js';
 import { until } from '../support/until.js';
 import { Keeper } from './keeper.js';
 import { Network } from './network.js';
-import { SECOND_CLIENT } from './plan.js';
+import { SECOND_CLIENT, sdsNames } from './plan.js';
+import { Power } from './power.js';
 
 const MDM_PORT = 6611;
 const GIB = 2 ** 30;
@@ -47,6 +48,8 @@ export interface RigOptions {
   readonly smallDisks: boolean;
   /** Words before the command of a storage server. */
   readonly throttle: readonly string[];
+  /** MDM and servers have disks that lose what was not flushed when their power is cut; drawn from this. Null: they have not. */
+  readonly powerSeed: number | null;
 }
 
 export class Rig {
@@ -55,6 +58,8 @@ export class Rig {
   readonly layout: Layout;
   /** Null: all nodes share the host's loopback. */
   readonly network: Network | null;
+  /** Null: nobody's power can be cut. */
+  readonly power: Power | null;
   readonly secondNbdDir: string;
   readonly #secondGuid: string;
   readonly #plans: readonly ProcessPlan[];
@@ -65,18 +70,21 @@ export class Rig {
     layout: Layout,
     plans: readonly ProcessPlan[],
     network: Network | null,
+    power: Power | null,
     second: { readonly guid: string; readonly nbdDir: string },
     throttle: readonly string[],
   ) {
     this.paths = paths;
     this.layout = layout;
     this.network = network;
+    this.power = power;
     this.#plans = plans;
     this.#secondGuid = second.guid;
     this.secondNbdDir = second.nbdDir;
     this.keeper = new Keeper(plans, paths.log, ({ name, role }) => [
       ...(role === 'sds' ? throttle : []),
       ...(network?.entering(name) ?? []),
+      ...(power?.entering(name) ?? []),
     ]);
   }
 
@@ -88,13 +96,14 @@ export class Rig {
     const { paths, layout: own } = openLayout(options);
     const layout = isolated ? { ...own, network: NAMESPACE_NETWORK } : own;
     writeLayout(paths, layout);
-    if (isolated && rest.smallDisks) await mountDisks(paths, sdsCount);
+    if (isolated && rest.smallDisks && rest.powerSeed === null) await mountDisks(paths, sdsCount);
+    const power = rest.powerSeed === null ? null : await powerOf(paths, sdsCount, rest.powerSeed);
     const plans = [...planOf(paths, layout, false)];
     await writeConfigs(paths, layout, plans, options);
     const second = addClient(paths, layout, plans);
     const nodes = plans.map(({ name, address }) => ({ name, host: address }));
     const network = isolated ? await Network.make(layout.network, nodes) : null;
-    const rig = new Rig(paths, layout, plans, network, second, rest.throttle);
+    const rig = new Rig(paths, layout, plans, network, power, second, rest.throttle);
     try {
       const cancelled = new AbortController().signal;
       await bootstrap(paths, layout, rig.keeper, {
@@ -167,6 +176,7 @@ export class Rig {
     this.#session?.close();
     this.#session = null;
     await this.keeper.stop();
+    await this.power?.close();
     await this.network?.close();
   }
 
@@ -190,6 +200,16 @@ async function mountDisks(paths: Paths, sdsCount: number): Promise<void> {
     writeFileSync(devicePath(paths, index), '', { mode: 0o600 });
     truncateSync(devicePath(paths, index), 2 * GIB);
   }
+}
+
+/** Disks that lose what was not flushed, for the MDM and each server. */
+function powerOf(paths: Paths, sdsCount: number, seed: number): Promise<Power> {
+  const servers = sdsNames(sdsCount).map((name, index) => ({
+    ...{ name, stateDir: join(paths.dir, name) },
+    device: { path: devicePath(paths, index), sizeBytes: 2 * GIB },
+  }));
+  const mdm = { name: 'mdm', stateDir: join(paths.dir, 'mdm'), device: null };
+  return Power.make(join(paths.dir, 'disks'), [mdm, ...servers], seed);
 }
 
 /** A second client process, which the product's local cluster does not have: configured as its only one is. */

@@ -13,8 +13,9 @@ import { FioVerify } from './fio.js';
 import { Nemesis } from './nemesis.js';
 import { Operator } from './operator.js';
 import type { Plan } from './plan.js';
-import { SECOND_CLIENT, sdsNames } from './plan.js';
+import { SECOND_CLIENT, cutsPower, sdsNames } from './plan.js';
 import { Rig } from './rig.js';
+import type { PowerCounts } from './power.js';
 import type { Verdict } from './verdict.js';
 import { Workload } from './workload.js';
 
@@ -48,6 +49,7 @@ export async function tell(options: StoryOptions): Promise<Verdict> {
   const began = Date.now();
   const rig = await Rig.start({
     ...{ dir, sdsCount: plan.sdsCount, isolated, say, smallDisks: true, throttle: [] },
+    powerSeed: cutsPower(plan) ? plan.seed : null,
   });
   try {
     return await new Story(rig, options, began).run();
@@ -101,7 +103,7 @@ class Story {
     if (given) await this.#everyCopy(workload);
     this.#judge(workload);
     this.#judgeLogs();
-    return this.#verdict(workload);
+    return this.#verdict(workload, (await this.#rig.power?.counts()) ?? null);
   }
 
   #fail(what: string): void {
@@ -212,7 +214,7 @@ class Story {
     for (const name of sdsNames(plan.sdsCount)) {
       if (broken.aborted || !(await this.#isWhole(broken))) return;
       say(`reading without ${name}`);
-      const release = this.#rig.keeper.hold(name);
+      const { release } = this.#rig.keeper.hold(name);
       const isRead = await within(`while ${name} is away`);
       release();
       if (!isRead) return;
@@ -243,7 +245,10 @@ class Story {
     }
   }
 
-  #verdict({ history, unanswered, longestMs, longest }: Workload): Verdict {
+  #verdict(
+    { history, unanswered, longestMs, longest }: Workload,
+    power: PowerCounts | null,
+  ): Verdict {
     return {
       failures: this.#failures,
       troubles: this.#nemesis.done,
@@ -253,6 +258,7 @@ class Story {
       longest,
       sectorsGivenUp: marks().find(({ name }) => name.includes('orders of a sector'))?.hits ?? 0,
       seconds: Math.round((Date.now() - this.#began) / 1000),
+      power,
     };
   }
 }

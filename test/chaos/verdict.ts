@@ -1,5 +1,7 @@
 // What came of a run.
 
+import type { PowerCounts } from './power.js';
+
 export interface Verdict {
   /** In sentences; none: everything that was promised was kept. */
   readonly failures: readonly string[];
@@ -13,4 +15,6 @@ export interface Verdict {
   /** Sectors of which too many orders were possible: nothing is claimed about them. */
   readonly sectorsGivenUp: number;
   readonly seconds: number;
+  /** What its power cuts met; null: nobody's power could be cut. */
+  readonly power: PowerCounts | null;
 }

@@ -10,6 +10,7 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 
 import { Prng } from '../../backend/core/prng.js';
+import { figure } from '../support/figure.js';
 import { TracedDisk } from './mdm-disk.js';
 import type { Tear } from './mdm-disk.js';
 import { Judge } from './mdm-judge.js';
@@ -131,6 +132,7 @@ test.serial(
     const { faults, cuts } = await replay(folder, steps);
     t.deepEqual(faults, []);
     t.true(cuts > 5 * COMMITS, `${cuts} cuts`);
+    figure(t, `${cuts} power cuts of the MDM's store`);
 
     // The replay notices a store that flushes less than it must.
     const isData = (step: Step): boolean => 'path' in step && step.path.endsWith('.mdb');
@@ -154,7 +156,9 @@ test.serial('kill -9 in the middle of calls, and then the power is cut', async (
     'writev:when=2',
     'pwrite64:when=6',
   ]);
-  t.deepEqual((await replay(folder, steps)).faults, []);
+  const { faults, cuts } = await replay(folder, steps);
+  t.deepEqual(faults, []);
+  figure(t, `${cuts} power cuts of the MDM's store after kills`);
 });
 
 test.serial('after a failed write or flush nothing is acknowledged any more', async (t) => {

@@ -3,6 +3,7 @@
 
 import test from 'ava';
 
+import { figure } from '../support/figure.js';
 import { Model } from './store-model.js';
 import { GEOMETRY, Rig } from './store-rig.js';
 
@@ -73,7 +74,16 @@ function live(rig: Rig, model: Model, life: number): void {
   }
 }
 
-export function runSeed(seed: number): string | null {
+/** Crashes so far. */
+const counts = { powerLoss: 0, kill: 0 };
+
+function crash(rig: Rig, powerLoss: boolean): void {
+  if (powerLoss) rig.powerLoss();
+  else rig.kill();
+  counts[powerLoss ? 'powerLoss' : 'kill']++;
+}
+
+function runSeed(seed: number): string | null {
   const rig = new Rig(seed, 128 * 1024);
   rig.format();
   const model = new Model(rig);
@@ -82,14 +92,12 @@ export function runSeed(seed: number): string | null {
     live(rig, model, life);
     const powerLoss = rig.prng.chance(2, 3);
     const lsnMin = powerLoss ? rig.store.durableLsn : rig.store.writtenLsn;
-    if (powerLoss) rig.powerLoss();
-    else rig.kill();
+    crash(rig, powerLoss);
     // Sometimes recovery itself is cut short.
     while (rig.prng.chance(1, 3)) {
       rig.open();
       for (let steps = rig.prng.below(60); steps > 0; steps--) rig.step();
-      if (powerLoss) rig.powerLoss();
-      else rig.kill();
+      crash(rig, powerLoss);
     }
     rig.openFully();
     const wrong = rig.fault() ?? model.check(lsnMin);
@@ -101,4 +109,8 @@ export function runSeed(seed: number): string | null {
 test('a store holds what it reported, whatever happens', (t) => {
   for (let seed = 1; seed <= SEEDS; seed++) t.is(runSeed(seed), null, `seed ${seed}`);
   for (const seed of KEPT) t.is(runSeed(seed), null, `kept seed ${seed}`);
+  figure(
+    t,
+    `${counts.powerLoss} power cuts and ${counts.kill} kills of the store under random work`,
+  );
 });

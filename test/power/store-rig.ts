@@ -68,6 +68,9 @@ export function tagOf(bytes: Uint8Array, at: number): number {
   return tag;
 }
 
+/** Of writes that no flush covers, when the power goes. */
+export type Survival = 'none' | 'all' | 'some';
+
 export interface ReadResult {
   readonly status: StoreStatus;
   readonly bad: number;
@@ -202,10 +205,19 @@ export class Rig implements StoreHost {
     this.queue.clear();
   }
 
-  powerLoss(): void {
+  /**
+   * @param survival - what of the writes that ended, but are not flushed, is on the medium
+   * @returns how many writes were not flushed
+   */
+  powerLoss(survival: Survival = 'some'): number {
+    const { medium } = this;
     this.kill();
-    this.medium.powerLoss();
+    const unflushed = medium.unflushedCount();
+    if (survival === 'all') medium.copyFrom(medium);
+    if (survival === 'none') medium.dropFlush(medium.beginFlush());
+    medium.powerLoss();
     this.boots++;
+    return unflushed;
   }
 
   flush(): void {
