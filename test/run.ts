@@ -37,7 +37,14 @@ const JUDGES = {
 };
 /** Marks a module of /usr/bin/python3 among the programs. */
 const PYTHON_MODULE = 'python3 -m ';
-const FILE_SYSTEMS = { 'mkfs.ext4': 'e2fsprogs', e2fsck: 'e2fsprogs', losetup: 'mount' };
+const FILE_SYSTEMS = {
+  'mkfs.ext4': 'e2fsprogs',
+  e2fsck: 'e2fsprogs',
+  'mkfs.xfs': 'xfsprogs',
+  xfs_repair: 'xfsprogs',
+  'stress-ng': 'stress-ng',
+  losetup: 'mount',
+};
 
 const GROUPS: readonly Group[] = [
   {

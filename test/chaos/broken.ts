@@ -105,6 +105,11 @@ const FLUSHLESS: readonly Mutation[] = [
         from: 'const { writtenLsn, durableLsn } = this.shared.store;',
         to: 'const { writtenLsn } = this.shared.store; const durableLsn = writtenLsn;',
       },
+      {
+        file: 'backend/sds/member-io.js',
+        from: 'if (media)\n            this.shared.store.wantDurable(lsn);',
+        to: 'if (media)\n            lsn.valueOf();',
+      },
     ],
   },
 ];

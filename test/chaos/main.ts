@@ -45,6 +45,9 @@ for (const stream of [process.stdout, process.stderr])
     interrupt.abort();
   });
 
+/** How the failure of a run begins that did not come to its end. */
+const BROKE_OFF = 'the run broke off';
+
 /** One run's line of the outcome. */
 interface Outcome {
   readonly seed: number;
@@ -144,7 +147,7 @@ function verdictOf(dir: string): Verdict {
   const reason = result.kind === 'broken' ? result.reason : 'it measured instead';
   const none = { troubles: 0, operations: 0, unanswered: 0, longestMs: 0, longest: '' };
   return {
-    ...{ failures: [`the run broke off: ${reason}`], ...none },
+    ...{ failures: [`${BROKE_OFF}: ${reason}`], ...none },
     ...{ sectorsGivenUp: 0, seconds: 0, power: null },
   };
 }
