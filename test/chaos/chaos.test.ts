@@ -48,6 +48,24 @@ const PLAN: Plan = {
   ],
 };
 
+/** All at once, the MDM too; then one, of which nobody hears that it went. */
+const POWER_PLAN: Plan = {
+  ...{ version: 1, seed: 1, sdsCount: 3 },
+  steps: [
+    {
+      pauseMs: 2000,
+      troubles: [{ ...NONE, kind: 'power', target: 'sds1', others: ['sds2', 'sds3', 'mdm'] }],
+    },
+    {
+      pauseMs: 1000,
+      troubles: [
+        { ...NONE, kind: 'stall', target: 'sds2', forMs: 2000 },
+        { ...NONE, kind: 'power', target: 'sds2', afterMs: 200, forMs: 1000 },
+      ],
+    },
+  ],
+};
+
 let folder: string;
 test.before(() => {
   folder = mkdtempSync(join(tmpdir(), 'meshsan-test-'));
@@ -97,6 +115,24 @@ test.serial(
   },
 );
 
+test.serial(
+  'the power of the site and of a server is cut: nothing that was acknowledged is lost',
+  async (t) => {
+    const file = join(folder, 'power.json');
+    const json = join(folder, 'power-outcome.json');
+    writeFileSync(file, JSON.stringify(POWER_PLAN));
+    const { exitCode, stdout, stderr } = await chaos('--plan', file, '--json', json);
+    t.is(exitCode, 0, `${stdout}\n${stderr}`);
+    t.regex(stdout, /^2 power cuts with \d+ writes .*, no acknowledged write was lost$/m);
+    const { outcomes } = JSON.parse(readFileSync(json, 'utf8')) as {
+      outcomes: { verdict: { power: { cuts: number; torn: number } } }[];
+    };
+    const power = outcomes[0]?.verdict.power;
+    t.is(power?.cuts, 2);
+    t.true((power?.torn ?? 0) > 0, 'something was lost that nobody had been promised');
+  },
+);
+
 test.serial('an interruption ends and removes everything that was started', async (t) => {
   const run = chaos('--seed', '1');
   let said = '';
@@ -122,6 +158,8 @@ test.serial('what cannot be meant is refused in a sentence', async (t) => {
     [['--plan', MAIN], /is no JSON/],
     [['--plan', 'x', '--seed', '1'], /--plan FILE says everything, and goes without --seed/],
     [['--figures', 'all', '--runs', '2'], /--figures has plans of its own/],
+    [['--power-cuts', '0'], /--power-cuts must be a whole number from 1 to 100000, not "0"/],
+    [['--power-cuts', '9', '--runs', '2'], /--power-cuts has plans of its own/],
     [['--minutes', '2'], /--minutes belongs to --figures/],
   ];
   for (const [args, words] of refusals) {
