@@ -2,6 +2,7 @@
 // control process writes for each data process. It owns their schemas; it must never start anything.
 
 import type { JSONSchemaType } from 'ajv';
+import { LIMIT } from '../protocol/generated/constants.js';
 import type { Address } from '../protocol/generated/types.js';
 import {
   ABSOLUTE_PATH,
@@ -53,6 +54,8 @@ export interface SdsDataConfig {
   readonly path: string;
   readonly task: 'format' | 'open';
   readonly force: boolean;
+  /** Devices of the same system whose disk may be formatted, and is looked for. */
+  readonly replaces: readonly number[];
   readonly direct: boolean;
   readonly options: OptionsOf<'sdsData'>;
 }
@@ -98,6 +101,7 @@ const DATA_SCHEMA = {
     path: { type: 'string' },
     task: { type: 'string', enum: ['format', 'open'] },
     force: { type: 'boolean' },
+    replaces: { type: 'array', maxItems: LIMIT.replacedDevicesMax, items: KEY, default: [] },
     direct: { type: 'boolean' },
     options: optionsSchema('sdsData'),
   },

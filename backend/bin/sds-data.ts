@@ -74,9 +74,26 @@ function incarnationNow(): number {
   return Math.max(0, Math.floor((Date.now() - INCARNATIONS_FROM_MS) / 1000));
 }
 
+/** A disk of the same system that is to become this device: its data was moved away before. */
+function isReplaced({ systemId, replaces }: SdsDataConfig, { identity }: ProbedDevice): boolean {
+  return identity?.systemId === systemId && replaces.includes(identity.deviceKey);
+}
+
+/** Where the disk is today that is to become this device, or that did already. */
+function formatPlaceOf(config: SdsDataConfig): string {
+  const { path, systemId, deviceKey, deviceSearch, replaces } = config;
+  if (replaces.length === 0) return path;
+  for (const key of [deviceKey, ...replaces]) {
+    const found = findDevice(systemId, key, path, deviceSearch);
+    if (found !== null) return found;
+  }
+  return path;
+}
+
 /** Where the device is today. */
-function placeOf({ task, path, systemId, deviceKey, deviceSearch }: SdsDataConfig): string {
-  if (task === 'format') return path;
+function placeOf(config: SdsDataConfig): string {
+  const { task, path, systemId, deviceKey, deviceSearch } = config;
+  if (task === 'format') return formatPlaceOf(config);
   const found = findDevice(systemId, deviceKey, path, deviceSearch);
   if (found !== null) return found;
   throw new Refused(
@@ -95,7 +112,7 @@ async function lock(path: string): Promise<void> {
 async function prepare(config: SdsDataConfig, path: string, loop: Loop): Promise<ProbedDevice> {
   const probed = probe(path);
   if (config.task === 'open' || isOwn(config, probed)) return probed;
-  const reason = formatRefusal(probed, config.force);
+  const reason = formatRefusal(probed, config.force || isReplaced(config, probed));
   if (reason !== null) {
     const status = probed.inUse === null ? ERR.DEVICE_FOREIGN : ERR.DEVICE_OPEN_FAILED;
     throw new Refused(status, reason);

@@ -115,10 +115,10 @@ export class ChildProcesses implements DeviceProcesses {
 
   private configOf({ want, sdsKey, systemId, port }: DataProcessSpec): SdsDataConfig {
     const { name, addresses, mdm, secretFile, logLevel, deviceSearch, dataOptions } = this.config;
-    const { deviceKey, poolKey, path, task, force, durability } = want;
+    const { deviceKey, poolKey, path, task, force, durability, replaces } = want;
     return {
       ...{ name: `${name}-${deviceKey}`.slice(0, 31), addresses, mdm, secretFile, logLevel },
-      ...{ port, deviceSearch, sdsKey, systemId, deviceKey, poolKey, path, force },
+      ...{ port, deviceSearch, sdsKey, systemId, deviceKey, poolKey, path, force, replaces },
       task: task === 'format' ? 'format' : 'open',
       direct: durability === 'device',
       options: dataOptions,

@@ -8,6 +8,7 @@ import { MDM_COMMANDS } from './commands/mdms.js';
 import { POOL_COMMANDS } from './commands/pools.js';
 import { PROPERTY_COMMANDS } from './commands/properties.js';
 import { SDS_COMMANDS } from './commands/servers.js';
+import { SDS_MOVE_COMMANDS } from './commands/sds-move.js';
 import { SESSION_COMMANDS } from './commands/session.js';
 import { SYSTEM_COMMANDS } from './commands/system.js';
 import { VOLUME_COMMANDS } from './commands/volumes.js';
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Command[] = [
   ...POOL_COMMANDS,
   ...COPYING_COMMANDS,
   ...SDS_COMMANDS,
+  ...SDS_MOVE_COMMANDS,
   ...DEVICE_COMMANDS,
   ...CLIENT_COMMANDS,
   ...VOLUME_COMMANDS,

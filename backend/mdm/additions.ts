@@ -5,13 +5,14 @@ import { formatId } from '../core/ids.js';
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
-import { ERR, LIMIT, MSG } from '../protocol/generated/constants.js';
+import { ERR, MSG } from '../protocol/generated/constants.js';
 import type {
   Device,
   DeviceResultBody,
   DeviceWant,
   ErrorDetail,
 } from '../protocol/generated/types.js';
+import { combsFault } from './capacity.js';
 import type { Engine } from './engine.js';
 import type { Membership } from './membership.js';
 import type { Runs } from './runs.js';
@@ -22,6 +23,7 @@ const MARKS = {
   late: mark('mdm: an addition of devices took too long'),
   combs: mark('mdm: a device was too small for the combs of its pool'),
   orphan: mark('mdm: a device failed to be added, and nobody waited for it'),
+  again: mark('mdm: a disk of an SDS that moves was not formatted at once'),
 };
 
 export interface Addition {
@@ -118,8 +120,10 @@ export class Additions {
       return;
     }
     if (task === 'close') return;
-    const tooSmall = device.state === 'adding' ? this.combsFault(device, capacityBytes) : '';
+    const pool = state.pools.get(device.poolKey);
+    const tooSmall = device.state === 'adding' ? combsFault(pool, capacityBytes) : '';
     if (tooSmall !== '') {
+      MARKS.combs.hits++;
       this.refused(nowUs, device, { ...body, status: ERR.DEVICE_TOO_SMALL, reason: tooSmall });
       return;
     }
@@ -128,27 +132,17 @@ export class Additions {
       path: path === '' ? device.path : path,
       capacityBytes: capacityBytes > 0 ? capacityBytes : device.capacityBytes,
       formatted: true,
-      force: false,
+      ...{ force: false, failure: '' },
     };
     if (
       next.path !== device.path ||
       next.capacityBytes !== device.capacityBytes ||
       !device.formatted ||
-      device.force
+      device.force ||
+      device.failure !== ''
     )
       state.devices.put(device.key, next);
     if (reason !== '') this.engine.ports.log.event('info', 'mdm.device-result', { reason });
-  }
-
-  /** Why a device could not keep the entries of all combs of its pool, which it may be a member of; or ''. */
-  private combsFault(device: Device, capacityBytes: number): string {
-    const pool = this.engine.state.pools.get(device.poolKey);
-    const combs = 2 ** (pool?.combCountLog2 ?? 0);
-    const perMib = Math.max(LIMIT.deviceCombsMin, Math.floor(capacityBytes / LIMIT.chunkBytes));
-    const kept = Math.min(perMib, LIMIT.deviceCombsMax);
-    if (combs <= kept) return '';
-    MARKS.combs.hits++;
-    return `its pool has ${combs} combs, and a device of its size keeps ${kept}, one per MiB`;
   }
 
   private want(device: Device): DeviceWant {
@@ -156,10 +150,18 @@ export class Additions {
     const durability = this.engine.state.pools.get(poolKey)?.durability ?? 'media';
     const isWanted = state === 'adding' || state === 'up' || state === 'down';
     const task = !isWanted ? 'close' : formatted ? 'open' : 'format';
-    return { deviceKey: key, poolKey, task, path, force, durability };
+    const replaces = task === 'format' ? device.replaces : [];
+    return { deviceKey: key, poolKey, task, path, force, durability, replaces };
   }
 
   private refused(nowUs: Micros, device: Device, { task, status, reason }: DeviceResultBody): void {
+    if (device.state === 'adding' && device.replaces.length > 0) {
+      // It comes along with its SDS: asked for again until it works, or the operator takes it back (sds-mover.ts).
+      MARKS.again.hits++;
+      if (device.failure !== reason)
+        this.engine.state.devices.put(device.key, { ...device, failure: reason });
+      return;
+    }
     if (device.state === 'adding') {
       const addition = [...this.pending].find(({ deviceKeys }) => deviceKeys.includes(device.key));
       if (addition !== undefined) {

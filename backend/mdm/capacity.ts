@@ -1,6 +1,7 @@
 // How much a storage pool can hold and how much of it is promised. It must never promise: commands do.
 
 import { formatSize } from '../core/units.js';
+import { LIMIT } from '../protocol/generated/constants.js';
 import type { CombEntry, Device, StoragePool } from '../protocol/generated/types.js';
 import { refuse } from './refusal.js';
 import type { State } from './state.js';
@@ -93,6 +94,15 @@ export function allowanceOf(
   const left = netBytes * overProvisioningFactor - thickBytes - thinBytes;
   const leftThick = netBytes - thickBytes - Math.min(thinUsedBytes, thinBytes);
   return { thinBytes: left, thickBytes: Math.min(left, leftThick) };
+}
+
+/** Why a device could not keep the entries of all combs of its pool, which it may be a member of; or ''. */
+export function combsFault(pool: StoragePool | undefined, capacityBytes: number): string {
+  const combs = 2 ** (pool?.combCountLog2 ?? 0);
+  const perMib = Math.max(LIMIT.deviceCombsMin, Math.floor(capacityBytes / LIMIT.chunkBytes));
+  const kept = Math.min(perMib, LIMIT.deviceCombsMax);
+  if (combs <= kept) return '';
+  return `its pool has ${combs} combs, and a device of its size keeps ${kept}, one per MiB`;
 }
 
 /**

@@ -3,6 +3,7 @@
 
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
+import type { Device } from '../protocol/generated/types.js';
 import { isLeaving } from './capacity.js';
 import type { Drains } from './drains.js';
 import type { Engine } from './engine.js';
@@ -39,7 +40,7 @@ export class Emptied {
     const carried = this.carriers();
     for (const device of [...state.devices.values()]) {
       if (!isLeaving(state, device) || carried.has(device.key)) continue;
-      if (this.closing.has(device.key)) continue;
+      if (this.closing.has(device.key) || this.isMoving(device)) continue;
       this.closing.add(device.key);
       state.devices.put(device.key, { ...device, state: 'removing' });
       const { key, poolKey } = device;
@@ -59,6 +60,11 @@ export class Emptied {
     this.removeSds();
   }
 
+  /** The devices of an SDS that goes to another protection domain go together (sds-mover.ts). */
+  private isMoving({ sdsKey }: Device): boolean {
+    return (this.engine.state.sds.get(sdsKey)?.move ?? null) !== null;
+  }
+
   private carriers(): ReadonlySet<number> {
     const carried = new Set<number>();
     for (const [, combs] of this.engine.state.combs.pooled())
@@ -70,7 +76,7 @@ export class Emptied {
     const { state } = this.engine;
     const device = state.devices.get(key);
     // The operator may have changed his mind.
-    if (device?.state !== 'removing' || !isLeaving(state, device)) return;
+    if (device?.state !== 'removing' || !isLeaving(state, device) || this.isMoving(device)) return;
     MARKS.deviceGone.hits++;
     state.devices.delete(key);
     this.removeSds();

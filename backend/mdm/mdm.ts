@@ -34,6 +34,7 @@ import type { Refusal } from './refusal.js';
 import { replaceCombs } from './replacement.js';
 import { Reshaper } from './reshaper.js';
 import { Runs } from './runs.js';
+import { SdsMover } from './sds-mover.js';
 import { Sessions } from './sessions.js';
 import type { Session } from './sessions.js';
 import { ContentError } from './state.js';
@@ -72,6 +73,7 @@ export class Mdm implements Machine, ClusterInputs {
   private readonly membership: Membership;
   private readonly mover: Mover;
   private readonly maintenance: Maintenance;
+  private readonly sdsMover: SdsMover;
   private readonly drains: Drains;
   private readonly additions: Additions;
   private readonly subscribers: Subscribers;
@@ -108,6 +110,7 @@ export class Mdm implements Machine, ClusterInputs {
     this.additions = new Additions(engine, runs, sessions, this.membership, (poolKey) => {
       replaceCombs(engine.state, poolKey, engine.nextSequence);
     });
+    this.sdsMover = new SdsMover(engine, this.drains, this.additions);
     this.subscribers = new Subscribers(engine, sessions);
     this.tombstones = new Tombstones(engine, runs);
     this.versions = new Versions(engine, runs, sessions, (nowUs, key) =>
@@ -157,6 +160,7 @@ export class Mdm implements Machine, ClusterInputs {
         membership.start(done);
         this.mover.start(done);
         this.maintenance.start(done);
+        this.sdsMover.start(done);
         ports.log.event('info', 'mdm.master', { term: engine.term, sequence: engine.sequence });
       });
     });
@@ -224,6 +228,7 @@ export class Mdm implements Machine, ClusterInputs {
     this.membership.tick(nowUs);
     this.mover.tick(nowUs);
     this.maintenance.tick(nowUs);
+    this.sdsMover.tick(nowUs);
     this.additions.tick(nowUs);
     this.tombstones.tick(nowUs);
     this.reshaper.tick(nowUs);
@@ -237,6 +242,7 @@ export class Mdm implements Machine, ClusterInputs {
       this.membership.nextDeadlineUs(),
       this.mover.nextDeadlineUs(),
       this.maintenance.nextDeadlineUs(),
+      this.sdsMover.nextDeadlineUs(),
       this.additions.nextDeadlineUs(),
       this.tombstones.nextDeadlineUs(),
       this.reshaper.nextDeadlineUs(),
@@ -358,6 +364,7 @@ export class Mdm implements Machine, ClusterInputs {
     this.membership.follow(nowUs);
     this.mover.published(nowUs, touches);
     this.maintenance.published(nowUs, touches);
+    this.sdsMover.published(nowUs, touches);
     this.drains.published(touches);
     const changed = digest(state, touches);
     this.subscribers.published(nowUs, changed);

@@ -113,6 +113,7 @@ export class Membership {
     const next: Device = {
       ...device,
       ...{ incarnation, port, state: 'up', force: false, formatted: true, failure: '' },
+      replaces: [],
       capacityBytes: usage.capacityBytes > 0 ? usage.capacityBytes : device.capacityBytes,
       dataSince: dataIncarnation === 0 ? incarnation : device.dataSince,
       rolledBackIncarnation: body.rolledBack ? incarnation : device.rolledBackIncarnation,

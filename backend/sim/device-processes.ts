@@ -175,6 +175,11 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
         this.refuse(parent, deviceKey, 'there is no such device');
         return;
       }
+      const { force, replaces } = spec.want;
+      if (device.format !== null && !force && !replaces.includes(device.format.deviceKey)) {
+        this.refuse(parent, deviceKey, `the disk is device ${device.format.deviceKey}`);
+        return;
+      }
       const fault = device.write({ systemId: spec.systemId, deviceKey, poolKey });
       if (fault !== null) {
         this.refuse(parent, deviceKey, fault);

@@ -343,7 +343,7 @@ export class MemoryCluster implements Cluster {
         key,
         port: params.port === 0 ? 7072 : params.port,
         guid: '',
-        ...{ removing: false, maintenance: 'none', maintenanceStage: 'none' },
+        ...{ removing: false, maintenance: 'none', maintenanceStage: 'none', move: null },
       });
       for (const device of devices) this.addDevice(key, device);
       return { key };
@@ -513,6 +513,7 @@ export class MemoryCluster implements Cluster {
       formatted: true,
       dataSince: 1,
       rolledBackIncarnation: 0,
+      replaces: [],
       removing: false,
     });
     this.usage.set(key, {

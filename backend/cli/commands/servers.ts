@@ -19,6 +19,7 @@ import { NEW_NAME, outcome } from '../option.js';
 import type { Command, Option, Outcome, Run } from '../option.js';
 import { UsageError } from '../parser.js';
 import { DEVICE_PATH, FORCE, deviceLines, devicesFrom, listFrom } from './devices.js';
+import { moveLines, moveText } from './sds-move.js';
 
 const PORT_DEFAULT = 7072;
 
@@ -154,6 +155,8 @@ function sdsData(reader: ClusterReader, sds: Sds, status: RuntimeStatus | undefi
     removing: sds.removing,
     maintenance: sds.maintenance,
     maintenanceStage: sds.maintenanceStage,
+    moveStage: sds.move?.stage ?? 'none',
+    moveProtectionDomainId: sds.move === null ? null : reader.id(sds.move.domainKey),
   };
 }
 
@@ -175,7 +178,7 @@ async function queryAllSds(run: Run): Promise<Outcome> {
         const status = statuses.get(sds.key);
         const { connection, membership } = sdsStates(status);
         const hosts = sds.addresses.map(({ host }) => host).join(',');
-        return `SDS ID: ${reader.id(sds.key)} Name: ${sds.name} State: ${connection}, ${membership}${sds.removing ? ', Remove-pending' : ''}${maintenanceText(sds)} IP: ${hosts} Port: ${sds.port} Version: ${versionText(status?.version ?? '')}`;
+        return `SDS ID: ${reader.id(sds.key)} Name: ${sds.name} State: ${connection}, ${membership}${sds.removing ? ', Remove-pending' : ''}${maintenanceText(sds)}${moveText(sds, domains)} IP: ${hosts} Port: ${sds.port} Version: ${versionText(status?.version ?? '')}`;
       }),
     ];
   });
@@ -214,6 +217,7 @@ async function querySds(run: Run): Promise<Outcome> {
       'Rfcache disabled',
       `Device information (total ${devices.length} devices):`,
       ...deviceLines(reader, facts, devices),
+      ...moveLines(reader, facts, sds),
       `Membership-state: ${membership}; Connection-state: ${connection}; SDS-state: ${sdsState(sds)}; ${broken} devices with error; 0 Rfcache devices with errors`,
       ...capacityLines(values, '    '),
       ...jobLines('    '),

@@ -8,6 +8,7 @@ import type {
   Address,
   AddressRole,
   DeviceSpec,
+  DeviceTarget,
   Maintenance,
   UserRole,
 } from '../../protocol/generated/types.js';
@@ -124,6 +125,54 @@ function exitMaintenance(name: string, abort: boolean): Route {
   );
 }
 
+/** As for the removal of an SDS, the answer says that it began: `moveState` says how far it is. */
+async function moveSds(call: Call): Promise<object> {
+  const { body } = call;
+  const domainId = textIn(body, 'protectionDomainId');
+  const domain = await objectOf(call, 'protectionDomain', domainId, 'DOMAIN_NOT_FOUND');
+  const keyOf = async (
+    type: 'faultSet' | 'storagePool',
+    error: 'FAULT_SET_NOT_FOUND' | 'POOL_NOT_FOUND',
+    id: string | undefined,
+  ): Promise<number> => (id === undefined ? 0 : (await objectOf(call, type, id, error)).key);
+  const devices: DeviceTarget[] = [];
+  for (const item of (body['deviceInfoList'] ?? []) as readonly Body[]) {
+    const device = await objectOf(call, 'device', textIn(item, 'deviceId'), 'DEVICE_NOT_FOUND');
+    const pool = await keyOf('storagePool', 'POOL_NOT_FOUND', textIn(item, 'storagePoolId'));
+    devices.push({ deviceKey: device.key, poolKey: pool });
+  }
+  return ask(call, 'MOVE_SDS', {
+    ...{ key: pathKey(call), domainKey: domain.key, devices },
+    faultSetKey: await keyOf('faultSet', 'FAULT_SET_NOT_FOUND', textOf(body, 'faultSetId')),
+    poolKey: await keyOf('storagePool', 'POOL_NOT_FOUND', textOf(body, 'storagePoolId')),
+    force: flagOf(body, 'force') ?? false,
+  });
+}
+
+const MOVE_ROUTES: readonly Route[] = [
+  action(
+    'Sds',
+    'moveSds',
+    object(
+      {
+        protectionDomainId: TEXT,
+        faultSetId: TEXT,
+        storagePoolId: TEXT,
+        deviceInfoList: listOf(
+          object({ deviceId: TEXT, storagePoolId: TEXT }, ['deviceId', 'storagePoolId']),
+          LIMIT.devicesPerSdsMax,
+        ),
+        force: FLAG,
+      },
+      ['protectionDomainId'],
+    ),
+    moveSds,
+  ),
+  action('Sds', 'abortMoveSds', NO_FIELDS, (call) =>
+    ask(call, 'ABORT_MOVE_SDS', { key: pathKey(call) }),
+  ),
+];
+
 const MAINTENANCE_ROUTES: readonly Route[] = [
   enterMaintenance('enterMaintenanceMode', 'instant'),
   enterMaintenance('enterProtectedMaintenanceMode', 'protected'),
@@ -162,6 +211,7 @@ const SDS_ROUTES: readonly Route[] = [
   action('Sds', 'abortRemoveSds', object({}), (call) =>
     ask(call, 'ABORT_REMOVE_SDS', { key: pathKey(call) }),
   ),
+  ...MOVE_ROUTES,
   ...MAINTENANCE_ROUTES,
   action('Sds', 'setSdsName', object({ name: TEXT }, ['name']), (call) =>
     ask(call, 'RENAME_SDS', { key: pathKey(call), name: textIn(call.body, 'name') }),

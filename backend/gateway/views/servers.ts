@@ -7,6 +7,7 @@ import type {
   MaintenanceStage,
   RuntimeStatus,
   Sds,
+  SdsMoveStage,
 } from '../../protocol/generated/types.js';
 import type { Reader } from '../reader.js';
 
@@ -61,6 +62,11 @@ const MAINTENANCE_TYPES: Readonly<Record<Maintenance, string>> = {
   protected: 'ProtectedMaintenance',
 };
 
+const MOVE_STATES: Readonly<Record<SdsMoveStage, string>> = {
+  leaving: 'Leaving',
+  joining: 'Joining',
+};
+
 /** The version as objects carry it, such as `R3_5.0.1.0`; null where none was announced. */
 export function shortVersion(status: RuntimeStatus | undefined): string | null {
   const version = status?.version ?? '';
@@ -81,6 +87,9 @@ export function sdsView(reader: Reader, sds: Sds, status: RuntimeStatus | undefi
     ipList: sds.addresses.map(({ host, role }) => ({ ip: host, role: ADDRESS_ROLE_WORDS[role] })),
     port: sds.port,
     sdsState: sds.removing ? 'RemovePending' : 'Normal',
+    moveState: sds.move === null ? 'NotMoving' : MOVE_STATES[sds.move.stage],
+    moveTargetProtectionDomainId: reader.idOrNull(sds.move?.domainKey ?? 0),
+    moveTargetFaultSetId: reader.idOrNull(sds.move?.faultSetKey ?? 0),
     maintenanceState: MAINTENANCE_STATES[sds.maintenanceStage],
     maintenanceType: MAINTENANCE_TYPES[sds.maintenance],
     membershipState: connected ? 'Joined' : 'Decoupled',
@@ -154,6 +163,7 @@ export function deviceView(reader: Reader, device: Device, mediaType: string): J
     deviceOriginalPathName: device.path,
     deviceOriginalPathname: device.path,
     deviceState: device.removing ? 'RemovePending' : DEVICE_STATE_WORDS[device.state],
+    deviceFailure: nullIfEmpty(device.failure),
     errorState: failed || device.state === 'down' ? 'Error' : 'None',
     aggregatedState: failed ? 'CurrentlyFailed' : 'NeverFailed',
     mediaFailing: failed,

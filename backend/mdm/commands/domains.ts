@@ -2,7 +2,7 @@
 
 import { COPYING_OF_NEW_POOL } from '../../cluster-map/copy-policy.js';
 import { LIMIT } from '../../protocol/generated/constants.js';
-import type { StoragePool } from '../../protocol/generated/types.js';
+import type { SdsMove, StoragePool } from '../../protocol/generated/types.js';
 import { validMediaType, validName } from '../names.js';
 import { found, refuse } from '../refusal.js';
 import { checkSpare } from '../spare.js';
@@ -37,6 +37,12 @@ function checkAlerts(high: number, critical: number): void {
       'LIMIT_ILLEGAL',
       `The high capacity alert (${high} %) must not lie above the critical one (${critical} %)`,
     );
+}
+
+/** What an SDS is on its way to stays. @throws Refusal SDS_MOVING */
+function requireNoMove(state: State, goesThere: (move: SdsMove) => boolean): void {
+  const sds = state.sds.find(({ move }) => move !== null && goesThere(move));
+  if (sds !== undefined) refuse('SDS_MOVING', `SDS ${sds.name} goes there`);
 }
 
 /** Clients whose I/O would have to wait. @throws Refusal DOMAIN_IN_USE */
@@ -81,6 +87,7 @@ export const DOMAIN_COMMANDS: Handlers<
       refuse('DOMAIN_HAS_POOLS');
     if (state.faultSets.find((set) => set.domainKey === key) !== undefined)
       refuse('DOMAIN_HAS_FAULT_SETS');
+    requireNoMove(state, ({ domainKey }) => domainKey === key);
     state.domains.delete(key);
     return NOTHING;
   },
@@ -120,6 +127,7 @@ export const DOMAIN_COMMANDS: Handlers<
   REMOVE_FAULT_SET({ state }, { key }) {
     found(state.faultSets.get(key), 'FAULT_SET_NOT_FOUND');
     if (state.sds.find((sds) => sds.faultSetKey === key) !== undefined) refuse('FAULT_SET_HAS_SDS');
+    requireNoMove(state, ({ faultSetKey }) => faultSetKey === key);
     state.faultSets.delete(key);
     return NOTHING;
   },
@@ -164,6 +172,7 @@ export const POOL_COMMANDS: Handlers<
       refuse('POOL_HAS_VOLUMES');
     if (state.devices.find((device) => device.poolKey === key) !== undefined)
       refuse('POOL_HAS_DEVICES');
+    requireNoMove(state, ({ devices }) => devices.some(({ poolKey }) => poolKey === key));
     for (const { volumeKey } of state.tombstones.filter(({ poolKey }) => poolKey === key))
       state.tombstones.delete(volumeKey);
     state.combs.clear(key);

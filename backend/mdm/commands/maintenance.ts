@@ -21,6 +21,8 @@ export const MAINTENANCE_COMMANDS: Handlers<'ENTER_MAINTENANCE' | 'EXIT_MAINTENA
       refuse('INVALID_PARAMETER', 'maintenance must be instant or protected');
     if (sds.maintenance !== 'none') refuse('SDS_IN_MAINTENANCE');
     if (sds.removing) refuse('MAINTENANCE_CONFLICT', `${sds.name} is being removed`);
+    if (sds.move !== null)
+      refuse('MAINTENANCE_CONFLICT', `${sds.name} is on its way to another Protection Domain`);
     if (!seen.sdsConnected(key)) refuse('SDS_NOT_CONNECTED', `${sds.name} is disconnected`);
     const devices = state.devices.filter(({ sdsKey }) => sdsKey === key);
     requireAlone(context, sds, devices);

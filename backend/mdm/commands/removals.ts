@@ -35,7 +35,24 @@ export function removeDevices(context: CommandContext, devices: readonly Device[
   return staying.length === 0;
 }
 
-function nameOf({ name, path }: Device): string {
+/**
+ * Begins to take the data off devices that stay part of the system.
+ *
+ * @throws Refusal SDS_HAS_DATA as {@link removeDevices}
+ */
+export function emptyDevices(context: CommandContext, devices: readonly Device[]): void {
+  const { state, replace } = context;
+  for (const device of devices) state.devices.put(device.key, { ...device, removing: true });
+  for (const poolKey of new Set(devices.map((device) => device.poolKey))) {
+    const own = devices.filter((device) => device.poolKey === poolKey);
+    const holding = own.filter((device) => holdsGoodCopy(context, device));
+    for (const device of holding) requireGood(context, device);
+    if (holding.length > 0) requirePlace(context, poolKey, holding.map(nameOf).join(', '));
+    if (!hasVolumes(context, poolKey)) replace(poolKey);
+  }
+}
+
+export function nameOf({ name, path }: Pick<Device, 'name' | 'path'>): string {
   return `device ${name === '' ? path : name}`;
 }
 

@@ -23,6 +23,7 @@ import { DOMAIN_COMMANDS, POOL_COMMANDS, SYSTEM_COMMANDS } from './domains.js';
 import { MAINTENANCE_COMMANDS } from './maintenance.js';
 import { SDC_COMMANDS } from './sdcs.js';
 import { MDM_COMMANDS } from './mdms.js';
+import { SDS_MOVE_COMMANDS } from './sds-moves.js';
 import { DEVICE_COMMANDS, SDS_COMMANDS } from './sds.js';
 import { UPGRADE_COMMANDS } from './upgrade.js';
 import { mayAsk, USER_COMMANDS } from './users.js';
@@ -33,6 +34,7 @@ const HANDLERS: Handlers<CommandName> = {
   ...POOL_COMMANDS,
   ...SYSTEM_COMMANDS,
   ...SDS_COMMANDS,
+  ...SDS_MOVE_COMMANDS,
   ...DEVICE_COMMANDS,
   ...MAINTENANCE_COMMANDS,
   ...VOLUME_COMMANDS,

@@ -28,7 +28,7 @@ function checkFree(state: State, addresses: readonly Address[], port: number, se
 }
 
 /** A fault set that an SDS of a protection domain may be in. */
-function requireFaultSet(state: State, key: number, domainKey: number): void {
+export function requireFaultSet(state: State, key: number, domainKey: number): void {
   const set = found(state.faultSets.get(key), 'FAULT_SET_NOT_FOUND');
   if (set.domainKey !== domainKey) refuse('FAULT_SET_MISMATCH');
   const members = state.sds.filter(({ faultSetKey }) => faultSetKey === key);
@@ -59,16 +59,19 @@ function addDevice(state: State, sds: Sds, spec: DeviceSpec): number {
     ...{ key, sdsKey: sds.key, poolKey: spec.poolKey, name: spec.name, path: spec.path },
     ...{ state: 'adding', incarnation: 0, capacityBytes: 0, force: spec.force, failure: '' },
     ...{ port: 0, formatted: false, dataSince: 0, rolledBackIncarnation: 0, removing: false },
+    replaces: [],
   });
   return key;
 }
 
 /** A device that stays after all; one that was closed already is opened again. */
-function kept(device: Device): Device {
-  return { ...device, removing: false, state: device.state === 'removing' ? 'down' : device.state };
+export function kept(device: Device): Device {
+  if (device.state !== 'removing') return { ...device, removing: false };
+  return { ...device, removing: false, state: device.incarnation === 0 ? 'adding' : 'down' };
 }
 
-function requireConnected({ seen }: CommandContext, sds: Sds): void {
+/** @throws Refusal SDS_NOT_CONNECTED */
+export function requireConnected({ seen }: CommandContext, sds: Sds): void {
   if (!seen.sdsConnected(sds.key)) refuse('SDS_NOT_CONNECTED', `${sds.name} is disconnected`);
 }
 
@@ -82,9 +85,14 @@ function checkOwner(state: State, { systemId }: WaitingSds, forceClean: boolean)
   );
 }
 
-/** What an SDS holds is not changed while it rests. */
-function requireWorking({ maintenance }: Sds): void {
+/**
+ * What an SDS holds is not changed while it rests, or is on its way to another domain.
+ *
+ * @throws Refusal SDS_IN_MAINTENANCE, SDS_MOVING
+ */
+export function requireWorking({ name, maintenance, move }: Sds): void {
   if (maintenance !== 'none') refuse('SDS_IN_MAINTENANCE');
+  if (move !== null) refuse('SDS_MOVING', `abort the move of SDS ${name}, or wait for its end`);
 }
 
 export const SDS_COMMANDS: Handlers<
@@ -122,7 +130,10 @@ export const SDS_COMMANDS: Handlers<
     checkOwner(state, waiting, params.forceClean);
     const key = state.newKey();
     const name = params.name === '' ? madeName(state, key) : params.name;
-    const idle = { removing: false, maintenance: 'none', maintenanceStage: 'none' } as const;
+    const idle = {
+      ...{ removing: false, move: null },
+      ...({ maintenance: 'none', maintenanceStage: 'none' } as const),
+    };
     const sds: Sds = { key, domainKey, faultSetKey, name, guid, addresses, port, ...idle };
     state.sds.put(key, sds);
     const deviceKeys = devices.map((spec) => addDevice(state, sds, spec));
@@ -207,7 +218,9 @@ export const DEVICE_COMMANDS: Handlers<
     const { state } = context;
     const device = found(state.devices.get(key), 'DEVICE_NOT_FOUND');
     const sds = found(state.sds.get(device.sdsKey), 'SDS_NOT_FOUND');
-    requireWorking(sds);
+    // A disk that cannot be brought along would keep its SDS on the way for ever.
+    const isLeftBehind = sds.move?.stage === 'joining' && device.state === 'adding';
+    if (!isLeftBehind) requireWorking(sds);
     if (!force) requireConnected(context, sds);
     removeDevices(context, [device]);
     return NOTHING;
@@ -216,6 +229,7 @@ export const DEVICE_COMMANDS: Handlers<
   ABORT_REMOVE_DEVICE({ state }, { key }) {
     const device = found(state.devices.get(key), 'DEVICE_NOT_FOUND');
     if (!device.removing) refuse('INVALID_PARAMETER', 'the device is not being removed');
+    requireWorking(found(state.sds.get(device.sdsKey), 'SDS_NOT_FOUND'));
     if (state.sds.get(device.sdsKey)?.removing === true)
       refuse('INVALID_PARAMETER', 'the SDS of the device is being removed');
     state.devices.put(key, kept(device));

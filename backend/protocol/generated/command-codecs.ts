@@ -2,7 +2,7 @@
 
 import type { Reader, Writer } from '../wire.js';
 import { ACCESS_CODES, ACCESS_WORDS, APPROVAL_CODES, APPROVAL_WORDS, DURABILITY_CODES, DURABILITY_WORDS, FULL_POLICY_CODES, FULL_POLICY_WORDS, MAINTENANCE_CODES, MAINTENANCE_WORDS, MDM_ROLE_CODES, MDM_ROLE_WORDS, PROVISIONING_CODES, PROVISIONING_WORDS, USER_ROLE_CODES, USER_ROLE_WORDS } from './constants.js';
-import { decodeAddress, encodeAddress, decodeCopyPolicy, encodeCopyPolicy, decodeDeviceSpec, encodeDeviceSpec } from './struct-codecs.js';
+import { decodeAddress, encodeAddress, decodeCopyPolicy, encodeCopyPolicy, decodeDeviceSpec, encodeDeviceSpec, decodeDeviceTarget, encodeDeviceTarget } from './struct-codecs.js';
 import type * as T from './types.js';
 
 type Role = T.Role;
@@ -21,6 +21,7 @@ type DeviceTask = T.DeviceTask;
 type UserRole = T.UserRole;
 type Maintenance = T.Maintenance;
 type MaintenanceStage = T.MaintenanceStage;
+type SdsMoveStage = T.SdsMoveStage;
 type CombChange = T.CombChange;
 type ObjectType = T.ObjectType;
 type Liveness = T.Liveness;
@@ -33,6 +34,8 @@ type CopyPolicy = T.CopyPolicy;
 type StoragePool = T.StoragePool;
 type FaultSet = T.FaultSet;
 type Sds = T.Sds;
+type SdsMove = T.SdsMove;
+type MovedDevice = T.MovedDevice;
 type Device = T.Device;
 type Sdc = T.Sdc;
 type Volume = T.Volume;
@@ -67,6 +70,7 @@ type VolumeStatus = T.VolumeStatus;
 type PoolStatus = T.PoolStatus;
 type RuntimeStatus = T.RuntimeStatus;
 type DeviceSpec = T.DeviceSpec;
+type DeviceTarget = T.DeviceTarget;
 type ErrorDetail = T.ErrorDetail;
 
 export function encodeAddProtectionDomainParams(w: Writer, v: T.AddProtectionDomainParams, _version: number): void {
@@ -631,6 +635,67 @@ export function encodeExitMaintenanceResult(_w: Writer, _v: T.ExitMaintenanceRes
 }
 
 export function decodeExitMaintenanceResult(_r: Reader, _version: number): T.ExitMaintenanceResult {
+  return {};
+}
+
+export function encodeMoveSdsParams(w: Writer, v: T.MoveSdsParams, version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+  w.u32('domainKey', v.domainKey, 0, 4294967295);
+  w.u32('faultSetKey', v.faultSetKey, 0, 4294967295);
+  w.u32('poolKey', v.poolKey, 0, 4294967295);
+  w.count('devices', v.devices, 64);
+  w.enter('devices');
+  v.devices.forEach((item0, index0) => {
+    w.item(index0);
+    encodeDeviceTarget(w, item0, version);
+  });
+  w.leave();
+  w.bool('force', v.force);
+}
+
+export function decodeMoveSdsParams(r: Reader, version: number): T.MoveSdsParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  const domainKeyField = r.u32('domainKey', 0, 4294967295);
+  const faultSetKeyField = r.u32('faultSetKey', 0, 4294967295);
+  const poolKeyField = r.u32('poolKey', 0, 4294967295);
+  let devicesField: readonly DeviceTarget[];
+  {
+    const count0 = r.count('devices', 64, 8);
+    r.enter('devices');
+    const items0: DeviceTarget[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeDeviceTarget(r, version));
+    }
+    r.leave();
+    devicesField = items0;
+  }
+  const forceField = r.bool('force');
+  return { key: keyField, domainKey: domainKeyField, faultSetKey: faultSetKeyField, poolKey: poolKeyField, devices: devicesField, force: forceField };
+}
+
+export function encodeMoveSdsResult(_w: Writer, _v: T.MoveSdsResult, _version: number): void {
+
+}
+
+export function decodeMoveSdsResult(_r: Reader, _version: number): T.MoveSdsResult {
+  return {};
+}
+
+export function encodeAbortMoveSdsParams(w: Writer, v: T.AbortMoveSdsParams, _version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+}
+
+export function decodeAbortMoveSdsParams(r: Reader, _version: number): T.AbortMoveSdsParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  return { key: keyField };
+}
+
+export function encodeAbortMoveSdsResult(_w: Writer, _v: T.AbortMoveSdsResult, _version: number): void {
+
+}
+
+export function decodeAbortMoveSdsResult(_r: Reader, _version: number): T.AbortMoveSdsResult {
   return {};
 }
 
@@ -1425,6 +1490,8 @@ export const PARAMS_CODECS: {
   ABORT_REMOVE_SDS: { name: 'ABORT_REMOVE_SDS', encode: encodeAbortRemoveSdsParams, decode: decodeAbortRemoveSdsParams },
   ENTER_MAINTENANCE: { name: 'ENTER_MAINTENANCE', encode: encodeEnterMaintenanceParams, decode: decodeEnterMaintenanceParams },
   EXIT_MAINTENANCE: { name: 'EXIT_MAINTENANCE', encode: encodeExitMaintenanceParams, decode: decodeExitMaintenanceParams },
+  MOVE_SDS: { name: 'MOVE_SDS', encode: encodeMoveSdsParams, decode: decodeMoveSdsParams },
+  ABORT_MOVE_SDS: { name: 'ABORT_MOVE_SDS', encode: encodeAbortMoveSdsParams, decode: decodeAbortMoveSdsParams },
   RENAME_SDS: { name: 'RENAME_SDS', encode: encodeRenameSdsParams, decode: decodeRenameSdsParams },
   ADD_SDS_ADDRESS: { name: 'ADD_SDS_ADDRESS', encode: encodeAddSdsAddressParams, decode: decodeAddSdsAddressParams },
   REMOVE_SDS_ADDRESS: { name: 'REMOVE_SDS_ADDRESS', encode: encodeRemoveSdsAddressParams, decode: decodeRemoveSdsAddressParams },
@@ -1483,6 +1550,8 @@ export const RESULT_CODECS: {
   ABORT_REMOVE_SDS: { name: 'ABORT_REMOVE_SDS', encode: encodeAbortRemoveSdsResult, decode: decodeAbortRemoveSdsResult },
   ENTER_MAINTENANCE: { name: 'ENTER_MAINTENANCE', encode: encodeEnterMaintenanceResult, decode: decodeEnterMaintenanceResult },
   EXIT_MAINTENANCE: { name: 'EXIT_MAINTENANCE', encode: encodeExitMaintenanceResult, decode: decodeExitMaintenanceResult },
+  MOVE_SDS: { name: 'MOVE_SDS', encode: encodeMoveSdsResult, decode: decodeMoveSdsResult },
+  ABORT_MOVE_SDS: { name: 'ABORT_MOVE_SDS', encode: encodeAbortMoveSdsResult, decode: decodeAbortMoveSdsResult },
   RENAME_SDS: { name: 'RENAME_SDS', encode: encodeRenameSdsResult, decode: decodeRenameSdsResult },
   ADD_SDS_ADDRESS: { name: 'ADD_SDS_ADDRESS', encode: encodeAddSdsAddressResult, decode: decodeAddSdsAddressResult },
   REMOVE_SDS_ADDRESS: { name: 'REMOVE_SDS_ADDRESS', encode: encodeRemoveSdsAddressResult, decode: decodeRemoveSdsAddressResult },

@@ -116,6 +116,8 @@ export const CMD = {
   ABORT_REMOVE_SDS: 0x1037,
   ENTER_MAINTENANCE: 0x1038,
   EXIT_MAINTENANCE: 0x1039,
+  MOVE_SDS: 0x103a,
+  ABORT_MOVE_SDS: 0x103b,
   RENAME_SDS: 0x1033,
   ADD_SDS_ADDRESS: 0x1034,
   REMOVE_SDS_ADDRESS: 0x1035,
@@ -228,6 +230,8 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x1037, 'ABORT_REMOVE_SDS'],
   [0x1038, 'ENTER_MAINTENANCE'],
   [0x1039, 'EXIT_MAINTENANCE'],
+  [0x103a, 'MOVE_SDS'],
+  [0x103b, 'ABORT_MOVE_SDS'],
   [0x1033, 'RENAME_SDS'],
   [0x1034, 'ADD_SDS_ADDRESS'],
   [0x1035, 'REMOVE_SDS_ADDRESS'],
@@ -277,6 +281,8 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x9037, 'ABORT_REMOVE_SDS_ANSWER'],
   [0x9038, 'ENTER_MAINTENANCE_ANSWER'],
   [0x9039, 'EXIT_MAINTENANCE_ANSWER'],
+  [0x903a, 'MOVE_SDS_ANSWER'],
+  [0x903b, 'ABORT_MOVE_SDS_ANSWER'],
   [0x9033, 'RENAME_SDS_ANSWER'],
   [0x9034, 'ADD_SDS_ADDRESS_ANSWER'],
   [0x9035, 'REMOVE_SDS_ADDRESS_ANSWER'],
@@ -336,6 +342,8 @@ export const COMMAND_BY_CODE: ReadonlyMap<number, keyof T.CommandParams> = new M
   [0x1037, 'ABORT_REMOVE_SDS'],
   [0x1038, 'ENTER_MAINTENANCE'],
   [0x1039, 'EXIT_MAINTENANCE'],
+  [0x103a, 'MOVE_SDS'],
+  [0x103b, 'ABORT_MOVE_SDS'],
   [0x1033, 'RENAME_SDS'],
   [0x1034, 'ADD_SDS_ADDRESS'],
   [0x1035, 'REMOVE_SDS_ADDRESS'],
@@ -462,6 +470,7 @@ export const ERR = {
   MAINTENANCE_CONFLICT: 229,
   MAINTENANCE_NO_ROOM: 230,
   MAINTENANCE_UNSAFE: 231,
+  SDS_MOVING: 233,
   DOMAIN_HAS_FAULT_SETS: 232,
   JOB_DIFFERS: 192,
   JOBS_FULL: 193,
@@ -510,6 +519,7 @@ export const LIMIT = {
   copyKbpsMin: 1024,
   combsPerPage: 256,
   devicesPerSdsMax: 64,
+  replacedDevicesMax: 8,
   sdsMax: 1024,
   volumesMax: 65536,
   sdcMax: 2048,
@@ -602,6 +612,9 @@ export const MAINTENANCE_WORDS: ReadonlyMap<number, T.Maintenance> = new Map<num
 
 export const MAINTENANCE_STAGE_CODES: ReadonlyMap<T.MaintenanceStage, number> = new Map<T.MaintenanceStage, number>([['none', 1], ['entering', 2], ['active', 3], ['exiting', 4]]);
 export const MAINTENANCE_STAGE_WORDS: ReadonlyMap<number, T.MaintenanceStage> = new Map<number, T.MaintenanceStage>([[1, 'none'], [2, 'entering'], [3, 'active'], [4, 'exiting']]);
+
+export const SDS_MOVE_STAGE_CODES: ReadonlyMap<T.SdsMoveStage, number> = new Map<T.SdsMoveStage, number>([['leaving', 1], ['joining', 2]]);
+export const SDS_MOVE_STAGE_WORDS: ReadonlyMap<number, T.SdsMoveStage> = new Map<number, T.SdsMoveStage>([[1, 'leaving'], [2, 'joining']]);
 
 export const COMB_CHANGE_CODES: ReadonlyMap<T.CombChange, number> = new Map<T.CombChange, number>([['shrink', 1], ['admit', 2]]);
 export const COMB_CHANGE_WORDS: ReadonlyMap<number, T.CombChange> = new Map<number, T.CombChange>([[1, 'shrink'], [2, 'admit']]);

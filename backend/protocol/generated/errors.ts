@@ -90,6 +90,7 @@ export type ErrorName =
   | 'MAINTENANCE_CONFLICT'
   | 'MAINTENANCE_NO_ROOM'
   | 'MAINTENANCE_UNSAFE'
+  | 'SDS_MOVING'
   | 'DOMAIN_HAS_FAULT_SETS'
   | 'JOB_DIFFERS'
   | 'JOBS_FULL'
@@ -213,6 +214,7 @@ export const ERROR_BY_NAME: Readonly<Record<ErrorName, ErrorInfo>> = {
   MAINTENANCE_CONFLICT: { name: 'MAINTENANCE_CONFLICT', code: 229, class: 'rejected', restCode: 539, httpStatus: 500, nbdErrno: 0, text: 'Maintenance mode is not possible now: {reason}' },
   MAINTENANCE_NO_ROOM: { name: 'MAINTENANCE_NO_ROOM', code: 230, class: 'rejected', restCode: 541, httpStatus: 500, nbdErrno: 0, text: 'Not enough capacity for protected maintenance mode: {reason}' },
   MAINTENANCE_UNSAFE: { name: 'MAINTENANCE_UNSAFE', code: 231, class: 'rejected', restCode: 697, httpStatus: 500, nbdErrno: 0, text: 'Maintenance mode would leave data without a copy: {reason}' },
+  SDS_MOVING: { name: 'SDS_MOVING', code: 233, class: 'rejected', restCode: 145, httpStatus: 500, nbdErrno: 0, text: 'An SDS is on its way to another Protection Domain: {reason}' },
   DOMAIN_HAS_FAULT_SETS: { name: 'DOMAIN_HAS_FAULT_SETS', code: 232, class: 'rejected', restCode: 269, httpStatus: 500, nbdErrno: 0, text: 'Protection Domain has Fault Sets' },
   JOB_DIFFERS: { name: 'JOB_DIFFERS', code: 192, class: 'rejected', restCode: 0, httpStatus: 409, nbdErrno: 0, text: 'Another job has this id: {reason}' },
   JOBS_FULL: { name: 'JOBS_FULL', code: 193, class: 'retry', restCode: 32, httpStatus: 503, nbdErrno: 0, text: 'Too many jobs wait on this node' },

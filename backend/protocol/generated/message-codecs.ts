@@ -21,6 +21,7 @@ type DeviceTask = T.DeviceTask;
 type UserRole = T.UserRole;
 type Maintenance = T.Maintenance;
 type MaintenanceStage = T.MaintenanceStage;
+type SdsMoveStage = T.SdsMoveStage;
 type CombChange = T.CombChange;
 type ObjectType = T.ObjectType;
 type Liveness = T.Liveness;
@@ -33,6 +34,8 @@ type CopyPolicy = T.CopyPolicy;
 type StoragePool = T.StoragePool;
 type FaultSet = T.FaultSet;
 type Sds = T.Sds;
+type SdsMove = T.SdsMove;
+type MovedDevice = T.MovedDevice;
 type Device = T.Device;
 type Sdc = T.Sdc;
 type Volume = T.Volume;
@@ -67,6 +70,7 @@ type VolumeStatus = T.VolumeStatus;
 type PoolStatus = T.PoolStatus;
 type RuntimeStatus = T.RuntimeStatus;
 type DeviceSpec = T.DeviceSpec;
+type DeviceTarget = T.DeviceTarget;
 type ErrorDetail = T.ErrorDetail;
 
 export function encodeHelloBody(w: Writer, v: T.HelloBody, _version: number): void {
@@ -240,7 +244,7 @@ export function decodeDeviceWantsBody(r: Reader, version: number): T.DeviceWants
   const systemIdField = r.str('systemId', 16);
   let wantsField: readonly DeviceWant[];
   {
-    const count0 = r.count('wants', 64, 15);
+    const count0 = r.count('wants', 64, 19);
     r.enter('wants');
     const items0: DeviceWant[] = [];
     for (let index0 = 0; index0 < count0; index0++) {
@@ -904,7 +908,7 @@ export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBo
   }
   let sdsField: readonly Sds[];
   {
-    const count0 = r.count('sds', 1000, 29);
+    const count0 = r.count('sds', 1000, 30);
     r.enter('sds');
     const items0: Sds[] = [];
     for (let index0 = 0; index0 < count0; index0++) {
@@ -916,7 +920,7 @@ export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBo
   }
   let devicesField: readonly Device[];
   {
-    const count0 = r.count('devices', 1000, 50);
+    const count0 = r.count('devices', 1000, 54);
     r.enter('devices');
     const items0: Device[] = [];
     for (let index0 = 0; index0 < count0; index0++) {

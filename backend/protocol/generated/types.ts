@@ -48,6 +48,9 @@ export type Maintenance = 'none' | 'instant' | 'protected';
 /** How far a maintenance mode is entered or left. */
 export type MaintenanceStage = 'none' | 'entering' | 'active' | 'exiting';
 
+/** How far the move of an SDS to another protection domain is: its data goes elsewhere, or its devices are made part of the new one. */
+export type SdsMoveStage = 'leaving' | 'joining';
+
 /** What a primary asks the MDM to commit for a comb. */
 export type CombChange = 'shrink' | 'admit';
 
@@ -226,6 +229,34 @@ export interface Sds {
   readonly maintenance: Maintenance;
   /** how far that is */
   readonly maintenanceStage: MaintenanceStage;
+  /** it is on its way to another protection domain */
+  readonly move: SdsMove | null;
+}
+
+/** The way of an SDS, with all its devices, to another protection domain, pool or fault set. */
+export interface SdsMove {
+  /** how far it is */
+  readonly stage: SdsMoveStage;
+  /** where it goes */
+  readonly domainKey: number;
+  /** there, 0: none */
+  readonly faultSetKey: number;
+  /** where it was when that began */
+  readonly fromDomainKey: number;
+  /** there, 0: none */
+  readonly fromFaultSetKey: number;
+  /** all devices of the SDS */
+  readonly devices: readonly MovedDevice[];
+}
+
+/** A device of an SDS on its way. */
+export interface MovedDevice {
+  /** the device of this moment */
+  readonly deviceKey: number;
+  /** where it goes */
+  readonly poolKey: number;
+  /** where it was when that began */
+  readonly fromPoolKey: number;
 }
 
 /** A disk, partition or file of an SDS that carries data of one pool. */
@@ -260,6 +291,8 @@ export interface Device {
   readonly rolledBackIncarnation: number;
   /** its data is moved away, then it is removed */
   readonly removing: boolean;
+  /** while adding: what the disk may say that it is, from before its SDS moved; it is formatted all the same */
+  readonly replaces: readonly number[];
 }
 
 /** A client host. */
@@ -582,6 +615,8 @@ export interface DeviceWant {
   readonly force: boolean;
   /** of its pool */
   readonly durability: Durability;
+  /** format: the disk that carries one of these devices of the same system, wherever it is found */
+  readonly replaces: readonly number[];
 }
 
 /** A device that carries our signature. */
@@ -738,6 +773,14 @@ export interface DeviceSpec {
   readonly force: boolean;
 }
 
+/** Where a device of an SDS that moves goes. */
+export interface DeviceTarget {
+  /** device of the SDS */
+  readonly deviceKey: number;
+  /** storage pool */
+  readonly poolKey: number;
+}
+
 /** Fills a place in the text of an error. */
 export interface ErrorDetail {
   /** place */
@@ -757,6 +800,8 @@ export interface StructTypes {
   readonly StoragePool: StoragePool;
   readonly FaultSet: FaultSet;
   readonly Sds: Sds;
+  readonly SdsMove: SdsMove;
+  readonly MovedDevice: MovedDevice;
   readonly Device: Device;
   readonly Sdc: Sdc;
   readonly Volume: Volume;
@@ -791,6 +836,7 @@ export interface StructTypes {
   readonly PoolStatus: PoolStatus;
   readonly RuntimeStatus: RuntimeStatus;
   readonly DeviceSpec: DeviceSpec;
+  readonly DeviceTarget: DeviceTarget;
   readonly ErrorDetail: ErrorDetail;
 }
 
@@ -1582,6 +1628,36 @@ export interface ExitMaintenanceParams {
 export interface ExitMaintenanceResult {
 }
 
+/** Moves the data of its devices away, then takes it with all of them into another protection domain, pool or fault set; refused where the data has no other place. */
+export interface MoveSdsParams {
+  /** SDS */
+  readonly key: number;
+  /** where it goes; may be its own */
+  readonly domainKey: number;
+  /** there, or 0 */
+  readonly faultSetKey: number;
+  /** for devices that the list does not name; 0: it names all */
+  readonly poolKey: number;
+  /** may be empty */
+  readonly devices: readonly DeviceTarget[];
+  /** although the spare of the pool that it leaves will not cover the rest */
+  readonly force: boolean;
+}
+
+/** Result of MOVE_SDS. */
+export interface MoveSdsResult {
+}
+
+/** It stays where it was, or goes back there; its devices get data again. */
+export interface AbortMoveSdsParams {
+  /** SDS */
+  readonly key: number;
+}
+
+/** Result of ABORT_MOVE_SDS. */
+export interface AbortMoveSdsResult {
+}
+
 /** New name. */
 export interface RenameSdsParams {
   /** SDS */
@@ -2031,6 +2107,8 @@ export interface CommandParams {
   readonly ABORT_REMOVE_SDS: AbortRemoveSdsParams;
   readonly ENTER_MAINTENANCE: EnterMaintenanceParams;
   readonly EXIT_MAINTENANCE: ExitMaintenanceParams;
+  readonly MOVE_SDS: MoveSdsParams;
+  readonly ABORT_MOVE_SDS: AbortMoveSdsParams;
   readonly RENAME_SDS: RenameSdsParams;
   readonly ADD_SDS_ADDRESS: AddSdsAddressParams;
   readonly REMOVE_SDS_ADDRESS: RemoveSdsAddressParams;
@@ -2084,6 +2162,8 @@ export interface CommandResults {
   readonly ABORT_REMOVE_SDS: AbortRemoveSdsResult;
   readonly ENTER_MAINTENANCE: EnterMaintenanceResult;
   readonly EXIT_MAINTENANCE: ExitMaintenanceResult;
+  readonly MOVE_SDS: MoveSdsResult;
+  readonly ABORT_MOVE_SDS: AbortMoveSdsResult;
   readonly RENAME_SDS: RenameSdsResult;
   readonly ADD_SDS_ADDRESS: AddSdsAddressResult;
   readonly REMOVE_SDS_ADDRESS: RemoveSdsAddressResult;

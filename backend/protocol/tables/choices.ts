@@ -72,6 +72,11 @@ export const CHOICES = {
     about: 'How far a maintenance mode is entered or left.',
     values: { none: 1, entering: 2, active: 3, exiting: 4 },
   },
+  sdsMoveStage: {
+    about:
+      'How far the move of an SDS to another protection domain is: its data goes elsewhere, or its devices are made part of the new one.',
+    values: { leaving: 1, joining: 2 },
+  },
   combChange: {
     about: 'What a primary asks the MDM to commit for a comb.',
     values: { shrink: 1, admit: 2 },

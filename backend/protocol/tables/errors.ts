@@ -261,6 +261,14 @@ export const ERRORS = {
     0,
     'Maintenance mode would leave data without a copy: {reason}',
   ),
+  SDS_MOVING: row(
+    233,
+    'rejected',
+    145,
+    500,
+    0,
+    'An SDS is on its way to another Protection Domain: {reason}',
+  ),
   DOMAIN_HAS_FAULT_SETS: row(232, 'rejected', 269, 500, 0, 'Protection Domain has Fault Sets'),
 
   // Node agent: 192 .. 207.

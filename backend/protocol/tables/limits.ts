@@ -49,6 +49,10 @@ export const LIMITS = {
   },
   combsPerPage: { value: 256, why: 'a page of the store stays below 20 KiB' },
   devicesPerSdsMax: { value: 64, why: 'data ports 7073 to 7136' },
+  replacedDevicesMax: {
+    value: 8,
+    why: 'who changes his mind more often before a disk is formatted waits until it is',
+  },
   sdsMax: { value: 1024, why: 'of the original' },
   volumesMax: { value: 65536, why: 'more than the original: 32,768' },
   sdcMax: { value: 2048, why: 'more than the original: 1,024' },

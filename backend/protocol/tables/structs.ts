@@ -134,6 +134,31 @@ export const STRUCTS = {
       bool('removing', 'it is removed as soon as none of its devices holds anything'),
       choice('maintenance', 'maintenance', 'none: the other field is none, too'),
       choice('maintenanceStage', 'maintenanceStage', 'how far that is'),
+      optional(struct('move', 'SdsMove', 'it is on its way to another protection domain')),
+    ],
+  },
+  SdsMove: {
+    about: 'The way of an SDS, with all its devices, to another protection domain, pool or fault set.',
+    fields: [
+      choice('stage', 'sdsMoveStage', 'how far it is'),
+      u32('domainKey', 'where it goes'),
+      u32('faultSetKey', 'there, 0: none'),
+      u32('fromDomainKey', 'where it was when that began'),
+      u32('fromFaultSetKey', 'there, 0: none'),
+      list(
+        'devices',
+        struct('device', 'MovedDevice', ''),
+        LIMITS.devicesPerSdsMax.value,
+        'all devices of the SDS',
+      ),
+    ],
+  },
+  MovedDevice: {
+    about: 'A device of an SDS on its way.',
+    fields: [
+      u32('deviceKey', 'the device of this moment'),
+      u32('poolKey', 'where it goes'),
+      u32('fromPoolKey', 'where it was when that began'),
     ],
   },
   Device: {
@@ -157,6 +182,12 @@ export const STRUCTS = {
         'latest incarnation that began without acknowledged writes of the one before, 0: none',
       ),
       bool('removing', 'its data is moved away, then it is removed'),
+      list(
+        'replaces',
+        u32('deviceKey', ''),
+        LIMITS.replacedDevicesMax.value,
+        'while adding: what the disk may say that it is, from before its SDS moved; it is formatted all the same',
+      ),
     ],
   },
   Sdc: {
@@ -427,6 +458,12 @@ export const STRUCTS = {
       str('path', LIMITS.pathBytesMax.value, 'where to look first; the signature decides'),
       bool('force', 'overwrite foreign data at format'),
       choice('durability', 'durability', 'of its pool'),
+      list(
+        'replaces',
+        u32('deviceKey', ''),
+        LIMITS.replacedDevicesMax.value,
+        'format: the disk that carries one of these devices of the same system, wherever it is found',
+      ),
     ],
   },
   FoundDevice: {
@@ -550,6 +587,10 @@ export const STRUCTS = {
       str('name', LIMITS.nameBytesMax.value, 'may be empty'),
       bool('force', 'overwrite foreign data'),
     ],
+  },
+  DeviceTarget: {
+    about: 'Where a device of an SDS that moves goes.',
+    fields: [u32('deviceKey', 'device of the SDS'), u32('poolKey', 'storage pool')],
   },
   ErrorDetail: {
     about: 'Fills a place in the text of an error.',
