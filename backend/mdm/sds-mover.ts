@@ -102,9 +102,8 @@ export class SdsMover {
     }
     MARKS.emptied.hits++;
     this.draining.add(key);
-    for (const device of devices)
-      if (device.state !== 'removing')
-        state.devices.put(device.key, { ...device, state: 'removing' });
+    // Also where they are closed already: everybody hears of this commit, and says so when it is applied.
+    for (const device of devices) state.devices.put(device.key, { ...device, state: 'removing' });
     const poolKeys = [...new Set(devices.map(({ poolKey }) => poolKey))];
     let waiting = poolKeys.length;
     let isThrough = true;

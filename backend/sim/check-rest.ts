@@ -50,6 +50,17 @@ function unrested(cluster: SimCluster): string | null {
       if (members.some(({ deviceKey }) => deviceKey === server.deviceKey))
         return `${text} lies on a server that is to be removed`;
   }
+  return unmoved(cluster, units.size);
+}
+
+/** A server that is still on its way to another protection domain although nothing keeps it, in words; null: none. */
+function unmoved(cluster: SimCluster, unitCount: number): string | null {
+  for (const { name, stage } of cluster.moveWatch.onTheWay()) {
+    const server = cluster.servers.find(({ number }) => name === `server${number}`);
+    // Its data has no other place, or its disk is broken.
+    if (server?.failed !== false || (stage === 'leaving' && unitCount < 2)) continue;
+    return `${name} is still on its way to another domain (${stage})`;
+  }
   return null;
 }
 

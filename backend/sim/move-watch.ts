@@ -11,7 +11,13 @@ import {
   getGenerationEpoch,
   getGenerationNumber,
 } from '../protocol/generated/frame-head.js';
-import type { CombEntry, Device, Sds } from '../protocol/generated/types.js';
+import type {
+  CombEntry,
+  Device,
+  Sds,
+  SdsMoveStage,
+  StoragePool,
+} from '../protocol/generated/types.js';
 
 import type { Simulation } from './simulation.js';
 
@@ -20,6 +26,7 @@ export class MoveWatch {
   private readonly entries = new Map<string, CombEntry>();
   private readonly devices = new Map<number, Device>();
   private readonly sds = new Map<number, Sds>();
+  private readonly pools = new Map<number, StoragePool>();
   private readonly volumes = new Set<number>();
 
   constructor(sim: Simulation) {
@@ -49,6 +56,9 @@ export class MoveWatch {
       } else if (type === 'sds') {
         if (value === null) this.sds.delete(object);
         else this.sds.set(object, decodeStored('Sds', value));
+      } else if (type === 'storagePool') {
+        if (value === null) this.pools.delete(object);
+        else this.pools.set(object, decodeStored('StoragePool', value));
       } else if (type === 'volume') {
         if (value === null) this.volumes.delete(object);
         else this.volumes.add(object);
@@ -60,6 +70,7 @@ export class MoveWatch {
     }
     for (const entry of pages) this.entry(entry);
     this.requireOut();
+    this.requireDomains();
     if (!hasPages && !changes.some(({ value }) => value === null)) return;
     for (const entry of this.entries.values()) this.requireDevices(entry);
   }
@@ -80,6 +91,22 @@ export class MoveWatch {
     if (entry.generation.number !== before.generation.number + 1) return;
     this.requireKept(before, entry);
     this.requireNothingNew(before, entry);
+  }
+
+  /** SDSs that are on their way to another protection domain, by name. */
+  onTheWay(): readonly { readonly name: string; readonly stage: SdsMoveStage }[] {
+    return [...this.sds.values()].flatMap(({ name, move }) =>
+      move === null ? [] : [{ name, stage: move.stage }],
+    );
+  }
+
+  /** Devices are of pools of the domain that their SDS is of. */
+  private requireDomains(): void {
+    for (const { key, sdsKey, poolKey } of this.devices.values()) {
+      const domainKey = this.sds.get(sdsKey)?.domainKey;
+      if (domainKey !== this.pools.get(poolKey)?.domainKey)
+        this.sim.fail(`device ${key} is of a pool of another domain than its SDS ${sdsKey}`);
+    }
   }
 
   /** An SDS that is in maintenance holds nothing that counts. */
@@ -105,7 +132,9 @@ export class MoveWatch {
 
   /** The copy of a device in instant maintenance is not made anew. */
   private requireNothingNew(before: CombEntry, after: CombEntry): void {
-    const isAnyLeaving = [...this.sds.values()].some(({ removing }) => removing);
+    const isAnyLeaving = [...this.sds.values()].some(
+      ({ removing, move }) => removing || move?.stage === 'leaving',
+    );
     const whole = before.members.filter((_, index) => isInSync(before, index));
     const [only] = whole;
     if (whole.length !== 1 || only === undefined || isAnyLeaving) return;

@@ -95,6 +95,7 @@ const MARKS = {
   emptyServer: mark('nemesis: a server was in protected maintenance'),
   addServer: mark('nemesis: a server was added'),
   removeServer: mark('nemesis: a server was removed'),
+  moveServer: mark('nemesis: a server was moved to another protection domain'),
 } satisfies Record<TroubleKind, unknown>;
 
 export class Nemesis implements EventTarget, TroubleMaker {

@@ -1,4 +1,5 @@
-// What the operator does with servers while the system runs: adds them, removes them with all that they hold, changes his mind.
+// What the operator does with servers while the system runs: adds them, removes them with all that they hold, takes them to
+// another protection domain and back, changes his mind.
 // It owns which servers are part of the system, as far as the answers say.
 
 import { ERR } from '../protocol/generated/constants.js';
@@ -8,6 +9,15 @@ import type { Admin } from './admin.js';
 import type { ServerNode } from './server-node.js';
 
 const ABORT_US_MAX = 1_500_000;
+const AWAY_US_MAX = 6_000_000;
+/** After so many refusals a server that cannot come back stays where it is: its disk is broken. */
+const RETURNS_MAX = 100;
+
+/** What becomes of a server that is to go to the other protection domain. */
+export type MoveEnd = 'stays' | 'aborts' | 'returns';
+
+/** Where a server with one device goes. */
+export type MoveTarget = Pick<CommandParams['MOVE_SDS'], 'domainKey' | 'faultSetKey' | 'poolKey'>;
 
 /** The operator, as far as this work needs him. */
 interface Operator {
@@ -16,6 +26,10 @@ interface Operator {
   soon(inUs: number, run: (nowUs: number) => void): void;
   /** How a server is added. */
   sdsParams(server: ServerNode): CommandParams['ADD_SDS'];
+  /** The other protection domain. */
+  awayParams(): MoveTarget;
+  /** Pause before a command is asked again whose outcome is this status. */
+  pauseUs(status: number): number;
   /** A number below `below`, drawn for this scenario. */
   draw(below: number): number;
 }
@@ -106,5 +120,70 @@ export class ServerWork {
         }
       });
     });
+  }
+
+  /**
+   * Takes a server to the other protection domain, or is refused.
+   *
+   * @returns false: it is not part of the system, or another one is on its way
+   */
+  move(server: ServerNode, end: MoveEnd): boolean {
+    const key = this.keys.get(server) ?? 0;
+    if (this.changes > 0 || key === 0 || this.leavingServers.size > 0) return false;
+    const { operator } = this;
+    this.changes += 1;
+    operator.soon(0, (nowUs) => {
+      const params = { ...operator.awayParams(), key, devices: [], force: false };
+      operator.admin.ask(nowUs, 'MOVE_SDS', params, (status) => {
+        this.changes -= 1;
+        if (status === ERR.TIMED_OUT) this.keys.set(server, 0);
+        if (status !== 0) return;
+        this.leavingServers.add(server);
+        if (end === 'aborts') this.abortMove(server, key);
+        else if (end === 'returns') this.comeBack(server, key);
+      });
+    });
+    return true;
+  }
+
+  private abortMove(server: ServerNode, key: number): void {
+    const { operator } = this;
+    this.changes += 1;
+    operator.soon(1 + operator.draw(ABORT_US_MAX), (nowUs) => {
+      operator.admin.ask(nowUs, 'ABORT_MOVE_SDS', { key }, (status) => {
+        this.changes -= 1;
+        this.settled(server, status);
+      });
+    });
+  }
+
+  /** Asked until it is accepted: it may still be on its way, or away from the network. */
+  private comeBack(server: ServerNode, key: number): void {
+    const { operator } = this;
+    const { domainKey, faultSetKey, devices } = operator.sdsParams(server);
+    const poolKey = devices[0]?.poolKey ?? 0;
+    const params = { key, domainKey, faultSetKey, poolKey, devices: [], force: false };
+    let tries = 0;
+    const ask = (nowUs: number): void => {
+      operator.admin.ask(nowUs, 'MOVE_SDS', params, (status) => {
+        tries += 1;
+        if (status !== 0 && status !== ERR.TIMED_OUT && tries < RETURNS_MAX) {
+          operator.soon(operator.pauseUs(status), ask);
+          return;
+        }
+        this.changes -= 1;
+        this.settled(server, status);
+      });
+    };
+    this.changes += 1;
+    operator.soon(1 + operator.draw(AWAY_US_MAX), ask);
+  }
+
+  /** It is on its way back, or stays away, or nobody knows. */
+  private settled(server: ServerNode, status: number): void {
+    if (status === 0) this.leavingServers.delete(server);
+    if (status !== ERR.TIMED_OUT) return;
+    this.leavingServers.delete(server);
+    this.keys.set(server, 0);
   }
 }

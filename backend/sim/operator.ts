@@ -16,6 +16,7 @@ import type { SimMdm } from './mdm-company.js';
 import { MdmOperator } from './operator-mdms.js';
 import { PolicyWork } from './operator-policies.js';
 import { ServerWork } from './operator-servers.js';
+import type { MoveTarget } from './operator-servers.js';
 import { VolumeWork } from './operator-volumes.js';
 import type { SimVolume } from './operator-volumes.js';
 import type { SimProcess } from './process.js';
@@ -60,6 +61,7 @@ export class SimOperator {
   private steps: ((nowUs: number) => void)[] = [];
   private poolKey = 0;
   private domainKey = 0;
+  private away: MoveTarget = { domainKey: 0, faultSetKey: 0, poolKey: 0 };
   private readonly faultSetKeys: number[] = [];
 
   constructor(sim: Simulation, swarm: Swarm, process: SimProcess, admin: Admin, site: Site) {
@@ -90,7 +92,9 @@ export class SimOperator {
         });
       },
       (nowUs) => {
-        this.addPool(nowUs);
+        this.addPool(nowUs, this.domainKey, 'pool', (key) => {
+          this.poolKey = key;
+        });
       },
       (nowUs) => {
         this.setFullPolicy(nowUs);
@@ -105,6 +109,7 @@ export class SimOperator {
       ...Array.from({ length: this.swarm.moves.faultSets }, (_, index) => (nowUs: number) => {
         this.addFaultSet(nowUs, index);
       }),
+      ...this.awaySteps(),
       ...this.site.servers.slice(0, this.swarm.servers).map((server) => (nowUs: number) => {
         this.addSds(nowUs, server);
       }),
@@ -191,17 +196,22 @@ export class SimOperator {
     );
   }
 
-  private addPool(nowUs: number): void {
+  private addPool(
+    nowUs: number,
+    domainKey: number,
+    name: string,
+    done: (key: number) => void,
+  ): void {
     this.insist(
       nowUs,
       'ADD_STORAGE_POOL',
       {
-        ...{ domainKey: this.domainKey, name: 'pool', mediaType: 'SSD' },
+        ...{ domainKey, name, mediaType: 'SSD' },
         ...{ durability: this.swarm.durability, zeroPadding: true, checksums: true },
         ...{ rmcache: false, sparePercent: 0, combCountLog2: this.swarm.combLog2 },
       },
       ({ key }) => {
-        this.poolKey = key;
+        done(key);
       },
     );
   }
@@ -226,6 +236,27 @@ export class SimOperator {
     const both = { rebuild: limits, rebalance: limits };
     const params = { ...both, rebuildEnabled: null, rebalanceEnabled: null, movesPerDevice: null };
     this.insist(nowUs, 'SET_POOL_COPYING', { ...params, key: this.poolKey }, () => undefined);
+  }
+
+  /** Another protection domain, where servers go to. */
+  private awaySteps(): ((nowUs: number) => void)[] {
+    if (this.swarm.trouble.moveServer === 0) return [];
+    return [
+      (nowUs) => {
+        this.insist(nowUs, 'ADD_PROTECTION_DOMAIN', { name: 'away' }, ({ key }) => {
+          this.away = { ...this.away, domainKey: key };
+        });
+      },
+      (nowUs) => {
+        this.addPool(nowUs, this.away.domainKey, 'awayPool', (key) => {
+          this.away = { ...this.away, poolKey: key };
+        });
+      },
+    ];
+  }
+
+  awayParams(): MoveTarget {
+    return this.away;
   }
 
   private addFaultSet(nowUs: number, index: number): void {

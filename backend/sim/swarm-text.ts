@@ -11,7 +11,7 @@ function describeMoves({ combsMax, lateServers, faultSets }: MoveOptions): strin
 
 /** The parts of a scenario that a reader wants to know first. */
 export function describeSwarm(swarm: Swarm): string {
-  const moved = [...MOVE_KINDS, ...POLICY_KINDS, 'island' as const];
+  const moved = [...MOVE_KINDS, ...POLICY_KINDS, 'island' as const, 'moveServer' as const];
   const kinds = [...new Set([...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, ...moved])];
   const trouble = kinds.filter((kind) => swarm.trouble[kind] > 0).join(' ');
   const { servers, clients, volumeChunks, durability } = swarm;

@@ -241,6 +241,14 @@ function addHoles(seed: number, swarm: Swarm): Swarm {
   };
 }
 
+/** Servers go to another protection domain and back. */
+function addDomains(seed: number, swarm: Swarm): Swarm {
+  const prng = new Prng(seed, 0x444f4d41);
+  if (swarm.moves.combsMax === 0 || !prng.chance(1, 4)) return swarm;
+  const moveServer = prng.between(1, 6);
+  return { ...swarm, trouble: { ...swarm.trouble, moveServer } };
+}
+
 /** What operators decide about while clients work, and fault sets that fail. */
 function addPolicies(seed: number, swarm: Swarm): Swarm {
   const prng = new Prng(seed, 0x504f4c49);
@@ -299,5 +307,6 @@ export function drawSwarm(seed: number): Swarm {
   };
   const drawn = prng.chance(1, 16) ? drawFull(prng, swarm) : swarm;
   const settled = addMeetings(seed, addLateFrames(seed, addFurther(seed, drawn)));
-  return addPolicies(seed, addMdms(seed, addHoles(seed, addMoves(seed, settled))));
+  const moving = addHoles(seed, addMoves(seed, settled));
+  return addDomains(seed, addPolicies(seed, addMdms(seed, moving)));
 }

@@ -48,6 +48,7 @@ export interface TroubleWeights {
   emptyServer: number;
   addServer: number;
   removeServer: number;
+  moveServer: number;
   switchMdms: number;
   crashTieBreaker: number;
 }
@@ -135,7 +136,7 @@ export const POLICY_KINDS: readonly TroubleKind[] = [
 /** Every kind of trouble with weight 0. */
 export function noTrouble(): TroubleWeights {
   const weights: Partial<TroubleWeights> = {};
-  const moved = [...MOVE_KINDS, ...POLICY_KINDS, 'island'] as const;
+  const moved = [...MOVE_KINDS, ...POLICY_KINDS, 'island', 'moveServer'] as const;
   const all = [...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, ...moved] as const;
   for (const kind of all) weights[kind] = 0;
   return weights as TroubleWeights;

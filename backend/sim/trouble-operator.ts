@@ -11,6 +11,7 @@ export type OperatorTrouble =
   | 'removeVolume'
   | 'addServer'
   | 'removeServer'
+  | 'moveServer'
   | 'stopDomain'
   | 'restServer'
   | 'emptyServer';
@@ -62,6 +63,15 @@ function removeServer({ cluster: { operator }, server, prng, say }: TroubleMaker
   return true;
 }
 
+/** Servers that go to the other protection domain mostly come back, sooner or later. */
+function moveServer({ cluster: { operator }, server, prng, say }: TroubleMaker): boolean {
+  const moved = server();
+  const end = prng.pick(['stays', 'aborts', 'aborts', 'returns', 'returns'] as const);
+  if (!operator.serverWork.move(moved, end)) return false;
+  say(`moves server ${moved.number} to the other domain (${end})`);
+  return true;
+}
+
 function stopDomain({ cluster: { operator }, say }: TroubleMaker): boolean {
   if (!operator.policyWork.stopDomain()) return false;
   say('stops the protection domain for a while');
@@ -96,6 +106,7 @@ export const OPERATOR_TROUBLE: Strikes<OperatorTrouble> = {
   removeVolume,
   addServer,
   removeServer,
+  moveServer,
   stopDomain,
   restServer: (maker) => maintain(maker, 'instant'),
   emptyServer: (maker) => maintain(maker, 'protected'),
