@@ -239,6 +239,25 @@ test('called off when it has gone, it comes back with the disk that it has', (t)
   );
 });
 
+test('who changes his mind twice lets it go on', (t) => {
+  const here = site();
+  const { cluster, moved, others, otherDomain, otherPool } = here;
+  const slow = cluster.addSds(9, otherDomain, otherPool);
+  cluster.command('MOVE_SDS', params(here));
+  empty(here);
+  // Nobody heard of a device of the other pool that has not said what it applied: the way back has to wait for it.
+  cluster.command('ABORT_MOVE_SDS', { key: moved.sdsKey });
+  t.like(sdsOf(here), { domainKey: otherDomain, move: { stage: 'leaving' } });
+  t.is(onlyDevice(here).state, 'removing');
+  cluster.command('ABORT_MOVE_SDS', { key: moved.sdsKey });
+  t.like(sdsOf(here), { domainKey: otherDomain, move: { stage: 'joining' } });
+  t.like(onlyDevice(here), { state: 'adding', removing: false, replaces: [moved.key] });
+  pass(here, 1200, [...others, ...slow]);
+  join(here);
+  t.like(sdsOf(here), { domainKey: otherDomain, move: null });
+  t.is(onlyDevice(here).state, 'up');
+});
+
 test('a disk that is not formatted at once is asked for again, with its reason, and may be left behind', (t) => {
   const here = site();
   const { cluster, moved } = here;
