@@ -319,7 +319,11 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
 
 /** Protocol version from which a code may stand in a frame, where that is not the first. */
 export const LATER_CODES: ReadonlyMap<number, number> = new Map<number, number>([
+  [0x103a, 2],
+  [0x103b, 2],
   [0x1072, 2],
+  [0x903a, 2],
+  [0x903b, 2],
   [0x9072, 2],
 ]);
 

@@ -244,7 +244,7 @@ export function decodeDeviceWantsBody(r: Reader, version: number): T.DeviceWants
   const systemIdField = r.str('systemId', 16);
   let wantsField: readonly DeviceWant[];
   {
-    const count0 = r.count('wants', 64, 19);
+    const count0 = r.count('wants', 64, 15);
     r.enter('wants');
     const items0: DeviceWant[] = [];
     for (let index0 = 0; index0 < count0; index0++) {
@@ -908,7 +908,7 @@ export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBo
   }
   let sdsField: readonly Sds[];
   {
-    const count0 = r.count('sds', 1000, 30);
+    const count0 = r.count('sds', 1000, 29);
     r.enter('sds');
     const items0: Sds[] = [];
     for (let index0 = 0; index0 < count0; index0++) {
@@ -920,7 +920,7 @@ export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBo
   }
   let devicesField: readonly Device[];
   {
-    const count0 = r.count('devices', 1000, 54);
+    const count0 = r.count('devices', 1000, 50);
     r.enter('devices');
     const items0: Device[] = [];
     for (let index0 = 0; index0 < count0; index0++) {

@@ -277,11 +277,13 @@ export function encodeSds(w: Writer, v: Sds, version: number): void {
   w.bool('removing', v.removing);
   w.choice('maintenance', v.maintenance, MAINTENANCE_CODES);
   w.choice('maintenanceStage', v.maintenanceStage, MAINTENANCE_STAGE_CODES);
-  w.bool('move', v.move !== null);
-  if (v.move !== null) {
-    w.enter('move');
-    encodeSdsMove(w, v.move, version);
-    w.leave();
+  if (version >= 2) {
+    w.bool('move', v.move !== null);
+    if (v.move !== null) {
+      w.enter('move');
+      encodeSdsMove(w, v.move, version);
+      w.leave();
+    }
   }
 }
 
@@ -308,7 +310,7 @@ export function decodeSds(r: Reader, version: number): Sds {
   const maintenanceField = r.choice('maintenance', MAINTENANCE_WORDS);
   const maintenanceStageField = r.choice('maintenanceStage', MAINTENANCE_STAGE_WORDS);
   let moveField: SdsMove | null;
-  {
+  if (version >= 2) {
     if (r.bool('move')) {
       r.enter('move');
       moveField = decodeSdsMove(r, version);
@@ -317,6 +319,7 @@ export function decodeSds(r: Reader, version: number): Sds {
       moveField = null;
     }
   }
+  else moveField = null;
   return { key: keyField, domainKey: domainKeyField, faultSetKey: faultSetKeyField, name: nameField, guid: guidField, addresses: addressesField, port: portField, removing: removingField, maintenance: maintenanceField, maintenanceStage: maintenanceStageField, move: moveField };
 }
 
@@ -369,7 +372,7 @@ export function decodeMovedDevice(r: Reader, _version: number): MovedDevice {
   return { deviceKey: deviceKeyField, poolKey: poolKeyField, fromPoolKey: fromPoolKeyField };
 }
 
-export function encodeDevice(w: Writer, v: Device, _version: number): void {
+export function encodeDevice(w: Writer, v: Device, version: number): void {
   w.u32('key', v.key, 1, 4294967295);
   w.u32('sdsKey', v.sdsKey, 0, 4294967295);
   w.u32('poolKey', v.poolKey, 0, 4294967295);
@@ -385,16 +388,18 @@ export function encodeDevice(w: Writer, v: Device, _version: number): void {
   w.u32('dataSince', v.dataSince, 0, 4294967295);
   w.u32('rolledBackIncarnation', v.rolledBackIncarnation, 0, 4294967295);
   w.bool('removing', v.removing);
-  w.count('replaces', v.replaces, 8);
-  w.enter('replaces');
-  v.replaces.forEach((item0, index0) => {
-    w.item(index0);
-    w.u32('', item0, 0, 4294967295);
-  });
-  w.leave();
+  if (version >= 2) {
+    w.count('replaces', v.replaces, 8);
+    w.enter('replaces');
+    v.replaces.forEach((item0, index0) => {
+      w.item(index0);
+      w.u32('', item0, 0, 4294967295);
+    });
+    w.leave();
+  }
 }
 
-export function decodeDevice(r: Reader, _version: number): Device {
+export function decodeDevice(r: Reader, version: number): Device {
   const keyField = r.u32('key', 1, 4294967295);
   const sdsKeyField = r.u32('sdsKey', 0, 4294967295);
   const poolKeyField = r.u32('poolKey', 0, 4294967295);
@@ -411,7 +416,7 @@ export function decodeDevice(r: Reader, _version: number): Device {
   const rolledBackIncarnationField = r.u32('rolledBackIncarnation', 0, 4294967295);
   const removingField = r.bool('removing');
   let replacesField: readonly number[];
-  {
+  if (version >= 2) {
     const count0 = r.count('replaces', 8, 4);
     r.enter('replaces');
     const items0: number[] = [];
@@ -422,6 +427,7 @@ export function decodeDevice(r: Reader, _version: number): Device {
     r.leave();
     replacesField = items0;
   }
+  else replacesField = [];
   return { key: keyField, sdsKey: sdsKeyField, poolKey: poolKeyField, name: nameField, path: pathField, state: stateField, incarnation: incarnationField, capacityBytes: capacityBytesField, force: forceField, failure: failureField, port: portField, formatted: formattedField, dataSince: dataSinceField, rolledBackIncarnation: rolledBackIncarnationField, removing: removingField, replaces: replacesField };
 }
 
@@ -962,23 +968,25 @@ export function decodeMapVolume(r: Reader, _version: number): MapVolume {
   return { key: keyField, poolKey: poolKeyField, vtreeKey: vtreeKeyField, epoch: epochField, sizeSectors: sizeSectorsField, thin: thinField, name: nameField };
 }
 
-export function encodeDeviceWant(w: Writer, v: DeviceWant, _version: number): void {
+export function encodeDeviceWant(w: Writer, v: DeviceWant, version: number): void {
   w.u32('deviceKey', v.deviceKey, 0, 4294967295);
   w.u32('poolKey', v.poolKey, 0, 4294967295);
   w.choice('task', v.task, DEVICE_TASK_CODES);
   w.str('path', v.path, 1024);
   w.bool('force', v.force);
   w.choice('durability', v.durability, DURABILITY_CODES);
-  w.count('replaces', v.replaces, 8);
-  w.enter('replaces');
-  v.replaces.forEach((item0, index0) => {
-    w.item(index0);
-    w.u32('', item0, 0, 4294967295);
-  });
-  w.leave();
+  if (version >= 2) {
+    w.count('replaces', v.replaces, 8);
+    w.enter('replaces');
+    v.replaces.forEach((item0, index0) => {
+      w.item(index0);
+      w.u32('', item0, 0, 4294967295);
+    });
+    w.leave();
+  }
 }
 
-export function decodeDeviceWant(r: Reader, _version: number): DeviceWant {
+export function decodeDeviceWant(r: Reader, version: number): DeviceWant {
   const deviceKeyField = r.u32('deviceKey', 0, 4294967295);
   const poolKeyField = r.u32('poolKey', 0, 4294967295);
   const taskField = r.choice('task', DEVICE_TASK_WORDS);
@@ -986,7 +994,7 @@ export function decodeDeviceWant(r: Reader, _version: number): DeviceWant {
   const forceField = r.bool('force');
   const durabilityField = r.choice('durability', DURABILITY_WORDS);
   let replacesField: readonly number[];
-  {
+  if (version >= 2) {
     const count0 = r.count('replaces', 8, 4);
     r.enter('replaces');
     const items0: number[] = [];
@@ -997,6 +1005,7 @@ export function decodeDeviceWant(r: Reader, _version: number): DeviceWant {
     r.leave();
     replacesField = items0;
   }
+  else replacesField = [];
   return { deviceKey: deviceKeyField, poolKey: poolKeyField, task: taskField, path: pathField, force: forceField, durability: durabilityField, replaces: replacesField };
 }
 

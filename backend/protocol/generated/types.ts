@@ -229,7 +229,7 @@ export interface Sds {
   readonly maintenance: Maintenance;
   /** how far that is */
   readonly maintenanceStage: MaintenanceStage;
-  /** it is on its way to another protection domain */
+  /** it is on its way to another protection domain Since version 2. */
   readonly move: SdsMove | null;
 }
 
@@ -291,7 +291,7 @@ export interface Device {
   readonly rolledBackIncarnation: number;
   /** its data is moved away, then it is removed */
   readonly removing: boolean;
-  /** while adding: what the disk may say that it is, from before its SDS moved; it is formatted all the same */
+  /** while adding: what the disk may say that it is, from before its SDS moved; it is formatted all the same Since version 2. */
   readonly replaces: readonly number[];
 }
 
@@ -615,7 +615,7 @@ export interface DeviceWant {
   readonly force: boolean;
   /** of its pool */
   readonly durability: Durability;
-  /** format: the disk that carries one of these devices of the same system, wherever it is found */
+  /** format: the disk that carries one of these devices of the same system, wherever it is found Since version 2. */
   readonly replaces: readonly number[];
 }
 

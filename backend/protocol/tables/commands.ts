@@ -181,29 +181,35 @@ export const COMMANDS = {
     bool('abort', 'only while it is being entered'),
     bool('force', 'although it is disconnected: what it holds is then made anew elsewhere'),
   ]),
-  MOVE_SDS: command(
-    0x103a,
-    'backend',
-    'Moves the data of its devices away, then takes it with all of them into another protection domain, pool or fault set; refused where the data has no other place.',
-    [
-      u32('key', 'SDS'),
-      u32('domainKey', 'where it goes; may be its own'),
-      u32('faultSetKey', 'there, or 0'),
-      u32('poolKey', 'for devices that the list does not name; 0: it names all'),
-      list(
-        'devices',
-        struct('device', 'DeviceTarget', ''),
-        LIMITS.devicesPerSdsMax.value,
-        'may be empty',
-      ),
-      bool('force', 'although the spare of the pool that it leaves will not cover the rest'),
-    ],
+  MOVE_SDS: later(
+    2,
+    command(
+      0x103a,
+      'backend',
+      'Moves the data of its devices away, then takes it with all of them into another protection domain, pool or fault set; refused where the data has no other place.',
+      [
+        u32('key', 'SDS'),
+        u32('domainKey', 'where it goes; may be its own'),
+        u32('faultSetKey', 'there, or 0'),
+        u32('poolKey', 'for devices that the list does not name; 0: it names all'),
+        list(
+          'devices',
+          struct('device', 'DeviceTarget', ''),
+          LIMITS.devicesPerSdsMax.value,
+          'may be empty',
+        ),
+        bool('force', 'although the spare of the pool that it leaves will not cover the rest'),
+      ],
+    ),
   ),
-  ABORT_MOVE_SDS: command(
-    0x103b,
-    'backend',
-    'It stays where it was, or goes back there; its devices get data again.',
-    [u32('key', 'SDS')],
+  ABORT_MOVE_SDS: later(
+    2,
+    command(
+      0x103b,
+      'backend',
+      'It stays where it was, or goes back there; its devices get data again.',
+      [u32('key', 'SDS')],
+    ),
   ),
   RENAME_SDS: command(0x1033, 'backend', 'New name.', [u32('key', 'SDS'), name()]),
   ADD_SDS_ADDRESS: command(0x1034, 'backend', 'One more address.', [

@@ -134,11 +134,17 @@ export const STRUCTS = {
       bool('removing', 'it is removed as soon as none of its devices holds anything'),
       choice('maintenance', 'maintenance', 'none: the other field is none, too'),
       choice('maintenanceStage', 'maintenanceStage', 'how far that is'),
-      optional(struct('move', 'SdsMove', 'it is on its way to another protection domain')),
+      optional(
+        struct('move', 'SdsMove', 'it is on its way to another protection domain', {
+          ...{ since: 2, absent: null },
+        }),
+      ),
     ],
   },
   SdsMove: {
-    about: 'The way of an SDS, with all its devices, to another protection domain, pool or fault set.',
+    since: 2,
+    about:
+      'The way of an SDS, with all its devices, to another protection domain, pool or fault set.',
     fields: [
       choice('stage', 'sdsMoveStage', 'how far it is'),
       u32('domainKey', 'where it goes'),
@@ -154,6 +160,7 @@ export const STRUCTS = {
     ],
   },
   MovedDevice: {
+    since: 2,
     about: 'A device of an SDS on its way.',
     fields: [
       u32('deviceKey', 'the device of this moment'),
@@ -187,6 +194,7 @@ export const STRUCTS = {
         u32('deviceKey', ''),
         LIMITS.replacedDevicesMax.value,
         'while adding: what the disk may say that it is, from before its SDS moved; it is formatted all the same',
+        { since: 2, absent: [] },
       ),
     ],
   },
@@ -463,6 +471,7 @@ export const STRUCTS = {
         u32('deviceKey', ''),
         LIMITS.replacedDevicesMax.value,
         'format: the disk that carries one of these devices of the same system, wherever it is found',
+        { since: 2, absent: [] },
       ),
     ],
   },
@@ -589,6 +598,7 @@ export const STRUCTS = {
     ],
   },
   DeviceTarget: {
+    since: 2,
     about: 'Where a device of an SDS that moves goes.',
     fields: [u32('deviceKey', 'device of the SDS'), u32('poolKey', 'storage pool')],
   },
