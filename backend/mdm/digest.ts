@@ -133,6 +133,25 @@ class DigestBuilder {
   }
 }
 
+/** Combs that lie on other devices than before a commit, by pool. */
+export function movedCombs({ combs }: Digest): ReadonlyMap<number, readonly number[]> {
+  const moved = new Map<number, readonly number[]>();
+  for (const [poolKey, list] of combs) {
+    const indexes = list.flatMap(({ entry, before }) =>
+      isOnSameDevices(entry, before) ? [] : [entry.index],
+    );
+    if (indexes.length > 0) moved.set(poolKey, indexes);
+  }
+  return moved;
+}
+
+function isOnSameDevices({ members }: CombEntry, before: CombEntry | null): boolean {
+  return (
+    before?.members.length === members.length &&
+    before.members.every(({ deviceKey }, index) => members[index]?.deviceKey === deviceKey)
+  );
+}
+
 /** Sums up a commit; the state is the one after it. */
 export function digest(state: State, touches: readonly Touch[]): Digest {
   const builder = new DigestBuilder(state, touches);

@@ -6,6 +6,7 @@ import { isInSync } from '../cluster-map/entry.js';
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
+import type { Device } from '../protocol/generated/types.js';
 import type { Engine } from './engine.js';
 import type { Touch } from './journal.js';
 import type { Runs } from './runs.js';
@@ -27,6 +28,8 @@ export interface Drain {
 }
 
 interface Waiting extends Drain {
+  /** Key of a device or SDC without whose word, or time, it cannot end. */
+  blocker: number;
   /** 0 once it is not waited for any more. */
   sdcKey: number;
   readonly deadlineUs: Micros;
@@ -104,12 +107,19 @@ export class Drains {
   add(nowUs: Micros, drain: Drain): void {
     const deadlineUs = nowUs + this.engine.options.drainTimeoutMs * MICROS_PER_MS;
     const sdcUntilUs = nowUs + SDC_PATIENCE_US;
-    this.waiting.add({ ...drain, deadlineUs, sdcUntilUs });
+    this.waiting.add({ ...drain, deadlineUs, sdcUntilUs, blocker: 0 });
     this.check(nowUs);
   }
 
-  get size(): number {
-    return this.waiting.size;
+  /** Whether the word of a device or an SDC may be what is waited for. */
+  awaits(key: number): boolean {
+    for (const { blocker } of this.waiting) if (blocker === key) return true;
+    return false;
+  }
+
+  /** Whether anything is waited for. */
+  get areWaiting(): boolean {
+    return this.waiting.size > 0;
   }
 
   /** Looks whether anything that is waited for came about. */
@@ -140,20 +150,15 @@ export class Drains {
 
   private isThrough(nowUs: Micros, drain: Waiting): boolean {
     const { state } = this.engine;
-    const { poolKey } = drain;
-    // Needed only for devices that are out of every set: hardly ever, and there may be many combs.
-    let inSync: ReadonlySet<number> | null = null;
+    const { poolKey, sequence } = drain;
     let all = this.sdcKnows(nowUs, drain);
     for (const device of state.devices.values()) {
       if (device.poolKey !== poolKey || device.incarnation === 0) continue;
-      const run = this.runs.devices.get(device.key);
-      if (run !== undefined && (run.appliedSequence >= drain.sequence || run.ended)) continue;
-      if (state.combs.someOfDevice(poolKey, device.key, (entry, index) => isInSync(entry, index))) {
-        all = false;
-        continue;
-      }
-      inSync ??= inSyncDevices(state.combs.ofPool(poolKey));
-      if (!this.ranOut(nowUs, device.key, inSync)) all = false;
+      if (this.hasApplied(device.key, sequence)) continue;
+      const blocker = this.carries(device) ? device.key : this.grantBlocker(nowUs, device);
+      if (blocker === 0) continue;
+      all = false;
+      drain.blocker = blocker;
     }
     return all;
   }
@@ -161,37 +166,47 @@ export class Drains {
   private sdcKnows(nowUs: Micros, drain: Waiting): boolean {
     if (nowUs >= drain.sdcUntilUs) drain.sdcKey = 0;
     const run = drain.sdcKey === 0 ? undefined : this.runs.sdcs.get(drain.sdcKey);
-    return run === undefined || run.appliedSequence >= drain.sequence;
+    if (run === undefined || run.appliedSequence >= drain.sequence) return true;
+    drain.blocker = run.key;
+    return false;
+  }
+
+  /** Whether nothing of a device can act on a state before a commit. */
+  private hasApplied(deviceKey: number, sequence: number): boolean {
+    const run = this.runs.devices.get(deviceKey);
+    return run !== undefined && (run.appliedSequence >= sequence || run.ended);
+  }
+
+  /** Whether a device is in an in-sync set. */
+  private carries({ key, poolKey }: Device): boolean {
+    return this.engine.state.combs.someOfDevice(poolKey, key, isInSync);
   }
 
   /**
-   * Whether a device outside of all in-sync sets can hold no grant any more: everybody who could give it one knows that it
-   * is out, whatever else was committed since.
+   * A device outside of all in-sync sets can hold no grant any more when everybody who could give it one has known for long
+   * enough that it is out, whatever else was committed since.
+   *
+   * @returns 0: so it is; else the key of a device that does not know yet, or of this one while time is waited for
    */
-  private ranOut(nowUs: Micros, deviceKey: number, inSync: ReadonlySet<number>): boolean {
-    const outSince = this.outSince.get(deviceKey) ?? this.firstSequence;
-    const known = this.runningOut.get(deviceKey);
+  private grantBlocker(nowUs: Micros, { key, poolKey }: Device): number {
+    const outSince = this.outSince.get(key) ?? this.firstSequence;
+    const known = this.runningOut.get(key);
     if (known?.outSince === outSince) {
-      if (nowUs < known.untilUs) return false;
+      if (nowUs < known.untilUs) return key;
       MARKS.ranOut.hits++;
-      return true;
+      return 0;
     }
-    for (const key of inSync) {
-      const run = this.runs.devices.get(key);
-      if (run === undefined || (run.appliedSequence < outSince && !run.ended)) return false;
-    }
+    // Devices that have not applied that are few, and looked at first: there may be many combs.
+    for (const device of this.engine.state.devices.values())
+      if (
+        device.poolKey === poolKey &&
+        !this.hasApplied(device.key, outSince) &&
+        this.carries(device)
+      )
+        return device.key;
     const { leaseMs, driftPercent } = this.engine.options;
     const grantUs = Math.ceil((leaseMs * MICROS_PER_MS * (100 + driftPercent)) / 100);
-    this.runningOut.set(deviceKey, { outSince, untilUs: nowUs + grantUs, isOver: false });
-    return false;
+    this.runningOut.set(key, { outSince, untilUs: nowUs + grantUs, isOver: false });
+    return key;
   }
-}
-
-function inSyncDevices(combs: ReturnType<Engine['state']['combs']['ofPool']>): ReadonlySet<number> {
-  const keys = new Set<number>();
-  for (const { members, inSyncMask } of combs)
-    members.forEach(({ deviceKey }, index) => {
-      if (((inSyncMask >> index) & 1) === 1) keys.add(deviceKey);
-    });
-  return keys;
 }

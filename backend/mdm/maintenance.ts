@@ -83,7 +83,7 @@ export class Maintenance {
       for (const sds of [...state.sds.values()]) {
         const { maintenanceStage: stage } = sds;
         if (stage !== 'entering' && stage !== 'exiting') continue;
-        if (decides) this.reconsider(at, sds);
+        if (decides) this.membership.reconsiderSds(at, sds.key);
         if (stage === 'entering' && this.isOut(sds)) {
           MARKS[sds.maintenance === 'instant' ? 'instant' : 'protected'].hits++;
           state.sds.put(sds.key, { ...sds, maintenanceStage: 'active' });
@@ -93,10 +93,6 @@ export class Maintenance {
         }
       }
     });
-  }
-
-  private reconsider(nowUs: Micros, sds: Sds): void {
-    for (const poolKey of this.poolsOf(sds)) this.membership.reconsider(nowUs, poolKey);
   }
 
   private poolsOf({ key }: Sds): number[] {
@@ -135,10 +131,9 @@ export class Maintenance {
     return state.devices
       .filter(({ sdsKey }) => sdsKey === key)
       .every((device) =>
-        state.combs.ofPool(device.poolKey).every((entry) => {
-          const index = memberIndex(entry, device.key);
-          return index < 0 || holds(entry, index);
-        }),
+        state.combs
+          .ofDevices(device.poolKey, [device.key])
+          .every((entry) => holds(entry, memberIndex(entry, device.key))),
       );
   }
 }

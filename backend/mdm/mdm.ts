@@ -23,7 +23,8 @@ import { Drains } from './drains.js';
 import { Engine } from './engine.js';
 import { makeSystem } from './first-start.js';
 import type { Touch } from './journal.js';
-import { digest } from './digest.js';
+import { digest, movedCombs } from './digest.js';
+import type { Digest } from './digest.js';
 import { Maintenance } from './maintenance.js';
 import { Membership } from './membership.js';
 import { Mover } from './mover.js';
@@ -38,7 +39,6 @@ import { SdsMover } from './sds-mover.js';
 import { Sessions } from './sessions.js';
 import type { Session } from './sessions.js';
 import { ContentError } from './state.js';
-import type { State } from './state.js';
 import { Subscribers } from './subscribers.js';
 import { Tombstones } from './tombstones.js';
 import { Versions } from './versions.js';
@@ -177,6 +177,8 @@ export class Mdm implements Machine, ClusterInputs {
     this.membership.turn(nowUs);
     this.blocked.delete(link);
     this.sessions.ended(nowUs, link);
+    // Nothing is asked of an SDC that is gone.
+    this.checkDrains(nowUs);
   }
 
   frame(nowUs: Micros, link: LinkId, bytes: Uint8Array, view: DataView, at: number): boolean {
@@ -291,7 +293,7 @@ export class Mdm implements Machine, ClusterInputs {
         return;
       case MSG.HEARTBEAT:
         registrations.heartbeat(nowUs, session, tag, message.body);
-        this.checkDrains(nowUs);
+        if (this.drains.awaits(keyOf(session.registered))) this.checkDrains(nowUs);
         return;
       case MSG.COMB_CHANGE:
         registrations.combChange(nowUs, session, tag, message.body);
@@ -350,7 +352,7 @@ export class Mdm implements Machine, ClusterInputs {
   }
 
   private checkDrains(nowUs: Micros): void {
-    if (this.drains.size === 0) return;
+    if (!this.drains.areWaiting) return;
     this.engine.run(nowUs, () => {
       this.engine.after((at) => {
         this.drains.check(at);
@@ -375,28 +377,27 @@ export class Mdm implements Machine, ClusterInputs {
       if (touch.kind === 'sds' && touch.before !== null && state.sds.get(touch.key) === undefined)
         this.registrations.removed(touch.before.guid);
     }
-    for (const poolKey of membersChanged(state, touches))
-      this.engine.run(nowUs, (at) => {
-        this.membership.reconsider(at, poolKey);
-      });
+    this.reconsider(nowUs, touches, changed);
     this.additions.check(nowUs);
     this.drains.check(nowUs);
     this.reshaper.published(nowUs);
   }
+  /** What a commit changed may have to be decided anew: pools by other rules, combs on other devices. */
+  private reconsider(nowUs: Micros, touches: readonly Touch[], changed: Digest): void {
+    for (const touch of touches)
+      if (touch.kind === 'storagePool')
+        this.engine.run(nowUs, (at) => {
+          this.membership.reconsider(at, touch.key);
+        });
+    for (const [poolKey, indexes] of movedCombs(changed))
+      this.engine.run(nowUs, (at) => {
+        this.membership.reconsiderCombs(at, poolKey, indexes);
+      });
+  }
 }
 
-/** Pools whose combs may have to be decided anew: by other rules, or on other devices. */
-function membersChanged(state: State, touches: readonly Touch[]): ReadonlySet<number> {
-  const poolKeys = new Set<number>();
-  for (const touch of touches) {
-    if (touch.kind === 'storagePool') poolKeys.add(touch.key);
-    if (touch.kind !== 'comb' || poolKeys.has(touch.key)) continue;
-    const before = touch.before?.members ?? [];
-    const after = state.combs.ofPool(touch.key)[touch.second]?.members ?? [];
-    const isSame =
-      before.length === after.length &&
-      before.every(({ deviceKey }, index) => after[index]?.deviceKey === deviceKey);
-    if (!isSame) poolKeys.add(touch.key);
-  }
-  return poolKeys;
+/** Key of a component whose word may be waited for, 0: it is none. */
+function keyOf(registered: Session['registered']): number {
+  if (registered.kind === 'device') return registered.deviceKey;
+  return registered.kind === 'sdc' ? registered.sdcKey : 0;
 }

@@ -44,6 +44,10 @@ export class Membership {
   /** No failure is decided before: a new master, or one that paused, listens first. */
   private listenUntilUs: Micros = Infinity;
   private lastTurnUs: Micros = 0;
+  /** No device can be found silent before: moments of devices are looked at when the earliest of them may have come. */
+  private silenceUs: Micros = Infinity;
+  /** No device that a primary took out is offered again before. */
+  private returnUs: Micros = Infinity;
   private readonly giveBack: GiveBack;
   private readonly decisions: Decisions;
 
@@ -64,6 +68,7 @@ export class Membership {
         key,
         new DeviceRun(key, state === 'up' ? 'unknown' : 'dead', nowUs, wallMs),
       );
+    this.silenceUs = this.listenUntilUs;
     this.giveBack.start(this.listenUntilUs);
   }
 
@@ -134,7 +139,7 @@ export class Membership {
         this.engine.run(nowUs, (at) => {
           this.revive(at, run);
         });
-      else if (this.decisions.isPending)
+      else if (this.decisions.heard(nowUs, run.key))
         this.engine.run(nowUs, (at) => {
           this.decisions.decide(at);
         });
@@ -179,10 +184,23 @@ export class Membership {
     else run.endReportedUs = nowUs;
   }
 
-  /** A pool's rules or members changed: look at its combs again. Called as work. */
+  /** The rules of a pool changed: look at its combs again. Called as work. */
   reconsider(nowUs: Micros, poolKey: number): void {
+    for (const { index } of this.engine.state.combs.ofPool(poolKey))
+      this.decisions.noteComb(poolKey, index);
+    this.decisions.decide(nowUs);
+  }
+
+  /** What is asked of an SDS changed: look at the combs of its devices again. Called as work. */
+  reconsiderSds(nowUs: Micros, sdsKey: number): void {
     for (const device of this.engine.state.devices.values())
-      if (device.poolKey === poolKey) this.decisions.note(device.key);
+      if (device.sdsKey === sdsKey) this.decisions.note(device.key);
+    this.decisions.decide(nowUs);
+  }
+
+  /** Combs of a pool got other members, of which more may be known than when they were chosen. Called as work. */
+  reconsiderCombs(nowUs: Micros, poolKey: number, indexes: readonly number[]): void {
+    for (const index of indexes) this.decisions.noteComb(poolKey, index);
     this.decisions.decide(nowUs);
   }
 
@@ -206,6 +224,7 @@ export class Membership {
     found(state.pools.get(poolKey), 'POOL_NOT_FOUND');
     run.provenUs = nowUs;
     if (run.status === 'dead') this.revive(nowUs, run);
+    else if (this.decisions.heard(nowUs, deviceKey)) this.decisions.decide(nowUs);
     const asker = { deviceKey, incarnation: run.incarnation };
     return changes.map((request) => {
       const entry = state.combs.ofPool(poolKey)[request.comb];
@@ -226,23 +245,18 @@ export class Membership {
   }
 
   tick(nowUs: Micros): void {
-    const isSilent = (run: DeviceRun): boolean => this.isSilent(nowUs, run);
-    const isDue = (run: DeviceRun): boolean => isReturnDue(nowUs, run);
-    const runs = [...this.runs.devices.values()];
-    if (runs.some(isSilent) || runs.some(isDue) || this.giveBack.dueUs <= nowUs)
-      this.engine.run(nowUs, (at) => {
-        this.judge(at);
-      });
+    if (nowUs < this.dueUs()) return;
+    this.engine.run(nowUs, (at) => {
+      this.judge(at);
+    });
   }
 
   nextDeadlineUs(): Micros {
-    let next = Math.min(this.giveBack.dueUs, this.lastTurnUs + this.detectionUs / 4);
-    for (const run of this.runs.devices.values()) {
-      if (run.status !== 'dead')
-        next = Math.min(next, Math.max(this.listenUntilUs, run.provenUs + this.detectionUs));
-      if (run.excludedUntilUs > 0) next = Math.min(next, run.excludedUntilUs);
-    }
-    return next;
+    return Math.min(this.dueUs(), this.lastTurnUs + this.detectionUs / 4);
+  }
+
+  private dueUs(): Micros {
+    return Math.min(this.silenceUs, this.returnUs, this.giveBack.dueUs, this.decisions.dueUs);
   }
 
   /** Whether it is known of every device whether it is alive. */
@@ -270,6 +284,7 @@ export class Membership {
     if (run.status !== status) run.sinceMs = this.engine.wallMs(nowUs);
     run.status = status;
     run.sinceUs = nowUs;
+    if (status === 'alive') this.silenceUs = Math.min(this.silenceUs, nowUs + this.detectionUs);
     this.decisions.note(run.key);
   }
 
@@ -306,15 +321,23 @@ export class Membership {
   }
 
   private judge(nowUs: Micros): void {
+    this.silenceUs = Infinity;
+    this.returnUs = Infinity;
     for (const run of this.runs.devices.values()) {
       if (this.isSilent(nowUs, run)) {
         MARKS.silent.hits++;
         this.bury(nowUs, run);
       }
+      if (run.status !== 'dead')
+        this.silenceUs = Math.min(
+          this.silenceUs,
+          Math.max(this.listenUntilUs, run.provenUs + this.detectionUs),
+        );
       if (isReturnDue(nowUs, run)) {
         run.excludedUntilUs = 0;
         this.decisions.note(run.key);
-      }
+      } else if (run.excludedUntilUs > 0)
+        this.returnUs = Math.min(this.returnUs, run.excludedUntilUs);
     }
     this.decisions.decide(nowUs);
     if (this.giveBack.dueUs <= nowUs) this.giveBack.run(nowUs);
@@ -322,7 +345,9 @@ export class Membership {
 
   private exclude(nowUs: Micros, deviceKey: number): void {
     const run = this.runs.devices.get(deviceKey);
-    if (run !== undefined) run.excludedUntilUs = nowUs + RETARGET_US;
+    if (run === undefined) return;
+    run.excludedUntilUs = nowUs + RETARGET_US;
+    this.returnUs = Math.min(this.returnUs, run.excludedUntilUs);
   }
 }
 

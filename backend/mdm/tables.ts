@@ -202,6 +202,11 @@ export class Combs implements StoredTable {
     return this.pools.get(poolKey) ?? NO_COMBS;
   }
 
+  /** Numbers of the combs that a device is a member of. */
+  numbersOf(deviceKey: number): ReadonlySet<number> {
+    return this.byDevice.get(deviceKey) ?? NO_PLACES;
+  }
+
   /** Entries of a pool that have a member among these devices, all of that pool, by comb number. */
   ofDevices(poolKey: number, deviceKeys: Iterable<number>): CombEntry[] {
     const known = this.ofPool(poolKey);
