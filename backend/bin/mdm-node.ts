@@ -1,54 +1,39 @@
 // What an MDM process is at the moment, and how it becomes something else: without a system, the only MDM with a store of
 // its own, or part of a cluster on etcd. What it is follows from what lies on its disk alone (`boot`), so that a process
-// that was killed at any moment goes on as the next one. It owns the stores and the node's member of etcd; it must never
-// have two machines at work at the same time.
-//
-// The content moves as a whole: the store that it goes to is complete before the one that it comes from is sealed, and the
-// seal is the moment of the change. Whoever finds a sealed store goes to the other one.
-
-import { existsSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+// that was killed at any moment goes on as the next one. It owns the order of these changes; it must never have two
+// machines at work at the same time.
 
 import { VERSION } from '../core/version.js';
 import { VERSION_MAX } from '../protocol/generated/constants.js';
 import type { Step } from '../mdm/cluster-plan.js';
 import type { ClusterInputs, ClusterPort } from '../mdm/cluster-port.js';
-import { placeName } from '../mdm/cluster-state.js';
 import { Manager } from '../mdm/manager.js';
 import { Mdm } from '../mdm/mdm.js';
 import { validName } from '../mdm/names.js';
 import { NodeMachine } from '../mdm/node.js';
 import type { NodeAsker, NodeHost } from '../mdm/node.js';
-import { judgeBoot, judgeTask, leftRecord, NO_PART } from '../protocol/node-state.js';
-import type { NodeRecord } from '../protocol/node-state.js';
 import type { InitialSystem, MdmOptions } from '../mdm/options.js';
 import type {
   MdmCreateBody,
   MdmNodeReplyBody,
   MdmNodeTaskBody,
 } from '../protocol/generated/types.js';
-import { OPTIONS } from '../protocol/tables/options.js';
+import { judgeBoot, judgeTask } from '../protocol/node-state.js';
 import { ClusterError } from '../runtime/cluster.js';
-import { ForeignPrefixError } from '../runtime/etcd/layout.js';
 import type { Seal } from '../runtime/etcd/layout.js';
 import { EtcdStore } from '../runtime/etcd/store.js';
-import { Transfer, TransferError } from '../runtime/etcd/transfer.js';
 import type { TcpLinks } from '../runtime/links/tcp-links.js';
-import type { ProcessLog } from '../runtime/log-sink.js';
 import type { Loop } from '../runtime/loop.js';
 import { NodeCaller, reasonOf } from '../runtime/mdm-node/caller.js';
-import { removeOthers, Seat } from '../runtime/mdm-node/member.js';
-import type { SeatTools } from '../runtime/mdm-node/member.js';
-import { readRecord, writeRecord } from '../runtime/mdm-node/record.js';
-import { LmdbStore, StoreError } from '../runtime/metadata-store.js';
+import { StoreError } from '../runtime/metadata-store.js';
+import type { LmdbStore } from '../runtime/metadata-store.js';
 
-import type { MdmConfig } from './mdm-config.js';
-import { freshSystem } from './mdm-options.js';
+import { ClusterDoor } from './mdm-door.js';
+import { Moves } from './mdm-moves.js';
+import { freshSystem, managerTimes, ownPlace } from './mdm-options.js';
+import { NodePart } from './mdm-part.js';
+import type { PartTools } from './mdm-part.js';
 import { StoreReach } from './mdm-reach.js';
-
-/** Part of the detection time for which a master that cannot be confirmed holds on to its links. */
-const HOLD_ON_OF_DETECTION = 0.4;
-const OPEN_RETRY_MS = 500;
 
 /** What the node is, and what it needs for it. */
 type Role =
@@ -57,20 +42,7 @@ type Role =
   | { readonly kind: 'manager'; readonly machine: Manager; readonly store: EtcdStore }
   | { readonly kind: 'tieBreaker' };
 
-/** Attempts to move the content for one change of the cluster, in the life of this process. */
-interface Moves {
-  readonly job: number;
-  attempts: number;
-  /** Why it is given up. */
-  failure: string | null;
-}
-
-const MOVES_MAX = 3;
-
-export interface NodeTools {
-  readonly config: MdmConfig;
-  readonly secret: Uint8Array;
-  readonly log: ProcessLog;
+export interface NodeTools extends PartTools {
   readonly loop: Loop;
   readonly links: TcpLinks;
   readonly options: MdmOptions;
@@ -82,22 +54,22 @@ export class MdmNode implements NodeHost {
   readonly machine: NodeMachine;
   private readonly tools: NodeTools;
   private readonly caller: NodeCaller;
-  private readonly seatTools: SeatTools;
+  private readonly part: NodePart;
+  private readonly moves: Moves;
   private role: Role = { kind: 'blank' };
-  private seat: Seat | null = null;
-  private record: NodeRecord = NO_PART;
   /** Changes of what the node is, one after the other. */
   private work: Promise<void> = Promise.resolve();
   private stopping = false;
-  private moves: Moves = { job: 0, attempts: 0, failure: null };
 
   constructor(tools: NodeTools) {
     this.tools = tools;
-    const { config, secret, log, links } = tools;
+    const { secret, log, links } = tools;
     this.caller = new NodeCaller(secret, { event: () => undefined });
     this.machine = new NodeMachine(links, this);
-    const { program } = config.cluster;
-    this.seatTools = { stateDir: config.stateDir, program, secret, log };
+    this.part = new NodePart(tools, (endpoints) => {
+      if (this.role.kind === 'manager') this.role.store.reach(endpoints);
+    });
+    this.moves = new Moves(this.part, log, () => this.stopping);
   }
 
   /** Becomes what the disk says. @throws StoreError, RecordError, MemberError, ForeignPrefixError */
@@ -112,13 +84,14 @@ export class MdmNode implements NodeHost {
       const { role } = this;
       if (role.kind === 'manager') role.machine.stop();
       await this.leaveRole();
-      await this.seat?.stop();
+      await this.part.stop();
     });
     this.caller.close();
   }
 
   report(): MdmNodeReplyBody {
-    const { role, seat, record } = this;
+    const { role } = this;
+    const { record, seat } = this.part;
     const state = {
       blank: 'blank',
       alone: 'alone',
@@ -141,11 +114,11 @@ export class MdmNode implements NodeHost {
 
   create(asker: NodeAsker, system: MdmCreateBody): void {
     this.answer(asker, async () => {
-      if (this.role.kind !== 'blank' || this.record.part !== 'none')
+      if (this.role.kind !== 'blank' || this.part.record.part !== 'none')
         throw ClusterError.named('ALREADY_CONFIGURED');
       const { name, mdmName, adminName, salt, hash } = system;
       checkNames(name, adminName, ...(mdmName === '' ? [] : [mdmName]));
-      const store = await this.openStore();
+      const store = await this.part.openStore();
       this.becomeAlone(store, freshSystem(name, { name: adminName, salt, hash }), mdmName);
       return false;
     });
@@ -206,9 +179,9 @@ export class MdmNode implements NodeHost {
    * @throws ClusterError, MemberError
    */
   private async obey(task: MdmNodeTaskBody): Promise<boolean> {
-    const { record, role } = this;
-    const isAlone = role.kind === 'alone';
-    const judged = judgeTask(record, isAlone, task);
+    const { part } = this;
+    const isAlone = this.role.kind === 'alone';
+    const judged = judgeTask(part.record, isAlone, task);
     switch (judged.kind) {
       case 'refused':
         throw ClusterError.named('CLUSTER_UNCHANGED', judged.reason);
@@ -218,10 +191,10 @@ export class MdmNode implements NodeHost {
         await this.leave(task.term);
         return !isAlone;
       case 'enters':
-        this.keep(judged.record);
+        part.keep(judged.record);
     }
     try {
-      await this.takeSeat();
+      await part.takeSeat();
     } catch (error) {
       await this.leave(task.term);
       throw error;
@@ -231,28 +204,9 @@ export class MdmNode implements NodeHost {
 
   /** Takes part in nothing any more; an own store stays what it is. */
   private async leave(term: number): Promise<void> {
-    const { role, seat } = this;
-    if (role.kind === 'manager' || role.kind === 'tieBreaker') await this.leaveRole();
-    this.keep(leftRecord(this.record, term));
-    this.seat = null;
-    await seat?.discard();
-  }
-
-  private keep(record: NodeRecord): void {
-    writeRecord(this.tools.config.stateDir, record);
-    this.record = record;
-  }
-
-  /** Runs the node's member of the store that it takes part in. @throws MemberError */
-  private async takeSeat(): Promise<Seat> {
-    this.seat ??= await Seat.start(this.seatTools, this.record, (endpoints) => {
-      const { role, record } = this;
-      const isKnown =
-        record.started && JSON.stringify(record.endpoints) === JSON.stringify(endpoints);
-      if (!isKnown) this.keep({ ...record, started: true, endpoints });
-      if (role.kind === 'manager') role.store.reach(endpoints);
-    });
-    return this.seat;
+    const { kind } = this.role;
+    if (kind === 'manager' || kind === 'tieBreaker') await this.leaveRole();
+    await this.part.leave(term);
   }
 
   /** No machine is at work; the stores stay as they are. */
@@ -274,34 +228,21 @@ export class MdmNode implements NodeHost {
     if (role.kind === 'alone') await role.store.close();
   }
 
-  private openStore(): Promise<LmdbStore> {
-    const { secret, log } = this.tools;
-    return LmdbStore.open(this.storeDirectory, secret, log);
-  }
-
-  private get storeDirectory(): string {
-    return join(this.tools.config.stateDir, 'store');
-  }
-
-  private hasStore(): boolean {
-    return existsSync(join(this.storeDirectory, 'metadata.mdb'));
-  }
-
   /** Becomes what lies on the disk. */
   private async boot(): Promise<void> {
-    const { config, options } = this.tools;
+    const { options } = this.tools;
+    const { part } = this;
     if (this.stopping) return;
     await this.leaveRole();
-    this.record = readRecord(config.stateDir);
-    const { part, token, term } = this.record;
-    await removeOthers(this.seatTools, part === 'none' ? '' : token);
-    const begins = options.initial !== null && part === 'none' && term === 0;
-    const store = this.hasStore() || begins ? await this.openStore() : null;
+    await part.read();
+    const before = part.record;
+    const begins = options.initial !== null && before.part === 'none' && before.term === 0;
+    const store = part.hasStore() || begins ? await part.openStore() : null;
     const own = store && { mark: store.mark(), isEmpty: store.content.sequence === 0 };
-    const { boot, record } = judgeBoot(this.record, own, begins);
-    if (record !== this.record) this.keep(record);
+    const { boot, record } = judgeBoot(before, own, begins);
+    if (record !== before) part.keep(record);
     if (boot.kind === 'alone' && store !== null) {
-      if (record.part === 'forming') await this.takeSeat();
+      if (record.part === 'forming') await part.takeSeat();
       this.becomeAlone(store, options.initial);
       return;
     }
@@ -309,12 +250,9 @@ export class MdmNode implements NodeHost {
     if (boot.kind === 'member') await this.becomeMember(boot.opens);
     else if (boot.kind === 'lost')
       throw new StoreError(
-        `${this.storeDirectory} is not in use any more: the metadata went into the MDM cluster ${boot.token}, of which this node knows nothing`,
+        `${part.storeDirectory} is not in use any more: the metadata went into the MDM cluster ${boot.token}, of which this node knows nothing`,
       );
-    else {
-      await removeOthers(this.seatTools, '');
-      rmSync(this.storeDirectory, { recursive: true, force: true });
-    }
+    else await part.forget();
   }
 
   /** @param name - of this MDM in a new system; empty: as it is configured */
@@ -341,9 +279,9 @@ export class MdmNode implements NodeHost {
 
   /** @param opens - it was this node's store that the content came from: the other one is opened for all */
   private async becomeMember(opens: boolean): Promise<void> {
-    const { record } = this;
-    const seat = await this.takeSeat();
-    if (opens) this.openStoreOf(record.token);
+    const { record } = this.part;
+    const seat = await this.part.takeSeat();
+    if (opens) this.moves.openFor(record.token);
     const self = record.seats.find(({ key }) => key === record.selfKey);
     if (self?.role === 'tieBreaker') {
       this.role = { kind: 'tieBreaker' };
@@ -353,19 +291,18 @@ export class MdmNode implements NodeHost {
     const { endpoints, tls } = seat;
     const { prefix } = record;
     const store = new EtcdStore({ endpoints, tls, log, prefix, secret });
-    const [address] = config.addresses;
-    const host = address?.host ?? '';
-    const place = { name: placeName({ host, port: config.port }), host, port: config.port };
-    const beatMs = config.options.masterBeatMs ?? OPTIONS.masterBeatMs.default;
-    const silenceMs = config.options.masterSilenceMs ?? OPTIONS.masterSilenceMs.default;
-    const giveUpMs = silenceMs + Math.floor(options.detectionMs * HOLD_ON_OF_DETECTION);
     const role: { kind: 'manager'; machine?: Manager; store: EtcdStore } = {
       kind: 'manager',
       store,
     };
     const cluster = this.clusterPort(record.token, () => role as Role);
     const ports = { links: this.machine.links, store, log, cluster };
-    const manager = new Manager(ports, place, { beatMs, silenceMs, giveUpMs }, options);
+    const manager = new Manager(
+      ports,
+      ownPlace(config),
+      managerTimes(config, options.detectionMs),
+      options,
+    );
     role.machine = manager;
     store.attach(loop, manager, failed, (seal) => {
       if (this.role === role) this.followSeal(seal);
@@ -377,45 +314,13 @@ export class MdmNode implements NodeHost {
     });
   }
 
-  /** Lets everybody use the store that this node's content went into, as soon as that answers. */
-  private openStoreOf(token: string): void {
-    const transfer = this.transfer();
-    const attempt = (): void => {
-      if (this.stopping || this.record.token !== token) {
-        transfer.close();
-        return;
-      }
-      transfer.open(token).then(
-        () => {
-          transfer.close();
-        },
-        (error: unknown) => {
-          this.tools.log.event('warn', 'mdm-cluster.not-open', { reason: reasonOf(error) });
-          setTimeout(attempt, OPEN_RETRY_MS);
-        },
-      );
-    };
-    attempt();
-  }
-
-  private transfer(): Transfer {
-    const { record, seat, tools } = this;
-    if (seat === null) throw new Error('a node without a store reaches none');
-    const { secret, log } = tools;
-    const { endpoints, tls } = seat;
-    return new Transfer({ endpoints, tls, log, secret, prefix: record.prefix });
-  }
-
   /** The content left the shared store: where it went, it is used from now on. */
   private followSeal(seal: Seal): void {
-    if (seal.to !== this.record.selfKey) return;
+    if (seal.to !== this.part.record.selfKey) return;
     void this.next(async () => {
-      if (this.record.part !== 'member' || this.role.kind !== 'manager') return;
+      if (this.part.record.part !== 'member' || this.role.kind !== 'manager') return;
       await this.leaveRole();
-      const store = await this.openStore();
-      const isHere = store.activate(seal.token);
-      await store.close();
-      if (isHere) await this.leave(this.record.term);
+      await this.moves.arrive(seal);
       await this.boot();
     }).catch((error: unknown) => {
       this.tools.failed(error instanceof Error ? error : new Error(String(error)));
@@ -424,76 +329,20 @@ export class MdmNode implements NodeHost {
 
   private clusterPort(token: string, role: () => Role): ClusterPort {
     const { loop, config } = this.tools;
-    const reach = new StoreReach(
-      this.caller,
-      () => this.report(),
-      config,
-      () => (token === '' ? null : this.seat),
-    );
-    const deliver = (give: (machine: ClusterInputs, nowUs: number) => void): void => {
-      const machine = this.current(role());
-      if (machine === null) return;
-      loop.begin();
-      give(machine, loop.nowUs);
-      loop.end();
-    };
-    return {
-      token,
-      observe: (asked, nodes) => {
-        void reach.observe(nodes).then((seen) => {
-          deliver((machine, nowUs) => {
-            machine.observed(nowUs, asked, { ...seen, moveFailure: this.moves.failure });
-          });
-        });
-      },
-      perform: (asked, step, term) => {
-        this.perform(reach, step, term).then(
-          () => {
-            deliver((machine, nowUs) => {
-              machine.performed(nowUs, asked, null);
-            });
-          },
-          (error: unknown) => {
-            deliver((machine, nowUs) => {
-              machine.performed(nowUs, asked, reasonOf(error));
-            });
-          },
-        );
-      },
-    };
-  }
-
-  private async perform(reach: StoreReach, step: Step, term: number): Promise<void> {
-    switch (step.kind) {
-      case 'form':
-      case 'join':
-      case 'leave': {
-        const task = {
-          ...{ task: step.kind, term, token: step.token, selfKey: step.node.key },
-          prefix: this.prefixOf(step.token),
-          seats: 'seats' in step ? step.seats : [],
-        };
-        if (reach.isSelf(step.node))
-          await this.next(async () => {
-            await this.obey(task);
-          });
-        else await this.caller.task(step.node, task);
-        return;
-      }
-      case 'move':
-        await this.move(step);
-        return;
-      default:
-        await reach.change(step.kind, step.seat);
-    }
-  }
-
-  /** Of the keys of a system in the store of a token. */
-  private prefixOf(token: string): string {
-    const { record, tools } = this;
-    return record.token === token && record.prefix !== ''
-      ? record.prefix
-      : tools.config.cluster.prefix;
+    const { caller, part, moves } = this;
+    const seat = (): NodePart['seat'] => (token === '' ? null : part.seat);
+    return new ClusterDoor(token, {
+      reach: new StoreReach(caller, () => this.report(), config, seat),
+      ...{ caller, loop },
+      machine: () => this.current(role()),
+      moveFailure: () => moves.failure,
+      prefixOf: (asked) => part.prefixOf(asked),
+      obey: (task) =>
+        this.next(async () => {
+          await this.obey(task);
+        }),
+      move: (step) => this.move(step),
+    });
   }
 
   /**
@@ -502,81 +351,25 @@ export class MdmNode implements NodeHost {
    * @throws Error with the reason, when nothing was changed and the machine of the moment goes on
    */
   private async move(step: Extract<Step, { kind: 'move' }>): Promise<void> {
-    const { role } = this;
-    if (this.moves.job !== step.job) this.moves = { job: step.job, attempts: 0, failure: null };
-    const { moves } = this;
-    if (role.kind === 'alone') await this.checkPrefix(step.token, moves);
+    const { role, moves } = this;
+    moves.begin(step.job);
+    if (role.kind === 'alone') await moves.check(step.token);
     await this.next(async () => {
       if (this.role !== role || this.stopping) return;
-      try {
-        if (role.kind === 'alone') await this.moveOut(role, step.token);
-        else if (role.kind === 'manager') await this.moveHome(role, step.job);
-      } catch (error) {
-        // What fails in the store of this node leaves open what that holds: the next process reads it.
-        if (!(error instanceof TransferError || error instanceof ForeignPrefixError)) throw error;
-        moves.attempts += 1;
-        if (moves.attempts >= MOVES_MAX) moves.failure = error.message;
-        this.tools.log.event('error', 'mdm-cluster.not-moved', { reason: error.message });
-      }
+      await moves.attempt(async () => {
+        if (role.kind === 'alone') {
+          this.becomeNothing();
+          await moves.out(role.store, step.token);
+        } else if (role.kind === 'manager') {
+          role.machine.retire();
+          this.becomeNothing();
+          await moves.home(role.store, step.job);
+        }
+      });
       await this.boot();
     }).catch((error: unknown) => {
       this.tools.failed(error instanceof Error ? error : new Error(String(error)));
     });
-  }
-
-  /** Whether the content may go there, before anything stops for it. @throws TransferError, ForeignPrefixError */
-  private async checkPrefix(token: string, moves: Moves): Promise<void> {
-    const transfer = this.transfer();
-    try {
-      await transfer.check(token);
-    } catch (error) {
-      if (error instanceof ForeignPrefixError) moves.failure = error.message;
-      throw error;
-    } finally {
-      transfer.close();
-    }
-  }
-
-  /** From the store of this node into the one that it shares. @throws TransferError, ForeignPrefixError */
-  private async moveOut({ store }: Extract<Role, { kind: 'alone' }>, token: string): Promise<void> {
-    this.becomeNothing();
-    const transfer = this.transfer();
-    try {
-      const content = store.present();
-      await transfer.fill(token, content);
-      if (!store.seal(token, content.sequence))
-        throw new StoreError('the store of this MDM changed while its content was copied');
-    } finally {
-      transfer.close();
-      await store.close();
-    }
-  }
-
-  /** From the shared store into the one of this node. @throws TransferError */
-  private async moveHome(role: Extract<Role, { kind: 'manager' }>, job: number): Promise<void> {
-    role.machine.retire();
-    this.becomeNothing();
-    try {
-      const content = await role.store.content();
-      if (content === null)
-        throw new TransferError('another MDM became the master, or etcd does not answer');
-      const token = `home-${job}-${content.sequence}`;
-      const store = await this.openStore();
-      try {
-        store.import(token, content);
-        const outcome = await role.store.seal({ token, to: this.record.selfKey });
-        // Whoever looks at the shared store next finds out whether it is sealed.
-        if (outcome !== 'done')
-          throw new TransferError(`the seal of the store ended as ${outcome}`);
-        store.activate(token);
-      } finally {
-        await store.close();
-      }
-      await this.leave(this.record.term);
-    } finally {
-      role.store.abandon();
-      await role.store.close();
-    }
   }
 
   private systemId(): string {

@@ -2,10 +2,18 @@
 
 import { randomBytes } from 'node:crypto';
 
+import type { MdmPlace } from '../core/ports.js';
+import { placeName } from '../mdm/cluster-state.js';
+import type { ManagerTimes } from '../mdm/manager.js';
 import { MDM_DEFAULTS } from '../mdm/options.js';
 import type { InitialSystem, MdmOptions } from '../mdm/options.js';
 
+import { OPTIONS } from '../protocol/tables/options.js';
+
 import type { MdmConfig } from './mdm-config.js';
+
+/** Part of the detection time for which a master that cannot be confirmed holds on to its links. */
+const HOLD_ON_OF_DETECTION = 0.4;
 
 /** A new system's identity. */
 export function freshSystem(systemName: string, admin: InitialSystem['admin']): InitialSystem {
@@ -43,4 +51,18 @@ export function machineOptions(config: MdmConfig, wallMsAtZero: number): MdmOpti
     overProvisioningFactor: options.overProvisioningFactor ?? MDM_DEFAULTS.overProvisioningFactor,
     initial: initialSystem(config),
   };
+}
+
+/** How this node shows itself to standbys. */
+export function ownPlace({ addresses, port }: MdmConfig): MdmPlace {
+  const host = addresses[0]?.host ?? '';
+  return { name: placeName({ host, port }), host, port };
+}
+
+/** @param detectionMs - of the machine */
+export function managerTimes({ options }: MdmConfig, detectionMs: number): ManagerTimes {
+  const beatMs = options.masterBeatMs ?? OPTIONS.masterBeatMs.default;
+  const silenceMs = options.masterSilenceMs ?? OPTIONS.masterSilenceMs.default;
+  const giveUpMs = silenceMs + Math.floor(detectionMs * HOLD_ON_OF_DETECTION);
+  return { beatMs, silenceMs, giveUpMs };
 }
