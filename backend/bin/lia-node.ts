@@ -11,7 +11,7 @@ import { MIB } from '../core/units.js';
 import { VERSION } from '../core/version.js';
 import { bundleParts, withoutSecrets } from '../lia/bundle.js';
 import type { BundlePart } from '../lia/bundle.js';
-import { LIA_SERVICES } from '../protocol/lia.js';
+import { LIA_SERVICES, STORE_PACKAGE } from '../protocol/lia.js';
 import type { Job, NodeAddress, NodeDevice, NodeReport } from '../protocol/lia.js';
 import { archive } from '../runtime/node-agent/archive.js';
 import type { ArchiveFile } from '../runtime/node-agent/archive.js';
@@ -53,7 +53,7 @@ async function devices(): Promise<{ devices: NodeDevice[]; devicesFault: string 
 export async function nodeReport(name: string): Promise<NodeReport> {
   const uptimeSeconds = uptime();
   const [packages, services, found] = await Promise.all([
-    installedPackages('meshsan-*'),
+    installedPackages('meshsan-*', STORE_PACKAGE),
     serviceStates(LIA_SERVICES, Date.now() - uptimeSeconds * 1000),
     devices(),
   ]);

@@ -11,10 +11,10 @@ import type { Manual } from '../runtime/manual.js';
 import { PrivateFileError, readPrivateFile } from '../runtime/secret-file.js';
 import { readFacts } from './environment/astute.js';
 import { readInventory } from './environment/inventory.js';
-import { EnvironmentError, managersOf } from './environment/model.js';
+import { EnvironmentError } from './environment/model.js';
 import type { Environment, EnvironmentNode } from './environment/model.js';
 import { DeploymentStopped, deploy } from './orchestrate.js';
-import { managersText } from './plan/roles.js';
+import { managersOf, managersText } from './plan/managers.js';
 import { TASK_IDS } from './plan/tasks.js';
 import { removalAnswer } from './removal.js';
 import { TaskRefused, planFromNothing, runTask } from './run-task.js';
@@ -191,7 +191,7 @@ async function plan(flags: Flags): Promise<void> {
       steps.map((step) => `${id}: ${node}: ${step}`),
     ),
   ];
-  const managers = Object.fromEntries(managersOf(environment));
+  const managers = managersOf(environment);
   print(flags, { nodes: environment.nodes, managers, notes, tasks: reports }, text.join('\n'));
 }
 

@@ -15,13 +15,41 @@ export interface RemovalAnswer {
   readonly reasons: readonly string[];
 }
 
-/** The answer from what the cluster shows. */
-export function judgeRemoval(view: ClusterView, node: string, manager: boolean): RemovalAnswer {
+/** What a node is in the MDM cluster: why it may not leave, or what follows when it does. */
+function judgeManager(
+  { mdms }: ClusterView,
+  node: string,
+  address: string | null,
+): { readonly refusal: string | null; readonly note: string } {
+  const members = mdms.filter(({ member }) => member);
+  const self = members.find(({ host }) => host === address);
+  if (self === undefined) return { refusal: null, note: '' };
+  if (members.length === 1)
+    return {
+      refusal: `no: ${node} has the only copy of the metadata; with etcd on three controllers the next deployment makes an MDM cluster of them`,
+      note: '',
+    };
+  const away = members.filter((mdm) => mdm !== self && !mdm.up).map(({ name }) => name);
+  if (away.length > 0)
+    return {
+      refusal: `no: ${node} is a member of the MDM cluster, and ${away.join(', ')} ${away.length === 1 ? 'does' : 'do'} not answer; bring ${away.length === 1 ? 'it' : 'them'} back first`,
+      note: '',
+    };
+  return {
+    refusal: null,
+    note: `; it is a ${self.role === 'manager' ? 'manager' : 'tie-breaker'} of the MDM cluster, in which the next deployment puts another controller into its place`,
+  };
+}
+
+/** The answer from what the cluster shows. @param address - of the node; null: it is none of the environment */
+export function judgeRemoval(
+  view: ClusterView,
+  node: string,
+  address: string | null,
+): RemovalAnswer {
   const reasons: string[] = [];
-  if (manager)
-    reasons.push(
-      `no: ${node} has the metadata; moving it needs a cluster of managers, which this release lacks`,
-    );
+  const manager = judgeManager(view, node, address);
+  if (manager.refusal !== null) reasons.push(manager.refusal);
   const sds = view.sds.find(({ name }) => name === node);
   const pools = new Set(sds?.devices.map(({ pool }) => pool));
   const volumes = view.pools
@@ -43,7 +71,8 @@ export function judgeRemoval(view: ClusterView, node: string, manager: boolean):
     sds !== undefined && view.degradedCombs > 0
       ? `; ${view.degradedCombs} placement groups keep one copy only`
       : '';
-  return { node, removable: true, reasons: [`yes: nothing depends on ${node}${degraded}`] };
+  const yes = `yes: nothing depends on ${node}${degraded}${manager.note}`;
+  return { node, removable: true, reasons: [yes] };
 }
 
 /** Asks the cluster. @throws Error when no MDM answers */
@@ -56,6 +85,5 @@ export async function removalAnswer(
   const view = await viewCluster(hosts, secrets.system, ASK_MS, true);
   if (view === null) throw new Error('no MDM answers');
   const address = environment.nodes.find(({ name }) => name === node)?.managementAddress;
-  const manager = address !== undefined && address === view.managerHost;
-  return judgeRemoval(view, node, manager);
+  return judgeRemoval(view, node, address ?? null);
 }

@@ -4,6 +4,9 @@
 /** Where agents listen. */
 export const LIA_PORT = 9099;
 
+/** Debian's etcd, which an MDM needs to take part in a cluster. Agents report it beside our own packages. */
+export const STORE_PACKAGE = 'etcd-server';
+
 /** Services of ours that an agent starts, stops and reports. */
 export const LIA_SERVICES = [
   'meshsan-mdm',

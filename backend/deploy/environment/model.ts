@@ -95,18 +95,3 @@ export function mdmAddressesOf(environment: Environment): readonly string[] {
 export function gatewayHostOf(environment: Environment): string {
   return environment.settings.existing?.gatewayHost ?? environment.managementVip;
 }
-
-export type Duty = 'manager' | 'tie-breaker' | 'standby';
-
-/** Who would be what in the MDM cluster: two managers and a tie-breaker of three controllers, three and two of five. */
-export function managersOf(environment: Environment): ReadonlyMap<string, Duty> {
-  const controllers = controllersOf(environment);
-  const managers = controllers.length >= 5 ? 3 : 2;
-  const breakers = controllers.length >= 5 ? 2 : 1;
-  return new Map(
-    controllers.map((node, index): [string, Duty] => [
-      node.name,
-      index < managers ? 'manager' : index < managers + breakers ? 'tie-breaker' : 'standby',
-    ]),
-  );
-}

@@ -104,7 +104,8 @@ export const PACKAGES: readonly PackageDefinition[] = [
     manuals: { 'man8/meshsan-mdm.8': 'backend/bin/mdm' },
     service: { unit: 'meshsan-mdm', user: 'meshsan-mdm' },
     depends: [],
-    recommends: ['meshsan-cli'],
+    // For clusters of several MDMs; the service of that package is not used.
+    recommends: ['meshsan-cli', 'etcd-server (>= 3.4)'],
     purge: 'mdm.purge',
   },
   {

@@ -1,17 +1,21 @@
-// The plan of what is one for all nodes: protection domain, pools with their options, accounts, approval, and the members
+// The plan of what is one for all nodes: the MDM cluster, protection domain, pools with their options, accounts, approval, and the members
 // that left the environment. Only the primary controller acts on it. It must never remove a server that holds data which
 // has no other place: whether it does, the MDM decides in the same commit.
 
 import type { Environment } from '../environment/model.js';
+import { controllersOf } from '../environment/model.js';
+import { planManagers } from './managers.js';
 import { planned, refused } from './model.js';
 import type { ClusterView, Context, Plan, PoolView, Questions, Step } from './model.js';
-import { FILES, fileSteps } from './parts.js';
+import { goneNodes, recordSteps } from './deployment-record.js';
+import { FILES } from './parts.js';
 
 export const OPENSTACK_USER = 'openstack';
 
-export const clusterQuestions = (): Questions => ({
+export const clusterQuestions = (environment: Environment): Questions => ({
   files: [FILES.record],
   cluster: 'needed',
+  agents: controllersOf(environment).map((node) => node.managementAddress),
 });
 
 function poolSteps({ environment, seen }: Context): Step[] {
@@ -55,28 +59,6 @@ function poolSteps({ environment, seen }: Context): Step[] {
   });
 }
 
-interface DeploymentRecord {
-  readonly environment: string;
-  readonly nodes: readonly string[];
-}
-
-/** Names of the nodes of the last deployment; null: this controller has made none. */
-function recordedNodes(text: string | undefined): readonly string[] | null {
-  if (text === undefined) return null;
-  try {
-    const { nodes } = JSON.parse(text) as Partial<DeploymentRecord>;
-    return Array.isArray(nodes) ? nodes.map(String) : null;
-  } catch (error) {
-    if (error instanceof SyntaxError) return null;
-    throw error;
-  }
-}
-
-function recordText(environment: Environment, nodes: readonly string[]): string {
-  const record: DeploymentRecord = { environment: environment.label, nodes: [...nodes].sort() };
-  return `${JSON.stringify(record, null, 2)}\n`;
-}
-
 /** Servers and clients whose nodes left the environment since the last deployment. */
 function removalSteps(
   view: ClusterView,
@@ -117,7 +99,10 @@ export function planCluster(context: Context): Plan {
   const { environment, self, seen, secrets } = context;
   const { settings } = environment;
   const view = seen.cluster;
-  const steps: Step[] = [];
+  const names = environment.nodes.map(({ name }) => name);
+  const gone = goneNodes(context);
+  const managers = view === null ? null : planManagers(environment, view, seen.agents, gone);
+  const steps: Step[] = [...(managers?.steps ?? [])];
   if (view?.domains.includes(settings.protectionDomain) !== true)
     steps.push({
       kind: 'cluster',
@@ -142,18 +127,15 @@ export function planCluster(context: Context): Plan {
       about: `approval of clients: ${settings.approval}`,
       request: { op: 'setApproval', approval: settings.approval },
     });
-  const names = environment.nodes.map(({ name }) => name);
-  const before = recordedNodes(seen.files.get(FILES.record)?.text);
-  const gone = (before ?? []).filter((name) => !names.includes(name));
   const removal = view === null ? null : removalSteps(view, gone);
   if (removal !== null && removal.refusals.length > 0) return refused(...removal.refusals);
   steps.push(...(removal?.steps ?? []));
   const strangers = (view?.sds ?? []).filter(
     ({ name }) => !names.includes(name) && !gone.includes(name),
   );
-  const record = recordText(environment, names);
-  steps.push(...fileSteps(seen, 'record of this deployment', FILES.record, record, 0o600));
+  steps.push(...recordSteps(context));
   return planned(steps, [
+    ...(managers?.notes ?? []),
     ...(removal?.notes ?? []),
     ...strangers.map(
       ({ name }) =>

@@ -7,6 +7,8 @@ import type { Environment, EnvironmentNode } from '../environment/model.js';
 export interface Questions {
   readonly files?: readonly string[];
   readonly packages?: readonly string[];
+  /** Packages of which the version is wanted that could be installed. */
+  readonly candidates?: readonly string[];
   readonly units?: readonly string[];
   readonly devices?: readonly string[];
   /** State of the cluster; `needed`: the task waits until the MDM answers. */
@@ -94,11 +96,21 @@ export interface SdcView {
   readonly mappings: number;
 }
 
+/** An MDM or tie-breaker of the cluster. */
+export interface MdmView {
+  readonly name: string;
+  readonly host: string;
+  readonly role: 'manager' | 'tieBreaker';
+  /** It takes part; otherwise it is a standby. */
+  readonly member: boolean;
+  readonly master: boolean;
+  readonly up: boolean;
+}
+
 export interface ClusterView {
   readonly systemId: string;
   readonly systemName: string;
-  /** Address of the MDM that answered. */
-  readonly managerHost: string;
+  readonly mdms: readonly MdmView[];
   readonly approval: string;
   readonly domains: readonly string[];
   readonly pools: readonly PoolView[];
@@ -109,16 +121,26 @@ export interface ClusterView {
   readonly unavailableCombs: number;
 }
 
+/** The system that an MDM was reached of through an address. */
+export interface ManagerSeen {
+  readonly host: string;
+  readonly systemId: string;
+  /** Where that system has MDMs. */
+  readonly mdmHosts: readonly string[];
+}
+
 /** What was seen. A map lacks what was not asked; null: it is not there. */
 export interface Observation {
   readonly files: ReadonlyMap<string, FileSeen | null>;
   /** Installed versions. */
   readonly packages: ReadonlyMap<string, string | null>;
+  /** Versions that could be installed; null: none. */
+  readonly candidates: ReadonlyMap<string, string | null>;
   readonly units: ReadonlyMap<string, UnitSeen>;
   readonly devices: ReadonlyMap<string, DeviceSeen>;
   readonly cluster: ClusterView | null;
-  /** Hosts of those asked on which an MDM of this system answers. */
-  readonly managers: readonly string[];
+  /** Of the hosts asked, those through which a master answers. */
+  readonly managers: readonly ManagerSeen[];
   /** Why each gateway could not be used; null: it works. */
   readonly gateways: ReadonlyMap<string, string | null>;
   readonly agents: ReadonlyMap<string, AgentSeen>;
@@ -168,7 +190,23 @@ export type ClusterRequest =
     }
   | { readonly op: 'removeSds'; readonly name: string; readonly force: boolean }
   | { readonly op: 'approveSdc'; readonly guid: string }
-  | { readonly op: 'removeSdc'; readonly name: string };
+  | { readonly op: 'removeSdc'; readonly name: string }
+  | {
+      readonly op: 'addStandby';
+      readonly name: string;
+      readonly host: string;
+      readonly role: 'manager' | 'tieBreaker';
+    }
+  | { readonly op: 'removeStandby' | 'switchOwnership'; readonly name: string }
+  | {
+      readonly op: 'switchCluster';
+      readonly mode: 1 | 3 | 5;
+      /** Names of MDMs. */
+      readonly add: readonly string[];
+      readonly remove: readonly string[];
+      /** Members that leave may be out of reach. */
+      readonly allowFailed: boolean;
+    };
 
 export interface NodeAddress {
   readonly host: string;

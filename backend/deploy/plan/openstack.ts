@@ -10,7 +10,8 @@ import { planned, refused } from './model.js';
 import type { CinderDriver } from '../settings/read.js';
 import type { Context, Plan, Questions, Step } from './model.js';
 import { ETC, editSteps, fileSteps, serviceSteps } from './parts.js';
-import { authoritySteps, isNew } from './roles.js';
+import { isNew } from './roles.js';
+import { authoritySteps } from './secrets.js';
 
 export const CINDER_CONF = '/etc/cinder/cinder.conf';
 const VOLUME_UNIT = 'cinder-volume.service';

@@ -16,9 +16,9 @@ export const FILES = {
   signer: `${ETC}/lia-signer.pem`,
   /** Of who vouches for packages; on the primary controller. */
   signerKey: `${ETC}/lia-signer-key.pem`,
-  /** Nodes of the last deployment; on the primary controller. */
+  /** Nodes of the last deployment; on every controller. */
   record: `${ETC}/deployment.json`,
-  /** Address of the controller that has the metadata; on every controller. */
+  /** Address of the controller on which the system was made; on every controller. */
   manager: `${ETC}/manager`,
 } as const;
 

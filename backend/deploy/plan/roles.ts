@@ -1,16 +1,12 @@
 // Plans of what a node gets by its roles: packages, secrets, configurations and services. It must never plan what another
 // node does, and never start a second metadata manager beside one that has data.
 
-import { X509Certificate } from 'node:crypto';
-import {
-  controllersOf,
-  devicesOf,
-  gatewayHostOf,
-  isController,
-  managersOf,
-} from '../environment/model.js';
+import { controllersOf, devicesOf, gatewayHostOf, isController } from '../environment/model.js';
 import type { Environment, EnvironmentNode } from '../environment/model.js';
 import { planDevices } from './devices.js';
+import { recordSteps } from './deployment-record.js';
+import { STORE_PACKAGE } from './managers.js';
+import { STORE_UNIT, storeSteps } from './mdm.js';
 import { planned, refused } from './model.js';
 import type { Context, Plan, Questions, Step } from './model.js';
 import {
@@ -25,6 +21,7 @@ import {
   secretSteps,
   unitOf,
 } from './parts.js';
+import { controllerSecrets } from './secrets.js';
 
 /** Where devices that are files may be. */
 const SDS_STATE = '/var/lib/meshsan/sds';
@@ -78,127 +75,36 @@ export function planPrecheck(context: Context): Plan {
   return planned([], devices.notes);
 }
 
+/** Controllers run MDMs, and members of etcd for their cluster. */
+const isMdmNode = (environment: Environment, node: EnvironmentNode): boolean =>
+  isController(node) && isNew(environment);
+
 export const packagesQuestions = (environment: Environment, node: EnvironmentNode): Questions => ({
-  packages: packagesOf(environment, node),
+  packages: [
+    ...packagesOf(environment, node),
+    ...(isMdmNode(environment, node) ? [STORE_PACKAGE] : []),
+  ],
+  candidates: isMdmNode(environment, node) ? [STORE_PACKAGE] : [],
+  units: isMdmNode(environment, node) ? [STORE_UNIT] : [],
 });
 
-export function planPackages({ environment, self, seen, version }: Context): Plan {
+export function planPackages(context: Context): Plan {
+  const { environment, self, seen, version } = context;
+  const store = isMdmNode(environment, self) ? storeSteps(context) : planned([]);
   const missing = packagesOf(environment, self).filter(
     (name) => seen.packages.get(name) !== version,
   );
-  if (missing.length === 0) return planned([]);
-  return planned([
-    {
-      kind: 'packages',
-      about: `install ${missing.join(', ')} ${version}`,
-      names: missing.map((name) => `${name}=${version}`),
-    },
-  ]);
-}
-
-/** Who manages metadata, for people; written down by no process until there is a cluster of managers. */
-export function managersText(environment: Environment): string {
-  const duties = [...managersOf(environment)].map(([name, duty]) => `${name} ${duty}`);
-  return `plan of the MDM cluster: ${duties.join(', ')}; this release runs one MDM, nothing else votes`;
-}
-
-export const mdmQuestions = (environment: Environment, node: EnvironmentNode): Questions => ({
-  files: [configPath('mdm'), configPath('scli'), ...Object.values(FILES)],
-  units: [unitOf('mdm')],
-  managers: controllersOf(environment)
-    .filter(({ name }) => name !== node.name)
-    .map(({ managementAddress }) => managementAddress),
-});
-
-function sameAuthority(present: string | undefined, wanted: string): boolean {
-  if (present === undefined || wanted === '') return present?.trim() === wanted;
-  try {
-    const keyOf = (pem: string): string =>
-      new X509Certificate(pem).publicKey.export({ type: 'spki', format: 'der' }).toString('hex');
-    return keyOf(present) === keyOf(wanted);
-  } catch {
-    // What cannot be read is not ours, and is written anew.
-    return false;
-  }
-}
-
-/** The authority's certificate; one made elsewhere from the same key is as good. */
-export function authoritySteps({ seen, secrets }: Context, path: string = FILES.authority): Step[] {
-  if (
-    secrets.authorityPem === '' ||
-    sameAuthority(seen.files.get(path)?.text, secrets.authorityPem)
-  )
-    return [];
-  return fileSteps(seen, 'certificate of the authority', path, secrets.authorityPem, 0o644);
-}
-
-/** Secrets of a controller: what the MDM and the gateway are made from. */
-function controllerSecrets(context: Context): Step[] {
-  const { seen, secrets } = context;
-  return [
-    ...secretSteps(context),
-    ...fileSteps(
-      seen,
-      'administrator password',
-      FILES.adminPassword,
-      `${secrets.adminPassword}\n`,
-      0o600,
-    ),
-    ...fileSteps(seen, 'key of the authority', FILES.authorityKey, secrets.authorityKeyPem, 0o600),
-    ...authoritySteps(context),
-  ];
-}
-
-function scliSteps({ environment, seen }: Context): Step[] {
-  const text = seen.files.get(configPath('scli'))?.text;
-  const mdm = mdmConfiguration(environment);
-  const present = text === undefined ? null : (JSON.parse(text) as { mdm?: unknown }).mdm;
-  if (JSON.stringify(present) === JSON.stringify(mdm)) return [];
-  return [
-    {
-      kind: 'setup',
-      about: 'configuration of scli',
-      args: ['scli', ...mdmArguments(environment)],
-    },
-  ];
-}
-
-/** Remembers who has the metadata, so that no other controller ever starts with none. */
-const managerSteps = ({ seen }: Context, address: string): Step[] =>
-  fileSteps(seen, `the MDM is on ${address}`, FILES.manager, `${address}\n`, 0o600);
-
-export function planMdm(context: Context): Plan {
-  const { environment, self, seen } = context;
-  const notes = [managersText(environment)];
-  const secrets = [...controllerSecrets(context), ...scliSteps(context)];
-  const present = seen.files.get(configPath('mdm')) ?? null;
-  const primary = self.roles.includes('primary-controller');
-  const [elsewhere] = seen.managers;
-  if (present !== null && elsewhere !== undefined)
-    return refused(
-      `two metadata managers of one system: ${configPath('mdm')} is here, and one answers on ${elsewhere}; only one of them may have data`,
-    );
-  if (present === null) {
-    const recorded = seen.files.get(FILES.manager)?.text.trim() ?? null;
-    const first = controllersOf(environment)[0]?.managementAddress ?? '';
-    const manager = elsewhere ?? recorded ?? first;
-    if (elsewhere !== undefined || !primary)
-      return planned(
-        [...secrets, ...managerSteps(context, manager)],
-        [...notes, `the MDM is on ${manager}`],
-      );
-    if (recorded !== null && recorded !== self.managementAddress)
-      return refused(
-        `the MDM of this environment was made on ${recorded}, which does not answer; starting an empty one here would forget every volume. Bring that node back`,
-      );
-  }
-  const addresses = [{ host: self.managementAddress, role: 'all' as const }];
-  const steps = roleSteps(seen, {
-    role: 'mdm',
-    wanted: { name: self.name, addresses, systemName: environment.label },
-    args: [...addressArguments(addresses), '--name', self.name, '--system-name', environment.label],
-  });
-  return planned([...secrets, ...steps, ...managerSteps(context, self.managementAddress)], notes);
+  const ours: Step[] =
+    missing.length === 0
+      ? []
+      : [
+          {
+            kind: 'packages',
+            about: `install ${missing.join(', ')} ${version}`,
+            names: missing.map((name) => `${name}=${version}`),
+          },
+        ];
+  return planned([...store.steps, ...ours], store.notes);
 }
 
 export const sdsQuestions = (environment: Environment, node: EnvironmentNode): Questions => ({
@@ -309,5 +215,6 @@ export function planGateway(context: Context): Plan {
       ...names.flatMap((name) => ['--dns-name', name]),
     ],
   });
-  return planned([...controllerSecrets(context), ...steps]);
+  // Whichever controller is the primary one next time knows who left.
+  return planned([...controllerSecrets(context), ...steps, ...recordSteps(context)]);
 }

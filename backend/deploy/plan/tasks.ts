@@ -17,15 +17,14 @@ import {
   planTypes,
   typesQuestions,
 } from './openstack.js';
+import { mdmQuestions, planMdm } from './mdm.js';
 import {
   gatewayQuestions,
   isClient,
   isNew,
   isServer,
-  mdmQuestions,
   packagesQuestions,
   planGateway,
-  planMdm,
   planPackages,
   planPrecheck,
   planSdc,
@@ -87,7 +86,7 @@ export const TASKS = {
     plan: planAgent,
   }),
   mdm: task({
-    about: 'metadata manager on the primary controller, secrets on all controllers',
+    about: 'metadata managers: the first makes the system, the others wait to be taken in',
     roles: 'controllers',
     timeoutSeconds: 180,
     applies: (environment, node) => isNew(environment) && isController(node),
@@ -95,9 +94,9 @@ export const TASKS = {
     plan: planMdm,
   }),
   cluster: task({
-    about: 'protection domain, pools, accounts; members that left',
+    about: 'MDM cluster, protection domain, pools, accounts; members that left',
     roles: 'primary',
-    timeoutSeconds: 300,
+    timeoutSeconds: 600,
     applies: (environment, node) => isNew(environment) && isPrimary(node),
     ask: clusterQuestions,
     plan: planCluster,

@@ -43,7 +43,8 @@ function agentFaults({ environment, seen, version }: Context): string[] {
     if (agent === undefined) return [];
     if (agent.fault !== null) return [`the agent of ${name}: ${agent.fault}`];
     const others = agent.packages.filter(
-      (row) => row.state === 'installed' && row.version !== version,
+      ({ name: of, state, version: has }) =>
+        of.startsWith('meshsan-') && state === 'installed' && has !== version,
     );
     return [
       ...others.map((row) => `${row.name} on ${name} is ${row.version} instead of ${version}`),
@@ -60,6 +61,8 @@ export function planVerify(context: Context): Plan {
     ...(isServer(environment, node) ? serverFaults(environment, node, view) : []),
     ...(isClient(node) ? clientFaults(node, view) : []),
   ]);
+  for (const mdm of view.mdms)
+    if (!mdm.up) faults.push(`the MDM ${mdm.name} (${mdm.host}) does not answer`);
   for (const [host, fault] of seen.gateways)
     if (fault !== null) faults.push(`the gateway at ${host} cannot be used: ${fault}`);
   faults.push(...agentFaults(context));
@@ -67,8 +70,9 @@ export function planVerify(context: Context): Plan {
     faults.push(`${view.unavailableCombs} placement groups have no copy that is up`);
   if (faults.length > 0) return refused(...faults);
   const devices = view.sds.reduce((sum, sds) => sum + sds.devices.length, 0);
+  const members = view.mdms.filter(({ member }) => member);
   const notes = [
-    `system ${view.systemId}: ${view.sds.length} SDSs, ${devices} devices, ${view.sdcs.length} clients, ${seen.gateways.size} gateway addresses, ${seen.agents.size} agents: all in order`,
+    `system ${view.systemId}: MDM cluster ${members.length}_node, ${view.sds.length} SDSs, ${devices} devices, ${view.sdcs.length} clients, ${seen.gateways.size} gateway addresses, ${seen.agents.size} agents: all in order`,
   ];
   if (view.degradedCombs > 0)
     notes.push(`${view.degradedCombs} placement groups have fewer copies than wanted`);

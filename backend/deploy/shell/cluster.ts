@@ -8,8 +8,10 @@ import { ClusterError } from '../../runtime/cluster.js';
 import type { Cluster } from '../../runtime/cluster.js';
 import { MdmSession } from '../../runtime/mdm-session.js';
 import { hashPassword } from '../../runtime/passwords.js';
-import type { ClusterRequest, ClusterView } from '../plan/model.js';
+import type { ClusterRequest, ClusterView, ManagerSeen } from '../plan/model.js';
 import { MDM_PORT } from '../plan/parts.js';
+import { applyManagers, isManagerRequest } from './managers.js';
+import type { ManagerRequest } from './managers.js';
 
 const ACTOR = 'admin';
 const POLL_MS = 500;
@@ -17,7 +19,14 @@ const POLL_MS = 500;
 const WAIT_MS = 90_000;
 const QUIET: Log = { event: () => undefined };
 /** What only time heals. */
-const TRANSIENT: ReadonlySet<string> = new Set(['SDS_NOT_CONNECTED', 'NOT_READY', 'NO_MASTER']);
+const TRANSIENT: ReadonlySet<string> = new Set([
+  'SDS_NOT_CONNECTED',
+  'NOT_READY',
+  'NO_MASTER',
+  'NOT_MASTER',
+  'MDM_NOT_CONNECTED',
+  'CLUSTER_BUSY',
+]);
 
 /** No MDM answers; the message says where one was looked for. */
 export class ClusterUnreachable extends Error {
@@ -44,17 +53,24 @@ async function withSession<T>(
   }
 }
 
-/** Whether an MDM of this system is at an address. */
-export async function answers(
+const systemIdOf = ({ idPrefix, key }: { idPrefix: number; key: number }): string =>
+  formatId(idPrefix, key);
+
+/** The system that an MDM at an address is of; null: none with this secret answers through it. */
+export async function managerSeen(
   host: string,
   secretHex: string,
   timeoutMs: number,
-): Promise<boolean> {
+): Promise<ManagerSeen | null> {
   try {
-    await withSession([host], secretHex, timeoutMs, (cluster) => cluster.clusterState());
-    return true;
+    return await withSession([host], secretHex, timeoutMs, async (cluster) => {
+      const [system] = await cluster.query('system');
+      const { members } = await cluster.clusterState();
+      const systemId = system === undefined ? '' : systemIdOf(system);
+      return { host, systemId, mdmHosts: members.map((mdm) => mdm.host) };
+    });
   } catch (error) {
-    if (error instanceof ClusterError) return false;
+    if (error instanceof ClusterError) return null;
     throw error;
   }
 }
@@ -76,9 +92,11 @@ async function read(cluster: Cluster): Promise<ClusterView> {
   const domainName = (key: number): string =>
     domains.find((domain) => domain.key === key)?.name ?? '';
   return {
-    systemId: formatId(system.idPrefix, system.key),
+    systemId: systemIdOf(system),
     systemName: system.name,
-    managerHost: state.addresses[0]?.host ?? '',
+    mdms: state.members.map(({ name, host, role, member, master, up }) => ({
+      ...{ name, host, role, member, master, up },
+    })),
     approval: system.approval,
     domains: domains.map(({ name }) => name),
     pools: pools.map((pool) => ({
@@ -210,7 +228,10 @@ async function addSds(
   await cluster.command('ADD_SDS', ACTOR, { ...params, forceClean: false });
 }
 
-async function apply(cluster: Cluster, request: ClusterRequest): Promise<void> {
+async function apply(
+  cluster: Cluster,
+  request: Exclude<ClusterRequest, ManagerRequest>,
+): Promise<void> {
   switch (request.op) {
     case 'addDomain':
       await cluster.command('ADD_PROTECTION_DOMAIN', ACTOR, { name: request.name });
@@ -271,7 +292,8 @@ export async function requestCluster(
   await withSession(hosts, secretHex, undefined, async (cluster) => {
     for (;;) {
       try {
-        await apply(cluster, request);
+        if (isManagerRequest(request)) await applyManagers(cluster, ACTOR, request);
+        else await apply(cluster, request);
         return;
       } catch (error) {
         const waiting = error instanceof ClusterError && TRANSIENT.has(error.info.name);

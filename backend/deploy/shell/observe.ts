@@ -7,6 +7,7 @@ import { DeviceError, probeDevice } from '../../runtime/disk-probe.js';
 import { devicesOf, mdmAddressesOf } from '../environment/model.js';
 import type { Environment, EnvironmentNode } from '../environment/model.js';
 import { HAPROXY_CONF } from '../plan/haproxy.js';
+import { STORE_PACKAGE, STORE_VERSION_TEXT } from '../plan/managers.js';
 import { CINDER_CONF, NOVA_CONF } from '../plan/openstack.js';
 import type {
   ClusterView,
@@ -18,7 +19,7 @@ import type {
   UnitSeen,
 } from '../plan/model.js';
 import { agentSeen } from './agents.js';
-import { answers, viewCluster } from './cluster.js';
+import { managerSeen, viewCluster } from './cluster.js';
 import { gatewayFault } from './gateways.js';
 
 const FILE_BYTES_MAX = 4 * 2 ** 20;
@@ -42,6 +43,15 @@ async function packageVersion(name: string): Promise<string | null> {
   });
   const [status, version] = result.stdout.split('\t');
   return result.exitCode === 0 && status === 'install ok installed' ? (version ?? null) : null;
+}
+
+/** The version of a package that could be installed; null: the repositories have none. */
+async function candidateVersion(name: string): Promise<string | null> {
+  const result = await execa('apt-cache', ['policy', name], {
+    ...{ reject: false, timeout: COMMAND_MS, stdin: 'ignore', env: { LC_ALL: 'C' } },
+  });
+  const version = /^ {2}Candidate: (\S+)$/m.exec(result.stdout)?.[1] ?? '(none)';
+  return version === '(none)' ? null : version;
 }
 
 async function unitSeen(unit: string): Promise<UnitSeen> {
@@ -133,15 +143,16 @@ export async function observe(
   dryRun: boolean,
 ): Promise<Observation> {
   const managers = await mapOf(questions.managers, (host) =>
-    answers(host, secrets.system, CLUSTER_IF_THERE_MS),
+    managerSeen(host, secrets.system, CLUSTER_IF_THERE_MS),
   );
   return {
     files: await mapOf(questions.files, fileSeen),
     packages: await mapOf(questions.packages, packageVersion),
+    candidates: await mapOf(questions.candidates, candidateVersion),
     units: await mapOf(questions.units, unitSeen),
     devices: await mapOf(questions.devices, deviceSeen),
     cluster: await clusterSeen(questions.cluster, environment, secrets, dryRun),
-    managers: [...managers].filter(([, there]) => there).map(([host]) => host),
+    managers: [...managers.values()].filter((seen) => seen !== null),
     gateways: await mapOf(questions.gateways, (host) =>
       gatewayFault(host, environment.settings.gatewayPort, secrets),
     ),
@@ -166,6 +177,7 @@ export function freshObservation(environment: Environment, self: EnvironmentNode
   return {
     files: new Map([CINDER_CONF, NOVA_CONF, HAPROXY_CONF].map((path) => [path, empty])),
     packages: new Map(),
+    candidates: new Map([[STORE_PACKAGE, STORE_VERSION_TEXT]]),
     units: new Map(),
     devices: new Map(devicesOf(environment, self).map(({ path }) => [path, device])),
     cluster: null,

@@ -9,18 +9,17 @@ const OPTIONS = { timeout: COMMAND_MS, stdin: 'ignore', env: { LC_ALL: 'C' } } a
 const NAME = /^[a-z0-9][a-z0-9+.-]+$/;
 const VERSION = /^[0-9][A-Za-z0-9.+~:-]*$/;
 
-/** Packages whose names match a pattern of dpkg's, those of which something is left too. */
-export async function installedPackages(pattern: string): Promise<InstalledPackage[]> {
-  const { stdout, exitCode } = await execa('dpkg-query', ['-W', '-f', FORMAT, pattern], {
+/** Packages whose names match one of these patterns of dpkg's, those of which something is left too. */
+export async function installedPackages(...patterns: readonly string[]): Promise<InstalledPackage[]> {
+  // It fails when one of them matches nothing.
+  const { stdout } = await execa('dpkg-query', ['-W', '-f', FORMAT, ...patterns], {
     ...OPTIONS,
     reject: false,
   });
-  // It fails when nothing matches.
-  if (exitCode !== 0) return [];
   return stdout
     .split('\n')
     .map((line) => line.split('\t'))
-    .filter(([name, , state]) => name !== '' && state !== 'not-installed')
+    .filter(([name, , state]) => name !== '' && state !== undefined && state !== 'not-installed')
     .map(([name = '', version = '', state = '']) => ({ name, version, state }));
 }
 

@@ -42,6 +42,7 @@ const RUNNING: UnitSeen = { exists: true, active: true, enabled: true };
 const NOTHING: Observation = {
   files: new Map(),
   packages: new Map(),
+  candidates: new Map([['etcd-server', '3.4.23-4+b4']]),
   units: new Map(),
   devices: new Map([['/dev/sdb', EMPTY_DEVICE]]),
   cluster: null,
@@ -59,7 +60,12 @@ const NOTHING: Observation = {
 const CLUSTER: ClusterView = {
   systemId: 'aaaa000000000001',
   systemName: 'fuel-37',
-  managerHost: '192.168.0.2',
+  mdms: [
+    {
+      ...{ name: 'node-128', host: '192.168.0.2', role: 'manager' },
+      ...{ member: true, master: true, up: true },
+    },
+  ],
   approval: 'none',
   domains: [],
   pools: [],
@@ -141,19 +147,55 @@ test('files with secrets are for root only', async (t) => {
   });
 });
 
-test('one MDM: on the primary controller; the others hear where it is', async (t) => {
-  const primary = await plan('mdm', factsOf(128));
-  t.true(abouts(primary).includes('start meshsan-mdm.service'));
-  t.regex(
-    primary.notes.join(),
-    /node-128 manager, node-129 manager, node-131 tie-breaker; this release runs one MDM/,
-  );
-  const other = await plan('mdm', factsOf(129));
-  t.false(abouts(other).some((about) => about.includes('meshsan-mdm')));
-  t.true(abouts(other).includes('the MDM is on 192.168.0.2'));
+const setupOf = ({ steps }: Plan): readonly string[] =>
+  steps.flatMap((step) => (step.kind === 'setup' && step.args[0] === 'mdm' ? step.args : []));
+const foundAt = (host: string, systemId: string, ...mdmHosts: string[]) => ({
+  ...{ host, systemId, mdmHosts },
 });
 
-test('a controller that became primary starts no second MDM', async (t) => {
+test('the primary controller makes the system; the others wait to be taken in', async (t) => {
+  const primary = await plan('mdm', factsOf(128));
+  t.true(abouts(primary).includes('start meshsan-mdm.service'));
+  t.true(setupOf(primary).includes('--system-name'));
+  t.regex(
+    primary.notes.join(),
+    /MDM cluster: node-128 manager, node-129 manager, node-131 tie-breaker/,
+  );
+  const other = await plan('mdm', factsOf(129));
+  t.true(abouts(other).includes('start meshsan-mdm.service'));
+  t.true(setupOf(other).includes('--standby'));
+  t.true(abouts(other).includes('the system was made on 192.168.0.2'));
+});
+
+test('an MDM that is there stays what it is, whoever is the primary controller now', async (t) => {
+  const record = { text: '192.168.0.9\n', mode: 0o600 };
+  const managers = [foundAt('192.168.0.2', 'a', '192.168.0.2', '192.168.0.3', '192.168.0.4')];
+  const run = async (uid: number, config: object): Promise<Plan> => {
+    const { self, environment } = factsOf(uid);
+    const secrets = await secretsOf(environment, NOW_MS);
+    const addresses = [{ host: self.managementAddress, role: 'all' }];
+    const text = (value: object): FileSeen => ({ text: JSON.stringify(value), mode: 0o600 });
+    const hosts = ['192.168.0.2', '192.168.0.3', '192.168.0.4'];
+    const files = new Map<string, FileSeen>([
+      ['/etc/meshsan/mdm.json', text({ name: self.name, addresses, ...config })],
+      ['/etc/meshsan/scli.json', text({ mdm: hosts.map((host) => ({ host, port: 6611 })) })],
+      ['/etc/meshsan/manager', record],
+      ['/etc/meshsan/secret', { text: `${secrets.system}\n`, mode: 0o600 }],
+      ['/etc/meshsan/admin-password', { text: `${secrets.adminPassword}\n`, mode: 0o600 }],
+      ['/etc/meshsan/ca-key.pem', { text: secrets.authorityKeyPem, mode: 0o600 }],
+      ['/etc/meshsan/ca.pem', { text: secrets.authorityPem, mode: 0o644 }],
+    ]);
+    const units = new Map([['meshsan-mdm.service', RUNNING]]);
+    return plan('mdm', factsOf(uid), { files, units, managers });
+  };
+  const { label: systemName } = factsOf(128).environment;
+  t.deepEqual(abouts(await run(128, { systemName, initialAdmin: {} })), []);
+  t.deepEqual(abouts(await run(129, {})), []);
+  // The first maker was taken out of the cluster, and runs: it waits like any other.
+  t.deepEqual(abouts(await run(131, { systemName, initialAdmin: {} })), []);
+});
+
+test('a controller that became primary makes no second system', async (t) => {
   const made = fixture();
   const moved = {
     ...made,
@@ -163,22 +205,30 @@ test('a controller that became primary starts no second MDM', async (t) => {
         node.uid === 129 ? ['primary-controller'] : node.uid === 128 ? ['controller'] : node.roles,
     })),
   };
-  const there = await plan('mdm', factsOf(129, moved), { managers: ['192.168.0.2'] });
-  t.false(abouts(there).some((about) => about.includes('meshsan-mdm')));
+  const managers = [foundAt('192.168.0.2', 'a', '192.168.0.2')];
+  const there = await plan('mdm', factsOf(129, moved), { managers });
+  t.true(setupOf(there).includes('--standby'));
   const record = new Map([['/etc/meshsan/manager', { text: '192.168.0.2\n', mode: 0o600 }]]);
   const silent = await plan('mdm', factsOf(129, moved), { files: record });
   t.deepEqual(silent.steps, []);
   t.regex(
     silent.refusals.join(),
-    /was made on 192.168.0.2, which does not answer; starting an empty one here would forget every volume/,
+    /was made on 192.168.0.2, and no MDM answers; starting an empty one here would forget every volume/,
   );
 });
 
 test('two MDMs with data are refused', async (t) => {
-  const files = new Map([['/etc/meshsan/mdm.json', { text: '{}', mode: 0o600 }]]);
-  const { refusals, steps } = await plan('mdm', factsOf(128), { files, managers: ['192.168.0.3'] });
+  const maker = { text: JSON.stringify({ initialAdmin: {} }), mode: 0o600 };
+  const files = new Map([['/etc/meshsan/mdm.json', maker]]);
+  const managers = [foundAt('192.168.0.3', 'a', '192.168.0.3')];
+  const { refusals, steps } = await plan('mdm', factsOf(128), { files, managers });
   t.deepEqual(steps, []);
   t.regex(refusals.join(), /two metadata managers of one system/);
+  const both = [...managers, foundAt('192.168.0.2', 'b', '192.168.0.2')];
+  const units = new Map([['meshsan-mdm.service', RUNNING]]);
+  const running = await plan('mdm', factsOf(128), { files, units, managers: both });
+  t.deepEqual(running.steps, []);
+  t.regex(running.refusals.join(), /two systems answer in this environment: a on .*3, b on .*2/);
 });
 
 test('a changed list of MDM addresses alone restarts no server', async (t) => {
@@ -381,14 +431,27 @@ test('whether a node may leave', (t) => {
     sds: [{ key: 5, name: 'node-132', hosts: [], connected: true, devices: [device] }],
   };
   t.regex(
-    judgeRemoval(view, 'node-132', false).reasons.join(),
+    judgeRemoval(view, 'node-132', '192.168.0.5').reasons.join(),
     /holds copies of 3 volumes; scli --remove_sds --sds_name node-132 moves them/,
   );
-  t.true(judgeRemoval({ ...view, pools: [] }, 'node-132', false).removable);
-  t.regex(judgeRemoval(CLUSTER, 'node-128', true).reasons.join(), /has the metadata/);
+  t.true(judgeRemoval({ ...view, pools: [] }, 'node-132', '192.168.0.5').removable);
+  const first = judgeRemoval(CLUSTER, 'node-128', '192.168.0.2');
+  t.regex(first.reasons.join(), /has the only copy of the metadata/);
+  t.false(first.removable);
+  const mdms = [2, 3, 4].map((last) => ({
+    ...{ name: `node-${126 + last}`, host: `192.168.0.${last}`, role: 'manager' as const },
+    ...{ member: true, master: last === 2, up: true },
+  }));
+  const one = judgeRemoval({ ...CLUSTER, mdms }, 'node-128', '192.168.0.2');
+  t.true(one.removable);
+  t.regex(one.reasons.join(), /a manager of the MDM cluster, in which the next deployment puts/);
+  const degraded = mdms.map((mdm) => ({ ...mdm, up: mdm.host !== '192.168.0.4' }));
+  const held = judgeRemoval({ ...CLUSTER, mdms: degraded }, 'node-128', '192.168.0.2');
+  t.false(held.removable);
+  t.regex(held.reasons.join(), /and node-130 does not answer; bring it back first/);
   const away = { ...view, sds: view.sds.map((sds) => ({ ...sds, connected: false })) };
-  t.true(judgeRemoval(away, 'node-132', false).removable);
-  t.false(judgeRemoval({ ...away, unavailableCombs: 1 }, 'node-132', false).removable);
+  t.true(judgeRemoval(away, 'node-132', '192.168.0.5').removable);
+  t.false(judgeRemoval({ ...away, unavailableCombs: 1 }, 'node-132', '192.168.0.5').removable);
 });
 
 test('HAProxy: all gateways behind both virtual addresses; Debian reads conf.d by its defaults file', async (t) => {
@@ -435,6 +498,42 @@ test('packages: only those of the roles, in the version of the deployer', async 
   if (step?.kind !== 'packages') return;
   t.true(step.names.includes(`meshsan-sds=${VERSION}`));
   t.false(step.names.some((name) => /runtime|mdm|gateway/.test(name)));
+});
+
+test('packages: etcd for the MDM cluster, its own service kept from starting; one that is there is left alone', async (t) => {
+  const facts = factsOf(129);
+  const ours = new Map(
+    ['runtime', 'deploy', 'lia', 'cli', 'mdm', 'gateway', 'sds', 'sdc', 'cinder-bridge'].map(
+      (name): [string, string | null] => [`meshsan-${name}`, VERSION],
+    ),
+  );
+  const store = async (
+    installed: string | null,
+    candidate: string | null,
+    units = new Map<string, UnitSeen>(),
+  ): Promise<Plan> =>
+    plan('packages', facts, {
+      ...{ units, packages: new Map([...ours, ['etcd-server', installed]]) },
+      candidates: new Map([['etcd-server', candidate]]),
+    });
+  const fresh = await store(null, '3.4.23-4+b4');
+  t.deepEqual(
+    fresh.steps.map((step) => (step.kind === 'run' ? step.argv.join(' ') : step.kind)),
+    ['systemctl mask --quiet etcd.service', 'packages'],
+  );
+  t.deepEqual((await store('3.4.23-4+b4', '3.4.23-4+b4')).steps, []);
+  const own = new Map([['etcd.service', RUNNING]]);
+  t.deepEqual(
+    (await store(null, '3.5.1', own)).steps.map(({ kind }) => kind),
+    ['packages'],
+  );
+  const old = await store(null, '3.3.25+dfsg-7');
+  t.deepEqual(old.steps, []);
+  t.regex(old.notes.join(), /have etcd-server 3.3.25.*needs etcd-server 3.4 or newer/);
+  t.regex((await store(null, null)).notes.join(), /have no etcd-server; the MDM .* cannot/);
+  t.regex((await store('3.2.17', '3.4.1')).notes.join(), /3.2.17 is installed here and left alone/);
+  const compute = await plan('packages', factsOf(132));
+  t.false(JSON.stringify(compute.steps).includes('etcd'));
 });
 
 test('partitions of ours are found by their type', (t) => {
