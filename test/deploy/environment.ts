@@ -45,15 +45,20 @@ const SETTINGS = {
   cinder_driver: 'both',
 };
 
-/** Facts of the environment with the given nodes. */
+/**
+ * Facts of the environment with the given nodes.
+ *
+ * @param roles - of single nodes that have others than at first
+ */
 export function facts(
   uids: readonly number[],
   more: Readonly<Record<string, unknown>> = {},
+  roles: ReadonlyMap<number, readonly string[]> = new Map(),
 ): Fixture {
   return {
     nodes: NODES.filter(({ uid }) => uids.includes(uid)).map((node) => ({
       uid: node.uid,
-      roles: node.roles,
+      roles: roles.get(node.uid) ?? node.roles,
       management: management(node),
       storage: storage(node),
     })),

@@ -7,7 +7,23 @@ import { AGENT_UNIT, checkAgents, checkMissed, verify } from './agents.js';
 import { checkOpenstack, checkSecrets, checkServices } from './fuel-checks.js';
 import { DISK, MANAGEMENT_VIP, facts, nameOf } from './environment.js';
 import { bootWithServices } from './lab-setup.js';
-import type { Lab, Machine } from './machines.js';
+import {
+  checkMembers,
+  checkOwnEtcd,
+  killMasterMachine,
+  killMasterProcess,
+  layOwnEtcd,
+} from './managers-checks.js';
+import type { Lab } from './machines.js';
+import {
+  DATA_BYTES,
+  allJoined,
+  checkLife,
+  device,
+  digest,
+  mainPid,
+  sdsStates,
+} from './node-checks.js';
 import { Fuel } from './plugin.js';
 import type { FuelRun } from './plugin.js';
 import { expect } from './report.js';
@@ -17,7 +33,6 @@ import { Rest } from './rest.js';
 const FOUR = [1, 2, 3, 4];
 const FIVE = [1, 2, 3, 4, 5];
 const VOLUME_GIB = 8;
-const DATA_BYTES = 4 * 2 ** 20;
 const TOKEN_REQUESTS = 20;
 /** As libvirt does for QEMU: its user's, who has it open. */
 const USED_BY_ANOTHER = `set -e; chown nobody "$0"; chmod 0600 "$0"
@@ -34,57 +49,6 @@ export function mustPass(run: FuelRun): FuelRun {
   if (failed !== null)
     throw new Error(`${failed.node} ${failed.task} ended with ${failed.code}:\n${failed.output}`);
   return run;
-}
-
-async function mainPid(machine: Machine, unit: string): Promise<string> {
-  return machine.run('systemctl', 'show', '-p', 'MainPID', '--value', unit);
-}
-
-/** Each service comes back after kill -9, stops and starts. */
-async function checkLife(machine: Machine, units: readonly string[]): Promise<undefined> {
-  for (const unit of units) {
-    const before = await mainPid(machine, unit);
-    await machine.run('kill', '-9', before);
-    await until(`${unit} of ${machine.name} comes back`, async () => {
-      const now = await mainPid(machine, unit);
-      const { stdout } = await machine.try('systemctl', 'is-active', unit);
-      return now !== before && now !== '0' && stdout === 'active';
-    });
-    await machine.run('systemctl', 'stop', unit);
-    const stopped = await machine.try('systemctl', 'is-active', unit);
-    expect(stopped.stdout === 'inactive', `${unit} is ${stopped.stdout} after its stop`);
-    await machine.run('systemctl', 'start', unit);
-  }
-  return undefined;
-}
-
-const sdsStates = (lab: Lab): Promise<string> =>
-  lab
-    .machine('node-1')
-    .run(
-      'sh',
-      '-c',
-      'scli --login --username admin </etc/meshsan/admin-password >/dev/null && scli --query_all_sds',
-    );
-
-async function allJoined(lab: Lab, count: number): Promise<boolean> {
-  const { code, stdout } = await lab
-    .machine('node-1')
-    .try(
-      'sh',
-      '-c',
-      'scli --login --username admin </etc/meshsan/admin-password >/dev/null && scli --query_all_sds',
-    );
-  return code === 0 && (stdout.match(/Connected, Joined/g) ?? []).length === count;
-}
-
-function device(machine: Machine, volumeId: string): Promise<string> {
-  return machine.run('sh', '-c', `readlink -f /dev/disk/by-id/emc-vol-*-${volumeId} | grep /dev/`);
-}
-
-async function digest(machine: Machine, path: string): Promise<string> {
-  const command = `dd if=${path} bs=1M count=${DATA_BYTES / 2 ** 20} iflag=direct status=none | sha256sum`;
-  return machine.run('sh', '-c', command);
 }
 
 export class FuelPart {
@@ -106,8 +70,10 @@ export class FuelPart {
     await this.#deploys();
     await this.#lives();
     await this.#data();
+    await this.#losesMasters();
     await this.#grows();
     await this.#shrinks();
+    await this.#replacesController();
   }
 
   async #deploys(): Promise<void> {
@@ -125,6 +91,8 @@ export class FuelPart {
       expect(run.failed.output.includes('at least 3 controllers are needed'), run.failed.output);
       return run.failed.task;
     });
+    const operators = lab.machine('node-2');
+    const etcd = await layOwnEtcd(operators);
     await check(
       'the plugin for 9.0 deploys from facts of 10.0, in the order of its graph',
       async () => {
@@ -142,6 +110,12 @@ export class FuelPart {
       expect(run.changed === 0, changes(run));
       return '0 changed';
     });
+    await check('the MDM cluster: two managers and a tie-breaker, known to everybody', () =>
+      checkMembers(lab, ['node-1', 'node-2'], ['node-3']),
+    );
+    await check("an operator's own etcd was left alone, and no other was started", () =>
+      checkOwnEtcd(lab, operators, etcd, ['node-1', 'node-3']),
+    );
     await check('services run with the addresses of the facts', () => checkServices(lab));
     await check('secrets', () => checkSecrets(lab));
     await check('every agent runs, answers who knows its key, and is confined', () =>
@@ -240,6 +214,27 @@ export class FuelPart {
     });
   }
 
+  async #losesMasters(): Promise<void> {
+    const { check } = bound(this.#report);
+    const lab = this.#lab;
+    const path = lab.machine('node-1').path('/etc/meshsan/admin-password');
+    const password = readFileSync(path, 'utf8').trim();
+    const killing = { lab, members: ['node-1', 'node-2'], password };
+    await check("the master's process is killed: the API answers again", () =>
+      killMasterProcess(killing),
+    );
+    await check("the master's machine loses its power: the API answers again", () =>
+      killMasterMachine(killing),
+    );
+    await check('all servers are back, and the data is there', async () => {
+      await until('four servers', () => allJoined(lab, 4));
+      const compute = lab.machine('node-4');
+      const found = await digest(compute, await device(compute, this.#volumeId));
+      expect(found === this.#digest, 'the data is not what was written');
+      return undefined;
+    });
+  }
+
   async #grows(): Promise<void> {
     const { check } = bound(this.#report);
     const added = this.#lab.machine('node-5');
@@ -278,7 +273,7 @@ export class FuelPart {
             node !== 'node-5' && !output.endsWith(': 0 changed') && output !== '',
         );
         expect(
-          elsewhere.every(({ task }) => task === 'meshsan-cluster'),
+          elsewhere.every(({ task }) => ['meshsan-cluster', 'meshsan-gateway'].includes(task)),
           elsewhere.map(({ task, node, output }) => `${node} ${task}: ${output}`).join('\n'),
         );
         expect(await allJoined(this.#lab, 5), await sdsStates(this.#lab));
@@ -341,7 +336,30 @@ export class FuelPart {
       return '0 changed';
     });
   }
+
+  async #replacesController(): Promise<void> {
+    const { check } = bound(this.#report);
+    const lab = this.#lab;
+    const made = facts([1, 2, 5], {}, REPLACED);
+    await check('a controller is replaced: another one takes part instead', async () => {
+      const run = mustPass(await this.#fuel.deploy('9.0', '10.0', made));
+      expect(run.changed > 0, 'nothing was changed');
+      await until('three servers', () => allJoined(lab, 3));
+      return checkMembers(lab, ['node-1', 'node-2'], ['node-5']);
+    });
+    await check('once more: nothing, and the data is there', async () => {
+      const run = mustPass(await this.#fuel.deploy('9.0', '10.0', made));
+      expect(run.changed === 0, changes(run));
+      const compute = lab.machine('node-5');
+      const found = await digest(compute, await device(compute, this.#volumeId));
+      expect(found === this.#digest, 'the data is not what was written');
+      return '0 changed';
+    });
+  }
 }
+
+/** A controller leaves, and a node that was a compute node only becomes one. */
+const REPLACED = new Map([[5, ['controller', 'compute']]]);
 
 function bound(report: Report): { check: Report['check'] } {
   return { check: (name, work) => report.check(name, work) };

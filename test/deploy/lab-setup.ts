@@ -7,6 +7,7 @@ import { execa } from 'execa';
 import { Lab } from './machines.js';
 import type { Machine } from './machines.js';
 import { MACHINES } from './environment.js';
+import { layMirror, makeMirror, readMirror } from './mirror.js';
 
 export const ROOT = join(import.meta.dirname, '..', '..', '..');
 export const DEPLOYER = join(ROOT, 'dist', 'backend', 'bin', 'deploy.js');
@@ -110,11 +111,15 @@ export async function startLab(
   const began = Date.now();
   try {
     await lab.prepare();
-    for (const machine of lab.machines) (standIns ? layOpenstack : layNothing)(machine);
+    const mirror = await makeMirror(lab);
+    for (const machine of lab.machines) {
+      (standIns ? layOpenstack : layNothing)(machine);
+      layMirror(machine, mirror);
+    }
     await Promise.all(
       lab.machines
         .slice(0, count)
-        .map((machine) => (standIns ? bootWithServices(machine) : machine.boot())),
+        .map((machine) => (standIns ? bootWithServices(machine) : boot(machine))),
     );
   } catch (error) {
     await lab.remove();
@@ -124,8 +129,13 @@ export async function startLab(
   return lab;
 }
 
-export async function bootWithServices(machine: Machine): Promise<void> {
+async function boot(machine: Machine): Promise<void> {
   await machine.boot();
+  await readMirror(machine);
+}
+
+export async function bootWithServices(machine: Machine): Promise<void> {
+  await boot(machine);
   const user =
     'id cinder >/dev/null 2>&1 || useradd --system --user-group --shell /usr/sbin/nologin cinder';
   await machine.run('sh', '-c', user);

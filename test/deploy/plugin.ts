@@ -128,6 +128,7 @@ export class Fuel {
     writeFileSync(list, `deb [trusted=yes] file:${REPOSITORY} ./\n`);
     await machine.run(
       ...['apt-get', 'update', '-qq', '-o', 'Dir::Etc::sourceparts=-'],
+      ...['-o', 'APT::Get::List-Cleanup=0'],
       ...['-o', `Dir::Etc::sourcelist=/etc/apt/sources.list.d/meshsan-${version}.list`],
     );
   }
