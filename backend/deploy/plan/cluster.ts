@@ -95,14 +95,12 @@ function removalSteps(
   return { steps, refusals, notes };
 }
 
-export function planCluster(context: Context): Plan {
-  const { environment, self, seen, secrets } = context;
+/** Domain, pools, account and approval, where they are not as the settings say. */
+function contentSteps(context: Context): Step[] {
+  const { environment, seen, secrets } = context;
   const { settings } = environment;
   const view = seen.cluster;
-  const names = environment.nodes.map(({ name }) => name);
-  const gone = goneNodes(context);
-  const managers = view === null ? null : planManagers(environment, view, seen.agents, gone);
-  const steps: Step[] = [...(managers?.steps ?? [])];
+  const steps: Step[] = [];
   if (view?.domains.includes(settings.protectionDomain) !== true)
     steps.push({
       kind: 'cluster',
@@ -127,16 +125,25 @@ export function planCluster(context: Context): Plan {
       about: `approval of clients: ${settings.approval}`,
       request: { op: 'setApproval', approval: settings.approval },
     });
-  const removal = view === null ? null : removalSteps(view, gone);
-  if (removal !== null && removal.refusals.length > 0) return refused(...removal.refusals);
-  steps.push(...(removal?.steps ?? []));
-  const strangers = (view?.sds ?? []).filter(
-    ({ name }) => !names.includes(name) && !gone.includes(name),
-  );
-  steps.push(...recordSteps(context));
+  return steps;
+}
+
+export function planCluster(context: Context): Plan {
+  const { environment, self, seen } = context;
+  const view = seen.cluster;
+  const content = contentSteps(context);
+  // Without a cluster this only shows what a new one gets.
+  if (view === null) return planned([...content, ...recordSteps(context)]);
+  const names = environment.nodes.map(({ name }) => name);
+  const gone = goneNodes(context);
+  const managers = planManagers(environment, view, seen.agents, gone);
+  const removal = removalSteps(view, gone);
+  if (removal.refusals.length > 0) return refused(...removal.refusals);
+  const strangers = view.sds.filter(({ name }) => !names.includes(name) && !gone.includes(name));
+  const steps = [...managers.steps, ...content, ...removal.steps, ...recordSteps(context)];
   return planned(steps, [
-    ...(managers?.notes ?? []),
-    ...(removal?.notes ?? []),
+    ...managers.notes,
+    ...removal.notes,
     ...strangers.map(
       ({ name }) =>
         `SDS ${name} is not of this environment; it is left alone (${self.name} did not add it)`,

@@ -14,6 +14,7 @@ import {
   fileSteps,
   mdmArguments,
   mdmConfiguration,
+  parsed,
   roleSteps,
   unitOf,
 } from './parts.js';
@@ -96,9 +97,16 @@ function twoSystems({ self, seen }: Context, makes: boolean): string | null {
   if (ids.length > 1)
     return `two systems answer in this environment: ${seen.managers.map(({ host, systemId }) => `${systemId} on ${host}`).join(', ')}; only one of them may have data`;
   const [other] = seen.managers;
-  const isKnown = other?.mdmHosts.includes(self.managementAddress) !== false;
-  return makes && !isKnown
-    ? `two metadata managers of one system: ${configPath('mdm')} is for an MDM with a system of its own, and one that does not know it answers on ${other?.host ?? ''}; only one of them may have data`
+  if (!makes || other === undefined || other.mdmHosts.includes(self.managementAddress)) return null;
+  return `two metadata managers of one system: ${configPath('mdm')} is for an MDM with a system of its own, and one that does not know it answers on ${other.host}; only one of them may have data`;
+}
+
+/** Why no system may be made here although none answers; null: none was made before. */
+function lostSystem({ self, seen }: Context): string | null {
+  const recorded = seen.files.get(FILES.manager)?.text.trim() ?? null;
+  const isLost = seen.managers.length === 0 && recorded !== null;
+  return isLost && recorded !== self.managementAddress
+    ? `the system of this environment was made on ${recorded}, and no MDM answers; starting an empty one here would forget every volume. Bring one of its controllers back`
     : null;
 }
 
@@ -110,18 +118,14 @@ export function planMdm(context: Context): Plan {
   const { environment, self, seen } = context;
   const secrets = [...controllerSecrets(context), ...scliSteps(context)];
   const present = seen.files.get(configPath('mdm')) ?? null;
-  const isPresentMaker = present !== null && 'initialAdmin' in (JSON.parse(present.text) as object);
+  const isPresentMaker = present !== null && 'initialAdmin' in parsed(present.text);
   const runs = seen.units.get(unitOf('mdm'))?.active === true;
   const twice = twoSystems(context, isPresentMaker && !runs);
   if (twice !== null) return refused(twice);
   const [elsewhere] = seen.managers;
-  const recorded = seen.files.get(FILES.manager)?.text.trim() ?? null;
   const isPrimary = self.roles.includes('primary-controller');
-  const isLost = present === null && elsewhere === undefined && recorded !== null;
-  if (isPrimary && isLost && recorded !== self.managementAddress)
-    return refused(
-      `the system of this environment was made on ${recorded}, and no MDM answers; starting an empty one here would forget every volume. Bring one of its controllers back`,
-    );
+  const lost = isPrimary && present === null ? lostSystem(context) : null;
+  if (lost !== null) return refused(lost);
   const makes = present === null ? isPrimary && elsewhere === undefined : isPresentMaker;
   const addresses = [{ host: self.managementAddress, role: 'all' as const }];
   const systemName = environment.label;

@@ -44,7 +44,8 @@ export function editSteps(seen: Observation, about: string, path: string, text: 
   return [{ kind: 'file', about, path, text, mode: 0o640, enforceMode: false }];
 }
 
-function parsed(text: string): Readonly<Record<string, unknown>> {
+/** What a configuration file says; nothing where it cannot be read. */
+export function parsed(text: string): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};

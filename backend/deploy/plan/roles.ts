@@ -1,7 +1,7 @@
 // Plans of what a node gets by its roles: packages, secrets, configurations and services. It must never plan what another
 // node does, and never start a second metadata manager beside one that has data.
 
-import { controllersOf, devicesOf, gatewayHostOf, isController } from '../environment/model.js';
+import { devicesOf, gatewayHostOf, isController } from '../environment/model.js';
 import type { Environment, EnvironmentNode } from '../environment/model.js';
 import { planDevices } from './devices.js';
 import { recordSteps } from './deployment-record.js';
@@ -13,7 +13,6 @@ import {
   FILES,
   addressArguments,
   configPath,
-  fileSteps,
   mdmArguments,
   mdmConfiguration,
   nodeAddresses,
