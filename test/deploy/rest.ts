@@ -17,6 +17,7 @@ export class Rest {
   readonly #lab: Lab;
   readonly #host: string;
   #token = '';
+  #password = '';
 
   constructor(lab: Lab, host = MANAGEMENT_VIP) {
     this.#lab = lab;
@@ -46,13 +47,19 @@ export class Rest {
   }
 
   async #json<T>(method: string, path: string, body: object | null = null): Promise<T> {
-    const answer = await this.request(method, path, body);
+    let answer = await this.request(method, path, body);
+    // Tokens expire; on a loaded machine the test lasts longer than one.
+    if (answer.code === 401 && this.#password !== '') {
+      await this.login(this.#password);
+      answer = await this.request(method, path, body);
+    }
     if (answer.code !== 200) throw new Error(`${method} ${path}: ${answer.code} ${answer.body}`);
     return JSON.parse(answer.body === '' ? 'null' : answer.body) as T;
   }
 
   async login(password: string): Promise<void> {
     const answer = await this.request('GET', '/api/login', null, password);
+    this.#password = password;
     if (answer.code !== 200) throw new Error(`login: ${answer.code} ${answer.body}`);
     this.#token = JSON.parse(answer.body) as string;
   }
