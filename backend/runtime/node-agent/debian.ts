@@ -10,7 +10,9 @@ const NAME = /^[a-z0-9][a-z0-9+.-]+$/;
 const VERSION = /^[0-9][A-Za-z0-9.+~:-]*$/;
 
 /** Packages whose names match one of these patterns of dpkg's, those of which something is left too. */
-export async function installedPackages(...patterns: readonly string[]): Promise<InstalledPackage[]> {
+export async function installedPackages(
+  ...patterns: readonly string[]
+): Promise<InstalledPackage[]> {
   // It fails when one of them matches nothing.
   const { stdout } = await execa('dpkg-query', ['-W', '-f', FORMAT, ...patterns], {
     ...OPTIONS,
