@@ -10,6 +10,8 @@
 //    after a batch of inputs: one write per socket per batch.
 //  * Same inputs, same effects: no clock, no randomness, no iteration order that depends on anything else.
 
+import type { DiskTimes } from './disk-meter.js';
+
 /** Microseconds on a monotonic clock of this process; an integer below 2^53. */
 export type Micros = number;
 
@@ -124,6 +126,8 @@ export interface Disk {
   ): void;
   read(token: Token, offsetBytes: number, bytes: Uint8Array, at: number, lengthBytes: number): void;
   flush(token: Token): void;
+  /** How long its operations took so far. */
+  times(): DiskTimes;
 }
 
 /** One change of the metadata store; a null value removes the key. */

@@ -155,6 +155,7 @@ export class SdsMover {
       ...{ key, sdsKey, poolKey, name, path },
       ...{ state: 'adding', incarnation: 0, capacityBytes: 0, force: false, failure: '' },
       ...{ port: 0, formatted: false, dataSince: 0, rolledBackIncarnation: 0, removing: false },
+      slowStage: 'none',
       replaces: [...before, device.key].slice(-LIMIT.replacedDevicesMax),
     });
     return key;

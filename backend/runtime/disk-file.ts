@@ -17,9 +17,12 @@ import {
 } from 'node:fs';
 
 import { AssertionError } from '../core/assert.js';
+import { DISK_KIND, DiskMeter } from '../core/disk-meter.js';
+import type { DiskKind, DiskTimes } from '../core/disk-meter.js';
 import type { Disk, Micros, Token } from '../core/ports.js';
 
 import { AlignedMemory } from './aligned-memory.js';
+import { monotonicUs } from './loop.js';
 import type { CompletionSource } from './loop.js';
 
 /** Longest read that is done at once. */
@@ -32,7 +35,7 @@ const SYNC_WRITE_BYTES_MAX = 262_144;
  */
 const WRITE_PIECE_BYTES = 16_384;
 /** A read that takes longer may have come from the medium. */
-const SLOW_READ_MS = 0.2;
+const SLOW_READ_US = 200;
 /** After a slow read so many go through the thread pool. */
 const POOLED_READS = 64;
 
@@ -51,10 +54,16 @@ const NO_ROOM_CODES: readonly string[] = ['ENOSPC', 'EDQUOT'];
 
 const OPERATION = { write: 1, read: 2, flush: 3, writeDurable: 4 } as const;
 
+function meteredAs(kind: number): DiskKind {
+  if (kind === OPERATION.read) return DISK_KIND.read;
+  return kind === OPERATION.write ? DISK_KIND.write : DISK_KIND.flush;
+}
+
 /** One operation on its way through the thread pool, with its callback made once. */
 class PooledOperation {
   readonly finished: (error: Error | null, bytes?: number) => void;
   kind = 0;
+  beganUs: Micros = 0;
   token: Token = 0;
   bytes: Uint8Array = new Uint8Array(0);
   at = 0;
@@ -94,6 +103,7 @@ export class FileDisk implements Disk, CompletionSource {
   private readonly standIns: Uint8Array[] = [];
   /** For direct access only. */
   private readonly memory: AlignedMemory | null;
+  private readonly meter = new DiskMeter();
   private pooledReads = 0;
   /** Units that the kernel counted as read from media. */
   private mediumReads = process.resourceUsage().fsRead;
@@ -139,6 +149,7 @@ export class FileDisk implements Disk, CompletionSource {
       this.submit(OPERATION.write, token, offsetBytes, bytes, at, lengthBytes);
       return;
     }
+    const beganUs = monotonicUs();
     try {
       let done = 0;
       while (done < lengthBytes)
@@ -153,6 +164,7 @@ export class FileDisk implements Disk, CompletionSource {
     } catch (error) {
       this.failed(token, 'write', offsetBytes, error as Error);
     }
+    this.meter.add(DISK_KIND.write, monotonicUs() - beganUs);
   }
 
   read(
@@ -167,7 +179,7 @@ export class FileDisk implements Disk, CompletionSource {
       this.submit(OPERATION.read, token, offsetBytes, bytes, at, lengthBytes);
       return;
     }
-    const startMs = performance.now();
+    const beganUs = monotonicUs();
     try {
       let done = 0;
       while (done < lengthBytes) {
@@ -179,8 +191,13 @@ export class FileDisk implements Disk, CompletionSource {
     } catch (error) {
       this.failed(token, 'read', offsetBytes, error as Error);
     }
-    if (performance.now() - startMs > SLOW_READ_MS && this.readMedium())
-      this.pooledReads = POOLED_READS;
+    const tookUs = monotonicUs() - beganUs;
+    this.meter.add(DISK_KIND.read, tookUs);
+    if (tookUs > SLOW_READ_US && this.readMedium()) this.pooledReads = POOLED_READS;
+  }
+
+  times(): DiskTimes {
+    return this.meter.times(monotonicUs());
   }
 
   /**
@@ -216,6 +233,8 @@ export class FileDisk implements Disk, CompletionSource {
     operation.token = token;
     operation.doneBytes = 0;
     operation.callerBytes = null;
+    operation.beganUs = monotonicUs();
+    this.meter.begin(meteredAs(kind), operation.beganUs);
     this.running++;
     return operation;
   }
@@ -274,6 +293,7 @@ export class FileDisk implements Disk, CompletionSource {
       }
     }
     this.running--;
+    this.meter.end(meteredAs(kind), operation.beganUs, monotonicUs());
     this.loop.begin();
     const short = kind !== OPERATION.flush && operation.doneBytes < operation.lengthBytes;
     if (error === null && !short) this.pooledOk(operation);

@@ -255,6 +255,7 @@ export class MdmLink implements MdmClientHost {
       resync: copies.of(COPY_KIND.resync).load(nowUs),
       rebuild: copies.of(COPY_KIND.rebuild).load(nowUs),
       rebalance: copies.of(COPY_KIND.rebalance).load(nowUs),
+      times: this.shared.store.times(),
     };
   }
 

@@ -2,6 +2,8 @@
 // flight; what is on the disk is the medium's.
 
 import { assert } from '../core/assert.js';
+import { DISK_KIND, DiskMeter } from '../core/disk-meter.js';
+import type { DiskKind, DiskTimes } from '../core/disk-meter.js';
 import type { Disk, Token } from '../core/ports.js';
 
 import type { EventTarget } from './event-queue.js';
@@ -30,9 +32,15 @@ const TIMING: DiskTiming = { writeUs: 20, readUs: 80, flushUs: 150, spreadUs: 60
 
 const OP = { write: 1, read: 2, flush: 3, writeDurable: 4 } as const;
 
+function meteredAs(kind: number): DiskKind {
+  if (kind === OP.read) return DISK_KIND.read;
+  return kind === OP.write ? DISK_KIND.write : DISK_KIND.flush;
+}
+
 interface Operation {
   active: boolean;
   kind: number;
+  beganUs: number;
   token: Token;
   offsetBytes: number;
   lengthBytes: number;
@@ -53,6 +61,7 @@ export class SimDisk implements Disk, EventTarget {
   private owner: DiskOwner | null = null;
   private readonly operations: Operation[] = [];
   private readonly free: number[] = [];
+  private readonly meter = new DiskMeter();
 
   constructor(medium: SimMedium, scheduler: DiskScheduler, timing: DiskTiming = TIMING) {
     this.medium = medium;
@@ -136,12 +145,17 @@ export class SimDisk implements Disk, EventTarget {
     this.begin(OP.flush, token, 0, NOTHING, 0, 0, null, this.timing.flushUs);
   }
 
+  times(): DiskTimes {
+    return this.meter.times(this.scheduler.nowUs);
+  }
+
   /** The event of a completion. */
   fire(_timeUs: number, _what: number, index: number): void {
     const operation = this.operations[index];
     assert(operation !== undefined, 'a completion belongs to an operation');
     this.free.push(index);
     operation.active = false;
+    this.meter.end(meteredAs(operation.kind), operation.beganUs, this.scheduler.nowUs);
     const owner = this.owner;
     if (owner === null) return;
     const ok = this.perform(operation);
@@ -234,9 +248,12 @@ export class SimDisk implements Disk, EventTarget {
   ): void {
     const serial = kind === OP.flush ? this.medium.beginFlush() : 0;
     if (kind !== OP.flush) this.checkOverlap(kind, offsetBytes, lengthBytes);
+    const beganUs = this.scheduler.nowUs;
+    this.meter.begin(meteredAs(kind), beganUs);
     const operation = {
       active: true,
       kind,
+      beganUs,
       token,
       offsetBytes,
       lengthBytes,

@@ -2,6 +2,8 @@
 // reads; what the records amount to is model-content.ts. It stands in for the device format in most scenarios, so that they are
 // many; it must promise exactly what sds/store/store.ts says, and no more.
 
+import { DISK_KIND, DiskMeter } from '../core/disk-meter.js';
+import type { DiskTimes } from '../core/disk-meter.js';
 import type { Micros, Token } from '../core/ports.js';
 import type { Prng } from '../core/prng.js';
 import { DISK_FORMAT_MAX } from '../protocol/tables/disk.js';
@@ -26,6 +28,7 @@ import type { ModelMedium, ModelRecord } from './model-medium.js';
 import type { SimProcess } from './process.js';
 
 interface PendingRead extends ModelRead {
+  readonly beganUs: number;
   readonly token: Token;
   readonly describe: boolean;
 }
@@ -57,6 +60,9 @@ export class ModelStore implements Store, EventTarget {
   private failedReads = 0;
   private closing = false;
   private bootId = '';
+  private readonly meter = new DiskMeter();
+  private writeBeganUs = 0;
+  private flushBeganUs = 0;
 
   constructor(medium: ModelMedium, process: SimProcess, host: StoreHost, geometry: Geometry) {
     this.medium = medium;
@@ -163,10 +169,13 @@ export class ModelStore implements Store, EventTarget {
     this.writing = true;
     this.batchLsn = this.medium.lastLsn;
     this.submittedLsn = this.batchLsn;
+    this.writeBeganUs = this.process.sim.nowUs;
+    this.meter.begin(DISK_KIND.write, this.writeBeganUs);
     this.in(WRITE_US, WHAT.written);
   }
 
   private written(nowUs: Micros): void {
+    this.meter.end(DISK_KIND.write, this.writeBeganUs, this.process.sim.nowUs);
     if (this.medium.faults.failWrites) {
       this.fail(nowUs, 'a write failed');
       return;
@@ -189,10 +198,13 @@ export class ModelStore implements Store, EventTarget {
     if (medium.writtenLsn <= medium.durableLsn) return;
     this.flushingLsn = medium.writtenLsn;
     this.flushingSettled = medium.settledLsn;
+    this.flushBeganUs = this.process.sim.nowUs;
+    this.meter.begin(DISK_KIND.flush, this.flushBeganUs);
     this.in(FLUSH_US, WHAT.flushed);
   }
 
   private flushed(nowUs: Micros): void {
+    this.meter.end(DISK_KIND.flush, this.flushBeganUs, this.process.sim.nowUs);
     if (this.medium.faults.failFlushes) {
       this.fail(nowUs, 'a flush failed');
       return;
@@ -260,21 +272,27 @@ export class ModelStore implements Store, EventTarget {
     const range = { volumeKey, vtreeKey, chunkIndex, firstBlock, blockCount };
     const { status, badLow, badHigh } = content.read(range, bytes, at);
     const answered = medium.faults.failReads ? STORE_STATUS.failed : status;
-    this.reads.push({ token, status: answered, badLow, badHigh, describe: false });
-    this.in(READ_US, WHAT.read);
+    this.push({ token, status: answered, badLow, badHigh, describe: false });
   }
 
   describe(token: Token, volumeKey: number, chunkIndex: number, states: Uint8Array): void {
     const chunk = this.content.chunks.get(this.content.keyOf(volumeKey, chunkIndex));
     if (chunk === undefined) states.fill(BLOCK_STATE.absent);
     else states.set(chunk.states);
-    this.reads.push({ token, status: STORE_STATUS.ok, badLow: 0, badHigh: 0, describe: true });
+    this.push({ token, status: STORE_STATUS.ok, badLow: 0, badHigh: 0, describe: true });
+  }
+
+  private push(read: Omit<PendingRead, 'beganUs'>): void {
+    const beganUs = this.process.sim.nowUs;
+    this.meter.begin(DISK_KIND.read, beganUs);
+    this.reads.push({ ...read, beganUs });
     this.in(READ_US, WHAT.read);
   }
 
   private answerRead(nowUs: Micros): void {
     const read = this.reads.shift();
     if (read === undefined) return;
+    this.meter.end(DISK_KIND.read, read.beganUs, this.process.sim.nowUs);
     if (read.describe) this.host.storeDescribed(nowUs, read.token, read.status);
     else if (read.status === STORE_STATUS.failed && ++this.failedReads >= FAILED_READS_MAX)
       this.fail(nowUs, 'nothing can be read from the device');
@@ -371,6 +389,10 @@ export class ModelStore implements Store, EventTarget {
 
   volumes(): Iterable<{ readonly volumeKey: number; readonly usedBytes: number }> {
     return this.content.volumes();
+  }
+
+  times(): DiskTimes {
+    return this.meter.times(this.process.sim.nowUs);
   }
 
   usage(): { readonly capacityBytes: number; readonly usedBytes: number } {

@@ -1,6 +1,7 @@
 // What the page of the dashboard reads, and who may read metrics; the page itself is tested in a browser.
 
 import { NO_COPY_LOAD } from '../../backend/cluster-map/copy-policy.js';
+import { NO_DISK_TIMES } from '../../backend/core/disk-meter.js';
 import test from 'ava';
 
 import { GatewayHarness, at } from '../support/gateway-harness.js';
@@ -27,6 +28,7 @@ test.before(async () => {
     rebuildBytesLeft: 2048,
     rebalanceBytesLeft: 0,
     ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
+    times: NO_DISK_TIMES,
   });
 });
 test.after.always(() => gateway.stop());

@@ -2,6 +2,7 @@
 // that clients depend on, and can be told to fail. It knows nothing of devices that fail or of I/O.
 
 import { COPYING_OF_NEW_POOL, NO_COPY_LOAD } from '../../backend/cluster-map/copy-policy.js';
+import { NO_DISK_TIMES } from '../../backend/core/disk-meter.js';
 import type {
   ClusterQueryReplyBody,
   CommandParams,
@@ -513,6 +514,7 @@ export class MemoryCluster implements Cluster {
       formatted: true,
       dataSince: 1,
       rolledBackIncarnation: 0,
+      slowStage: 'none',
       replaces: [],
       removing: false,
     });
@@ -525,6 +527,7 @@ export class MemoryCluster implements Cluster {
       rebuildBytesLeft: 0,
       rebalanceBytesLeft: 0,
       ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
+      times: NO_DISK_TIMES,
     });
     return key;
   }

@@ -60,6 +60,7 @@ function addDevice(state: State, sds: Sds, spec: DeviceSpec): number {
     ...{ state: 'adding', incarnation: 0, capacityBytes: 0, force: spec.force, failure: '' },
     ...{ port: 0, formatted: false, dataSince: 0, rolledBackIncarnation: 0, removing: false },
     replaces: [],
+    slowStage: 'none',
   });
   return key;
 }
@@ -238,8 +239,12 @@ export const DEVICE_COMMANDS: Handlers<
 
   CLEAR_DEVICE_ERROR({ state }, { key }) {
     const device = found(state.devices.get(key), 'DEVICE_NOT_FOUND');
-    if (device.state === 'failed')
-      state.devices.put(key, { ...device, state: 'down', failure: '' });
+    if (device.state === 'failed' || device.slowStage !== 'none')
+      state.devices.put(key, {
+        ...device,
+        state: device.state === 'failed' ? 'down' : device.state,
+        ...{ failure: '', slowStage: 'none' },
+      });
     return NOTHING;
   },
 };

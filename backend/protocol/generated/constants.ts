@@ -605,6 +605,9 @@ export const COPY_LIMITS_WORDS: ReadonlyMap<number, T.CopyLimits> = new Map<numb
 export const DEVICE_STATE_CODES: ReadonlyMap<T.DeviceState, number> = new Map<T.DeviceState, number>([['adding', 1], ['up', 2], ['down', 3], ['failed', 4], ['removing', 5]]);
 export const DEVICE_STATE_WORDS: ReadonlyMap<number, T.DeviceState> = new Map<number, T.DeviceState>([[1, 'adding'], [2, 'up'], [3, 'down'], [4, 'failed'], [5, 'removing']]);
 
+export const SLOW_STAGE_CODES: ReadonlyMap<T.SlowStage, number> = new Map<T.SlowStage, number>([['none', 1], ['relieved', 2], ['leaving', 3], ['ejected', 4]]);
+export const SLOW_STAGE_WORDS: ReadonlyMap<number, T.SlowStage> = new Map<number, T.SlowStage>([[1, 'none'], [2, 'relieved'], [3, 'leaving'], [4, 'ejected']]);
+
 export const DEVICE_TASK_CODES: ReadonlyMap<T.DeviceTask, number> = new Map<T.DeviceTask, number>([['format', 1], ['open', 2], ['close', 3]]);
 export const DEVICE_TASK_WORDS: ReadonlyMap<number, T.DeviceTask> = new Map<number, T.DeviceTask>([[1, 'format'], [2, 'open'], [3, 'close']]);
 

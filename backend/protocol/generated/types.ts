@@ -36,6 +36,9 @@ export type CopyLimits = 'unlimited' | 'limitConcurrent' | 'favorApplication' | 
 /** What the MDM knows of a device. */
 export type DeviceState = 'adding' | 'up' | 'down' | 'failed' | 'removing';
 
+/** What the MDM does about a device that is slower than its peers: it leads no comb that its other copy can lead; then its copies leave the sets in which another one stays; then it has failed. */
+export type SlowStage = 'none' | 'relieved' | 'leaving' | 'ejected';
+
 /** What the MDM wants an SDS to do with a device. */
 export type DeviceTask = 'format' | 'open' | 'close';
 
@@ -293,6 +296,8 @@ export interface Device {
   readonly removing: boolean;
   /** while adding: what the disk may say that it is, from before its SDS moved; it is formatted all the same Since version 2. */
   readonly replaces: readonly number[];
+  /** what was done because it is slower than its peers Since version 2. */
+  readonly slowStage: SlowStage;
 }
 
 /** A client host. */
@@ -675,7 +680,23 @@ export interface CopyLoad {
   readonly writeBytes: number;
 }
 
-/** How full a device is. */
+/** How long the requests of a device took, as its data process saw them: totals since its start. Those that run count with the time that they have run for. */
+export interface DiskTimes {
+  /** completed */
+  readonly readOps: number;
+  /** summed */
+  readonly readMicros: number;
+  /** completed, that need not be durable */
+  readonly writeOps: number;
+  /** summed */
+  readonly writeMicros: number;
+  /** completed, writes that are durable by themselves included */
+  readonly flushOps: number;
+  /** summed */
+  readonly flushMicros: number;
+}
+
+/** How full a device is, and what it is doing. */
 export interface Usage {
   /** for chunks */
   readonly capacityBytes: number;
@@ -697,6 +718,8 @@ export interface Usage {
   readonly rebuild: CopyLoad;
   /** for data that is moved */
   readonly rebalance: CopyLoad;
+  /** of its disk Since version 2. */
+  readonly times: DiskTimes | null;
 }
 
 /** Allocated capacity of one volume on one device. */
@@ -830,6 +853,7 @@ export interface StructTypes {
   readonly CombChangeRequest: CombChangeRequest;
   readonly Counter: Counter;
   readonly CopyLoad: CopyLoad;
+  readonly DiskTimes: DiskTimes;
   readonly Usage: Usage;
   readonly VolumeUsage: VolumeUsage;
   readonly VolumeStatus: VolumeStatus;

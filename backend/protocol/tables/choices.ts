@@ -49,6 +49,11 @@ export const CHOICES = {
     about: 'What the MDM knows of a device.',
     values: { adding: 1, up: 2, down: 3, failed: 4, removing: 5 },
   },
+  slowStage: {
+    about:
+      'What the MDM does about a device that is slower than its peers: it leads no comb that its other copy can lead; then its copies leave the sets in which another one stays; then it has failed.',
+    values: { none: 1, relieved: 2, leaving: 3, ejected: 4 },
+  },
   deviceTask: {
     about: 'What the MDM wants an SDS to do with a device.',
     values: { format: 1, open: 2, close: 3 },

@@ -178,6 +178,45 @@ export const OPTIONS = {
     about:
       'Combs that are being moved at the same time in the whole system; 0: data stays where it is, lost copies are not made elsewhere.',
   },
+  slowDeviceFactor: {
+    of: ['mdm'],
+    type: 'number',
+    default: 10,
+    min: 0,
+    max: 1000,
+    live: false,
+    about:
+      'A device whose requests take this many times as long as those of its peers, the other devices of its storage pool, counts as slow: its primary roles go to the other copies, then it is taken out and its data is made anew elsewhere. 0: never.',
+  },
+  slowDeviceMicrosMin: {
+    of: ['mdm'],
+    type: 'number',
+    default: 2000,
+    min: 0,
+    max: 60000000,
+    live: false,
+    about: 'No device is slow whose requests take less than this, whatever its peers do.',
+  },
+  slowDeviceSamples: {
+    of: ['mdm'],
+    type: 'number',
+    default: 5,
+    min: 1,
+    max: 1000,
+    live: false,
+    about:
+      'Samples of a second or more in which a device is slow, beyond those in which it is not, before its roles are moved; as many again before it is taken out.',
+  },
+  slowDeviceProofMs: {
+    of: ['mdm'],
+    type: 'number',
+    default: 60000,
+    min: 0,
+    max: 3600000,
+    live: false,
+    about:
+      'How long a device that was found slow has to be at least twice as fast as that again before it gets its roles back; twice as long after every relapse, up to an hour.',
+  },
   combCountLog2: {
     of: ['mdm'],
     type: 'number',

@@ -196,6 +196,9 @@ export const STRUCTS = {
         'while adding: what the disk may say that it is, from before its SDS moved; it is formatted all the same',
         { since: 2, absent: [] },
       ),
+      choice('slowStage', 'slowStage', 'what was done because it is slower than its peers', {
+        ...{ since: 2, absent: 'none' },
+      }),
     ],
   },
   Sdc: {
@@ -519,8 +522,21 @@ export const STRUCTS = {
       u53('writeBytes', 'written as copies'),
     ],
   },
+  DiskTimes: {
+    since: 2,
+    about:
+      'How long the requests of a device took, as its data process saw them: totals since its start. Those that run count with the time that they have run for.',
+    fields: [
+      u53('readOps', 'completed'),
+      u53('readMicros', 'summed'),
+      u53('writeOps', 'completed, that need not be durable'),
+      u53('writeMicros', 'summed'),
+      u53('flushOps', 'completed, writes that are durable by themselves included'),
+      u53('flushMicros', 'summed'),
+    ],
+  },
   Usage: {
-    about: 'How full a device is.',
+    about: 'How full a device is, and what it is doing.',
     fields: [
       u53('capacityBytes', 'for chunks'),
       u53('usedBytes', 'allocated to chunks'),
@@ -535,6 +551,7 @@ export const STRUCTS = {
       struct('resync', 'CopyLoad', 'for copies that returned'),
       struct('rebuild', 'CopyLoad', 'for copies that are made anew'),
       struct('rebalance', 'CopyLoad', 'for data that is moved'),
+      optional(struct('times', 'DiskTimes', 'of its disk', { since: 2, absent: null })),
     ],
   },
   VolumeUsage: {

@@ -3,6 +3,7 @@
 // backend/docs/device-format.md.
 
 import { assert } from '../../core/assert.js';
+import type { DiskTimes } from '../../core/disk-meter.js';
 import type { Disk, Micros, Token } from '../../core/ports.js';
 
 import { DISK_FORMAT_MAX } from '../../protocol/tables/disk.js';
@@ -291,6 +292,10 @@ export class DeviceStore implements Store, RecoveryHost {
     const unitBytes = layout.geometry.unitBlocks * layout.geometry.blockBytes;
     for (const [volumeKey, { units }] of directory.volumeUnits())
       yield { volumeKey, usedBytes: units * unitBytes };
+  }
+
+  times(): DiskTimes {
+    return this.disk.times();
   }
 
   usage(): { readonly capacityBytes: number; readonly usedBytes: number } {

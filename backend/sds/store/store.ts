@@ -10,6 +10,7 @@
 // another method (except `opIdNeeded`). Whoever calls the store ends its batch of inputs with `endBatch`: it delivers
 // reads that were answered from memory, and appends that the host makes meanwhile belong to the same batch.
 
+import type { DiskTimes } from '../../core/disk-meter.js';
 import type { Micros, Token } from '../../core/ports.js';
 
 export interface Geometry {
@@ -255,6 +256,8 @@ export interface Store {
   /** Volumes that have chunks here. */
   volumes(): Iterable<{ readonly volumeKey: number; readonly usedBytes: number }>;
   usage(): { readonly capacityBytes: number; readonly usedBytes: number };
+  /** How long the requests of the device took so far. */
+  times(): DiskTimes;
   /** Ends cleanly: everything durable, marked as cleanly closed. Answered by storeProgress with `closed`. */
   close(nowUs: Micros): void;
 }

@@ -1,6 +1,7 @@
 // A storage server as the MDM knows it: a control process and the data process of one device. It says what real ones say,
 // when they say it; its disk is a model. It owns its two links; it must never decide what the MDM decides.
 
+import { NO_DISK_TIMES } from '../../core/disk-meter.js';
 import { LAST_KEY } from '../../core/key-range.js';
 import type { LinkId } from '../../core/ports.js';
 import { bodyOf, decodeControl, encodeControl } from '../../protocol/control.js';
@@ -199,5 +200,6 @@ function usage(): ControlBodies[typeof MSG.REGISTER_DEVICE]['usage'] {
     ...{ resyncBytesTotal: 0, resyncBytesDone: 0, degradedCombs: 0 },
     ...{ rebuildBytesLeft: 0, rebalanceBytesLeft: 0 },
     ...{ resync: NO_COPYING, rebuild: NO_COPYING, rebalance: NO_COPYING },
+    times: NO_DISK_TIMES,
   };
 }

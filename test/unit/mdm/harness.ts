@@ -2,6 +2,7 @@
 // reported when the test says so, and a new MDM can be started on what was committed.
 
 import { NO_COPY_LOAD } from '../../../backend/cluster-map/copy-policy.js';
+import { NO_DISK_TIMES } from '../../../backend/core/disk-meter.js';
 import { ALL_KEYS } from '../../../backend/core/key-range.js';
 import type { KeyRange } from '../../../backend/core/key-range.js';
 import type { LinkId, Role } from '../../../backend/core/ports.js';
@@ -336,6 +337,7 @@ export class Cluster {
         ...{ usedBytes: 0, resyncBytesTotal: 0, resyncBytesDone: 0, degradedCombs: 0 },
         ...{ rebuildBytesLeft: 0, rebalanceBytesLeft: 0 },
         ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
+        times: NO_DISK_TIMES,
       },
     });
   }

@@ -2,6 +2,7 @@ import test from 'ava';
 
 import { ALL_KEYS } from '../../../backend/core/key-range.js';
 import { NO_COPY_LOAD } from '../../../backend/cluster-map/copy-policy.js';
+import { NO_DISK_TIMES } from '../../../backend/core/disk-meter.js';
 import { entryFault, isBlank, isInSync, isTarget } from '../../../backend/cluster-map/entry.js';
 import { ERR, MSG } from '../../../backend/protocol/generated/constants.js';
 import type { MdmOptions } from '../../../backend/mdm/options.js';
@@ -273,6 +274,7 @@ test('copies for which no device has room do not begin, and are counted', (t) =>
         ...{ capacityBytes: 16 * GIB, usedBytes: 15.625 * GIB, degradedCombs: 0 },
         ...{ resyncBytesTotal: 0, resyncBytesDone: 0, rebuildBytesLeft: 0, rebalanceBytesLeft: 0 },
         ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
+        times: NO_DISK_TIMES,
       },
     });
   t.is(cluster.status('storagePool').pools[0]?.stuckRebuildCombs, 0);

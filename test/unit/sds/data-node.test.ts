@@ -2,6 +2,8 @@
 
 import test from 'ava';
 
+import { NO_DISK_TIMES } from '../../../backend/core/disk-meter.js';
+import type { DiskTimes } from '../../../backend/core/disk-meter.js';
 import type { Links, Log, Region } from '../../../backend/core/ports.js';
 import { DataNode } from '../../../backend/sds/data-node.js';
 import { DATA_DEFAULTS } from '../../../backend/sds/options.js';
@@ -57,6 +59,9 @@ class EasyDisk {
   }
   flush(token: number): void {
     this.tokens.push(token);
+  }
+  times(): DiskTimes {
+    return NO_DISK_TIMES;
   }
   drain(node: DataNode): void {
     for (let token = this.tokens.shift(); token !== undefined; token = this.tokens.shift())
