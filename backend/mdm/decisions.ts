@@ -130,11 +130,14 @@ export class Decisions {
     const { status, incarnation, dataIncarnation, provenUs, sinceUs } = run;
     const { dataSince, rolledBackIncarnation } = device;
     const mayFill = nowUs >= run.excludedUntilUs;
-    const rest = restOf(this.engine.state, deviceKey);
+    const { restingSinceUs, slowSinceUs } = this.runs;
+    const isLeaving = device.slowStage === 'leaving';
+    const sinceRestUs = isLeaving ? slowSinceUs.get(deviceKey) : restingSinceUs.get(device.sdsKey);
     return {
       ...{ status, incarnation, dataIncarnation, dataSince, rolledBackIncarnation },
-      ...{ provenUs, sinceUs, mayFill, rest },
-      restingSinceUs: this.runs.restingSinceUs.get(device.sdsKey) ?? Infinity,
+      ...{ provenUs, sinceUs, mayFill },
+      rest: isLeaving ? 'out' : restOf(this.engine.state, deviceKey),
+      restingSinceUs: sinceRestUs ?? Infinity,
     };
   }
 }

@@ -1,15 +1,18 @@
 // When preferred primaries take their combs back, and which. It owns that this happens for many combs at once, and not for
-// devices that come and go. It must never make a member primary that is not in sync.
+// devices that come and go; and the rule between the two ways in which a member that stays in sync gives up a comb: nobody
+// is switched in one way before both copies have applied the last switch in the other. It must never make a member primary
+// that is not in sync.
 
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
-import type { CombMember } from '../protocol/generated/types.js';
+import type { CombEntry, CombMember } from '../protocol/generated/types.js';
 import type { Engine } from './engine.js';
 import { withPreferredPrimary } from './reconcile.js';
-import type { Runs } from './runs.js';
+import type { DeviceRun, Runs } from './runs.js';
 
 const MARKS = {
+  behind: mark('mdm: a role goes back when everybody knows that it had been moved'),
   unsteady: mark('mdm: a device that came and went does not get its combs back yet'),
 };
 
@@ -62,11 +65,41 @@ export class GiveBack {
       const isWhole = (member: CombMember): boolean =>
         this.runs.isGood(member) &&
         !filling.has(member.deviceKey) &&
+        state.devices.get(member.deviceKey)?.slowStage === 'none' &&
         nowUs >= this.runs.steadyUs(member.deviceKey, this.flapDelayUs);
       for (const entry of combs) {
         const preferred = withPreferredPrimary(entry, isWhole);
-        if (preferred !== null) state.combs.put(poolKey, preferred);
+        if (preferred === null) continue;
+        if (preferred.members.every((member) => this.knowsMoves(member))) {
+          state.combs.put(poolKey, preferred);
+          for (const run of this.runsOf(preferred))
+            run.givenBackSequence = this.engine.nextSequence;
+        } else {
+          MARKS.behind.hits++;
+          this.soon(nowUs);
+        }
       }
     }
+  }
+
+  /** Whether a comb with this member may be led by another one than its preferred primary. */
+  mayMove(member: CombMember): boolean {
+    const run = this.runs.devices.get(member.deviceKey);
+    if (run === undefined || !this.runs.isGood(member)) return false;
+    return run.appliedSequence >= run.givenBackSequence;
+  }
+
+  /** From inside work: a comb is led by another member although the one before stays in sync. */
+  moved(entry: CombEntry): void {
+    for (const run of this.runsOf(entry)) run.movedSequence = this.engine.nextSequence;
+  }
+
+  private knowsMoves({ deviceKey }: CombMember): boolean {
+    const run = this.runs.devices.get(deviceKey);
+    return run !== undefined && run.appliedSequence >= run.movedSequence;
+  }
+
+  private runsOf({ members }: CombEntry): DeviceRun[] {
+    return members.flatMap(({ deviceKey }) => this.runs.devices.get(deviceKey) ?? []);
   }
 }

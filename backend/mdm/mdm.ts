@@ -38,6 +38,7 @@ import { Runs } from './runs.js';
 import { SdsMover } from './sds-mover.js';
 import { Sessions } from './sessions.js';
 import type { Session } from './sessions.js';
+import { SlowDevices } from './slow-devices.js';
 import { ContentError } from './state.js';
 import { Subscribers } from './subscribers.js';
 import { Tombstones } from './tombstones.js';
@@ -74,6 +75,7 @@ export class Mdm implements Machine, ClusterInputs {
   private readonly mover: Mover;
   private readonly maintenance: Maintenance;
   private readonly sdsMover: SdsMover;
+  private readonly slowDevices: SlowDevices;
   private readonly drains: Drains;
   private readonly additions: Additions;
   private readonly subscribers: Subscribers;
@@ -105,6 +107,7 @@ export class Mdm implements Machine, ClusterInputs {
     const { sessions } = this;
     this.membership = new Membership(engine, runs);
     this.maintenance = new Maintenance(engine, runs, this.membership);
+    this.slowDevices = new SlowDevices(engine, runs, this.membership);
     this.drains = new Drains(engine, runs);
     this.mover = new Mover(engine, runs, this.membership, this.drains);
     this.additions = new Additions(engine, runs, sessions, this.membership, (poolKey) => {
@@ -161,6 +164,7 @@ export class Mdm implements Machine, ClusterInputs {
         this.mover.start(done);
         this.maintenance.start(done);
         this.sdsMover.start(done);
+        this.slowDevices.start(done);
         ports.log.event('info', 'mdm.master', { term: engine.term, sequence: engine.sequence });
       });
     });
@@ -231,6 +235,7 @@ export class Mdm implements Machine, ClusterInputs {
     this.mover.tick(nowUs);
     this.maintenance.tick(nowUs);
     this.sdsMover.tick(nowUs);
+    this.slowDevices.tick(nowUs);
     this.additions.tick(nowUs);
     this.tombstones.tick(nowUs);
     this.reshaper.tick(nowUs);
@@ -245,6 +250,7 @@ export class Mdm implements Machine, ClusterInputs {
       this.mover.nextDeadlineUs(),
       this.maintenance.nextDeadlineUs(),
       this.sdsMover.nextDeadlineUs(),
+      this.slowDevices.nextDeadlineUs(),
       this.additions.nextDeadlineUs(),
       this.tombstones.nextDeadlineUs(),
       this.reshaper.nextDeadlineUs(),
@@ -367,6 +373,7 @@ export class Mdm implements Machine, ClusterInputs {
     this.mover.published(nowUs, touches);
     this.maintenance.published(nowUs, touches);
     this.sdsMover.published(nowUs, touches);
+    this.slowDevices.published(nowUs, touches);
     this.drains.published(touches);
     const changed = digest(state, touches);
     this.subscribers.published(nowUs, changed);

@@ -19,6 +19,7 @@ import { GiveBack } from './give-back.js';
 import { requestedChange } from './reconcile.js';
 import { DeviceRun, NO_LINK } from './runs.js';
 import { unitOf } from './replacement.js';
+import { DeviceSamples } from './slow-samples.js';
 import type { Runs } from './runs.js';
 
 const MARKS = {
@@ -48,7 +49,7 @@ export class Membership {
   private silenceUs: Micros = Infinity;
   /** No device that a primary took out is offered again before. */
   private returnUs: Micros = Infinity;
-  private readonly giveBack: GiveBack;
+  readonly giveBack: GiveBack;
   private readonly decisions: Decisions;
 
   constructor(engine: Engine, runs: Runs) {
@@ -63,11 +64,12 @@ export class Membership {
     this.lastTurnUs = nowUs;
     this.listenUntilUs = nowUs + this.detectionUs;
     const wallMs = this.engine.wallMs(nowUs);
-    for (const { key, state } of this.engine.state.devices.values())
-      this.runs.devices.set(
-        key,
-        new DeviceRun(key, state === 'up' ? 'unknown' : 'dead', nowUs, wallMs),
-      );
+    for (const { key, state } of this.engine.state.devices.values()) {
+      const run = new DeviceRun(key, state === 'up' ? 'unknown' : 'dead', nowUs, wallMs);
+      // The last master may have moved roles just before.
+      run.givenBackSequence = run.movedSequence = this.engine.sequence;
+      this.runs.devices.set(key, run);
+    }
     this.silenceUs = this.listenUntilUs;
     this.giveBack.start(this.listenUntilUs);
   }
@@ -112,12 +114,14 @@ export class Membership {
     }
     // What a life has applied stays applied; a new life admits nobody before it has applied everything.
     if (isNew) run.appliedSequence = 0;
+    if (isNew) run.samples = new DeviceSamples();
     Object.assign(run, { link, incarnation, dataIncarnation, version, usage });
     Object.assign(run, { ended: false, endReportedUs: -Infinity });
     Object.assign(run, { progress: -1, provenUs: nowUs });
     const next: Device = {
       ...device,
-      ...{ incarnation, port, state: 'up', force: false, formatted: true, failure: '' },
+      ...{ incarnation, port, state: 'up', force: false, formatted: true },
+      failure: device.slowStage === 'none' ? '' : device.failure,
       replaces: [],
       capacityBytes: usage.capacityBytes > 0 ? usage.capacityBytes : device.capacityBytes,
       dataSince: dataIncarnation === 0 ? incarnation : device.dataSince,
@@ -145,7 +149,11 @@ export class Membership {
         });
     }
     run.appliedSequence = Math.max(run.appliedSequence, body.appliedSequence);
-    if (body.usage !== null) run.usage = body.usage;
+    if (body.usage !== null) {
+      run.usage = body.usage;
+      // A data process of the release before does not say.
+      if (body.usage.times !== null) run.samples.say(nowUs, body.usage.times);
+    }
     const listed = { after: body.listedAfter, through: body.listedThrough };
     run.counters.add(nowUs, body.counters, listed);
     run.volumes.take(listed, body.volumes, body.appliedSequence, listed.through === LAST_KEY);
@@ -175,13 +183,31 @@ export class Membership {
       });
       run.ended = true;
       this.setStatus(nowUs, run, 'dead');
-      this.engine.state.devices.put(device.key, { ...device, state: 'failed', failure });
+      this.engine.state.devices.put(device.key, {
+        ...device,
+        ...{ state: 'failed', failure, slowStage: 'none' },
+      });
       this.decisions.decide(nowUs);
       return;
     }
     // The report and the process's own link take different ways: it may be of a life before the present one.
     if (run.link === NO_LINK) this.end(nowUs, run);
     else run.endReportedUs = nowUs;
+  }
+
+  /**
+   * A slow device whose copies have left all sets counts as failed: its data process is told to end. Called as work.
+   */
+  eject(nowUs: Micros, device: Device): void {
+    this.setStatus(nowUs, this.runOf(nowUs, device.key), 'dead');
+    this.engine.state.devices.put(device.key, { ...device, state: 'failed', slowStage: 'ejected' });
+    this.decisions.decide(nowUs);
+  }
+
+  /** What is done about a slow device changed: look at its combs again. Called as work. */
+  reconsiderDevice(nowUs: Micros, deviceKey: number): void {
+    this.decisions.note(deviceKey);
+    this.decisions.decide(nowUs);
   }
 
   /** The rules of a pool changed: look at its combs again. Called as work. */

@@ -245,10 +245,10 @@ export class Mover {
     const { state } = this.engine;
     return devices
       .filter((device) => this.stays(nowUs, device))
-      .map(({ key, poolKey, capacityBytes }) => {
+      .map(({ key, poolKey, capacityBytes, slowStage }) => {
         const unitKey = unitOf(state, key);
-        const works =
-          this.runs.devices.get(key)?.status === 'alive' && restOf(state, key) === 'none';
+        const isUp = this.runs.devices.get(key)?.status === 'alive' && slowStage === 'none';
+        const works = isUp && restOf(state, key) === 'none';
         const closed = !works || this.room.isFull(key) || !this.isSteady(nowUs, key, poolKey);
         return { deviceKey: key, unitKey, capacityBytes, closed };
       });
@@ -264,8 +264,9 @@ export class Mover {
   }
 
   private stays(nowUs: Micros, device: Device): boolean {
-    const { key, incarnation, state } = device;
-    if (incarnation === 0 || isLeaving(this.engine.state, device)) return false;
+    const { key, incarnation, state, slowStage } = device;
+    if (incarnation === 0 || slowStage === 'leaving' || isLeaving(this.engine.state, device))
+      return false;
     if (isCoveredElsewhere(this.engine.state, device.sdsKey)) return false;
     if (state === 'up') return true;
     if (state !== 'down') return false;

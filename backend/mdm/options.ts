@@ -68,6 +68,15 @@ export interface MdmOptions {
   readonly rebalanceDelayMs: number;
   /** How long a device that was lost twice has to be back before it is trusted as before; longer with every further loss. */
   readonly flapDelayMs: number;
+  /** A device is slow whose requests take so many times as long as those of its peers, 0: none is; and at least so long. */
+  readonly slowFactor: number;
+  readonly slowMicrosMin: number;
+  /** Samples are so long, or longer where little is done. */
+  readonly slowSampleMs: number;
+  /** Slow samples before the roles of a device are moved, and again before it is taken out. */
+  readonly slowSamples: number;
+  /** How long a device that was slow has to be faster again; longer with every relapse. */
+  readonly slowProofMs: number;
   /** Combs that a device of a new pool fills or is the source of at the same time. */
   readonly movesPerDevice: number;
   /** Combs that are moved at the same time; 0: data stays where it is. */
@@ -99,6 +108,11 @@ export const MDM_DEFAULTS = {
   rebuildDelayMs: 600_000,
   rebalanceDelayMs: 10_000,
   flapDelayMs: 30_000,
+  slowFactor: 10,
+  slowMicrosMin: 2000,
+  slowSampleMs: 1000,
+  slowSamples: 5,
+  slowProofMs: 60_000,
   movesPerDevice: 4,
   movesMax: 1024,
   combCountLog2: 8,

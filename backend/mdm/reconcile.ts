@@ -24,6 +24,7 @@ const MARKS = {
   proofAwaited: mark('mdm: a change waits for a sign of life of the other copy'),
   targetDropped: mark('mdm: a lost target was dropped'),
   gaveBack: mark('mdm: the preferred primary got its comb back'),
+  roleMoved: mark('mdm: the other copy leads a comb in place of one that stays in sync'),
   staleChange: mark('mdm: a change was asked on an older generation'),
   rested: mark('mdm: a member whose device rests left the in-sync set'),
   superfluous: mark('mdm: an admission ended the history of another member'),
@@ -352,9 +353,10 @@ export function withMembers(
 /**
  * The entry with its preferred primary, the first member, or null when that is so already or the comb is not whole.
  *
- * The one way in which a member that stays in sync gives up being primary. A primary that came back so within two entries
- * could settle what it had forwarded before at a member that missed the entry between; with two copies, and a switch to
- * the first member only, it cannot come back without a shrink. A switch by hand, or to anybody, needs more than this.
+ * One of two ways in which a member that stays in sync gives up being primary; `withoutPrimary` is the other one. A primary
+ * that came back so within two entries could settle what it had forwarded before at a member that missed the entry between.
+ * So after a switch in one of the two ways nobody is switched in the other one before both members have applied the first:
+ * `isGood` has to say that. Twice in the same way is not possible without a shrink.
  */
 export function withPreferredPrimary(
   entry: CombEntry,
@@ -364,6 +366,24 @@ export function withPreferredPrimary(
   if (entry.inSyncMask !== 3 || !entry.members.every(isGood)) return null;
   MARKS.gaveBack.hits++;
   return next(entry, { primary: 0 });
+}
+
+/**
+ * The entry led by the other member, or null when this device does not lead it, or the comb is not whole. See
+ * `withPreferredPrimary`.
+ *
+ * @param mayLead - whether a member is good, and has applied the last switch of the other kind
+ */
+export function withoutPrimary(
+  entry: CombEntry,
+  deviceKey: number,
+  mayLead: (member: CombMember) => boolean,
+): CombEntry | null {
+  if (entry.members[entry.primary]?.deviceKey !== deviceKey || entry.members.length !== 2)
+    return null;
+  if (entry.inSyncMask !== 3 || !entry.members.every(mayLead)) return null;
+  MARKS.roleMoved.hits++;
+  return next(entry, { primary: 1 - entry.primary });
 }
 
 /**

@@ -4,6 +4,7 @@
 import type { LinkId, Micros } from '../core/ports.js';
 import type { Address, CombMember, Usage } from '../protocol/generated/types.js';
 import { CounterHistory } from './counters.js';
+import { DeviceSamples } from './slow-samples.js';
 import { VolumeReport } from './volume-report.js';
 
 export const NO_LINK: LinkId = -1;
@@ -30,6 +31,9 @@ export class DeviceRun {
   provenUs: Micros = -1;
   /** Map sequence that it applied, as far as it said on its present link. */
   appliedSequence = 0;
+  /** Commits in which combs of it were last given back to their preferred primary, or led by another one than a slow one. */
+  givenBackSequence = 0;
+  movedSequence = 0;
   /** Its process is known to have ended, not merely to be silent. */
   ended = false;
   /** When its SDS said that the process ended, while its link was still up. */
@@ -40,6 +44,8 @@ export class DeviceRun {
   /** Not made a target before. */
   excludedUntilUs: Micros = 0;
   usage: Usage | null = null;
+  /** Of its present life. */
+  samples = new DeviceSamples();
   readonly volumes = new VolumeReport();
   readonly counters = new CounterHistory();
 
@@ -114,6 +120,8 @@ export class Runs {
   readonly sdcs = new Map<number, SdcRun>();
   /** Since when SDSs are in maintenance, as this master knows, by key. */
   readonly restingSinceUs = new Map<number, Micros>();
+  /** Since when slow devices leave their sets, as this master knows, by key. */
+  readonly slowSinceUs = new Map<number, Micros>();
   /** When SDSs and SDCs disconnected, wall clock, by object key. */
   readonly goneMs = new Map<number, number>();
   /** By pool. */

@@ -67,7 +67,8 @@ async function ofDevices(reader: ClusterReader, facts: Facts): Promise<readonly 
   const resting = new Set(
     facts.sds.filter(({ maintenance }) => maintenance !== 'none').map(({ key }) => key),
   );
-  return facts.devices.flatMap(({ key, sdsKey, path, state, failure }): Finding[] => {
+  return facts.devices.flatMap((device): Finding[] => {
+    const { key, sdsKey, path, state, failure, slowStage } = device;
     const status = facts.deviceStatus.get(key);
     const about = { objectType: 'Device', objectKey: key, sinceMs: status?.sinceMs ?? null };
     if (state === 'failed')
@@ -75,7 +76,11 @@ async function ofDevices(reader: ClusterReader, facts: Facts): Promise<readonly 
         { type: 'DEVICE_FAILED', severity: 'high', values: { path, reason: failure }, ...about },
       ];
     const expected = state === 'up' || state === 'down';
-    if (!expected || status?.liveness === 'connected') return [];
+    const values = { path, reason: failure };
+    const isConnected = status?.liveness === 'connected';
+    if (expected && isConnected && slowStage !== 'none')
+      return [{ type: 'DEVICE_SLOW', severity: 'medium', values, ...about, sinceMs: null }];
+    if (!expected || isConnected) return [];
     if (servers.get(sdsKey)?.liveness !== 'connected' || resting.has(sdsKey)) return [];
     return [{ type: 'DEVICE_DISCONNECTED', severity: 'high', values: { path }, ...about }];
   });

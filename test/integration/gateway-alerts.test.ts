@@ -3,6 +3,7 @@
 import test from 'ava';
 
 import { NO_COPY_LOAD } from '../../backend/cluster-map/copy-policy.js';
+import { NO_DISK_TIMES } from '../../backend/core/disk-meter.js';
 import { at } from '../support/gateway-harness.js';
 import type { GatewayHarness } from '../support/gateway-harness.js';
 import { startWithVolumes } from '../support/gateway-samples.js';
@@ -93,6 +94,26 @@ test('a device that failed says why; a device whose process is gone is told from
   const away = found.find(({ alertType }) => alertType === 'DEVICE_DISCONNECTED');
   t.is(away?.affectedObject.id, (await idsOf(gateway, 'Device'))[1]);
   t.true(found.some(({ alertType }) => alertType === 'STORAGE_POOL_HAS_UNREACHABLE_CAPACITY'));
+});
+
+test('a slow device is an alert with its reason, and a device in error over REST', async (t) => {
+  const gateway = await start();
+  t.teardown(() => gateway.stop());
+  const { cluster } = gateway;
+  const [slow] = cluster.tables.device;
+  if (slow === undefined) throw new Error('no devices');
+  const failure = 'slower than its peers: 5.00 ms for a flush, they take 0.50 ms';
+  cluster.tables.device[0] = { ...slow, slowStage: 'relieved', failure };
+  const found = await alerts(gateway);
+  const alert = found.find(({ alertType }) => alertType === 'DEVICE_SLOW');
+  t.is(alert?.severity, 'ALERT_MEDIUM');
+  t.deepEqual(alert?.alertValues, { path: slow.path, reason: failure });
+  const [id = ''] = await idsOf(gateway, 'Device');
+  t.is(alert?.affectedObject.id, id);
+  const { json } = await gateway.get(`/api/instances/Device::${id}`);
+  t.is(at(json, 'errorState'), 'Error');
+  cluster.tables.device[0] = slow;
+  t.deepEqual(await types(gateway), [ALWAYS]);
 });
 
 test('combs without a second copy, and combs without any', async (t) => {
@@ -198,6 +219,7 @@ test('a pool that has less left than its largest unit has says so', async (t) =>
       ...{ capacityBytes, usedBytes: capacityBytes * 0.7, resyncBytesTotal: 0, resyncBytesDone: 0 },
       ...{ degradedCombs: 0, rebuildBytesLeft: 0, rebalanceBytesLeft: 0 },
       ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
+      times: NO_DISK_TIMES,
     });
   t.true(
     (await types(gateway)).includes(

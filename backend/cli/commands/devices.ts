@@ -62,7 +62,7 @@ export async function devicesFrom(run: Run): Promise<readonly DeviceSpec[]> {
 
 export function deviceState(device: Device): string {
   if (device.removing) return 'Remove-pending';
-  if (device.state === 'up') return 'Normal';
+  if (device.state === 'up') return device.slowStage === 'none' ? 'Normal' : 'Slow';
   return { adding: 'Initial-test', down: 'Error', failed: 'Error', removing: 'Remove-pending' }[
     device.state
   ];
@@ -164,7 +164,7 @@ export const DEVICE_COMMANDS: readonly Command[] = [
   {
     name: 'clear_sds_device_error',
     topic: topicDevices,
-    about: 'try a failed device again',
+    about: 'try a device again that failed, or was found slow',
     options: DEVICE_REF,
     run: async (run) => {
       const device = needed(await deviceOf(run.reader, run.values), 'device');

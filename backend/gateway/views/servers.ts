@@ -151,6 +151,8 @@ export function deviceView(reader: Reader, device: Device, mediaType: string): J
   const poolId = reader.id(device.poolKey);
   const capacityKb = Math.floor(device.capacityBytes / 1024);
   const failed = device.state === 'failed';
+  // What clearDeviceError clears is an error, too: a device that was found slow.
+  const isGood = !failed && device.state !== 'down' && device.slowStage === 'none';
   return {
     ...DEVICE_FIXED,
     id,
@@ -164,7 +166,7 @@ export function deviceView(reader: Reader, device: Device, mediaType: string): J
     deviceOriginalPathname: device.path,
     deviceState: device.removing ? 'RemovePending' : DEVICE_STATE_WORDS[device.state],
     deviceFailure: nullIfEmpty(device.failure),
-    errorState: failed || device.state === 'down' ? 'Error' : 'None',
+    errorState: isGood ? 'None' : 'Error',
     aggregatedState: failed ? 'CurrentlyFailed' : 'NeverFailed',
     mediaFailing: failed,
     mediaType: mediaType === '' ? 'HDD' : mediaType,
