@@ -27,7 +27,7 @@ const MARKS = {
   proven: mark('mdm: a slow device has proved itself'),
   relapsed: mark('mdm: a slow device was slow again after it had proved itself'),
   kept: mark('mdm: a slow device stays: its data could not be made anew elsewhere'),
-  stuck: mark('mdm: a slow device is the last copy of something and stays meanwhile'),
+  stuck: mark('mdm: copies of a slow device stay until others gave a sign of life'),
 };
 
 /** Protocol version that brought them. */
@@ -83,6 +83,11 @@ export class SlowDevices {
       this.runs.slowSinceUs.delete(touch.key);
       this.runs.devices.get(touch.key)?.samples.forgive();
       this.membership.giveBack.soon(nowUs);
+      // What had left its sets is to be filled again.
+      const { poolKey } = device;
+      this.engine.run(nowUs, (at) => {
+        this.membership.reconsider(at, poolKey);
+      });
     }
   }
 

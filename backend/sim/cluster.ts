@@ -19,7 +19,16 @@ import { SimProcess } from './process.js';
 import { ServerNode } from './server-node.js';
 import { SimEtcds } from './shared-store.js';
 import type { Simulation } from './simulation.js';
+import { SlowWatch } from './slow-watch.js';
 import type { Swarm } from './swarm-options.js';
+
+function slowOptions({ slow }: Swarm): Partial<MdmOptions> {
+  const { factor, microsMin, sampleMs, samples, proofMs } = slow;
+  return {
+    ...{ slowFactor: factor, slowMicrosMin: microsMin, slowSampleMs: sampleMs },
+    ...{ slowSamples: samples, slowProofMs: proofMs },
+  };
+}
 
 function moveOptions({ moves, setUpTroubleUs }: Swarm): Partial<MdmOptions> {
   const { combsMax, perDevice, rebuildDelayMs, rebalanceDelayMs, flapDelayMs, lateServers } = moves;
@@ -47,6 +56,7 @@ export class SimCluster {
   readonly clients: ClientNode[] = [];
   readonly operator: SimOperator;
   readonly moveWatch: MoveWatch;
+  readonly slowWatch: SlowWatch;
   private nextNode = 1;
 
   constructor(sim: Simulation, swarm: Swarm) {
@@ -66,8 +76,10 @@ export class SimCluster {
     this.mdm = first;
     const mdmAddresses = this.mdms.map(({ address }) => address);
     this.moveWatch = new MoveWatch(sim);
+    this.slowWatch = new SlowWatch(sim);
     const watcher = (changes: readonly Change[]): void => {
       this.moveWatch.committed(changes);
+      if (swarm.slow.factor > 0) this.slowWatch.committed(changes);
     };
     for (const mdm of this.mdms) mdm.watch(watcher);
     if (this.etcd !== null) this.etcd.watcher = watcher;
@@ -111,6 +123,7 @@ export class SimCluster {
         drainTimeoutMs: swarm.drainTimeoutMs,
         ...(swarm.setUpTroubleUs > 0 ? { deviceAddTimeoutMs: 1000 } : {}),
         ...moveOptions(swarm),
+        ...slowOptions(swarm),
       },
       this.etcd === null
         ? null

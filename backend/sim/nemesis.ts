@@ -66,6 +66,7 @@ const MARKS = {
   stallLink: mark('nemesis: a link was stalled'),
   breakLink: mark('nemesis: a link was broken'),
   slowDisk: mark('nemesis: a disk was slow'),
+  ailDisk: mark('nemesis: a disk was slower than its peers for longer'),
   failDisk: mark('nemesis: a disk failed'),
   rot: mark('nemesis: bits of a disk flipped'),
   lostWrite: mark('nemesis: a write went nowhere'),

@@ -107,6 +107,20 @@ export class ServerWork {
     return true;
   }
 
+  /** Says that a device was looked after; asked until it is answered. */
+  clearError(server: ServerNode): void {
+    if (!this.isUsed(server)) return;
+    const { operator } = this;
+    this.changes += 1;
+    const clear = (nowUs: number): void => {
+      operator.admin.ask(nowUs, 'CLEAR_DEVICE_ERROR', { key: server.deviceKey }, (status) => {
+        if (status === 0 || status === ERR.DEVICE_NOT_FOUND) this.changes -= 1;
+        else operator.soon(ABORT_US_MAX, clear);
+      });
+    };
+    operator.soon(0, clear);
+  }
+
   private abort(server: ServerNode, key: number): void {
     const { operator } = this;
     this.changes += 1;

@@ -4,7 +4,7 @@
 import { DATA_DEFAULTS } from '../sds/options.js';
 
 import { drawSwarm } from './swarm.js';
-import { LATER_OPTIONS_OFF, NO_MOVES } from './swarm-options.js';
+import { LATER_OPTIONS_OFF, NOBODY_SLOW, NO_MOVES } from './swarm-options.js';
 import { noTrouble } from './trouble-kinds.js';
 import type { Swarm } from './swarm-options.js';
 import type { TroubleWeights } from './trouble-kinds.js';
@@ -52,7 +52,7 @@ function checkLike(value: unknown, pattern: Fields, where: string): void {
 
 /**
  * Reads the text of a file: `{ "about", "seed", "swarm" }`, as `npm run sim -- --seed S --json` prints them. Kinds of trouble
- * that are not listed never happen, and without `moves` data stays where it is.
+ * that are not listed never happen, without `moves` data stays where it is, and without `slow` no device is found slow.
  *
  * @throws ScenarioFileError
  */
@@ -73,8 +73,9 @@ export function parseScenario(text: string): KeptScenario {
   const trouble: TroubleWeights = { ...noTrouble(), ...listed };
   const workload = { ...LATER_WORKLOAD, ...fieldsOf(fields['workload'], 'swarm.workload') };
   const moves = { ...NO_MOVES, ...fieldsOf(fields['moves'] ?? {}, 'swarm.moves') };
+  const slow = { ...NOBODY_SLOW, ...fieldsOf(fields['slow'] ?? {}, 'swarm.slow') };
   const later = { ...LATER_OPTIONS_OFF, ...LATER_OPTIONS };
-  const complete = { ...later, ...fields, workload, trouble, moves };
+  const complete = { ...later, ...fields, workload, trouble, moves, slow };
   checkLike(complete, fieldsOf(drawSwarm(1), 'swarm'), 'swarm');
   return { about, seed, swarm: complete as unknown as Swarm };
 }

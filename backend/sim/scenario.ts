@@ -99,9 +99,11 @@ class Scenario {
     cluster.mdm.timing.unknownPermille = swarm.storeUnknownPermille;
     if (cluster.etcd !== null) cluster.etcd.lostPermille = swarm.storeLostPermille;
     sim.run(sim.nowUs + swarm.safetyUs, () => false, EVENTS_MAX);
+    const endUs = sim.nowUs;
     this.say('liveness phase');
     this.heal();
     this.judge();
+    if (swarm.slow.found) cluster.slowWatch.judge(cluster.history.ops, endUs);
   }
 
   private say(what: string): void {
@@ -151,6 +153,10 @@ class Scenario {
       client.load?.stop();
     }
     nemesis.heal();
+    if (swarm.slow.factor > 0) {
+      cluster.slowWatch.recovers();
+      for (const server of cluster.servers) cluster.operator.serverWork.clearError(server);
+    }
     cluster.mdm.timing.unknownPermille = 0;
     if (cluster.etcd !== null) cluster.etcd.lostPermille = 0;
     if (swarm.capacityBlocks > 0) this.makeRoom();

@@ -31,6 +31,24 @@ export const NO_MOVES: MoveOptions = {
   limits: 'dynamicBandwidth',
 };
 
+/** When the MDM finds a device slow, as its options of similar names. */
+export interface SlowOptions {
+  /** 0: never. */
+  readonly factor: number;
+  readonly microsMin: number;
+  readonly sampleMs: number;
+  readonly samples: number;
+  readonly proofMs: number;
+  /** One disk becomes slow, under a load that tells it from its peers, and stays so: it must be found and taken out. */
+  readonly found: boolean;
+}
+
+/** No device is slow. */
+export const NOBODY_SLOW: SlowOptions = {
+  ...{ factor: 0, microsMin: 0, sampleMs: 1000, samples: 5, proofMs: 60_000 },
+  found: false,
+};
+
 export interface Swarm {
   readonly seed: number;
   readonly servers: number;
@@ -82,6 +100,7 @@ export interface Swarm {
   /** More goes wrong than the promise covers: requests may block or fail, but no byte may be wrong. */
   readonly overLimit: boolean;
   readonly moves: MoveOptions;
+  readonly slow: SlowOptions;
 }
 
 /** Options of later releases, as they are in scenarios that were kept before. */

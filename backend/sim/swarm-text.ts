@@ -1,7 +1,14 @@
 // A scenario in one line for its reader. It must never leave out a kind of trouble that can happen in it.
 
 import type { MoveOptions, Swarm } from './swarm-options.js';
-import { FURTHER_KINDS, KINDS, MDM_KINDS, MOVE_KINDS, POLICY_KINDS } from './trouble-kinds.js';
+import {
+  FURTHER_KINDS,
+  KINDS,
+  MDM_KINDS,
+  MOVE_KINDS,
+  POLICY_KINDS,
+  SLOW_KINDS,
+} from './trouble-kinds.js';
 
 function describeMoves({ combsMax, lateServers, faultSets }: MoveOptions): string {
   if (combsMax === 0) return '';
@@ -11,7 +18,8 @@ function describeMoves({ combsMax, lateServers, faultSets }: MoveOptions): strin
 
 /** The parts of a scenario that a reader wants to know first. */
 export function describeSwarm(swarm: Swarm): string {
-  const moved = [...MOVE_KINDS, ...POLICY_KINDS, 'island' as const, 'moveServer' as const];
+  const single = ['island', 'moveServer'] as const;
+  const moved = [...MOVE_KINDS, ...POLICY_KINDS, ...SLOW_KINDS, ...single];
   const kinds = [...new Set([...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, ...moved])];
   const trouble = kinds.filter((kind) => swarm.trouble[kind] > 0).join(' ');
   const { servers, clients, volumeChunks, durability } = swarm;

@@ -8,9 +8,10 @@ import type { CopyLimits } from '../protocol/generated/types.js';
 import { MDM_DEFAULTS } from '../mdm/options.js';
 import { DATA_DEFAULTS } from '../sds/options.js';
 
-import { LATER_OPTIONS_OFF, NO_MOVES } from './swarm-options.js';
+import { LATER_OPTIONS_OFF, NOBODY_SLOW, NO_MOVES } from './swarm-options.js';
 import type { Swarm } from './swarm-options.js';
 import {
+  DISK_FAULTS,
   FURTHER_KINDS,
   KINDS,
   MDM_KINDS,
@@ -260,6 +261,67 @@ function addPolicies(seed: number, swarm: Swarm): Swarm {
   return { ...swarm, trouble, moves: { ...moves, faultSets: prng.pick([0, 2, 3]) } };
 }
 
+/**
+ * Disks that are slower than others for longer. In one of three such scenarios one disk ails and nothing else happens, so
+ * that it must be found, taken out, and be forgotten by the clients.
+ */
+function addSlow(seed: number, swarm: Swarm): Swarm {
+  const prng = new Prng(seed, 0x534c4f57);
+  if (swarm.overLimit || swarm.capacityBlocks > 0 || swarm.trouble.island > 0) return swarm;
+  if (!prng.chance(1, 12)) return swarm;
+  if (prng.chance(1, 3)) return oneAilingDisk(prng, swarm);
+  const { moves } = swarm;
+  const trouble = { ...swarm.trouble, ailDisk: prng.between(2, 5) };
+  for (const kind of DISK_FAULTS) trouble[kind] = 0;
+  const isMoved = moves.combsMax > 0 || prng.chance(1, 2);
+  return {
+    ...swarm,
+    trouble,
+    safetyUs: Math.max(swarm.safetyUs, 6_000_000),
+    workload: { ...swarm.workload, thinkUsMax: Math.max(12_000, swarm.workload.thinkUsMax) },
+    moves: isMoved
+      ? { ...moves, combsMax: 1024, rebalanceDelayMs: prng.pick([0, 500]) }
+      : { ...moves, combsMax: 0 },
+    slow: {
+      ...{ factor: prng.pick([5, 10]), microsMin: prng.pick([100, 1000]) },
+      ...{ sampleMs: prng.pick([250, 500]), samples: prng.pick([1, 2, 3]) },
+      ...{ proofMs: prng.pick([300, 1000, 5000]), found: false },
+    },
+  };
+}
+
+function oneAilingDisk(prng: Prng, swarm: Swarm): Swarm {
+  const { workload, network } = swarm;
+  return {
+    ...swarm,
+    ...{
+      servers: prng.pick([4, 5]),
+      clients: 2,
+      mdms: 1,
+      shared: true,
+      combLog2: prng.pick([3, 4]),
+    },
+    ...{ volumeChunks: [12, 12], durability: 'media', setUpTroubleUs: 0 },
+    network: { ...network, delayUsMin: 50, delayUsMax: 150, lingerPercent: 0 },
+    workload: {
+      ...workload,
+      ...{ depth: 2, thinkUsMax: 40_000, lengthSectorsMax: 32, hotSectors: 1024 },
+      ...{ readWeight: 3, writeWeight: 4, abandonPermille: 0, readers: 0, together: false },
+    },
+    trouble: { ...noTrouble(), ailDisk: 1 },
+    ...{ troubleGapUsMax: 800_000, safetyUs: 12_000_000, storeUnknownPermille: 0 },
+    ...{ commitUsMax: Math.min(2000, swarm.commitUsMax), ioTimeoutS: 0 },
+    moves: {
+      ...{ combsMax: 1024, perDevice: 4, rebuildDelayMs: 1500, rebalanceDelayMs: 0 },
+      ...{ flapDelayMs: 0, lateServers: 0, faultSets: 0, limits: 'unlimited', ambushes: false },
+    },
+    slow: {
+      ...{ factor: 10, microsMin: 1000, sampleMs: 250, samples: prng.pick([2, 3]) },
+      ...{ proofMs: 60_000, found: true },
+    },
+  };
+}
+
 /** The scenario of a seed. */
 export function drawSwarm(seed: number): Swarm {
   const prng = new Prng(seed, 0x53574d);
@@ -304,9 +366,10 @@ export function drawSwarm(seed: number): Swarm {
     skipStrikes: [],
     overLimit: prng.chance(1, 20),
     moves: NO_MOVES,
+    slow: NOBODY_SLOW,
   };
   const drawn = prng.chance(1, 16) ? drawFull(prng, swarm) : swarm;
   const settled = addMeetings(seed, addLateFrames(seed, addFurther(seed, drawn)));
   const moving = addHoles(seed, addMoves(seed, settled));
-  return addDomains(seed, addPolicies(seed, addMdms(seed, moving)));
+  return addSlow(seed, addDomains(seed, addPolicies(seed, addMdms(seed, moving))));
 }

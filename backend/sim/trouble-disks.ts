@@ -6,6 +6,7 @@ import type { Strikes, TroubleMaker } from './trouble.js';
 
 export type DiskTrouble =
   | 'slowDisk'
+  | 'ailDisk'
   | 'failDisk'
   | 'rot'
   | 'lostWrite'
@@ -14,6 +15,9 @@ export type DiskTrouble =
   | 'lyingFlush'
   | 'slowStore';
 
+/** Requests before a disk begins to ail where it has to be found: what its clients are used to. */
+const FAST_REQUESTS_MIN = 150;
+
 function slowDisk({ prng, server, say, later }: TroubleMaker): boolean {
   const factor = prng.pick([10, 100, 1000, 10_000]);
   const hit = server();
@@ -21,6 +25,28 @@ function slowDisk({ prng, server, say, later }: TroubleMaker): boolean {
   say(`slows the disk of server ${hit.number} by ${factor}`);
   later(() => {
     hit.device.setSlow(1);
+  });
+  return true;
+}
+
+/** A disk that is slower than its peers for so long that it is noticed, one at a time; half of them are looked after. */
+function ailDisk({ cluster, prng, server, say, later, muchLater }: TroubleMaker): boolean {
+  const { slowWatch, swarm, operator, sim, history } = cluster;
+  if (slowWatch.ailing !== null) return false;
+  if (swarm.slow.found && history.ops.length < FAST_REQUESTS_MIN) return false;
+  const factor = prng.pick([50, 100]);
+  const hit = server();
+  if (!operator.serverWork.isUsed(hit)) return false;
+  hit.device.setSlow(factor);
+  slowWatch.ails(hit.deviceKey);
+  say(`the disk of server ${hit.number} is slower by ${factor} from now on`);
+  if (swarm.slow.found) return true;
+  const isCleared = prng.chance(1, 2);
+  (prng.chance(1, 3) ? later : muchLater)(() => {
+    say(`the disk of server ${hit.number} is as fast as before at ${sim.nowUs}`);
+    hit.device.setSlow(1);
+    slowWatch.recovers();
+    if (isCleared) operator.serverWork.clearError(hit);
   });
   return true;
 }
@@ -74,6 +100,7 @@ function slowStore({ cluster, prng, say, later }: TroubleMaker): boolean {
 
 export const DISK_TROUBLE: Strikes<DiskTrouble> = {
   slowDisk,
+  ailDisk,
   failDisk,
   rot: (maker) => spoil(maker, 'rot'),
   lostWrite: (maker) => spoil(maker, 'lost'),

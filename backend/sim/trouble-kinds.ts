@@ -51,6 +51,7 @@ export interface TroubleWeights {
   moveServer: number;
   switchMdms: number;
   crashTieBreaker: number;
+  ailDisk: number;
 }
 
 export type TroubleKind = keyof TroubleWeights;
@@ -133,10 +134,24 @@ export const POLICY_KINDS: readonly TroubleKind[] = [
   'emptyServer',
 ];
 
+/** Kinds that only happen where the MDM looks for slow devices. */
+export const SLOW_KINDS: readonly TroubleKind[] = ['ailDisk'];
+
+/** What makes a copy worthless: while the other one is being taken out, that would be one fault too many. */
+export const DISK_FAULTS: readonly TroubleKind[] = [
+  'failDisk',
+  'rot',
+  'lostWrite',
+  'misdirectedWrite',
+  'tornWrite',
+  'lyingFlush',
+];
+
 /** Every kind of trouble with weight 0. */
 export function noTrouble(): TroubleWeights {
   const weights: Partial<TroubleWeights> = {};
-  const moved = [...MOVE_KINDS, ...POLICY_KINDS, 'island', 'moveServer'] as const;
+  const single = ['island', 'moveServer'] as const;
+  const moved = [...MOVE_KINDS, ...POLICY_KINDS, ...SLOW_KINDS, ...single];
   const all = [...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, ...moved] as const;
   for (const kind of all) weights[kind] = 0;
   return weights as TroubleWeights;

@@ -83,6 +83,17 @@ export const FIXES: readonly Mutation[] = [
     ],
   },
   {
+    rule: 'cleared-slow-device',
+    about: 'the combs of a slow device that is cleared are not decided anew',
+    replacements: [
+      {
+        file: 'backend/mdm/slow-devices.js',
+        from: 'this.membership.reconsider(at, poolKey);',
+        to: 'void at;',
+      },
+    ],
+  },
+  {
     rule: 'notes-outlive-close',
     about:
       'a log of which more than half must be kept is noted again for ever when its device is closed',

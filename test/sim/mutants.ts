@@ -61,6 +61,7 @@ const CHECKERS: readonly (readonly [RegExp, string])[] = [
   [/possible: |cannot have taken effect|torn between/, 'linearizability and durability'],
   [/ logged /, 'errors in the log'],
   [/got errno/, 'errors at clients'],
+  [/slow device|was taken out and is in sync|treated at once/, 'slow devices'],
   [/^not within/, 'liveness'],
   [/AssertionError/, 'an assertion of the product'],
 ];

@@ -1,5 +1,5 @@
-// Deliberately broken builds: for each rule of backend/docs/replication.md at least one way to break it, as replacements in
-// compiled files. It owns what is broken; building and running them is mutants.ts.
+// Deliberately broken builds: for each rule of backend/docs/replication.md at least one way to break it, and for what the MDM
+// does about slow devices (S), as replacements in compiled files. It owns what is broken; building and running them is mutants.ts.
 
 export interface Replacement {
   /** Below dist/. */
@@ -185,6 +185,35 @@ export const MUTATIONS: readonly Mutation[] = [
         file: `${SDS}/data-node.js`,
         from: "this.end('failed', reason);",
         to: 'void reason;',
+      },
+    ],
+  },
+  {
+    rule: 'S1',
+    about: 'a slow device is taken out while it still counts as a copy',
+    replacements: [
+      { file: 'backend/mdm/slow-devices.js', from: 'if (counts) {', to: 'if (false) {' },
+    ],
+  },
+  {
+    rule: 'S2',
+    about: 'a device that is slow for good keeps its copies',
+    replacements: [
+      {
+        file: 'backend/mdm/slow-devices.js',
+        from: 'if (run.samples.score < this.engine.options.slowSamples ||',
+        to: 'if (true ||',
+      },
+    ],
+  },
+  {
+    rule: 'S3',
+    about: 'nothing is compared with its peers',
+    replacements: [
+      {
+        file: 'backend/mdm/slow-samples.js',
+        from: 'if (isSlow && times >',
+        to: 'if (false && times >',
       },
     ],
   },

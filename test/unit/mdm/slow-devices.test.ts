@@ -338,6 +338,28 @@ test('an operator brings back a device that was taken out, and one that only los
   t.deepEqual([state, slowStage, failure], ['up', 'none', '']);
 });
 
+test('a device that is cleared while its copies leave their sets is filled again', (t) => {
+  const here = site(4);
+  const { cluster, poolKey, slow } = here;
+  slow.micros = 20_000;
+  reach(here, slow, 'relieved');
+  while (stage(here, slow) === 'relieved') pass(here, 100);
+  // All the others have given a sign of life; the stage is still to be committed.
+  cluster.nowUs += 10_000;
+  for (const disk of here.disks) disk.beat(cluster);
+  t.is(stage(here, slow), 'leaving');
+  t.deepEqual(parts(here, slow), [0, 0]);
+  cluster.command('CLEAR_DEVICE_ERROR', { key: slow.device.key });
+  const concerned = cluster
+    .combs(poolKey)
+    .flatMap((entry) =>
+      entry.members.flatMap(({ deviceKey }, index) =>
+        deviceKey === slow.device.key ? [isTarget(entry, index)] : [],
+      ),
+    );
+  t.true(concerned.length > 3 && concerned.every((isFilled) => isFilled));
+});
+
 test('the next MDM goes on where the last one ended; one that fails meanwhile has failed', (t) => {
   const here = site(4);
   const { cluster, disks, slow } = here;
