@@ -84,9 +84,8 @@ export class SlowDevices {
       this.runs.devices.get(touch.key)?.samples.forgive();
       this.membership.giveBack.soon(nowUs);
       // What had left its sets is to be filled again.
-      const { poolKey } = device;
       this.engine.run(nowUs, (at) => {
-        this.membership.reconsider(at, poolKey);
+        this.membership.reconsiderDevice(at, touch.key);
       });
     }
   }

@@ -88,7 +88,7 @@ export const FIXES: readonly Mutation[] = [
     replacements: [
       {
         file: 'backend/mdm/slow-devices.js',
-        from: 'this.membership.reconsider(at, poolKey);',
+        from: 'this.membership.reconsiderDevice(at, touch.key);',
         to: 'void at;',
       },
     ],

@@ -6,6 +6,7 @@ import type { LinkId, Links, Peer, Region, Role } from '../../core/ports.js';
 import { Mdm } from '../../mdm/mdm.js';
 import { MDM_DEFAULTS } from '../../mdm/options.js';
 import type { MdmContent, MdmOptions } from '../../mdm/options.js';
+import { VERSION_MAX } from '../../protocol/generated/constants.js';
 import { getCode } from '../../protocol/generated/frame-head.js';
 import { EventQueue } from '../event-queue.js';
 import type { EventTarget } from '../event-queue.js';
@@ -109,7 +110,7 @@ export class World implements Links {
     this.ends.set(link, { far, held: [], blocked: false });
     const peer: Peer = {
       ...{ role, key, incarnation: 1, run: 0, link: 0, linkEpoch: 1 },
-      ...{ version: 1, features: 0, host },
+      ...{ version: VERSION_MAX, features: 0, host },
     };
     this.later((nowUs) => {
       this.mdm.linkUp(nowUs, link, peer);

@@ -71,6 +71,8 @@ export class Cluster {
   steppedDown = '';
   /** Protocol version of links that are opened from now on; administrators speak the newest. */
   linkVersion: number = VERSION_MAX;
+  /** What the other end of each link speaks. */
+  private readonly versions = new Map<LinkId, number>();
   private readonly options: MdmOptions;
   private lastLink = 0;
   private lastTag = 0;
@@ -121,6 +123,8 @@ export class Cluster {
 
   open(role: Role, key = 0): LinkId {
     const link = ++this.lastLink;
+    const version = role === 'admin' ? VERSION_MAX : this.linkVersion;
+    this.versions.set(link, version);
     const peer = {
       role,
       key,
@@ -128,7 +132,7 @@ export class Cluster {
       run: 0,
       link: 0,
       linkEpoch: 1,
-      version: role === 'admin' ? VERSION_MAX : this.linkVersion,
+      version,
       features: 0,
     };
     this.mdm.linkUp(this.nowUs, link, peer);
@@ -165,7 +169,8 @@ export class Cluster {
     settle = true,
   ): number {
     const tag = ++this.lastTag;
-    this.frame(link, encodeControl(code, tag, 0, body), settle);
+    const version = this.versions.get(link) ?? VERSION_MAX;
+    this.frame(link, encodeControl(code, tag, 0, body, version), settle);
     return tag;
   }
 

@@ -150,6 +150,7 @@ test('a device ten times as slow as its peers gives up its roles, then its copie
   pass(here, 2000);
   const filled = cluster
     .combs(poolKey)
+    .filter((entry) => inSync(entry).length === 1)
     .flatMap((entry) =>
       entry.members.flatMap(({ deviceKey }, index) =>
         isBlank(entry, index) && isTarget(entry, index) ? [deviceKey] : [],
@@ -344,9 +345,8 @@ test('a device that is cleared while its copies leave their sets is filled again
   slow.micros = 20_000;
   reach(here, slow, 'relieved');
   while (stage(here, slow) === 'relieved') pass(here, 100);
-  // All the others have given a sign of life; the stage is still to be committed.
-  cluster.nowUs += 10_000;
-  for (const disk of here.disks) disk.beat(cluster);
+  // All the others have given a sign of life; the last stage is still to be committed.
+  pass(here, 100);
   t.is(stage(here, slow), 'leaving');
   t.deepEqual(parts(here, slow), [0, 0]);
   cluster.command('CLEAR_DEVICE_ERROR', { key: slow.device.key });
