@@ -56,6 +56,8 @@ export class Drains {
   /** Commit that last changed a volume, or whether I/O is allowed, by pool. */
   private readonly changed = new Map<number, number>();
   private firstSequence = 0;
+  /** Tells a device how far it knows everything, unless it was told that far: commits that do not concern it are not sent to it. */
+  remind: (deviceKey: number, sequence: number) => void = () => undefined;
   /** Commit that last took a device out of its last in-sync set, by device. */
   private readonly outSince = new Map<number, number>();
   /** By device. Kept for later drains: who waits a shorter time than a grant lasts would never hear the end of one. */
@@ -155,6 +157,7 @@ export class Drains {
     for (const device of state.devices.values()) {
       if (device.poolKey !== poolKey || device.incarnation === 0) continue;
       if (this.hasApplied(device.key, sequence)) continue;
+      this.remind(device.key, sequence);
       const blocker = this.carries(device) ? device.key : this.grantBlocker(nowUs, device);
       if (blocker === 0) continue;
       all = false;
@@ -197,13 +200,14 @@ export class Drains {
       return 0;
     }
     // Devices that have not applied that are few, and looked at first: there may be many combs.
-    for (const device of this.engine.state.devices.values())
-      if (
-        device.poolKey === poolKey &&
-        !this.hasApplied(device.key, outSince) &&
-        this.carries(device)
-      )
-        return device.key;
+    let blocker = 0;
+    for (const device of this.engine.state.devices.values()) {
+      if (device.poolKey !== poolKey || this.hasApplied(device.key, outSince)) continue;
+      if (!this.carries(device)) continue;
+      this.remind(device.key, outSince);
+      blocker = device.key;
+    }
+    if (blocker !== 0) return blocker;
     const { leaseMs, driftPercent } = this.engine.options;
     const grantUs = Math.ceil((leaseMs * MICROS_PER_MS * (100 + driftPercent)) / 100);
     this.runningOut.set(key, { outSince, untilUs: nowUs + grantUs, isOver: false });

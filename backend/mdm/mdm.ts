@@ -34,7 +34,7 @@ import { Registrations } from './registrations.js';
 import type { Refusal } from './refusal.js';
 import { replaceCombs } from './replacement.js';
 import { Reshaper } from './reshaper.js';
-import { Runs } from './runs.js';
+import { NO_LINK, Runs } from './runs.js';
 import { SdsMover } from './sds-mover.js';
 import { Sessions } from './sessions.js';
 import type { Session } from './sessions.js';
@@ -115,6 +115,9 @@ export class Mdm implements Machine, ClusterInputs {
     });
     this.sdsMover = new SdsMover(engine, this.drains, this.additions);
     this.subscribers = new Subscribers(engine, sessions);
+    this.drains.remind = (deviceKey, sequence) => {
+      this.subscribers.remind(runs.devices.get(deviceKey)?.link ?? NO_LINK, sequence);
+    };
     this.tombstones = new Tombstones(engine, runs);
     this.versions = new Versions(engine, runs, sessions, (nowUs, key) =>
       this.reshaper.report(nowUs, key),

@@ -24,6 +24,8 @@ export interface Session {
   registered: Registered;
   /** It got everything once and hears of changes since. */
   subscribed: boolean;
+  /** Commit up to which it was told everything that concerns it. */
+  toldSequence: number;
 }
 
 export class Sessions {
@@ -38,7 +40,10 @@ export class Sessions {
   }
 
   open(link: LinkId, peer: Peer): void {
-    this.sessions.set(link, { link, peer, registered: { kind: 'none' }, subscribed: false });
+    this.sessions.set(link, {
+      ...{ link, peer, registered: { kind: 'none' }, subscribed: false },
+      toldSequence: 0,
+    });
   }
 
   get(link: LinkId): Session | undefined {

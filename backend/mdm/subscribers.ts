@@ -14,6 +14,7 @@ import type { Registered, Session, Sessions } from './sessions.js';
 
 const MARKS = {
   slow: mark('mdm: a subscriber that reads too slowly was cut off'),
+  reminded: mark('mdm: a device was told how far it knows everything'),
 };
 
 /** A subscriber that lets this much pile up is cut off; it comes back and gets everything in one piece. */
@@ -65,8 +66,17 @@ export class Subscribers {
     }
   }
 
+  /** Tells a subscriber that it knows everything up to the last commit, unless it was told of `sequence`. */
+  remind(link: LinkId, sequence: number): void {
+    const session = this.sessions.get(link);
+    if (session?.subscribed !== true || session.toldSequence >= sequence) return;
+    MARKS.reminded.hits++;
+    this.send(session, noNews(), false);
+  }
+
   private send(session: Session, news: News, full: boolean): void {
     const { term, sequence } = this.engine;
+    session.toldSequence = sequence;
     const { clusterVersion } = this.engine.state.system;
     for (const part of parts(news, term, sequence, full, clusterVersion))
       this.sessions.sendEncoded(

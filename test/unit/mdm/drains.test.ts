@@ -94,6 +94,40 @@ test('a lost device counts once it is out of all sets, the others applied that, 
   t.true(cluster.nowUs - lastAppliedUs >= 1_100_000);
 });
 
+test('who is not concerned by what takes a lost device out of its sets is told how far it knows everything', (t) => {
+  const { cluster, poolKey, devices } = standard({ rebuildDelayMs: 0, movesMax: 1 }, 5);
+  const { key: volumeKey } = cluster.command('ADD_VOLUME', {
+    ...{ poolKey, name: 'v', sizeSectors: SECTORS_PER_GIB, provisioning: 'thin' },
+  });
+  const { sdcKey } = cluster.sdc(1);
+  const [lost, ...left] = devices;
+  if (lost === undefined) throw new Error('a device');
+  const told = new Map(left.map((device) => [device.key, 0]));
+  // What a device reports is what it was told, not what was committed.
+  const beatAll = (): void => {
+    for (const device of left) {
+      const updates = cluster.messages(device.link, MSG.MAP_UPDATE);
+      const sequence = Math.max(
+        told.get(device.key) ?? 0,
+        ...updates.map((update) => update.sequence),
+      );
+      told.set(device.key, sequence);
+      cluster.beat(device, sequence);
+    }
+  };
+  cluster.applyAll(devices);
+  const map = { volumeKey, sdcKey, allowMultiple: true, access: 'readWrite' } as const;
+  const mapping = cluster.begin('MAP_VOLUME', map);
+  cluster.applyAll(devices);
+  cluster.pass(6000, () => {
+    cluster.applyAll(devices);
+  });
+  t.not(cluster.outcome('MAP_VOLUME', mapping), null);
+  const tag = cluster.begin('UNMAP_VOLUME', { volumeKey, sdcKeys: [sdcKey], generation: 0 });
+  cluster.pass(12_000, beatAll);
+  t.is(ended(cluster, tag), 'done');
+});
+
 test('whoever asks again and again, each time for less than a lease, hears the end of it', (t) => {
   const setup = mapped({ drainTimeoutMs: 300 });
   const { cluster, b } = setup;
