@@ -6,7 +6,7 @@ import type { LinkId } from '../../core/ports.js';
 import { HEADER_BYTES } from '../../protocol/frames.js';
 import { bodyOf, decodeControl, encodeControl } from '../../protocol/control.js';
 import type { ControlCode } from '../../protocol/control.js';
-import { MSG } from '../../protocol/generated/constants.js';
+import { MSG, VERSION_MAX } from '../../protocol/generated/constants.js';
 import { getCode } from '../../protocol/generated/frame-head.js';
 import type { ControlBodies } from '../../protocol/generated/types.js';
 import { addressOf } from './server.js';
@@ -57,7 +57,7 @@ export class Client {
 
   private say<C extends ControlCode>(code: C, body: ControlBodies[C]): void {
     this.tag += 1;
-    this.world.send(this.link, encodeControl(code, this.tag, 0, body, 1));
+    this.world.send(this.link, encodeControl(code, this.tag, 0, body, VERSION_MAX));
   }
 
   private beatOn(): void {
@@ -79,7 +79,7 @@ export class Client {
   private heard(bytes: Uint8Array, view: DataView): void {
     const code = getCode(view, 0);
     if (code === MSG.REGISTER_SDC_REPLY) {
-      const message = decodeControl(code, bodyOf(bytes, view, 0), 1);
+      const message = decodeControl(code, bodyOf(bytes, view, 0), VERSION_MAX);
       if (message.code === MSG.REGISTER_SDC_REPLY) this.sdcKey = message.body.sdcKey;
     }
     if (code !== MSG.MAP_UPDATE) return;

@@ -4,7 +4,7 @@ import type { LinkId } from '../../core/ports.js';
 import { errorText } from '../../protocol/error-text.js';
 import { bodyOf, decodeBody, decodeCommandAnswer, encodeCommand } from '../../protocol/control.js';
 import type { CommandName } from '../../protocol/control.js';
-import { ERR, MSG } from '../../protocol/generated/constants.js';
+import { ERR, MSG, VERSION_MAX } from '../../protocol/generated/constants.js';
 import { getCode, getStatus, getTag } from '../../protocol/generated/frame-head.js';
 import type { CommandParams, CommandResults } from '../../protocol/generated/types.js';
 import { WorldError } from './world.js';
@@ -51,15 +51,17 @@ export class Operator {
       const status = getStatus(view, 0);
       const body = bodyOf(bytes, view, 0);
       if (status === 0) {
-        answered(decodeCommandAnswer(name, body, 1));
+        answered(decodeCommandAnswer(name, body, VERSION_MAX));
         return;
       }
       const details =
-        getCode(view, 0) === MSG.ERROR_REPLY ? decodeBody(MSG.ERROR_REPLY, body, 1).details : [];
+        getCode(view, 0) === MSG.ERROR_REPLY
+          ? decodeBody(MSG.ERROR_REPLY, body, VERSION_MAX).details
+          : [];
       // The volume exists; its clients hear of it while time passes.
       if (status !== ERR.PENDING) throw new WorldError(`${name}: ${errorText(status, details)}`);
     });
-    this.world.send(this.link, encodeCommand(name, tag, ACTOR, params, 1));
+    this.world.send(this.link, encodeCommand(name, tag, ACTOR, params, VERSION_MAX));
   }
 
   /** Asks a command and lets time pass until it is answered. */

@@ -6,7 +6,7 @@ import { LAST_KEY } from '../../core/key-range.js';
 import type { LinkId } from '../../core/ports.js';
 import { bodyOf, decodeControl, encodeControl } from '../../protocol/control.js';
 import type { ControlCode } from '../../protocol/control.js';
-import { MSG } from '../../protocol/generated/constants.js';
+import { MSG, VERSION_MAX } from '../../protocol/generated/constants.js';
 import { getCode, getTag } from '../../protocol/generated/frame-head.js';
 import type { CombEntry, ControlBodies, DeviceWant } from '../../protocol/generated/types.js';
 import type { World } from './world.js';
@@ -119,7 +119,7 @@ export class Server {
 
   private say<C extends ControlCode>(link: LinkId, code: C, body: ControlBodies[C]): void {
     this.tag += 1;
-    this.world.send(link, encodeControl(code, this.tag, 0, body, 1));
+    this.world.send(link, encodeControl(code, this.tag, 0, body, VERSION_MAX));
   }
 
   private beat(): void {
@@ -146,7 +146,7 @@ export class Server {
   }
 
   private controlHeard(_nowUs: number, bytes: Uint8Array, view: DataView): void {
-    const message = decodeControl(getCode(view, 0), bodyOf(bytes, view, 0), 1);
+    const message = decodeControl(getCode(view, 0), bodyOf(bytes, view, 0), VERSION_MAX);
     if (message.code !== MSG.DEVICE_WANTS) return;
     this.sdsKey = message.body.sdsKey;
     const want = message.body.wants.find(({ task }) => task !== 'close');
@@ -181,7 +181,7 @@ export class Server {
   }
 
   private mapHeard(nowUs: number, bytes: Uint8Array, view: DataView): void {
-    const message = decodeControl(MSG.MAP_UPDATE, bodyOf(bytes, view, 0), 1);
+    const message = decodeControl(MSG.MAP_UPDATE, bodyOf(bytes, view, 0), VERSION_MAX);
     if (message.code !== MSG.MAP_UPDATE) return;
     const { body } = message;
     if (body.full) this.watch.reset(this);
