@@ -13,6 +13,7 @@ import { validName } from '../mdm/names.js';
 import { NodeMachine } from '../mdm/node.js';
 import type { NodeAsker, NodeHost } from '../mdm/node.js';
 import type { InitialSystem, MdmOptions } from '../mdm/options.js';
+import { Recovery } from '../mdm/recovery.js';
 import type {
   MdmCreateBody,
   MdmNodeReplyBody,
@@ -39,6 +40,7 @@ import { StoreReach } from './mdm-reach.js';
 type Role =
   | { readonly kind: 'blank' }
   | { readonly kind: 'alone'; readonly machine: Mdm; readonly store: LmdbStore }
+  | { readonly kind: 'restored'; readonly machine: Recovery; readonly store: LmdbStore }
   | { readonly kind: 'manager'; readonly machine: Manager; readonly store: EtcdStore }
   | { readonly kind: 'tieBreaker' };
 
@@ -95,6 +97,7 @@ export class MdmNode implements NodeHost {
     const state = {
       blank: 'blank',
       alone: 'alone',
+      restored: 'alone',
       manager: 'member',
       tieBreaker: 'member',
     } as const;
@@ -126,7 +129,8 @@ export class MdmNode implements NodeHost {
 
   /** The machine of the moment, for what it asked; null: it is not at work any more. */
   private current(role: Role): ClusterInputs | null {
-    return this.role === role && 'machine' in role ? role.machine : null;
+    const isOfCluster = role.kind === 'alone' || role.kind === 'manager';
+    return this.role === role && isOfCluster ? role.machine : null;
   }
 
   /** One thing after the other; a failure of one is the failure of the process unless `run` handles it. */
@@ -225,7 +229,7 @@ export class MdmNode implements NodeHost {
       role.store.abandon();
       await role.store.close();
     }
-    if (role.kind === 'alone') await role.store.close();
+    if (role.kind === 'alone' || role.kind === 'restored') await role.store.close();
   }
 
   /** Becomes what lies on the disk. */
@@ -244,6 +248,10 @@ export class MdmNode implements NodeHost {
     if (boot.kind === 'alone' && store !== null) {
       if (record.part === 'forming') await part.takeSeat();
       this.becomeAlone(store, options.initial);
+      return;
+    }
+    if (boot.kind === 'restored' && store !== null) {
+      this.becomeRestored(store);
       return;
     }
     await store?.close();
@@ -274,6 +282,34 @@ export class MdmNode implements NodeHost {
     this.input((nowUs) => {
       mdm.start(nowUs);
       this.machine.become(nowUs, mdm);
+    });
+  }
+
+  /** What was restored waits for the devices, and then becomes the content of the store. */
+  private becomeRestored(store: LmdbStore): void {
+    const { log, options } = this.tools;
+    const { links } = this.machine;
+    const { content } = store;
+    const recovered = (
+      _: number,
+      sequence: number,
+      entries: LmdbStore['content']['entries'],
+    ): void => {
+      void this.next(async () => {
+        if (this.role.kind !== 'restored') return;
+        this.becomeNothing();
+        store.import('confirmed', { term: content.term + 1, sequence, entries }, 'used');
+        await store.close();
+        await this.boot();
+      }).catch((error: unknown) => {
+        this.tools.failed(error instanceof Error ? error : new Error(String(error)));
+      });
+    };
+    const machine = new Recovery({ links, log, recovered }, content, options);
+    this.role = { kind: 'restored', machine, store };
+    this.input((nowUs) => {
+      this.machine.become(nowUs, machine);
+      machine.start(nowUs);
     });
   }
 
@@ -373,7 +409,9 @@ export class MdmNode implements NodeHost {
   }
 
   private systemId(): string {
-    return this.role.kind === 'alone' ? this.role.machine.systemId() : '';
+    return this.role.kind === 'alone' || this.role.kind === 'restored'
+      ? this.role.machine.systemId()
+      : '';
   }
 }
 

@@ -5,6 +5,7 @@ import { DEVICE_COMMANDS } from './commands/devices.js';
 import { DOMAIN_COMMANDS } from './commands/domains.js';
 import { COPYING_COMMANDS } from './commands/copying.js';
 import { MDM_COMMANDS } from './commands/mdms.js';
+import { METADATA_COMMANDS } from './commands/metadata.js';
 import { POOL_COMMANDS } from './commands/pools.js';
 import { PROPERTY_COMMANDS } from './commands/properties.js';
 import { SDS_COMMANDS } from './commands/servers.js';
@@ -18,6 +19,7 @@ export const COMMANDS: readonly Command[] = [
   ...SESSION_COMMANDS,
   ...SYSTEM_COMMANDS,
   ...MDM_COMMANDS,
+  ...METADATA_COMMANDS,
   ...PROPERTY_COMMANDS,
   ...DOMAIN_COMMANDS,
   ...POOL_COMMANDS,

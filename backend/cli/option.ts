@@ -66,6 +66,8 @@ export interface BareRun {
 export interface Outcome {
   readonly lines: readonly string[];
   readonly data: unknown;
+  /** Something was found that a script has to see: exit code 3. */
+  readonly isFinding?: boolean;
 }
 
 export interface Command {

@@ -14,7 +14,14 @@ import type { BareRun, Command, Outcome, Session, Terminal, Values } from './opt
 import { UsageError, parseArguments } from './parser.js';
 import type { SessionStore } from './session-file.js';
 
-export const EXIT = { done: 0, usage: 1, configuration: 2, connection: 4, refused: 7 } as const;
+export const EXIT = {
+  done: 0,
+  usage: 1,
+  configuration: 2,
+  finding: 3,
+  connection: 4,
+  refused: 7,
+} as const;
 
 const MDM_PORT = 6611;
 const INVALID_SESSION = 'Invalid session. Please login and try again.';
@@ -157,7 +164,7 @@ export async function runScli(argv: readonly string[], environment: Environment)
         return EXIT.refused;
       }
       print(terminal, values, result);
-      return EXIT.done;
+      return result.isFinding === true ? EXIT.finding : EXIT.done;
     } catch (error) {
       throw neverReached(error) ? new ConnectError(connection.targets) : error;
     } finally {

@@ -18,6 +18,7 @@ import { Additions } from './additions.js';
 import type { Observation } from './cluster-plan.js';
 import type { ClusterInputs } from './cluster-port.js';
 import { noteSelf } from './cluster-state.js';
+import { Checker } from './checker.js';
 import { CommandRunner } from './commands/runner.js';
 import { Drains } from './drains.js';
 import { Engine } from './engine.js';
@@ -59,6 +60,7 @@ const SENDERS: ReadonlyMap<number, readonly Role[]> = new Map([
   [MSG.REGISTER_DEVICE, ['sdsData']],
   [MSG.COMB_CHANGE, ['sdsData']],
   [MSG.COMB_QUERY, ['sdsData']],
+  [MSG.COMBS_REMEMBERED, ['sdsData']],
   [MSG.HEARTBEAT, ['sds', 'sdsData', 'sdc']],
   [MSG.REGISTER_SDC, ['sdc']],
   [MSG.QUERY, ['admin', 'lia']],
@@ -83,6 +85,7 @@ export class Mdm implements Machine, ClusterInputs {
   private readonly versions: Versions;
   private readonly registrations: Registrations;
   private readonly reshaper: Reshaper;
+  private readonly checker: Checker;
   private readonly commands: CommandRunner;
   private queries: Queries;
   private readonly blocked = new Set<LinkId>();
@@ -132,6 +135,7 @@ export class Mdm implements Machine, ClusterInputs {
       this.versions,
     );
     this.reshaper = new Reshaper(engine, ports.cluster);
+    this.checker = new Checker(engine, runs, sessions);
     this.queries = new Queries(engine, runs, this.membership, this.reshaper, 0);
     this.commands = new CommandRunner(
       engine,
@@ -139,6 +143,7 @@ export class Mdm implements Machine, ClusterInputs {
       this.drains,
       this.additions,
       this.reshaper,
+      this.checker,
       {
         componentsBelow: (nowUs, version) => this.versions.below(nowUs, version),
         mdm: (nowUs, key) => this.reshaper.report(nowUs, key),
@@ -242,6 +247,7 @@ export class Mdm implements Machine, ClusterInputs {
     this.additions.tick(nowUs);
     this.tombstones.tick(nowUs);
     this.reshaper.tick(nowUs);
+    this.checker.tick(nowUs);
     this.checkDrains(nowUs);
   }
 
@@ -257,6 +263,7 @@ export class Mdm implements Machine, ClusterInputs {
       this.additions.nextDeadlineUs(),
       this.tombstones.nextDeadlineUs(),
       this.reshaper.nextDeadlineUs(),
+      this.checker.nextDeadlineUs(),
       this.drains.nextDeadlineUs(),
     );
   }
@@ -306,6 +313,10 @@ export class Mdm implements Machine, ClusterInputs {
         return;
       case MSG.COMB_CHANGE:
         registrations.combChange(nowUs, session, tag, message.body);
+        return;
+      case MSG.COMBS_REMEMBERED:
+        if (session.registered.kind === 'device')
+          this.checker.told(nowUs, session.registered.deviceKey, session.link, message.body);
         return;
       case MSG.COMB_QUERY:
         this.ask(nowUs, session, tag, () => {

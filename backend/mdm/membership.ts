@@ -28,6 +28,7 @@ const MARKS = {
   newLife: mark('mdm: a device registered in a new life'),
   sameLife: mark('mdm: a device registered again in the same life'),
   revived: mark('mdm: a device that counted as dead made progress again'),
+  laterLife: mark('mdm: a device remembers a later life of the metadata'),
   oldLife: mark('mdm: an older life of a device was refused'),
   ownPause: mark('mdm: the MDM itself had paused and listens anew'),
   failed: mark('mdm: a device failed for good'),
@@ -98,6 +99,15 @@ export class Membership {
     if (device.sdsKey !== body.sdsKey) refuse('DEVICE_NOT_FOUND');
     if (device.state === 'failed') refuse('DEVICE_FAILED');
     if (device.state === 'removing') refuse('DEVICE_NOT_FOUND');
+    // Entries of a later life are newer than any that this one could tell it.
+    const { clusterEpoch } = state.system;
+    if (body.epoch > clusterEpoch) {
+      MARKS.laterLife.hits++;
+      refuse(
+        'METADATA_OLDER',
+        `it remembers cluster epoch ${body.epoch}, this metadata is of epoch ${clusterEpoch}`,
+      );
+    }
     if (incarnation < device.incarnation || incarnation === 0) {
       MARKS.oldLife.hits++;
       refuse('CONFLICT');

@@ -28,6 +28,7 @@ import { refuse } from './refusal.js';
 import { NOTHING_PENDING } from './runs.js';
 import type { Reshaper } from './reshaper.js';
 import type { Runs } from './runs.js';
+import type { State } from './state.js';
 
 /** Items of a page whose items may be long: texts and addresses at their longest still fit into a frame. */
 const LONG_ITEMS_MAX = 400;
@@ -82,39 +83,10 @@ export class Queries {
 
   /** @throws Refusal INVALID_PARAMETER */
   query(question: QueryBody): QueryReplyBody {
-    const { state } = this.engine;
-    switch (question.type) {
-      case 'system':
-        return { ...EMPTY, systems: [state.system] };
-      case 'protectionDomain':
-        return named('domains', page(state.domains, question));
-      case 'storagePool':
-        return named('pools', page(state.pools, question));
-      case 'faultSet':
-        return named('faultSets', page(state.faultSets, question));
-      case 'sds':
-        return named('sds', page(state.sds, question, LONG_ITEMS_MAX));
-      case 'device':
-        return named('devices', page(state.devices, question, LONG_ITEMS_MAX));
-      case 'sdc':
-        return named('sdcs', page(state.sdcs, question, LONG_ITEMS_MAX));
-      case 'volume':
-        return named('volumes', page(state.volumes, question));
-      case 'mapping':
-        return named('mappings', this.mappings(question));
-      case 'user':
-        return named('users', page(state.users, question));
-      case 'approvedSdc':
-        return named('approvedSdcs', page(state.approvedSdcs, question));
-      case 'combPage':
-        return named('combPages', this.combPages(question));
-      case 'attachment':
-        return named('attachments', page(state.attachments, question));
-      case 'tombstone':
-      case 'mdm':
-      case 'mdmCluster':
-        return refuse('INVALID_PARAMETER', `${question.type} cannot be queried`);
-    }
+    return (
+      objectsOf(this.engine.state, question) ??
+      refuse('INVALID_PARAMETER', `${question.type} cannot be queried`)
+    );
   }
 
   /** @throws Refusal INVALID_PARAMETER */
@@ -230,33 +202,6 @@ export class Queries {
   }
 
   /** Mappings in order of volume, then SDC; a page never ends within a volume. */
-  private mappings({ keys, after }: QueryBody): Paged<QueryReplyBody['mappings'][number]> {
-    const { state } = this.engine;
-    const source = keys.length > 0 ? keys : [...state.mappings.volumes()];
-    const volumeKeys = [...new Set(source)].filter((key) => key > after).sort(ascending);
-    const items: QueryReplyBody['mappings'][number][] = [];
-    for (const volumeKey of volumeKeys) {
-      const ofVolume = [...state.mappings.ofVolume(volumeKey).values()];
-      if (items.length > 0 && items.length + ofVolume.length > LIMIT.queryItemsMax)
-        return { items, more: true };
-      items.push(...ofVolume.sort((one, other) => one.sdcKey - other.sdcKey));
-    }
-    return { items, more: false };
-  }
-
-  private combPages({ keys, after }: QueryBody): Paged<QueryReplyBody['combPages'][number]> {
-    const [poolKey = 0] = keys;
-    const combs = this.engine.state.combs.ofPool(poolKey);
-    const pageCount = Math.ceil(combs.length / LIMIT.combsPerPage);
-    const first = after === 0 ? 0 : after + 1;
-    const last = Math.min(pageCount, first + COMB_PAGES_MAX);
-    const items = Array.from({ length: Math.max(0, last - first) }, (_, offset) => {
-      const at = (first + offset) * LIMIT.combsPerPage;
-      return { poolKey, page: first + offset, combs: combs.slice(at, at + LIMIT.combsPerPage) };
-    });
-    return { items, more: last < pageCount };
-  }
-
   private statuses<T>(
     { items, more }: Paged<T>,
     status: (item: T) => RuntimeStatus,
@@ -394,4 +339,72 @@ function named<K extends Exclude<keyof QueryReplyBody, 'more'>>(
   { items, more }: Paged<QueryReplyBody[K][number]>,
 ): QueryReplyBody {
   return { ...EMPTY, [list]: items, more };
+}
+
+/** Objects of one type; null: they cannot be queried. */
+export function objectsOf(state: State, question: QueryBody): QueryReplyBody | null {
+  switch (question.type) {
+    case 'system':
+      return { ...EMPTY, systems: [state.system] };
+    case 'protectionDomain':
+      return named('domains', page(state.domains, question));
+    case 'storagePool':
+      return named('pools', page(state.pools, question));
+    case 'faultSet':
+      return named('faultSets', page(state.faultSets, question));
+    case 'sds':
+      return named('sds', page(state.sds, question, LONG_ITEMS_MAX));
+    case 'device':
+      return named('devices', page(state.devices, question, LONG_ITEMS_MAX));
+    case 'sdc':
+      return named('sdcs', page(state.sdcs, question, LONG_ITEMS_MAX));
+    case 'volume':
+      return named('volumes', page(state.volumes, question));
+    case 'mapping':
+      return named('mappings', mappingsOf(state, question));
+    case 'user':
+      return named('users', page(state.users, question));
+    case 'approvedSdc':
+      return named('approvedSdcs', page(state.approvedSdcs, question));
+    case 'combPage':
+      return named('combPages', combPagesOf(state, question));
+    case 'attachment':
+      return named('attachments', page(state.attachments, question));
+    case 'tombstone':
+    case 'mdm':
+    case 'mdmCluster':
+      return null;
+  }
+}
+
+function mappingsOf(
+  state: State,
+  { keys, after }: QueryBody,
+): Paged<QueryReplyBody['mappings'][number]> {
+  const source = keys.length > 0 ? keys : [...state.mappings.volumes()];
+  const volumeKeys = [...new Set(source)].filter((key) => key > after).sort(ascending);
+  const items: QueryReplyBody['mappings'][number][] = [];
+  for (const volumeKey of volumeKeys) {
+    const ofVolume = [...state.mappings.ofVolume(volumeKey).values()];
+    if (items.length > 0 && items.length + ofVolume.length > LIMIT.queryItemsMax)
+      return { items, more: true };
+    items.push(...ofVolume.sort((one, other) => one.sdcKey - other.sdcKey));
+  }
+  return { items, more: false };
+}
+
+function combPagesOf(
+  state: State,
+  { keys, after }: QueryBody,
+): Paged<QueryReplyBody['combPages'][number]> {
+  const [poolKey = 0] = keys;
+  const combs = state.combs.ofPool(poolKey);
+  const pageCount = Math.ceil(combs.length / LIMIT.combsPerPage);
+  const first = after === 0 ? 0 : after + 1;
+  const last = Math.min(pageCount, first + COMB_PAGES_MAX);
+  const items = Array.from({ length: Math.max(0, last - first) }, (_, offset) => {
+    const at = (first + offset) * LIMIT.combsPerPage;
+    return { poolKey, page: first + offset, combs: combs.slice(at, at + LIMIT.combsPerPage) };
+  });
+  return { items, more: last < pageCount };
 }

@@ -3,7 +3,7 @@
 
 import { assert } from '../core/assert.js';
 import type { Change } from '../core/ports.js';
-import { LIMIT } from '../protocol/generated/constants.js';
+import { LIMIT, OBJECT_TYPE_CODES } from '../protocol/generated/constants.js';
 import type { ObjectType, System } from '../protocol/generated/types.js';
 import { decodeKey, encodeKey } from './keys.js';
 import type { StoreKey } from './keys.js';
@@ -102,6 +102,24 @@ export class State {
     assert(system.nextRun < 0xffffffff, 'client run numbers are not exhausted');
     this.systems.put(system.key, { ...system, nextRun: system.nextRun + 1 });
     return system.nextRun;
+  }
+
+  /** Everything as the store holds it, in its order. */
+  all(): { key: Uint8Array; value: Uint8Array }[] {
+    const version = this.system.clusterVersion;
+    const entries: { key: Uint8Array; value: Uint8Array }[] = [];
+    for (const [type, table] of this.inOrder())
+      for (const { key, second } of table.storedKeys()) {
+        const value = table.stored({ type, key, second }, version);
+        if (value !== null) entries.push({ key: encodeKey({ type, key, second }), value });
+      }
+    return entries;
+  }
+
+  private inOrder(): (readonly [ObjectType, StoredTable])[] {
+    const code = (type: ObjectType): number => OBJECT_TYPE_CODES.get(type) ?? 0;
+    const rows = Object.entries(this.tables) as [ObjectType, StoredTable][];
+    return rows.sort(([one], [other]) => code(one) - code(other));
   }
 
   /** What a commit of these touches writes: the present value of each touched key, once. */

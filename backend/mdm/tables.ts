@@ -32,6 +32,8 @@ export interface StoredTable {
    * @throws ProtocolError, or Error with the reason, when it cannot be understood
    */
   loadStored(key: StoreKey, value: Uint8Array): void;
+  /** Keys of everything that the store holds of it, in the store's order. */
+  storedKeys(): Iterable<Pick<StoreKey, 'key' | 'second'>>;
   /** What the store shall hold now; null: nothing. */
   stored(key: StoreKey, version: number): Uint8Array | null;
 }
@@ -56,6 +58,14 @@ export class Table<K extends KeyedKind> implements StoredTable {
   stored({ key }: StoreKey, version: number): Uint8Array | null {
     const object = this.objects.get(key);
     return object === undefined ? null : this.codec.encode(object, version);
+  }
+
+  storedKeys(): Iterable<Pick<StoreKey, 'key' | 'second'>> {
+    return [...this.objects.keys()].sort(ascending).map((key) => ({ key, second: 0 }));
+  }
+
+  has(key: number): boolean {
+    return this.objects.has(key);
   }
 
   get size(): number {
@@ -105,6 +115,8 @@ export class Table<K extends KeyedKind> implements StoredTable {
   }
 }
 
+const ascending = (one: number, other: number): number => one - other;
+
 const NO_MAPPINGS: ReadonlyMap<number, Mapping> = new Map();
 const NO_KEYS: ReadonlySet<number> = new Set();
 
@@ -135,6 +147,11 @@ export class Mappings implements StoredTable {
   /** Volumes that are mapped at all. */
   volumes(): Iterable<number> {
     return this.byVolume.keys();
+  }
+
+  *storedKeys(): Iterable<Pick<StoreKey, 'key' | 'second'>> {
+    for (const key of [...this.byVolume.keys()].sort(ascending))
+      for (const second of [...this.ofVolume(key).keys()].sort(ascending)) yield { key, second };
   }
 
   loadStored(_key: StoreKey, value: Uint8Array): void {
@@ -233,6 +250,12 @@ export class Combs implements StoredTable {
 
   pooled(): Iterable<readonly [number, readonly CombEntry[]]> {
     return this.pools.entries();
+  }
+
+  *storedKeys(): Iterable<Pick<StoreKey, 'key' | 'second'>> {
+    for (const key of [...this.pools.keys()].sort(ascending))
+      for (let at = 0; at < this.ofPool(key).length; at += LIMIT.combsPerPage)
+        yield { key, second: at / LIMIT.combsPerPage };
   }
 
   loadStored({ key, second }: StoreKey, value: Uint8Array): void {

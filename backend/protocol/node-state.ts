@@ -8,7 +8,8 @@ import type { MdmSeat, MdmTask } from './generated/types.js';
 
 /** What becomes of the content of a node's own store, where that was elsewhere once. */
 export interface StoreMark {
-  readonly state: 'sealed' | 'imported' | 'used';
+  /** restored: from a backup, and not confirmed by the devices yet. */
+  readonly state: 'sealed' | 'imported' | 'restored' | 'used';
   /** Of the store that it went to, or of the move that brought it here. */
   readonly token: string;
 }
@@ -44,6 +45,8 @@ export function isInUse(mark: StoreMark | null): boolean {
 }
 
 export type Boot =
+  /** Its own store holds what was restored; only the devices know what happened since. */
+  | { readonly kind: 'restored' }
   /** What its own store holds is of no use. */
   | { readonly kind: 'blank' }
   /** `record` says whether it begins a shared store meanwhile. */
@@ -71,6 +74,8 @@ export function judgeBoot(
   begins: boolean,
 ): { readonly boot: Boot; readonly record: NodeRecord } {
   const mark = store?.mark ?? null;
+  if (mark?.state === 'restored' && record.part === 'none')
+    return { boot: { kind: 'restored' }, record };
   const isMoved = mark?.state === 'sealed' && mark.token === record.token;
   if (record.part === 'member' || (record.part === 'forming' && isMoved))
     return { boot: { kind: 'member', opens: isMoved }, record: { ...record, part: 'member' } };

@@ -42,7 +42,7 @@ const HEAD_BYTES = 1 + 16 + 8 + 8;
 const MARK_KEY = Buffer.from([0, 1]);
 const DATABASE = 'metadata.mdb';
 
-const MARK_STATES: ReadonlySet<string> = new Set(['sealed', 'imported', 'used']);
+const MARK_STATES: ReadonlySet<string> = new Set(['sealed', 'imported', 'restored', 'used']);
 
 interface Head {
   readonly fingerprint: Buffer;
@@ -187,8 +187,16 @@ export class LmdbStore implements MetadataStore, CompletionSource {
     });
   }
 
-  /** Replaces whatever is here by content from another store; it is not used yet. */
-  import(token: string, { term, sequence, entries }: StoreContent): void {
+  /**
+   * Replaces whatever is here by content from elsewhere.
+   *
+   * @param state - what becomes of it; nothing but `used` is in use
+   */
+  import(
+    token: string,
+    { term, sequence, entries }: StoreContent,
+    state: Exclude<StoreMark['state'], 'sealed'> = 'imported',
+  ): void {
     this.database.transactionSync(() => {
       for (const key of [...this.database.getKeys({ snapshot: true })])
         this.database.removeSync(key);
@@ -196,7 +204,7 @@ export class LmdbStore implements MetadataStore, CompletionSource {
         this.database.putSync(Buffer.from(key), Buffer.from(value));
       const bytes = encodeHead({ fingerprint: this.fingerprint, term, sequence });
       this.database.putSync(HEAD_KEY, bytes);
-      this.putMark({ state: 'imported', token });
+      this.putMark({ state, token });
     });
   }
 

@@ -12,6 +12,7 @@ import type { ControlMessage } from '../protocol/control.js';
 import { ERR, LIMIT, MSG } from '../protocol/generated/constants.js';
 import type {
   CombEntry,
+  CombMemory,
   ControlBodies,
   Counter,
   ErrorDetail,
@@ -38,6 +39,8 @@ const MARKS = {
   opened: mark('sds.mdm: clients are admitted from now on'),
 };
 
+/** No comb has a higher number. */
+const LAST_COMB = 0xffffffff;
 /** Until the MDM answers a registration it is asked again after this long. */
 const ANSWER_TIMEOUT_MS = 3000;
 
@@ -97,6 +100,7 @@ export class MdmLink implements MdmClientHost {
         port: identity.dataPort,
         version: identity.version,
         usage: this.usage(),
+        epoch: this.highestEpoch(),
       },
     };
   }
@@ -166,6 +170,10 @@ export class MdmLink implements MdmClientHost {
   }
 
   pushed(_nowUs: Micros, message: ControlMessage): void {
+    if (message.code === MSG.COMBS_WANTED) {
+      this.tellCombs(message.body.from);
+      return;
+    }
     this.shared.log.event('debug', 'sds.unexpected-message', { code: message.code });
   }
 
@@ -201,6 +209,29 @@ export class MdmLink implements MdmClientHost {
       MARKS.revokedWaiting.hits++;
       this.shared.parts.serve.finish(nowUs, op, op.revoked);
     }
+  }
+
+  /** Metadata that was restored learns from the devices what happened since, and a check compares with them. */
+  private tellCombs(from: number): void {
+    const memories: CombMemory[] = [];
+    let through = LAST_COMB;
+    for (const { index, entry, inSyncUntil, changedSince } of this.shared.knownCombs()) {
+      if (index < from || entry === null) continue;
+      if (memories.length === LIMIT.combsPerPage) {
+        through = memories.at(-1)?.entry.index ?? from;
+        break;
+      }
+      memories.push({ entry, inSyncUntil, changedSince });
+    }
+    const { poolKey } = this.shared;
+    const more = through !== LAST_COMB;
+    this.client.tell(MSG.COMBS_REMEMBERED, { poolKey, from, through, more, memories });
+  }
+
+  private highestEpoch(): number {
+    let epoch = 0;
+    for (const comb of this.shared.knownCombs()) epoch = Math.max(epoch, comb.epoch);
+    return epoch;
   }
 
   private isGranted(op: Op): boolean {

@@ -87,6 +87,20 @@ async function byId(
   return {};
 }
 
+/** The comparison of the metadata with the devices, ids instead of keys. */
+async function checkMetadata(call: Call): Promise<unknown> {
+  const { findings, total, ...rest } = await ask(call, 'CHECK_METADATA', {});
+  const { reader } = call;
+  const idOf = (key: number): string | null => (key === 0 ? null : reader.id(key));
+  return {
+    ...{ ...rest, inAgreement: total === 0, total },
+    findings: findings.map(({ kind, deviceKey, poolKey, volumeKey, comb, combs, reason }) => ({
+      ...{ kind, deviceId: idOf(deviceKey), storagePoolId: idOf(poolKey) },
+      ...{ volumeId: idOf(volumeKey), comb, combs, reason },
+    })),
+  };
+}
+
 export const MDM_ROUTES: readonly Route[] = [
   {
     method: 'POST',
@@ -131,6 +145,18 @@ export const MDM_ROUTES: readonly Route[] = [
       ['mode'],
     ),
     switchMode,
+  ),
+  systemAction('checkMetadata', undefined, checkMetadata),
+  systemAction(
+    'confirmRestore',
+    object({ deviceIdList: TEXTS }, ['deviceIdList']),
+    async (call) => {
+      const deviceKeys = (textsOf(call.body, 'deviceIdList') ?? []).map((id) =>
+        call.reader.keyOf(id),
+      );
+      await ask(call, 'CONFIRM_RESTORE', { deviceKeys });
+      return {};
+    },
   ),
   systemAction('changeMdmOwnership', ID, (call) =>
     byId(call, (key) => ask(call, 'SWITCH_MDM_OWNERSHIP', { key })),

@@ -63,6 +63,10 @@ export interface CommandContext {
   readonly replace: (poolKey: number) => void;
   /** What the node that the command names said of itself just now, or why it did not. */
   readonly probed: NodeReport | string;
+  /** What the comparison of the metadata found; null: the command does not compare. */
+  readonly checked: CommandResults['CHECK_METADATA'] | null;
+  /** A part of a backup. @throws Refusal BACKUP_GONE */
+  readonly backup: (sequence: number, from: number) => CommandResults['BACKUP_METADATA'];
   /** That node has this key. */
   readonly noteProbed: (key: number) => void;
   /** Of the store that the content is in; empty: this MDM's own. */

@@ -9,6 +9,8 @@ import type { CommandParams, CommandResults, User } from '../../protocol/generat
 import { COMMANDS } from '../../protocol/tables/commands.js';
 import type { CommandRow } from '../../protocol/tables/commands.js';
 import type { Additions } from '../additions.js';
+import { Backups } from '../backups.js';
+import type { Checked, Checker } from '../checker.js';
 import type { Drains } from '../drains.js';
 import type { Engine } from '../engine.js';
 import { refuse, refuseWith, RefusalWhenDrained } from '../refusal.js';
@@ -23,6 +25,7 @@ import { DOMAIN_COMMANDS, POOL_COMMANDS, SYSTEM_COMMANDS } from './domains.js';
 import { MAINTENANCE_COMMANDS } from './maintenance.js';
 import { SDC_COMMANDS } from './sdcs.js';
 import { MDM_COMMANDS } from './mdms.js';
+import { METADATA_COMMANDS } from './metadata.js';
 import { SDS_MOVE_COMMANDS } from './sds-moves.js';
 import { DEVICE_COMMANDS, SDS_COMMANDS } from './sds.js';
 import { UPGRADE_COMMANDS } from './upgrade.js';
@@ -43,6 +46,7 @@ const HANDLERS: Handlers<CommandName> = {
   ...SDC_COMMANDS,
   ...USER_COMMANDS,
   ...MDM_COMMANDS,
+  ...METADATA_COMMANDS,
   ...UPGRADE_COMMANDS,
 };
 
@@ -59,6 +63,8 @@ interface Asked {
   readonly command: Command;
   /** What the node that the command names said of itself, or why it did not. */
   readonly probed: NodeReport | string;
+  /** What was found for a command that compares. */
+  readonly checked?: Checked;
 }
 
 export class CommandRunner {
@@ -67,7 +73,9 @@ export class CommandRunner {
   private readonly drains: Drains;
   private readonly additions: Additions;
   private readonly reshaper: Reshaper;
+  private readonly checker: Checker;
   private readonly seen: Seen;
+  private readonly backups = new Backups();
 
   constructor(
     engine: Engine,
@@ -75,6 +83,7 @@ export class CommandRunner {
     drains: Drains,
     additions: Additions,
     reshaper: Reshaper,
+    checker: Checker,
     seen: Seen,
   ) {
     this.engine = engine;
@@ -82,6 +91,7 @@ export class CommandRunner {
     this.drains = drains;
     this.additions = additions;
     this.reshaper = reshaper;
+    this.checker = checker;
     this.seen = seen;
   }
 
@@ -90,6 +100,12 @@ export class CommandRunner {
     if (ASKS_MDMS.has(command.name)) {
       this.reshaper.refresh(nowUs, (at) => {
         this.begin(at, { link, tag, command, probed: '' });
+      });
+      return;
+    }
+    if (command.name === 'CHECK_METADATA') {
+      this.checker.run(nowUs, (at, checked) => {
+        this.begin(at, { link, tag, command, probed: '', checked });
       });
       return;
     }
@@ -139,7 +155,8 @@ export class CommandRunner {
   }
 
   /** @throws Refusal PERMISSION_DENIED, CLUSTER_VERSION_LOW */
-  private context(nowUs: Micros, { command, probed }: Asked, waits: Wait[]): CommandContext {
+  private context(nowUs: Micros, asked: Asked, waits: Wait[]): CommandContext {
+    const { command, probed, checked = null } = asked;
     const { name, actor } = command;
     const { engine, seen } = this;
     const { state, options } = engine;
@@ -148,7 +165,11 @@ export class CommandRunner {
     checkVersion(state.system.clusterVersion, COMMANDS[name]);
     const sequence = engine.nextSequence;
     return {
-      ...{ nowUs, state, options, seen, sequence, probed },
+      ...{ nowUs, state, options, seen, sequence, probed, checked },
+      backup: (wanted, from) => {
+        const present = { term: engine.term, sequence: engine.sequence };
+        return this.backups.part(nowUs, state, present, wanted, from);
+      },
       storeToken: this.reshaper.storeToken,
       noteProbed: (key) => {
         this.reshaper.noteReport(nowUs, key, probed);

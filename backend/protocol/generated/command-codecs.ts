@@ -2,7 +2,7 @@
 
 import type { Reader, Writer } from '../wire.js';
 import { ACCESS_CODES, ACCESS_WORDS, APPROVAL_CODES, APPROVAL_WORDS, DURABILITY_CODES, DURABILITY_WORDS, FULL_POLICY_CODES, FULL_POLICY_WORDS, MAINTENANCE_CODES, MAINTENANCE_WORDS, MDM_ROLE_CODES, MDM_ROLE_WORDS, PROVISIONING_CODES, PROVISIONING_WORDS, USER_ROLE_CODES, USER_ROLE_WORDS } from './constants.js';
-import { decodeAddress, encodeAddress, decodeCopyPolicy, encodeCopyPolicy, decodeDeviceSpec, encodeDeviceSpec, decodeDeviceTarget, encodeDeviceTarget } from './struct-codecs.js';
+import { decodeAddress, encodeAddress, decodeCopyPolicy, encodeCopyPolicy, decodeDeviceSpec, encodeDeviceSpec, decodeDeviceTarget, encodeDeviceTarget, decodeFinding, encodeFinding, decodeStoredPair, encodeStoredPair } from './struct-codecs.js';
 import type * as T from './types.js';
 
 type Role = T.Role;
@@ -23,6 +23,7 @@ type UserRole = T.UserRole;
 type Maintenance = T.Maintenance;
 type MaintenanceStage = T.MaintenanceStage;
 type SdsMoveStage = T.SdsMoveStage;
+type FindingKind = T.FindingKind;
 type CombChange = T.CombChange;
 type ObjectType = T.ObjectType;
 type Liveness = T.Liveness;
@@ -52,6 +53,8 @@ type Generation = T.Generation;
 type CombMember = T.CombMember;
 type CombEntry = T.CombEntry;
 type CombAt = T.CombAt;
+type StoredPair = T.StoredPair;
+type Finding = T.Finding;
 type CombMemory = T.CombMemory;
 type BlockRange = T.BlockRange;
 type OpId = T.OpId;
@@ -1449,6 +1452,125 @@ export function decodeRenameMdmResult(_r: Reader, _version: number): T.RenameMdm
   return {};
 }
 
+export function encodeBackupMetadataParams(w: Writer, v: T.BackupMetadataParams, _version: number): void {
+  w.u53('sequence', v.sequence, 0, 9007199254740991);
+  w.u32('from', v.from, 0, 4294967295);
+}
+
+export function decodeBackupMetadataParams(r: Reader, _version: number): T.BackupMetadataParams {
+  const sequenceField = r.u53('sequence', 0, 9007199254740991);
+  const fromField = r.u32('from', 0, 4294967295);
+  return { sequence: sequenceField, from: fromField };
+}
+
+export function encodeBackupMetadataResult(w: Writer, v: T.BackupMetadataResult, version: number): void {
+  w.u53('term', v.term, 0, 9007199254740991);
+  w.u53('sequence', v.sequence, 0, 9007199254740991);
+  w.u32('total', v.total, 0, 4294967295);
+  w.count('pairs', v.pairs, 4096);
+  w.enter('pairs');
+  v.pairs.forEach((item0, index0) => {
+    w.item(index0);
+    encodeStoredPair(w, item0, version);
+  });
+  w.leave();
+}
+
+export function decodeBackupMetadataResult(r: Reader, version: number): T.BackupMetadataResult {
+  const termField = r.u53('term', 0, 9007199254740991);
+  const sequenceField = r.u53('sequence', 0, 9007199254740991);
+  const totalField = r.u32('total', 0, 4294967295);
+  let pairsField: readonly StoredPair[];
+  {
+    const count0 = r.count('pairs', 4096, 8);
+    r.enter('pairs');
+    const items0: StoredPair[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeStoredPair(r, version));
+    }
+    r.leave();
+    pairsField = items0;
+  }
+  return { term: termField, sequence: sequenceField, total: totalField, pairs: pairsField };
+}
+
+export function encodeCheckMetadataParams(_w: Writer, _v: T.CheckMetadataParams, _version: number): void {
+
+}
+
+export function decodeCheckMetadataParams(_r: Reader, _version: number): T.CheckMetadataParams {
+  return {};
+}
+
+export function encodeCheckMetadataResult(w: Writer, v: T.CheckMetadataResult, version: number): void {
+  w.bool('restoring', v.restoring);
+  w.u32('combs', v.combs, 0, 4294967295);
+  w.u32('devices', v.devices, 0, 4294967295);
+  w.u32('total', v.total, 0, 4294967295);
+  w.count('findings', v.findings, 1000);
+  w.enter('findings');
+  v.findings.forEach((item0, index0) => {
+    w.item(index0);
+    encodeFinding(w, item0, version);
+  });
+  w.leave();
+}
+
+export function decodeCheckMetadataResult(r: Reader, version: number): T.CheckMetadataResult {
+  const restoringField = r.bool('restoring');
+  const combsField = r.u32('combs', 0, 4294967295);
+  const devicesField = r.u32('devices', 0, 4294967295);
+  const totalField = r.u32('total', 0, 4294967295);
+  let findingsField: readonly Finding[];
+  {
+    const count0 = r.count('findings', 1000, 25);
+    r.enter('findings');
+    const items0: Finding[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeFinding(r, version));
+    }
+    r.leave();
+    findingsField = items0;
+  }
+  return { restoring: restoringField, combs: combsField, devices: devicesField, total: totalField, findings: findingsField };
+}
+
+export function encodeConfirmRestoreParams(w: Writer, v: T.ConfirmRestoreParams, _version: number): void {
+  w.count('deviceKeys', v.deviceKeys, 1000);
+  w.enter('deviceKeys');
+  v.deviceKeys.forEach((item0, index0) => {
+    w.item(index0);
+    w.u32('', item0, 0, 4294967295);
+  });
+  w.leave();
+}
+
+export function decodeConfirmRestoreParams(r: Reader, _version: number): T.ConfirmRestoreParams {
+  let deviceKeysField: readonly number[];
+  {
+    const count0 = r.count('deviceKeys', 1000, 4);
+    r.enter('deviceKeys');
+    const items0: number[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(r.u32('', 0, 4294967295));
+    }
+    r.leave();
+    deviceKeysField = items0;
+  }
+  return { deviceKeys: deviceKeysField };
+}
+
+export function encodeConfirmRestoreResult(_w: Writer, _v: T.ConfirmRestoreResult, _version: number): void {
+
+}
+
+export function decodeConfirmRestoreResult(_r: Reader, _version: number): T.ConfirmRestoreResult {
+  return {};
+}
+
 export function encodeSetUserRoleParams(w: Writer, v: T.SetUserRoleParams, _version: number): void {
   w.u32('key', v.key, 0, 4294967295);
   w.choice('role', v.role, USER_ROLE_CODES);
@@ -1525,6 +1647,9 @@ export const PARAMS_CODECS: {
   SWITCH_CLUSTER: { name: 'SWITCH_CLUSTER', encode: encodeSwitchClusterParams, decode: decodeSwitchClusterParams },
   SWITCH_MDM_OWNERSHIP: { name: 'SWITCH_MDM_OWNERSHIP', encode: encodeSwitchMdmOwnershipParams, decode: decodeSwitchMdmOwnershipParams },
   RENAME_MDM: { name: 'RENAME_MDM', encode: encodeRenameMdmParams, decode: decodeRenameMdmParams },
+  BACKUP_METADATA: { name: 'BACKUP_METADATA', encode: encodeBackupMetadataParams, decode: decodeBackupMetadataParams },
+  CHECK_METADATA: { name: 'CHECK_METADATA', encode: encodeCheckMetadataParams, decode: decodeCheckMetadataParams },
+  CONFIRM_RESTORE: { name: 'CONFIRM_RESTORE', encode: encodeConfirmRestoreParams, decode: decodeConfirmRestoreParams },
   SET_USER_ROLE: { name: 'SET_USER_ROLE', encode: encodeSetUserRoleParams, decode: decodeSetUserRoleParams },
 };
 
@@ -1585,5 +1710,8 @@ export const RESULT_CODECS: {
   SWITCH_CLUSTER: { name: 'SWITCH_CLUSTER', encode: encodeSwitchClusterResult, decode: decodeSwitchClusterResult },
   SWITCH_MDM_OWNERSHIP: { name: 'SWITCH_MDM_OWNERSHIP', encode: encodeSwitchMdmOwnershipResult, decode: decodeSwitchMdmOwnershipResult },
   RENAME_MDM: { name: 'RENAME_MDM', encode: encodeRenameMdmResult, decode: decodeRenameMdmResult },
+  BACKUP_METADATA: { name: 'BACKUP_METADATA', encode: encodeBackupMetadataResult, decode: decodeBackupMetadataResult },
+  CHECK_METADATA: { name: 'CHECK_METADATA', encode: encodeCheckMetadataResult, decode: decodeCheckMetadataResult },
+  CONFIRM_RESTORE: { name: 'CONFIRM_RESTORE', encode: encodeConfirmRestoreResult, decode: decodeConfirmRestoreResult },
   SET_USER_ROLE: { name: 'SET_USER_ROLE', encode: encodeSetUserRoleResult, decode: decodeSetUserRoleResult },
 };

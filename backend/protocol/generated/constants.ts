@@ -55,6 +55,8 @@ export const MSG = {
   MAP_UPDATE: 0x0210,
   COMB_CHANGE: 0x0220,
   COMB_CHANGE_REPLY: 0x0221,
+  COMBS_WANTED: 0x0224,
+  COMBS_REMEMBERED: 0x0225,
   COMB_QUERY: 0x0222,
   COMB_QUERY_REPLY: 0x0223,
   QUERY: 0x0301,
@@ -149,6 +151,9 @@ export const CMD = {
   SWITCH_CLUSTER: 0x1093,
   SWITCH_MDM_OWNERSHIP: 0x1094,
   RENAME_MDM: 0x1095,
+  BACKUP_METADATA: 0x1096,
+  CHECK_METADATA: 0x1097,
+  CONFIRM_RESTORE: 0x1098,
   SET_USER_ROLE: 0x1084,
 } as const;
 
@@ -173,6 +178,8 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x0210, 'MAP_UPDATE'],
   [0x0220, 'COMB_CHANGE'],
   [0x0221, 'COMB_CHANGE_REPLY'],
+  [0x0224, 'COMBS_WANTED'],
+  [0x0225, 'COMBS_REMEMBERED'],
   [0x0222, 'COMB_QUERY'],
   [0x0223, 'COMB_QUERY_REPLY'],
   [0x0301, 'QUERY'],
@@ -263,6 +270,9 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x1093, 'SWITCH_CLUSTER'],
   [0x1094, 'SWITCH_MDM_OWNERSHIP'],
   [0x1095, 'RENAME_MDM'],
+  [0x1096, 'BACKUP_METADATA'],
+  [0x1097, 'CHECK_METADATA'],
+  [0x1098, 'CONFIRM_RESTORE'],
   [0x1084, 'SET_USER_ROLE'],
   [0x9001, 'ADD_PROTECTION_DOMAIN_ANSWER'],
   [0x9002, 'REMOVE_PROTECTION_DOMAIN_ANSWER'],
@@ -314,17 +324,28 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x9093, 'SWITCH_CLUSTER_ANSWER'],
   [0x9094, 'SWITCH_MDM_OWNERSHIP_ANSWER'],
   [0x9095, 'RENAME_MDM_ANSWER'],
+  [0x9096, 'BACKUP_METADATA_ANSWER'],
+  [0x9097, 'CHECK_METADATA_ANSWER'],
+  [0x9098, 'CONFIRM_RESTORE_ANSWER'],
   [0x9084, 'SET_USER_ROLE_ANSWER'],
 ]);
 
 /** Protocol version from which a code may stand in a frame, where that is not the first. */
 export const LATER_CODES: ReadonlyMap<number, number> = new Map<number, number>([
+  [0x0224, 2],
+  [0x0225, 2],
   [0x103a, 2],
   [0x103b, 2],
   [0x1072, 2],
+  [0x1096, 2],
+  [0x1097, 2],
+  [0x1098, 2],
   [0x903a, 2],
   [0x903b, 2],
   [0x9072, 2],
+  [0x9096, 2],
+  [0x9097, 2],
+  [0x9098, 2],
 ]);
 
 /** Codes of commands by number. */
@@ -379,6 +400,9 @@ export const COMMAND_BY_CODE: ReadonlyMap<number, keyof T.CommandParams> = new M
   [0x1093, 'SWITCH_CLUSTER'],
   [0x1094, 'SWITCH_MDM_OWNERSHIP'],
   [0x1095, 'RENAME_MDM'],
+  [0x1096, 'BACKUP_METADATA'],
+  [0x1097, 'CHECK_METADATA'],
+  [0x1098, 'CONFIRM_RESTORE'],
   [0x1084, 'SET_USER_ROLE'],
 ]);
 
@@ -495,6 +519,9 @@ export const ERR = {
   MASTER_STAYS: 220,
   ALREADY_MASTER: 221,
   ALREADY_CONFIGURED: 222,
+  METADATA_RESTORED: 234,
+  METADATA_OLDER: 236,
+  BACKUP_GONE: 235,
   CLUSTER_VERSION_LOW: 250,
   CLUSTER_VERSION_WRONG: 251,
   COMPONENTS_OLD: 252,
@@ -539,6 +566,7 @@ export const LIMIT = {
   usersMax: 256,
   combOpsMax: 4096,
   queryItemsMax: 1000,
+  backupPairsMax: 4096,
   countersMax: 512,
   clientInFlightMax: 1024,
   deviceInFlightMax: 4096,
@@ -622,6 +650,9 @@ export const MAINTENANCE_STAGE_WORDS: ReadonlyMap<number, T.MaintenanceStage> = 
 
 export const SDS_MOVE_STAGE_CODES: ReadonlyMap<T.SdsMoveStage, number> = new Map<T.SdsMoveStage, number>([['leaving', 1], ['joining', 2]]);
 export const SDS_MOVE_STAGE_WORDS: ReadonlyMap<number, T.SdsMoveStage> = new Map<number, T.SdsMoveStage>([[1, 'leaving'], [2, 'joining']]);
+
+export const FINDING_KIND_CODES: ReadonlyMap<T.FindingKind, number> = new Map<T.FindingKind, number>([['deviceMissing', 1], ['deviceSilent', 2], ['deviceUnknown', 3], ['deviceNewer', 4], ['deviceOlder', 5], ['entryDiffers', 6], ['combLacking', 7], ['volumeUnknown', 8], ['noCopy', 9], ['awaited', 10]]);
+export const FINDING_KIND_WORDS: ReadonlyMap<number, T.FindingKind> = new Map<number, T.FindingKind>([[1, 'deviceMissing'], [2, 'deviceSilent'], [3, 'deviceUnknown'], [4, 'deviceNewer'], [5, 'deviceOlder'], [6, 'entryDiffers'], [7, 'combLacking'], [8, 'volumeUnknown'], [9, 'noCopy'], [10, 'awaited']]);
 
 export const COMB_CHANGE_CODES: ReadonlyMap<T.CombChange, number> = new Map<T.CombChange, number>([['shrink', 1], ['admit', 2]]);
 export const COMB_CHANGE_WORDS: ReadonlyMap<number, T.CombChange> = new Map<number, T.CombChange>([[1, 'shrink'], [2, 'admit']]);

@@ -111,6 +111,9 @@ export type ErrorName =
   | 'MASTER_STAYS'
   | 'ALREADY_MASTER'
   | 'ALREADY_CONFIGURED'
+  | 'METADATA_RESTORED'
+  | 'METADATA_OLDER'
+  | 'BACKUP_GONE'
   | 'CLUSTER_VERSION_LOW'
   | 'CLUSTER_VERSION_WRONG'
   | 'COMPONENTS_OLD'
@@ -235,6 +238,9 @@ export const ERROR_BY_NAME: Readonly<Record<ErrorName, ErrorInfo>> = {
   MASTER_STAYS: { name: 'MASTER_STAYS', code: 220, class: 'rejected', restCode: 566, httpStatus: 500, nbdErrno: 0, text: 'The master cannot be removed: switch the ownership first' },
   ALREADY_MASTER: { name: 'ALREADY_MASTER', code: 221, class: 'rejected', restCode: 565, httpStatus: 500, nbdErrno: 0, text: 'The MDM is the master already' },
   ALREADY_CONFIGURED: { name: 'ALREADY_CONFIGURED', code: 222, class: 'rejected', restCode: 551, httpStatus: 500, nbdErrno: 0, text: 'MDM already configured' },
+  METADATA_RESTORED: { name: 'METADATA_RESTORED', code: 234, class: 'retry', restCode: 32, httpStatus: 503, nbdErrno: 5, text: 'The metadata was restored and is not in use yet: {reason}' },
+  METADATA_OLDER: { name: 'METADATA_OLDER', code: 236, class: 'rejected', restCode: 0, httpStatus: 409, nbdErrno: 5, text: 'The device comes from another life of the metadata: {reason}' },
+  BACKUP_GONE: { name: 'BACKUP_GONE', code: 235, class: 'rejected', restCode: 0, httpStatus: 410, nbdErrno: 0, text: 'The backup is not kept any more: begin again' },
   CLUSTER_VERSION_LOW: { name: 'CLUSTER_VERSION_LOW', code: 250, class: 'rejected', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'The cluster version is {cluster}, this needs {needed}: every component has to be upgraded, then the upgrade has to be finished' },
   CLUSTER_VERSION_WRONG: { name: 'CLUSTER_VERSION_WRONG', code: 251, class: 'rejected', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'The cluster version cannot be {wanted}: it is {cluster}, is never lowered, and this MDM speaks up to {newest}' },
   COMPONENTS_OLD: { name: 'COMPONENTS_OLD', code: 252, class: 'rejected', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'Not every component is known to speak version {wanted}: {components}' },

@@ -2,7 +2,7 @@
 
 import type { Reader, Writer } from '../wire.js';
 import { DEVICE_TASK_CODES, DEVICE_TASK_WORDS, MDM_STATE_CODES, MDM_STATE_WORDS, MDM_TASK_CODES, MDM_TASK_WORDS, OBJECT_TYPE_CODES, OBJECT_TYPE_WORDS, ROLE_CODES, ROLE_WORDS } from './constants.js';
-import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeAttachment, encodeAttachment, decodeBlockRange, encodeBlockRange, decodeCombAt, encodeCombAt, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombEntry, encodeCombEntry, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeGeneration, encodeGeneration, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeMdmMember, encodeMdmMember, decodeMdmSeat, encodeMdmSeat, decodeOpId, encodeOpId, decodePoolStatus, encodePoolStatus, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeStatus, encodeVolumeStatus, decodeVolumeUsage, encodeVolumeUsage } from './struct-codecs.js';
+import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeAttachment, encodeAttachment, decodeBlockRange, encodeBlockRange, decodeCombAt, encodeCombAt, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombEntry, encodeCombEntry, decodeCombMemory, encodeCombMemory, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeGeneration, encodeGeneration, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeMdmMember, encodeMdmMember, decodeMdmSeat, encodeMdmSeat, decodeOpId, encodeOpId, decodePoolStatus, encodePoolStatus, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeStatus, encodeVolumeStatus, decodeVolumeUsage, encodeVolumeUsage } from './struct-codecs.js';
 import type * as T from './types.js';
 
 type Role = T.Role;
@@ -23,6 +23,7 @@ type UserRole = T.UserRole;
 type Maintenance = T.Maintenance;
 type MaintenanceStage = T.MaintenanceStage;
 type SdsMoveStage = T.SdsMoveStage;
+type FindingKind = T.FindingKind;
 type CombChange = T.CombChange;
 type ObjectType = T.ObjectType;
 type Liveness = T.Liveness;
@@ -52,6 +53,8 @@ type Generation = T.Generation;
 type CombMember = T.CombMember;
 type CombEntry = T.CombEntry;
 type CombAt = T.CombAt;
+type StoredPair = T.StoredPair;
+type Finding = T.Finding;
 type CombMemory = T.CombMemory;
 type BlockRange = T.BlockRange;
 type OpId = T.OpId;
@@ -289,6 +292,9 @@ export function encodeRegisterDeviceBody(w: Writer, v: T.RegisterDeviceBody, ver
   w.enter('usage');
   encodeUsage(w, v.usage, version);
   w.leave();
+  if (version >= 2) {
+    w.u32('epoch', v.epoch, 0, 4294967295);
+  }
 }
 
 export function decodeRegisterDeviceBody(r: Reader, version: number): T.RegisterDeviceBody {
@@ -305,7 +311,12 @@ export function decodeRegisterDeviceBody(r: Reader, version: number): T.Register
     usageField = decodeUsage(r, version);
     r.leave();
   }
-  return { deviceKey: deviceKeyField, sdsKey: sdsKeyField, incarnation: incarnationField, dataIncarnation: dataIncarnationField, rolledBack: rolledBackField, port: portField, version: versionField, usage: usageField };
+  let epochField: number;
+  if (version >= 2) {
+    epochField = r.u32('epoch', 0, 4294967295);
+  }
+  else epochField = 0;
+  return { deviceKey: deviceKeyField, sdsKey: sdsKeyField, incarnation: incarnationField, dataIncarnation: dataIncarnationField, rolledBack: rolledBackField, port: portField, version: versionField, usage: usageField, epoch: epochField };
 }
 
 export function encodeRegisterDeviceReplyBody(w: Writer, v: T.RegisterDeviceReplyBody, _version: number): void {
@@ -677,6 +688,49 @@ export function decodeCombChangeReplyBody(r: Reader, _version: number): T.CombCh
     statusesField = items0;
   }
   return { statuses: statusesField };
+}
+
+export function encodeCombsWantedBody(w: Writer, v: T.CombsWantedBody, _version: number): void {
+  w.u32('from', v.from, 0, 4294967295);
+}
+
+export function decodeCombsWantedBody(r: Reader, _version: number): T.CombsWantedBody {
+  const fromField = r.u32('from', 0, 4294967295);
+  return { from: fromField };
+}
+
+export function encodeCombsRememberedBody(w: Writer, v: T.CombsRememberedBody, version: number): void {
+  w.u32('poolKey', v.poolKey, 0, 4294967295);
+  w.u32('from', v.from, 0, 4294967295);
+  w.u32('through', v.through, 0, 4294967295);
+  w.bool('more', v.more);
+  w.count('memories', v.memories, 256);
+  w.enter('memories');
+  v.memories.forEach((item0, index0) => {
+    w.item(index0);
+    encodeCombMemory(w, item0, version);
+  });
+  w.leave();
+}
+
+export function decodeCombsRememberedBody(r: Reader, version: number): T.CombsRememberedBody {
+  const poolKeyField = r.u32('poolKey', 0, 4294967295);
+  const fromField = r.u32('from', 0, 4294967295);
+  const throughField = r.u32('through', 0, 4294967295);
+  const moreField = r.bool('more');
+  let memoriesField: readonly CombMemory[];
+  {
+    const count0 = r.count('memories', 256, 36);
+    r.enter('memories');
+    const items0: CombMemory[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeCombMemory(r, version));
+    }
+    r.leave();
+    memoriesField = items0;
+  }
+  return { poolKey: poolKeyField, from: fromField, through: throughField, more: moreField, memories: memoriesField };
 }
 
 export function encodeCombQueryBody(w: Writer, v: T.CombQueryBody, _version: number): void {
@@ -1549,6 +1603,8 @@ export const CONTROL_CODECS: {
   0x0210: { name: 'MAP_UPDATE', encode: encodeMapUpdateBody, decode: decodeMapUpdateBody },
   0x0220: { name: 'COMB_CHANGE', encode: encodeCombChangeBody, decode: decodeCombChangeBody },
   0x0221: { name: 'COMB_CHANGE_REPLY', encode: encodeCombChangeReplyBody, decode: decodeCombChangeReplyBody },
+  0x0224: { name: 'COMBS_WANTED', encode: encodeCombsWantedBody, decode: decodeCombsWantedBody },
+  0x0225: { name: 'COMBS_REMEMBERED', encode: encodeCombsRememberedBody, decode: decodeCombsRememberedBody },
   0x0222: { name: 'COMB_QUERY', encode: encodeCombQueryBody, decode: decodeCombQueryBody },
   0x0223: { name: 'COMB_QUERY_REPLY', encode: encodeCombQueryReplyBody, decode: decodeCombQueryReplyBody },
   0x0301: { name: 'QUERY', encode: encodeQueryBody, decode: decodeQueryBody },

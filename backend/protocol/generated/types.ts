@@ -54,6 +54,9 @@ export type MaintenanceStage = 'none' | 'entering' | 'active' | 'exiting';
 /** How far the move of an SDS to another protection domain is: its data goes elsewhere, or its devices are made part of the new one. */
 export type SdsMoveStage = 'leaving' | 'joining';
 
+/** What a comparison of the metadata with the devices found. */
+export type FindingKind = 'deviceMissing' | 'deviceSilent' | 'deviceUnknown' | 'deviceNewer' | 'deviceOlder' | 'entryDiffers' | 'combLacking' | 'volumeUnknown' | 'noCopy' | 'awaited';
+
 /** What a primary asks the MDM to commit for a comb. */
 export type CombChange = 'shrink' | 'admit';
 
@@ -498,6 +501,30 @@ export interface CombAt {
   readonly generation: Generation;
 }
 
+/** One key of the metadata store and its value, as they stand there. */
+export interface StoredPair {
+  /** see the kinds of object */
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** A difference between the metadata and what devices carry, or what is waited for. */
+export interface Finding {
+  readonly kind: FindingKind;
+  /** device, 0: none */
+  readonly deviceKey: number;
+  /** storage pool, 0: none */
+  readonly poolKey: number;
+  /** comb number, where it is about one */
+  readonly comb: number;
+  /** how many combs it is about, 0: none */
+  readonly combs: number;
+  /** volume, 0: none */
+  readonly volumeKey: number;
+  /** for people */
+  readonly reason: string;
+}
+
 /** What a member keeps of a comb on its device, so that it never acts on an older entry (C2, C6). */
 export interface CombMemory {
   /** newest that it adopted */
@@ -840,6 +867,8 @@ export interface StructTypes {
   readonly CombMember: CombMember;
   readonly CombEntry: CombEntry;
   readonly CombAt: CombAt;
+  readonly StoredPair: StoredPair;
+  readonly Finding: Finding;
   readonly CombMemory: CombMemory;
   readonly BlockRange: BlockRange;
   readonly OpId: OpId;
@@ -1002,6 +1031,8 @@ export interface RegisterDeviceBody {
   readonly version: string;
   /** how full it is */
   readonly usage: Usage;
+  /** highest cluster epoch of the entries that it remembers Since version 2. */
+  readonly epoch: number;
 }
 
 /** The timing that the system agreed on. */
@@ -1108,6 +1139,25 @@ export interface CombChangeBody {
 export interface CombChangeReplyBody {
   /** in the order asked */
   readonly statuses: readonly number[];
+}
+
+/** To a data process: what its device remembers of combs. Answered by COMBS_REMEMBERED. */
+export interface CombsWantedBody {
+  /** combs of this number and above */
+  readonly from: number;
+}
+
+/** What the device remembers of combs, whatever its map says. Combs between the first and the last number that are not listed it does not know. */
+export interface CombsRememberedBody {
+  /** storage pool */
+  readonly poolKey: number;
+  /** first number that this is about */
+  readonly from: number;
+  /** last number that this is about */
+  readonly through: number;
+  /** there may be combs above */
+  readonly more: boolean;
+  readonly memories: readonly CombMemory[];
 }
 
 /** A data process asks for the entries of combs that it remembers and that its map does not name. */
@@ -1369,6 +1419,8 @@ export interface ControlBodies {
   readonly 0x0210: MapUpdateBody;
   readonly 0x0220: CombChangeBody;
   readonly 0x0221: CombChangeReplyBody;
+  readonly 0x0224: CombsWantedBody;
+  readonly 0x0225: CombsRememberedBody;
   readonly 0x0222: CombQueryBody;
   readonly 0x0223: CombQueryReplyBody;
   readonly 0x0301: QueryBody;
@@ -2100,6 +2152,54 @@ export interface RenameMdmParams {
 export interface RenameMdmResult {
 }
 
+/** Everything that the metadata store holds, as of one commit, in parts. */
+export interface BackupMetadataParams {
+  /** commit that the first part named; 0: a new backup begins */
+  readonly sequence: number;
+  /** pairs that were read already */
+  readonly from: number;
+}
+
+/** Result of BACKUP_METADATA. */
+export interface BackupMetadataResult {
+  /** of that commit */
+  readonly term: number;
+  /** of that commit */
+  readonly sequence: number;
+  /** pairs in all */
+  readonly total: number;
+  /** in order */
+  readonly pairs: readonly StoredPair[];
+}
+
+/** Compares the metadata with what the devices carry. While restored metadata waits for devices: for which. */
+export interface CheckMetadataParams {
+}
+
+/** Result of CHECK_METADATA. */
+export interface CheckMetadataResult {
+  /** restored metadata is not in use yet */
+  readonly restoring: boolean;
+  /** compared */
+  readonly combs: number;
+  /** asked that answered */
+  readonly devices: number;
+  /** findings in all */
+  readonly total: number;
+  /** the first */
+  readonly findings: readonly Finding[];
+}
+
+/** While restored metadata waits for devices: these will not come back. What only they hold is lost. */
+export interface ConfirmRestoreParams {
+  /** devices */
+  readonly deviceKeys: readonly number[];
+}
+
+/** Result of CONFIRM_RESTORE. */
+export interface ConfirmRestoreResult {
+}
+
 /** What a user may do. */
 export interface SetUserRoleParams {
   /** user */
@@ -2164,6 +2264,9 @@ export interface CommandParams {
   readonly SWITCH_CLUSTER: SwitchClusterParams;
   readonly SWITCH_MDM_OWNERSHIP: SwitchMdmOwnershipParams;
   readonly RENAME_MDM: RenameMdmParams;
+  readonly BACKUP_METADATA: BackupMetadataParams;
+  readonly CHECK_METADATA: CheckMetadataParams;
+  readonly CONFIRM_RESTORE: ConfirmRestoreParams;
   readonly SET_USER_ROLE: SetUserRoleParams;
 }
 
@@ -2219,6 +2322,9 @@ export interface CommandResults {
   readonly SWITCH_CLUSTER: SwitchClusterResult;
   readonly SWITCH_MDM_OWNERSHIP: SwitchMdmOwnershipResult;
   readonly RENAME_MDM: RenameMdmResult;
+  readonly BACKUP_METADATA: BackupMetadataResult;
+  readonly CHECK_METADATA: CheckMetadataResult;
+  readonly CONFIRM_RESTORE: ConfirmRestoreResult;
   readonly SET_USER_ROLE: SetUserRoleResult;
 }
 

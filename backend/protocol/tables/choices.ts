@@ -82,6 +82,21 @@ export const CHOICES = {
       'How far the move of an SDS to another protection domain is: its data goes elsewhere, or its devices are made part of the new one.',
     values: { leaving: 1, joining: 2 },
   },
+  findingKind: {
+    about: 'What a comparison of the metadata with the devices found.',
+    values: {
+      deviceMissing: 1,
+      deviceSilent: 2,
+      deviceUnknown: 3,
+      deviceNewer: 4,
+      deviceOlder: 5,
+      entryDiffers: 6,
+      combLacking: 7,
+      volumeUnknown: 8,
+      noCopy: 9,
+      awaited: 10,
+    },
+  },
   combChange: {
     about: 'What a primary asks the MDM to commit for a comb.',
     values: { shrink: 1, admit: 2 },

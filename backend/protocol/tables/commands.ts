@@ -407,6 +407,49 @@ export const COMMANDS = {
     u32('key', 'MDM'),
   ]),
   RENAME_MDM: command(0x1095, 'administrator', 'New name.', [u32('key', 'MDM'), name()]),
+  BACKUP_METADATA: later(
+    2,
+    command(
+      0x1096,
+      'administrator',
+      'Everything that the metadata store holds, as of one commit, in parts.',
+      [
+        u53('sequence', 'commit that the first part named; 0: a new backup begins'),
+        u32('from', 'pairs that were read already'),
+      ],
+      [
+        u53('term', 'of that commit'),
+        u53('sequence', 'of that commit'),
+        u32('total', 'pairs in all'),
+        list('pairs', struct('pair', 'StoredPair', ''), LIMITS.backupPairsMax.value, 'in order'),
+      ],
+    ),
+  ),
+  CHECK_METADATA: later(
+    2,
+    command(
+      0x1097,
+      'monitor',
+      'Compares the metadata with what the devices carry. While restored metadata waits for devices: for which.',
+      [],
+      [
+        bool('restoring', 'restored metadata is not in use yet'),
+        u32('combs', 'compared'),
+        u32('devices', 'asked that answered'),
+        u32('total', 'findings in all'),
+        list('findings', struct('finding', 'Finding', ''), LIMITS.queryItemsMax.value, 'the first'),
+      ],
+    ),
+  ),
+  CONFIRM_RESTORE: later(
+    2,
+    command(
+      0x1098,
+      'administrator',
+      'While restored metadata waits for devices: these will not come back. What only they hold is lost.',
+      [list('deviceKeys', u32('deviceKey', ''), LIMITS.queryItemsMax.value, 'devices')],
+    ),
+  ),
   SET_USER_ROLE: command(0x1084, 'security', 'What a user may do.', [
     u32('key', 'user'),
     choice('role', 'userRole', 'new role'),

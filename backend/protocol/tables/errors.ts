@@ -307,6 +307,23 @@ export const ERRORS = {
   ),
   ALREADY_MASTER: row(221, 'rejected', 565, 500, 0, 'The MDM is the master already'),
   ALREADY_CONFIGURED: row(222, 'rejected', 551, 500, 0, 'MDM already configured'),
+  METADATA_RESTORED: row(
+    234,
+    'retry',
+    32,
+    503,
+    5,
+    'The metadata was restored and is not in use yet: {reason}',
+  ),
+  METADATA_OLDER: row(
+    236,
+    'rejected',
+    0,
+    409,
+    5,
+    'The device comes from another life of the metadata: {reason}',
+  ),
+  BACKUP_GONE: row(235, 'rejected', 0, 410, 0, 'The backup is not kept any more: begin again'),
   CLUSTER_VERSION_LOW: row(
     250,
     'rejected',

@@ -71,6 +71,7 @@ export const LIMITS = {
   usersMax: { value: 256, why: 'of the original' },
   combOpsMax: { value: 4096, why: 'operations of one comb in one frame; more take more frames' },
   queryItemsMax: { value: 1000, why: 'a page of a query stays far below the largest frame' },
+  backupPairsMax: { value: 4096, why: 'and as few as fit into a frame' },
   countersMax: { value: 512, why: 'one report stays below 64 KiB' },
   clientInFlightMax: { value: 1024, why: 'operations of one client on one link' },
   deviceInFlightMax: { value: 4096, why: 'operations that one data process has admitted' },

@@ -240,6 +240,9 @@ export const MESSAGES = {
       u16('port', 'data port'),
       str('version', 32, 'software version'),
       struct('usage', 'Usage', 'how full it is'),
+      u32('epoch', 'highest cluster epoch of the entries that it remembers', {
+        ...{ since: 2, absent: 0 },
+      }),
     ],
     'REGISTER_DEVICE_REPLY',
   ),
@@ -356,6 +359,28 @@ export const MESSAGES = {
     'Per change 0 or an error; committed entries come by MAP_UPDATE before this.',
     [list('statuses', u16('status', ''), LIMITS.combsPerPage.value, 'in the order asked')],
   ),
+  COMBS_WANTED: {
+    ...control(
+      0x0224,
+      'To a data process: what its device remembers of combs. Answered by COMBS_REMEMBERED.',
+      [u32('from', 'combs of this number and above')],
+    ),
+    since: 2,
+  },
+  COMBS_REMEMBERED: {
+    ...control(
+      0x0225,
+      'What the device remembers of combs, whatever its map says. Combs between the first and the last number that are not listed it does not know.',
+      [
+        u32('poolKey', 'storage pool'),
+        u32('from', 'first number that this is about'),
+        u32('through', 'last number that this is about'),
+        bool('more', 'there may be combs above'),
+        list('memories', struct('memory', 'CombMemory', ''), LIMITS.combsPerPage.value, ''),
+      ],
+    ),
+    since: 2,
+  },
   COMB_QUERY: control(
     0x0222,
     'A data process asks for the entries of combs that it remembers and that its map does not name.',

@@ -368,6 +368,24 @@ export const STRUCTS = {
       struct('generation', 'Generation', 'of the entry'),
     ],
   },
+  StoredPair: {
+    since: 2,
+    about: 'One key of the metadata store and its value, as they stand there.',
+    fields: [bytes('key', 16, 'see the kinds of object'), bytes('value', 65536, '')],
+  },
+  Finding: {
+    since: 2,
+    about: 'A difference between the metadata and what devices carry, or what is waited for.',
+    fields: [
+      choice('kind', 'findingKind', ''),
+      u32('deviceKey', 'device, 0: none'),
+      u32('poolKey', 'storage pool, 0: none'),
+      u32('comb', 'comb number, where it is about one'),
+      u32('combs', 'how many combs it is about, 0: none'),
+      u32('volumeKey', 'volume, 0: none'),
+      str('reason', LIMITS.reasonBytesMax.value, 'for people'),
+    ],
+  },
   CombMemory: {
     about:
       'What a member keeps of a comb on its device, so that it never acts on an older entry (C2, C6).',

@@ -167,7 +167,7 @@ export class Server {
     this.say(this.data, MSG.REGISTER_DEVICE, {
       ...{ deviceKey, sdsKey: this.sdsKey, incarnation: this.incarnation },
       ...{ dataIncarnation: this.incarnation - 1, rolledBack: false, port: DATA_PORT },
-      ...{ version: 'scale', usage: usage() },
+      ...{ version: 'scale', usage: usage(), epoch: 0 },
     });
   }
 

@@ -322,6 +322,7 @@ export class Cluster {
       incarnation?: number;
       dataIncarnation?: number;
       rolledBack?: boolean;
+      epoch?: number;
       bytes?: number;
     } = {},
   ): number {
@@ -335,6 +336,7 @@ export class Cluster {
       incarnation: device.incarnation,
       dataIncarnation: facts.dataIncarnation ?? before,
       rolledBack: facts.rolledBack ?? false,
+      epoch: facts.epoch ?? 0,
       port: 7073,
       version: '1',
       usage: {

@@ -1,0 +1,89 @@
+// What restored metadata becomes before anybody may use it: another life of the same system. Whatever the former life gave
+// out after the backup (keys, client runs, mapping generations, terms, sequences) must never be given out again, so every
+// counter goes up by more than a life uses. It must never touch who holds the data of a comb: only the devices know (recovery.ts).
+
+import type { MdmContent } from './options.js';
+import { State } from './state.js';
+
+/**
+ * What a life may use up. Terms and sequences fit into 32 bits where links and generations carry them; how far the former
+ * life really was, devices say as well (recovery.ts).
+ */
+const TERMS = 2 ** 20;
+const SEQUENCES = 2 ** 22;
+const KEYS = 2 ** 19;
+const GENERATIONS = 2 ** 20;
+const EPOCHS = 2 ** 16;
+/** Keys stay below this: data processes join two of them in one number. */
+const KEYS_MAX = 2 ** 26;
+
+/** The backup cannot become a system again; the text says why. */
+export class RenewalError extends Error {
+  override readonly name = 'RenewalError';
+}
+
+export interface Renewed {
+  readonly systemId: { readonly idPrefix: number; readonly key: number };
+  readonly systemName: string;
+  readonly content: MdmContent & {
+    readonly entries: readonly { key: Uint8Array; value: Uint8Array }[];
+  };
+}
+
+/**
+ * The content of a backup as the beginning of another life.
+ *
+ * @param draw - random number of [0, 1): two restores of one backup must not give out the same numbers either
+ * @throws ContentError when the content cannot be understood, RenewalError when no numbers are left
+ */
+export function renewed({ term, sequence, entries }: MdmContent, draw: () => number): Renewed {
+  const state = new State();
+  state.load(entries);
+  if (!state.hasSystem()) throw new RenewalError('it holds no system');
+  const { system } = state;
+  const step = (size: number): number => size + Math.floor(draw() * size);
+  const next = {
+    ...system,
+    nextKey: system.nextKey + step(KEYS),
+    nextRun: system.nextRun + step(KEYS),
+    clusterEpoch: system.clusterEpoch + 1 + Math.floor(draw() * EPOCHS),
+  };
+  const renewedSequence = sequence + step(SEQUENCES);
+  if (
+    renewedSequence >= 2 ** 32 - SEQUENCES ||
+    next.nextKey >= KEYS_MAX ||
+    next.nextRun >= 2 ** 32 - KEYS ||
+    next.clusterEpoch >= 2 ** 32 - EPOCHS
+  )
+    throw new RenewalError(
+      'the system was restored too often: no numbers are left that were never used',
+    );
+  state.systems.put(system.key, next);
+  const generations = step(GENERATIONS);
+  for (const volume of [...state.volumes.values()])
+    state.volumes.put(volume.key, {
+      ...volume,
+      epoch: volume.epoch + generations,
+      lastMappingGeneration: volume.lastMappingGeneration + generations,
+    });
+  for (const volumeKey of [...state.mappings.volumes()])
+    for (const mapping of [...state.mappings.ofVolume(volumeKey).values()])
+      state.mappings.put({ ...mapping, generation: mapping.generation + generations });
+  for (const attachment of [...state.attachments.values()])
+    state.attachments.put(attachment.key, {
+      ...attachment,
+      generation: attachment.generation + generations,
+    });
+  // It begins as the only MDM; the others are taken in again.
+  for (const key of [...state.mdms.keys()]) state.mdms.delete(key);
+  for (const cluster of [...state.clusters.values()])
+    state.clusters.put(cluster.key, { ...cluster, job: null, lastJob: 0, lastReason: '' });
+  const { idPrefix, key } = system;
+  return {
+    ...{ systemId: { idPrefix, key }, systemName: system.name },
+    content: {
+      ...{ term: term + step(TERMS), sequence: renewedSequence },
+      entries: state.all(),
+    },
+  };
+}

@@ -1,0 +1,140 @@
+// What an operator relies on when all metadata is lost and an old backup is all that is left: everything acknowledged is
+// readable, the copy that missed it is not served, and a file or place that cannot be used changes nothing. Real processes.
+
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, statSync, truncateSync, copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import test from 'ava';
+import { execa } from 'execa';
+
+import { readBackup, takeBackup } from '../../backend/runtime/backup-file.js';
+import { MdmSession } from '../../backend/runtime/mdm-session.js';
+import { readSecretFile } from '../../backend/runtime/secret-file.js';
+import { LocalCluster } from '../support/local-cluster.js';
+import { until } from '../support/until.js';
+
+const RESTORE = join(import.meta.dirname, '../../backend/bin/mdm-restore.js');
+
+let cluster: LocalCluster;
+test.before(async () => {
+  cluster = await LocalCluster.start('--sds', '3');
+});
+test.after.always(async () => {
+  await cluster.remove();
+});
+
+function session(): MdmSession {
+  const [mdm] = cluster.processes('mdm');
+  return new MdmSession({
+    addresses: [{ host: mdm?.address ?? '', port: mdm?.port ?? 0 }],
+    secret: readSecretFile(join(cluster.dir, 'secret')),
+    log: { event: () => undefined },
+  });
+}
+
+async function asked<T>(ask: (session: MdmSession) => Promise<T>): Promise<T> {
+  const one = session();
+  try {
+    return await ask(one);
+  } finally {
+    one.close();
+  }
+}
+
+const configPath = (): string => join(cluster.dir, 'config', 'mdm.json');
+const storePath = (): string => {
+  const { stateDir } = JSON.parse(readFileSync(configPath(), 'utf8')) as { stateDir: string };
+  return join(stateDir, 'store', 'metadata.mdb');
+};
+const digest = (path: string): string =>
+  createHash('sha256').update(readFileSync(path)).digest('hex');
+
+const restore = (file: string, ...flags: string[]) =>
+  execa(process.execPath, [RESTORE, file, '--config', configPath(), ...flags], { reject: false });
+
+async function image(uri: string, ...commands: string[]): Promise<string> {
+  const { stdout } = await execa('qemu-io', [
+    ...['-f', 'raw'],
+    ...commands.flatMap((command) => ['-c', command]),
+    uri,
+  ]);
+  return stdout;
+}
+
+/** Ids of the data processes of a server. */
+async function dataProcesses(pid: number): Promise<number[]> {
+  const { stdout } = await execa('pgrep', ['-P', String(pid)], { reject: false });
+  return stdout.split('\n').filter(Boolean).map(Number);
+}
+
+test.serial(
+  'an old backup: what was acknowledged since is readable, stale copies are not',
+  async (t) => {
+    const uri = await cluster.volumeUri('kept');
+    await image(uri, 'write -P 0x11 0 64M', 'flush');
+    await cluster.allInSync();
+    const file = join(cluster.dir, 'metadata.backup');
+    const facts = { systemId: 'x', systemName: 'x', software: 'test', takenAtMs: Date.now() };
+    const before = await asked(async (one) => {
+      const taken = await takeBackup(one, 'admin', file, facts);
+      const [system] = await one.query('system');
+      return { ...taken, epoch: system?.clusterEpoch ?? 0 };
+    });
+    t.is(statSync(file).mode & 0o777, 0o600);
+    t.is(readBackup(file).pairs, before.pairs);
+
+    // A server misses everything from here on: the others go on without it.
+    const [victim] = cluster.processes('sds');
+    const stopped = [victim?.pid ?? 0, ...(await dataProcesses(victim?.pid ?? 0))];
+    for (const pid of stopped) process.kill(pid, 'SIGSTOP');
+    await image(uri, 'write -P 0x22 0 64M', 'flush');
+    const later = await cluster.addVolume('later');
+    const other = `nbd+unix:///?socket=${await cluster.mapVolume(later)}`;
+    await image(other, 'write -P 0x33 0 8M', 'flush');
+
+    const running = await restore(file, '--force');
+    t.is(running.exitCode, 2, running.stderr);
+    t.regex(running.stderr, /an MDM runs here .*stop it first/);
+    for (const pid of stopped) process.kill(pid, 'SIGKILL');
+    await cluster.stop();
+    const intact = digest(storePath());
+    const unforced = await restore(file);
+    t.is(unforced.exitCode, 2, unforced.stderr);
+    t.regex(unforced.stderr, /holds metadata \(commit \d+\); with --force it is kept beside/);
+    const damaged = join(cluster.dir, 'damaged.backup');
+    copyFileSync(file, damaged);
+    truncateSync(damaged, statSync(file).size - 100);
+    const cut = await restore(damaged, '--force');
+    t.is(cut.exitCode, 2);
+    t.regex(cut.stderr, /its checksum is wrong: it is cut short or damaged/);
+    t.is(digest(storePath()), intact, 'nothing was changed');
+
+    const done = await restore(file, '--force', '--json');
+    t.is(done.exitCode, 0, done.stderr);
+    const { kept } = JSON.parse(done.stdout) as { kept: string };
+    t.is(digest(kept), intact);
+    await cluster.startAgain();
+    await cluster.allInSync();
+    const read = await image(uri, 'read -P 0x22 0 64M');
+    t.false(read.includes('failed'), read);
+    await asked(async (one) => {
+      const [system] = await one.query('system');
+      t.true((system?.clusterEpoch ?? 0) > before.epoch, 'a new life has a new epoch');
+      const volumes = await one.query('volume');
+      t.deepEqual(
+        volumes.map(({ name }) => name),
+        ['kept'],
+        'what was made since the backup is not known',
+      );
+      const found = await until('devices report what they hold', async () => {
+        const checked = await one.command('CHECK_METADATA', 'admin', {});
+        return checked.findings.some(({ kind }) => kind === 'volumeUnknown') ? checked : null;
+      });
+      t.deepEqual([...new Set(found.findings.map(({ kind }) => kind))], ['volumeUnknown']);
+      t.true(found.devices === 3 && found.combs > 0 && !found.restoring);
+      t.true(volumes.every(({ key }) => key < (system?.nextKey ?? 0)));
+    });
+    t.true(existsSync(kept));
+  },
+);
