@@ -40,7 +40,7 @@ const CONNECT_MS = 2000;
 const DATABASE = 'metadata.mdb';
 const DRAWS = 2 ** 32;
 
-export const RESTORE_MANUAL: Manual = {
+const RESTORE_MANUAL: Manual = {
   name: 'meshsan-mdm-restore',
   section: 8,
   summary: 'restores a backup of the metadata on an MDM that does not run',

@@ -64,6 +64,7 @@ const EXIT_CODES: readonly ManualRow[] = [
   { term: '0', about: 'done' },
   { term: '1', about: 'wrong usage' },
   { term: '2', about: 'configuration refused' },
+  { term: '3', about: 'something was found (check_metadata)' },
   { term: '4', about: 'no MDM reached' },
   { term: '7', about: 'refused or not found' },
 ];

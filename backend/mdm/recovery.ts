@@ -283,7 +283,7 @@ export class Recovery implements Machine {
       ...{ key: deviceKey, sdsKey, poolKey, name: '', path: this.foundPaths.get(deviceKey) ?? '' },
       ...{ state: 'up', incarnation, capacityBytes: usage.capacityBytes, force: false },
       ...{ failure: '', port, formatted: true, dataSince: 1, rolledBackIncarnation: 0 },
-      ...{ removing: false, replaces: [] },
+      ...{ removing: false, replaces: [], slowStage: 'none' },
     };
     devices.put(deviceKey, adopted);
     this.ports.log.event('warn', 'mdm.device-adopted', { device: deviceKey, sds: sdsKey });

@@ -100,8 +100,12 @@ export const PACKAGES: readonly PackageDefinition[] = [
     about: [
       'The metadata manager keeps the configuration of a MeshSAN system and decides which server holds what. It is never in the path of I/O.',
     ],
-    programs: ['backend/bin/mdm'],
-    manuals: { 'man8/meshsan-mdm.8': 'backend/bin/mdm' },
+    programs: ['backend/bin/mdm', 'backend/bin/mdm-restore'],
+    commands: { '/usr/sbin/meshsan-mdm-restore': 'backend/bin/mdm-restore' },
+    manuals: {
+      'man8/meshsan-mdm.8': 'backend/bin/mdm',
+      'man8/meshsan-mdm-restore.8': 'backend/bin/mdm-restore',
+    },
     service: { unit: 'meshsan-mdm', user: 'meshsan-mdm' },
     depends: [],
     // For clusters of several MDMs; the service of that package is not used.

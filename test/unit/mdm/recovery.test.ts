@@ -1,0 +1,304 @@
+// Restored metadata: what is waited for, what becomes of combs of which a device knows more, and what is never done.
+
+import test from 'ava';
+import { NO_DISK_TIMES } from '../../../backend/core/disk-meter.js';
+import { NO_COPY_LOAD } from '../../../backend/cluster-map/copy-policy.js';
+import { Recovery } from '../../../backend/mdm/recovery.js';
+import { renewed, RenewalError } from '../../../backend/mdm/renewal.js';
+import { MDM_DEFAULTS } from '../../../backend/mdm/options.js';
+import type { StoredEntry } from '../../../backend/mdm/options.js';
+import { State } from '../../../backend/mdm/state.js';
+import { ERR, MSG, VERSION_MAX } from '../../../backend/protocol/generated/constants.js';
+import type {
+  CombEntry,
+  CommandParams,
+  CommandResults,
+  ControlBodies,
+} from '../../../backend/protocol/generated/types.js';
+import type { CommandName, ControlCode } from '../../../backend/protocol/control.js';
+import type { LinkId, Role } from '../../../backend/core/ports.js';
+import { ALL_KEYS } from '../../../backend/core/key-range.js';
+import {
+  decodeCommandAnswer,
+  decodeControl,
+  encodeCommand,
+  encodeControl,
+} from '../../support/newest.js';
+import { TestLinks } from './doubles.js';
+import { Cluster, GIB } from './harness.js';
+import type { TestDevice } from './harness.js';
+
+interface Made {
+  readonly cluster: Cluster;
+  readonly poolKey: number;
+  readonly devices: readonly TestDevice[];
+  readonly entries: readonly CombEntry[];
+}
+
+/** Three servers with a device each, a pool of 16 combs, and a volume. */
+function made(): Made {
+  const cluster = new Cluster();
+  const domain = cluster.command('ADD_PROTECTION_DOMAIN', { name: 'd' }).key;
+  const poolKey = cluster.command('ADD_STORAGE_POOL', {
+    ...{ domainKey: domain, name: 'p', mediaType: 'SSD', durability: 'media', zeroPadding: true },
+    ...{ checksums: true, rmcache: false, sparePercent: 0, combCountLog2: 4 },
+  }).key;
+  const devices = [1, 2, 3].flatMap((number) => cluster.addSds(number, domain, poolKey));
+  cluster.pass(2000, () => {
+    for (const device of devices) cluster.beat(device);
+  });
+  return { cluster, poolKey, devices, entries: cluster.combs(poolKey) };
+}
+
+class Rig {
+  readonly links = new TestLinks();
+  readonly machine: Recovery;
+  recovered: { sequence: number; state: State } | null = null;
+  readonly poolKey: number;
+  private readonly memories = new Map<number, CombEntry[]>();
+  private lastLink = 0;
+  private lastTag = 0;
+
+  constructor({ cluster, poolKey, devices, entries }: Made) {
+    this.poolKey = poolKey;
+    const { term, sequence } = cluster.store;
+    const content = { term, sequence, entries: cluster.store.entries() };
+    const log = { event: (): void => undefined };
+    const recovered = (_: number, at: number, stored: readonly StoredEntry[]): void => {
+      const state = new State();
+      state.load(stored);
+      this.recovered = { sequence: at, state };
+    };
+    const options = { ...MDM_DEFAULTS };
+    this.machine = new Recovery(
+      { links: this.links, log, recovered },
+      renewed(content, () => 0).content,
+      options,
+    );
+    this.machine.start(0);
+    for (const { key } of devices)
+      this.memories.set(
+        key,
+        entries.filter(({ members }) => members.some(({ deviceKey }) => deviceKey === key)),
+      );
+  }
+
+  /** A device knows a newer entry of a comb. */
+  knows(deviceKey: number, entry: CombEntry): void {
+    const known = this.memories.get(deviceKey) ?? [];
+    this.memories.set(
+      deviceKey,
+      [...known.filter(({ index }) => index !== entry.index), entry].sort(
+        (a, b) => a.index - b.index,
+      ),
+    );
+  }
+
+  open(role: Role): LinkId {
+    const link = ++this.lastLink;
+    this.machine.linkUp(0, link, {
+      ...{ role, key: 0, incarnation: 1, run: 0, link: 0, linkEpoch: 1 },
+      ...{ version: VERSION_MAX, features: 0 },
+    });
+    return link;
+  }
+
+  send<C extends ControlCode>(link: LinkId, code: C, body: ControlBodies[C]): number {
+    const tag = ++this.lastTag;
+    this.frame(link, encodeControl(code, tag, 0, body));
+    return tag;
+  }
+
+  ask<N extends CommandName>(name: N, params: CommandParams[N]): CommandResults[N] | number {
+    const tag = ++this.lastTag;
+    this.frame(this.open('admin'), encodeCommand(name, tag, 'admin', params));
+    const answer = this.links.sent.find((sent) => sent.tag === tag);
+    if (answer === undefined) throw new Error('no answer');
+    return answer.status === 0 ? decodeCommandAnswer(name, answer.body) : answer.status;
+  }
+
+  /** The device's process registers, tells what it remembers in pages of `size`, and beats. */
+  tells(device: TestDevice, appliedSequence = 7, size = 5): void {
+    const link = this.open('sdsData');
+    this.send(link, MSG.REGISTER_DEVICE, {
+      ...{ deviceKey: device.key, sdsKey: device.sdsKey, incarnation: device.incarnation },
+      ...{ dataIncarnation: device.incarnation - 1, rolledBack: false, port: 7073, version: '1' },
+      ...{ usage: USAGE, epoch: 1 },
+    });
+    const entries = this.memories.get(device.key) ?? [];
+    for (;;) {
+      const asked = this.links.sent
+        .filter((sent) => sent.link === link && sent.code === MSG.COMBS_WANTED)
+        .at(-1);
+      const wanted = decodeControl(MSG.COMBS_WANTED, asked?.body ?? new Uint8Array(0))
+        .body as ControlBodies[typeof MSG.COMBS_WANTED];
+      const rest = entries.filter(({ index }) => index >= wanted.from);
+      const page = rest.slice(0, size);
+      const more = rest.length > page.length;
+      this.send(link, MSG.COMBS_REMEMBERED, {
+        ...{ poolKey: this.poolKey, from: wanted.from, more },
+        through: more ? (page.at(-1)?.index ?? 0) : 0xffffffff,
+        memories: page.map((entry) => ({
+          entry,
+          inSyncUntil: entry.generation,
+          changedSince: NONE,
+        })),
+      });
+      if (!more) break;
+    }
+    this.send(link, MSG.HEARTBEAT, {
+      ...{ progress: 1, appliedSequence, usage: null, counters: [], volumes: [] },
+      ...{ listedAfter: ALL_KEYS.after, listedThrough: ALL_KEYS.through },
+    });
+  }
+
+  private frame(link: LinkId, bytes: Uint8Array): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.machine.frame(0, link, bytes, view, 0);
+    this.links.collect();
+  }
+}
+
+const NONE = { epoch: 0, number: 0 };
+const USAGE = {
+  ...{
+    capacityBytes: GIB,
+    usedBytes: 0,
+    resyncBytesTotal: 0,
+    resyncBytesDone: 0,
+    degradedCombs: 0,
+  },
+  ...{ rebuildBytesLeft: 0, rebalanceBytesLeft: 0, times: NO_DISK_TIMES },
+  ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
+};
+
+const shrunk = (entry: CombEntry, deviceKey: number): CombEntry => {
+  const place = entry.members.findIndex((member) => member.deviceKey === deviceKey);
+  const inSyncMask = entry.inSyncMask & ~(1 << place);
+  const primary = entry.members.findIndex((_, index) => ((inSyncMask >> index) & 1) === 1);
+  const { epoch, number } = entry.generation;
+  return { ...entry, inSyncMask, primary, generation: { epoch, number: number + 1 } };
+};
+
+test('nothing goes on before every device that may know more was heard, and then in a new epoch', (t) => {
+  const facts = made();
+  const rig = new Rig(facts);
+  const [a, b, c] = facts.devices as [TestDevice, TestDevice, TestDevice];
+  const waiting = rig.ask('CHECK_METADATA', {});
+  t.true(typeof waiting === 'object' && waiting.restoring && waiting.findings.length === 3);
+  rig.tells(a);
+  rig.tells(b);
+  t.is(rig.recovered, null);
+  const refused = rig.ask('ADD_PROTECTION_DOMAIN', { name: 'x' });
+  t.is(refused, ERR.METADATA_RESTORED);
+  rig.tells(c, 9_000_000);
+  const { state, sequence } = rig.recovered ?? { state: new State(), sequence: 0 };
+  t.true(sequence > 9_000_000, 'what a device applied of the former life does not count');
+  const before = new Map(facts.entries.map((entry) => [entry.index, entry]));
+  for (const entry of state.combs.ofPool(facts.poolKey)) {
+    t.is(entry.generation.epoch, state.system.clusterEpoch);
+    t.true(entry.generation.epoch > (before.get(entry.index)?.generation.epoch ?? 0));
+    t.is(entry.inSyncMask, before.get(entry.index)?.inSyncMask ?? -1);
+  }
+});
+
+test('the newest entry that anybody remembers is the true one: a copy that left stays out', (t) => {
+  const facts = made();
+  const rig = new Rig(facts);
+  const [a, b, c] = facts.devices as [TestDevice, TestDevice, TestDevice];
+  const comb = facts.entries.find(({ members }) => members.some((m) => m.deviceKey === a.key));
+  if (comb === undefined) throw new Error('a comb of the device');
+  const other = comb.members.find(({ deviceKey }) => deviceKey !== a.key)?.deviceKey ?? 0;
+  const news = shrunk(comb, a.key);
+  rig.knows(other, news);
+  for (const device of [a, b, c]) rig.tells(device);
+  const entry = rig.recovered?.state.combs.ofPool(facts.poolKey)[comb.index];
+  t.is(entry?.inSyncMask, news.inSyncMask);
+  t.is(entry?.members[entry.primary]?.deviceKey, other);
+});
+
+test('a device that an entry learned of later names is waited for, too', (t) => {
+  const facts = made();
+  const rig = new Rig(facts);
+  const [a, b, c] = facts.devices as [TestDevice, TestDevice, TestDevice];
+  const comb = facts.entries.find(({ members }) => members.every((m) => m.deviceKey !== c.key));
+  if (comb === undefined) throw new Error('a comb without the third');
+  // It moved to the third device since the backup, and then lost the first.
+  const { epoch, number } = comb.generation;
+  const [first] = comb.members;
+  const moved: CombEntry = {
+    ...comb,
+    ...{
+      members: [first, { deviceKey: c.key, incarnation: c.incarnation }] as CombEntry['members'],
+    },
+    ...{ primary: 0, inSyncMask: 3, targetMask: 0, generation: { epoch, number: number + 5 } },
+  };
+  rig.knows(first?.deviceKey ?? 0, moved);
+  rig.knows(c.key, shrunk(moved, first?.deviceKey ?? 0));
+  rig.tells(a);
+  rig.tells(b);
+  t.is(rig.recovered, null);
+  const checked = rig.ask('CHECK_METADATA', {});
+  t.true(
+    typeof checked === 'object' && checked.findings.some(({ deviceKey }) => deviceKey === c.key),
+  );
+  rig.tells(c);
+  const entry = rig.recovered?.state.combs.ofPool(facts.poolKey)[comb.index];
+  t.is(entry?.members[entry.primary]?.deviceKey, c.key);
+  t.is(entry?.inSyncMask, 2);
+});
+
+test('devices that are given up leave where another copy stays, and stay where they are the only one', (t) => {
+  const facts = made();
+  const rig = new Rig(facts);
+  const [a, b, c] = facts.devices as [TestDevice, TestDevice, TestDevice];
+  const alone = facts.entries.find(({ members }) => members.some((m) => m.deviceKey === c.key));
+  if (alone === undefined) throw new Error('a comb of the third');
+  const partner = alone.members.find(({ deviceKey }) => deviceKey !== c.key)?.deviceKey ?? 0;
+  rig.knows(partner, shrunk(alone, partner));
+  rig.tells(a);
+  rig.tells(b);
+  t.is(rig.recovered, null);
+  t.deepEqual(rig.ask('CONFIRM_RESTORE', { deviceKeys: [c.key] }), {});
+  const entries = rig.recovered?.state.combs.ofPool(facts.poolKey) ?? [];
+  t.is(entries.length, facts.entries.length);
+  for (const entry of entries) {
+    const lost = entry.members.findIndex(({ deviceKey }) => deviceKey === c.key);
+    if (entry.index === alone.index) {
+      t.is(entry.inSyncMask, 1 << lost, 'nobody else is put in sync in its place (C8)');
+      continue;
+    }
+    t.is(lost, -1);
+    t.true(entry.inSyncMask > 0);
+  }
+});
+
+test('a life has its own numbers; a backup restored twice gives out others; they end', (t) => {
+  const { cluster } = made();
+  const { term, sequence } = cluster.store;
+  const content = { term, sequence, entries: cluster.store.entries() };
+  const one = renewed(content, () => 0.1).content;
+  const two = renewed(content, () => 0.7).content;
+  t.true(one.term > term && one.sequence > sequence);
+  t.not(one.term, two.term);
+  t.not(one.sequence, two.sequence);
+  let again: Parameters<typeof renewed>[0] = content;
+  const error = t.throws(
+    () => {
+      for (let count = 0; count < 2000; count++) again = renewed(again, () => 0.5).content;
+    },
+    { instanceOf: RenewalError },
+  );
+  t.regex(error.message, /restored too often/);
+  t.throws(() => renewed({ term: 0, sequence: 0, entries: [] }, () => 0), {
+    message: /holds no system/,
+  });
+});
+
+test('a device that remembers a later life of the metadata is refused with both epochs', (t) => {
+  const { cluster, devices } = made();
+  const [device] = devices;
+  if (device === undefined) throw new Error('a device');
+  const refusal = cluster.refusal(cluster.register(device, { epoch: 5 }));
+  t.regex(refusal?.text ?? '', /remembers cluster epoch 5, this metadata is of epoch 1/);
+});
