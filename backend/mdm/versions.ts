@@ -12,11 +12,14 @@ import type { Session, Sessions } from './sessions.js';
 
 /** Names in a refusal; a person looks at the first few anyway. */
 const NAMED_MAX = 8;
+/** Components of which the log says that they were refused. */
+const REFUSED_MAX = 4096;
 
 export class Versions {
   private readonly engine: Engine;
   private readonly runs: Runs;
   private readonly sessions: Sessions;
+  private readonly refused = new Set<string>();
   private readonly reportOf: (nowUs: Micros, key: number) => NodeReport | string;
 
   constructor(
@@ -32,10 +35,17 @@ export class Versions {
   }
 
   /** Refuses a component that does not speak what the cluster was raised to. @throws Refusal COMPONENT_TOO_OLD */
-  admit({ peer }: Session): void {
+  admit({ peer: { role, version, host } }: Session): void {
     const { clusterVersion } = this.engine.state.system;
-    if (peer.version < clusterVersion)
-      refuseWith('COMPONENT_TOO_OLD', { cluster: clusterVersion, offered: peer.version });
+    if (version >= clusterVersion) return;
+    // It asks again and again; older ones do not say themselves why they are refused.
+    const who = `${role} ${host ?? ''}`;
+    if (!this.refused.has(who) && this.refused.size < REFUSED_MAX) {
+      this.refused.add(who);
+      const what = { role, host: host ?? '', cluster: clusterVersion, offered: version };
+      this.engine.ports.log.event('warn', 'mdm.component-too-old', what);
+    }
+    refuseWith('COMPONENT_TOO_OLD', { cluster: clusterVersion, offered: version });
   }
 
   /**

@@ -9,12 +9,14 @@ import { MdmClient } from '../mdm-client/mdm-client.js';
 import type { MdmClientHost, Registration } from '../mdm-client/host.js';
 import type { MdmClientOptions } from '../mdm-client/options.js';
 import type { ControlMessage } from '../protocol/control.js';
+import { errorText } from '../protocol/error-text.js';
 import { ERR, LIMIT, MSG } from '../protocol/generated/constants.js';
 import type {
   Address,
   DeviceWant,
   DeviceWantsBody,
   FoundDevice,
+  ErrorDetail,
 } from '../protocol/generated/types.js';
 import { DATA_EXIT } from './device-process.js';
 import type { DataReport, DeviceProcesses, DeviceProcessOwner } from './device-process.js';
@@ -92,6 +94,8 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
   private systemId = '';
   private stopping = false;
   private progress = 0;
+  /** Why the MDM refused it last; 0: it did not. */
+  private refusedStatus = 0;
 
   constructor(ports: ControlPorts, identity: ControlIdentity, options: ControlOptions) {
     this.ports = ports;
@@ -158,6 +162,7 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
   }
 
   registered(_nowUs: Micros, reply: ControlMessage | null): void {
+    this.refusedStatus = 0;
     if (reply?.code !== MSG.REGISTER_SDS_REPLY) return;
     this.sdsKey = reply.body.sdsKey;
     this.systemId = reply.body.systemId;
@@ -170,8 +175,12 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
     }
   }
 
-  refused(): void {
-    // The session asks again on its own.
+  refused(_nowUs: Micros, status: number, details: readonly ErrorDetail[]): void {
+    // The session asks again on its own; what stays as it is is said once.
+    if (status === this.refusedStatus) return;
+    this.refusedStatus = status;
+    const reason = errorText(status, details);
+    this.ports.log.event('warn', 'sds.registration-refused', { reason });
   }
 
   heartbeat(): ReturnType<MdmClientHost['heartbeat']> {
