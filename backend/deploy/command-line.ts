@@ -13,6 +13,7 @@ import { readFacts } from './environment/astute.js';
 import { readInventory } from './environment/inventory.js';
 import { EnvironmentError } from './environment/model.js';
 import type { Environment, EnvironmentNode } from './environment/model.js';
+import { OperatorState } from './operator-state.js';
 import { DeploymentStopped, deploy } from './orchestrate.js';
 import { managersOf, managersText } from './plan/managers.js';
 import { TASK_IDS } from './plan/tasks.js';
@@ -21,6 +22,8 @@ import { TaskRefused, planFromNothing, runTask } from './run-task.js';
 import type { TaskReport } from './run-task.js';
 import { ClusterUnreachable } from './shell/cluster.js';
 import { StepError } from './shell/execute.js';
+import { UpgradeRefused, UpgradeStopped, upgrade } from './upgrade.js';
+import { accessOf, localAccess } from './upgrade-access.js';
 
 export const EXIT = { done: 0, usage: 1, input: 2, refused: 3, failed: 4 } as const;
 
@@ -52,6 +55,11 @@ const MANUAL: Manual = {
           term: 'may-remove NODE (--facts FILE | --inventory FILE --key-file FILE)',
           about: 'whether a node may leave the environment now; asks the cluster',
         },
+        {
+          term: 'upgrade --packages DIR (--facts FILE | --inventory FILE | --host H... [--mdm H...]) [--resume] [--finish] [--dry-run]',
+          about:
+            'bring a running cluster to the version of DIR, or back, node by node through their agents: each node rests meanwhile (instant maintenance mode), and the next one begins when all data has all its copies again; stops at the first fault',
+        },
       ],
     },
     {
@@ -66,6 +74,23 @@ const MANUAL: Manual = {
           term: '--state DIR',
           about:
             "keeps the environment's key and the hosts' keys; default: FILE.state beside the inventory",
+        },
+        {
+          term: '--host H',
+          about:
+            'upgrade: where the agent of a node listens; may be given more than once; secrets are those of this node in /etc/meshsan',
+        },
+        { term: '--mdm H', about: 'upgrade: where an MDM listens, if not on one of the nodes' },
+        { term: '--packages DIR', about: 'upgrade: what npm run packages made' },
+        {
+          term: '--resume',
+          about:
+            'upgrade: go on where one stopped: an SDS may be in maintenance mode, copies may be missing',
+        },
+        {
+          term: '--finish',
+          about:
+            'upgrade: raise the cluster version at the end; what came with it can be used then, and there is no way back',
         },
         { term: '--dry-run', about: 'look and say what would be done; change nothing' },
         {
@@ -100,6 +125,11 @@ const FLAGS = {
   state: { type: 'string' },
   'key-file': { type: 'string' },
   node: { type: 'string' },
+  host: { type: 'string', multiple: true },
+  mdm: { type: 'string', multiple: true },
+  packages: { type: 'string' },
+  resume: { type: 'boolean' },
+  finish: { type: 'boolean' },
   'dry-run': { type: 'boolean' },
   json: { type: 'boolean' },
   help: { type: 'boolean' },
@@ -215,6 +245,34 @@ async function mayRemove(name: string | undefined, flags: Flags): Promise<void> 
   if (!answer.removable) process.exitCode = EXIT.refused;
 }
 
+/** A key file lies beside the inventory, unless it is named. */
+function upgradePlace(flags: Flags): Environment {
+  const { inventory, state } = flags;
+  const keyFile = flags['key-file'];
+  if (inventory === null || keyFile !== null) return placeOf(flags).environment;
+  const path = resolve(inventory);
+  const key = new OperatorState(resolve(state ?? `${path}.state`)).environmentKey();
+  return readInventory(path, readText(path), key).environment;
+}
+
+async function runUpgrade(flags: Flags): Promise<void> {
+  const { packages, facts, inventory, host, mdm, resume, finish } = flags;
+  if (packages === null) throw new UsageError('upgrade needs --packages DIR');
+  const isNamed = facts !== null || inventory !== null;
+  const access = isNamed ? await accessOf(upgradePlace(flags)) : localAccess(host, mdm);
+  const dryRun = flags['dry-run'];
+  const what = { packages: resolve(packages), resume, finish, dryRun, say };
+  const report = await upgrade({ ...access, ...what });
+  const { version, clusterVersion, changed } = report;
+  print(
+    flags,
+    report,
+    dryRun
+      ? `would change ${report.nodes.length} nodes`
+      : `${changed} changed; all nodes have ${version}, the cluster version is ${clusterVersion}`,
+  );
+}
+
 async function dispatch(args: readonly string[]): Promise<void> {
   const manual = manualAnswer(args, MANUAL, VERSION);
   if (manual !== null) {
@@ -237,6 +295,8 @@ async function dispatch(args: readonly string[]): Promise<void> {
       return task(name, flags);
     case 'may-remove':
       return mayRemove(name, flags);
+    case 'upgrade':
+      return runUpgrade(flags);
     default:
       throw new UsageError(
         verb === undefined ? 'a verb is missing; see --help' : `unknown verb "${verb}"; see --help`,
@@ -247,8 +307,8 @@ async function dispatch(args: readonly string[]): Promise<void> {
 function exitCode(error: unknown): number | null {
   if (error instanceof UsageError) return EXIT.usage;
   if (error instanceof EnvironmentError || error instanceof PrivateFileError) return EXIT.input;
-  if (error instanceof TaskRefused) return EXIT.refused;
-  const stopped = [DeploymentStopped, StepError, ClusterUnreachable];
+  if (error instanceof TaskRefused || error instanceof UpgradeRefused) return EXIT.refused;
+  const stopped = [UpgradeStopped, DeploymentStopped, StepError, ClusterUnreachable];
   if (stopped.some((kind) => error instanceof kind)) return EXIT.failed;
   return null;
 }

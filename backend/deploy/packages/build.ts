@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { execa } from 'execa';
+import { VERSION_MAX } from '../../protocol/generated/constants.js';
 import { closureOf, divide, librariesOf } from './closure.js';
 import { buildDeb, indexRepository } from './deb.js';
 import { PACKAGES, RUNTIME } from './definitions.js';
@@ -38,6 +39,8 @@ export interface ManifestPackage {
 
 export interface Manifest {
   readonly version: string;
+  /** Newest protocol version that its programs speak; left out by 0.1.0, which speaks 1. */
+  readonly protocolMax: number;
   readonly node: string;
   readonly glibcMin: string;
   readonly packages: readonly ManifestPackage[];
@@ -183,7 +186,10 @@ export async function buildPackages(options: BuildOptions): Promise<Manifest> {
     }
     await indexRepository(fresh, version);
     const glibcMin = rows.map((row) => row.glibcMin).reduce(higherVersion);
-    const manifest = { version, node: NODE.version, glibcMin, packages: rows };
+    const manifest: Manifest = {
+      ...{ version, protocolMax: VERSION_MAX, node: NODE.version, glibcMin },
+      packages: rows,
+    };
     writeFileSync(join(fresh, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
     mkdirSync(dirname(outDir), { recursive: true });
     rmSync(outDir, { recursive: true, force: true });
