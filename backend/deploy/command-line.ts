@@ -77,8 +77,12 @@ const MANUAL: Manual = {
         },
         {
           term: '--host H',
+          about: 'upgrade: where the agent of a node listens; may be given more than once',
+        },
+        {
+          term: '--secrets DIR',
           about:
-            'upgrade: where the agent of a node listens; may be given more than once; secrets are those of this node in /etc/meshsan',
+            'upgrade with --host: holds lia-token, secret and lia-signer-key.pem of the system (/etc/meshsan)',
         },
         { term: '--mdm H', about: 'upgrade: where an MDM listens, if not on one of the nodes' },
         { term: '--packages DIR', about: 'upgrade: what npm run packages made' },
@@ -128,6 +132,7 @@ const FLAGS = {
   host: { type: 'string', multiple: true },
   mdm: { type: 'string', multiple: true },
   packages: { type: 'string' },
+  secrets: { type: 'string' },
   resume: { type: 'boolean' },
   finish: { type: 'boolean' },
   'dry-run': { type: 'boolean' },
@@ -259,7 +264,9 @@ async function runUpgrade(flags: Flags): Promise<void> {
   const { packages, facts, inventory, host, mdm, resume, finish } = flags;
   if (packages === null) throw new UsageError('upgrade needs --packages DIR');
   const isNamed = facts !== null || inventory !== null;
-  const access = isNamed ? await accessOf(upgradePlace(flags)) : localAccess(host, mdm);
+  const access = isNamed
+    ? await accessOf(upgradePlace(flags))
+    : localAccess(host, mdm, flags.secrets ?? '/etc/meshsan');
   const dryRun = flags['dry-run'];
   const what = { packages: resolve(packages), resume, finish, dryRun, say };
   const report = await upgrade({ ...access, ...what });

@@ -192,6 +192,8 @@ class Deployment {
       ),
     );
     if (current) return;
+    const others = installed.flatMap(([, , version = '']) => (version === wanted ? [] : [version]));
+    if (others.length > 0 && wanted !== undefined) await this.#refuseRunning(node, others);
     if (this.#manifest !== null) await this.#readSources(node);
     // All packages of a node have one version, so those that are there are upgraded along.
     const names = new Set([...BOOTSTRAP, ...installed.map(([name = '']) => name)]);
@@ -210,6 +212,16 @@ class Deployment {
       ...list,
     ]);
     this.#note(node, `installed ${list.join(' ')}`);
+  }
+
+  /** Packages under running services are replaced node by node, not on all at once. */
+  async #refuseRunning(node: EnvironmentNode, versions: readonly string[]): Promise<void> {
+    const units = ['meshsan-mdm', 'meshsan-sds', 'meshsan-sdc'];
+    const { stdout } = await this.#remote(node).run(['systemctl', 'is-active', ...units]);
+    if (!stdout.split('\n').includes('active')) return;
+    throw new Error(
+      `its services run in version ${[...new Set(versions)].join(', ')}: meshsan-deploy upgrade --packages DIR brings a running cluster to another version, node by node`,
+    );
   }
 
   async #sendPackages(node: EnvironmentNode, manifest: Manifest): Promise<void> {

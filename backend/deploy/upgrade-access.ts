@@ -15,8 +15,6 @@ export type UpgradeAccess = Pick<
   'hosts' | 'mdms' | 'token' | 'secret' | 'signingKeyPem'
 >;
 
-const FOLDER = '/etc/meshsan';
-
 /** All nodes of an environment. */
 export async function accessOf(environment: Environment): Promise<UpgradeAccess> {
   const secrets = await secretsOf(environment, Date.now());
@@ -29,14 +27,23 @@ export async function accessOf(environment: Environment): Promise<UpgradeAccess>
   };
 }
 
-/** These nodes, from a node of the same system. @throws UsageError, PrivateFileError */
-export function localAccess(hosts: readonly string[], mdms: readonly string[]): UpgradeAccess {
+/**
+ * These nodes, with the secrets of a node of the same system.
+ *
+ * @param folder - that holds lia-token, secret and lia-signer-key.pem
+ * @throws UsageError, PrivateFileError
+ */
+export function localAccess(
+  hosts: readonly string[],
+  mdms: readonly string[],
+  folder: string,
+): UpgradeAccess {
   if (hosts.length === 0)
     throw new UsageError('name --inventory FILE, --facts FILE, or each node with --host');
   return {
     ...{ hosts, mdms },
-    token: readSecretFile(join(FOLDER, 'lia-token')),
-    secret: readSecretFile(join(FOLDER, 'secret')),
-    signingKeyPem: readPrivateFile(join(FOLDER, 'lia-signer-key.pem')),
+    token: readSecretFile(join(folder, 'lia-token')),
+    secret: readSecretFile(join(folder, 'secret')),
+    signingKeyPem: readPrivateFile(join(folder, 'lia-signer-key.pem')),
   };
 }

@@ -4,15 +4,17 @@
 import { join } from 'node:path';
 import { buildPackages } from '../../backend/deploy/packages/build.js';
 import { VERSION } from '../../backend/core/version.js';
-import { readFlags, runTool } from '../../backend/runtime/flags.js';
+import { listOf, readFlags, runTool } from '../../backend/runtime/flags.js';
 import { Machine } from './machine.js';
 import { STORIES } from './stories.js';
+import { upgradeStory } from './upgrade.js';
 import type { Bench } from './stories.js';
 import { judge } from './lintian.js';
 import { installMissing } from './needs.js';
 
 const HELP = `Usage: npm run packages:test -- [flags]
 As root: builds the packages twice (this version and a higher one) and proves them in a machine of their own.
+  --only upgrade   instead: three nodes, brought from the last release to this version, back, and to this version again, under load
   --no-build   takes the packages that the last run built
   --keep       leaves the machine's folder for a look
   --help       this text
@@ -54,6 +56,20 @@ async function build(folder: string, version: string): Promise<readonly string[]
   ];
 }
 
+/** The packages of the last release are built from its commit. */
+async function proveUpgrade(isBuilt: boolean): Promise<void> {
+  if (process.getuid?.() !== 0) throw new Error('the machines of this test need root');
+  await installMissing(say);
+  const own = join(ROOT, 'dist', 'packages');
+  const ready =
+    isBuilt || (await story('the packages are built', () => build('packages', VERSION)));
+  if (ready)
+    await story(
+      'every node goes to this version, back, and to this version again, under load',
+      () => upgradeStory(own, say),
+    );
+}
+
 async function prove(flags: { readonly build: boolean; readonly keep: boolean }): Promise<void> {
   if (process.getuid?.() !== 0) throw new Error('the machine of this test needs root');
   await installMissing(say);
@@ -86,12 +102,20 @@ async function prove(flags: { readonly build: boolean; readonly keep: boolean })
 }
 
 await runTool(HELP, async (args) => {
-  const { 'no-build': built, keep } = readFlags(args, {
+  const {
+    'no-build': built,
+    keep,
+    only,
+  } = readFlags(args, {
     'no-build': { type: 'boolean' },
     keep: { type: 'boolean' },
+    only: { type: 'string' },
   });
   try {
-    await prove({ build: !built, keep });
+    if (only !== null) {
+      listOf('--only', only, ['upgrade']);
+      await proveUpgrade(built);
+    } else await prove({ build: !built, keep });
   } finally {
     say(`${passed} passed, ${failed} failed`);
   }

@@ -10,7 +10,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
 import { execa } from 'execa';
 
@@ -62,8 +62,8 @@ export async function releasedPrograms(): Promise<string> {
   const whole = join(out, 'whole');
   if (!existsSync(whole)) {
     await build({
-      entryPoints: sourcesBelow(join(home, 'backend')),
-      ...{ outdir: join(out, 'backend'), outbase: join(home, 'backend') },
+      entryPoints: ['backend', 'cinder-bridge'].flatMap((part) => sourcesBelow(join(home, part))),
+      ...{ outdir: out, outbase: home },
       ...{ format: 'esm', platform: 'node', target: 'node20', logLevel: 'error' },
       jsx: 'automatic',
       jsxImportSource: 'preact',
@@ -73,4 +73,17 @@ export async function releasedPrograms(): Promise<string> {
     writeFileSync(whole, '');
   }
   return join(out, 'backend');
+}
+
+/** Its packages. @returns the folder */
+export async function releasedPackages(): Promise<string> {
+  const home = dirname(dirname(await releasedPrograms()));
+  const folder = join(home, 'packages');
+  if (existsSync(join(folder, 'manifest.json'))) return folder;
+  // Node is the same one, and is fetched once.
+  const cache = join(home, 'dist', '.packages-cache');
+  if (!existsSync(cache)) symlinkSync(join(ROOT, 'dist', '.packages-cache'), cache);
+  const program = join(home, 'dist', 'backend', 'bin', 'packages.js');
+  await execa(process.execPath, [program, '--out', folder], { stdin: 'ignore' });
+  return folder;
 }
