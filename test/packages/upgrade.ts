@@ -3,12 +3,13 @@
 // complains of, or a fault of the upgrade, fails it.
 
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { VERSION } from '../../backend/core/version.js';
 import { Lab } from '../deploy/machines.js';
 import type { Machine, MachineSpec } from '../deploy/machines.js';
 import { RELEASED, releasedFault, releasedPackages } from '../support/released.js';
+import { etcdProgram } from '../support/etcd-cluster.js';
 import { until } from '../support/until.js';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
@@ -70,6 +71,9 @@ class Nodes {
     const install = `DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(ls ${packages}/*.deb | grep -v -e cinder -e nova)`;
     for (const machine of this.lab.machines) {
       await machine.makeLoopNodes();
+      // As Debian's etcd-server brings it.
+      copyFileSync(etcdProgram(), machine.path('/usr/bin/etcd'));
+      chmodSync(machine.path('/usr/bin/etcd'), 0o755);
       await machine.run('sh', '-ec', install);
     }
     await this.first.run('meshsan-setup', 'system', '--name', 'prod');
