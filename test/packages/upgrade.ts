@@ -179,7 +179,7 @@ class Nodes {
       readonly jobs: readonly { error: number; read: FioSide; write: FioSide }[];
     };
     const [job] = jobs;
-    assert.ok(job !== undefined && job.error === 0, text);
+    assert.ok(job?.error === 0, text);
     const longest = Math.max(job.read.clat_ns?.max ?? 0, job.write.clat_ns?.max ?? 0);
     return {
       requests: job.read.total_ios + job.write.total_ios,
@@ -213,6 +213,10 @@ export async function upgradeStory(own: string, say: Say): Promise<readonly stri
   if (fault !== null) throw new Error(fault);
   const old = await releasedPackages();
   const nodes = new Nodes(say);
+  const stop = (): void => {
+    void nodes.lab.remove().finally(() => process.exit(1));
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
   const notes: string[] = [];
   try {
     await nodes.boot(old);
