@@ -227,6 +227,12 @@ class Upgrade {
   }
 
   async #rest(key: number): Promise<void> {
+    // A new master hears of devices, and so of good copies, only as they come to it.
+    await untilNothing('all copies', COPY_MS, async () => {
+      const now = await this.#mdm.look();
+      const away = now.sds.filter(({ connected }) => !connected).map(({ name }) => `SDS ${name}`);
+      return [...away, ...copiesMissing(now)].join(', ');
+    });
     const { sds: all } = await this.#mdm.look();
     // One that stopped on its way in is still on it.
     if (all.find((found) => found.key === key)?.maintenance === 'none')

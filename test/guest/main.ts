@@ -2,8 +2,9 @@
 // hardware support, so it takes minutes). `-- --only PART,...`: scini (/dev/scini as a character device, asked by os-brick's
 // own code), attach (block devices by the kernel's nbd through our holder; udev's and LVM's view of them), client (Debian's
 // nbd-client on our NBD server), unit (the client's service under systemd, in a machine of its own), memory and memory-host
-// (an attached volume when memory is short, likewise; the storage servers elsewhere, or on the same host). It owns the
-// machines; what is judged is in inside.ts, unit.ts, memory.ts.
+// (an attached volume when memory is short, likewise; the storage servers elsewhere, or on the same host), deaths (a file system on
+// the kernel's nbd while servers and MDM are killed beside the machine). It owns the machines; what is judged is in inside.ts,
+// unit.ts, memory.ts, deaths.ts.
 
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,7 +26,9 @@ const NEEDS: Readonly<Record<string, string>> = {
   '/bin/udevadm': 'udev',
   '/usr/lib/python3/dist-packages/os_brick': 'python3-os-brick',
 };
-const PARTS: readonly string[] = ['scini', 'attach', 'client', 'unit', 'memory', 'memory-host'];
+const PARTS: readonly string[] = [
+  ...['scini', 'attach', 'client', 'unit', 'memory', 'memory-host', 'deaths'],
+];
 const HELP = `Usage: npm run guest -- [--only PART,...] [--console]
 Proves what needs a kernel with CUSE and nbd, in a virtual machine with Debian's own kernel (QEMU without hardware support,
 so it takes minutes). Parts, all by default: ${PARTS.join(', ')}.
@@ -44,16 +47,22 @@ interface Boot {
   readonly memoryMib: number;
   /** Storage servers run beside the machine, which has a network then. */
   readonly withServers: boolean;
+  /** What becomes of those servers; left out: nothing. */
+  readonly fate?: 'quiet' | 'deaths';
 }
 
 function bootsOf(parts: readonly string[]): Boot[] {
-  const own = ['unit', 'memory', 'memory-host'];
+  const own = ['unit', 'memory', 'memory-host', 'deaths'];
   const inside = parts.filter((part) => !own.includes(part)).join(',');
   const systemd = 'systemd.unit=judge.target systemd.show_status=no';
   const memory = 'cgroup_no_v1=all guest.judge=memory guest.servers';
   const all: Readonly<Record<string, Boot>> = {
     unit: { words: systemd, memoryMib: 2048, withServers: false },
     memory: { words: `${memory}=outside`, memoryMib: 1024, withServers: true },
+    deaths: {
+      words: 'guest.judge=deaths guest.servers=outside',
+      ...{ memoryMib: 1024, withServers: true, fate: 'deaths' },
+    },
     'memory-host': { words: `${memory}=inside`, memoryMib: 2048, withServers: false },
   };
   return [
@@ -65,16 +74,16 @@ function bootsOf(parts: readonly string[]): Boot[] {
 }
 
 /** What runs a command in a network of its own, with storage servers beside it. */
-function besideServers(folder: string): readonly string[] {
+function besideServers(folder: string, fate: string): readonly string[] {
   const asRoot = process.getuid?.() === 0 ? [] : ['--map-root-user'];
   const program = join(import.meta.dirname, 'outside.js');
-  return ['unshare', ...asRoot, '--net', process.execPath, program, folder];
+  return ['unshare', ...asRoot, '--net', process.execPath, program, folder, fate];
 }
 
 /** Boots the machine and lets it run; returns how many checks passed and failed. */
 async function judge(
   { kernel, initrd, disk, room, folder }: GuestImage,
-  { words, memoryMib, withServers }: Boot,
+  { words, memoryMib, withServers, fate = 'quiet' }: Boot,
   wantsConsole: boolean,
 ): Promise<[number, number]> {
   let passed = 0;
@@ -86,7 +95,7 @@ async function judge(
   const machine = execa(
     'env',
     [
-      ...(withServers ? besideServers(folder) : []),
+      ...(withServers ? besideServers(folder, fate) : []),
       ...['qemu-system-x86_64', '-nodefaults', '-no-user-config', '-no-reboot'],
       ...['-display', 'none', ...network],
       ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', String(memoryMib)],

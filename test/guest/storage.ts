@@ -7,6 +7,7 @@ import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Log } from '../../backend/core/ports.js';
+import { ClusterError } from '../../backend/runtime/cluster.js';
 import { MdmSession } from '../../backend/runtime/mdm-session.js';
 
 const BIN = join(import.meta.dirname, '..', '..', 'backend', 'bin');
@@ -15,9 +16,11 @@ const MDM_PORT = 6611;
 const DEVICE_BYTES = 2 ** 30;
 const VOLUME_SECTORS = (8 * 2 ** 30) / 512;
 const REQUEST_MS = 120_000;
+const LOOK_MS = 5000;
 const START_MS = 480_000;
 /** Emulated processors take their time to start a program. */
 const PATIENT = { handshakeTimeoutMs: 60_000, pingIdleMs: 10_000, pingDeadMs: 120_000 } as const;
+const PATIENT_DETECTION_MS = 60_000;
 const QUIET: Log = { event: () => undefined };
 
 /** Where the servers are. */
@@ -37,9 +40,20 @@ export class Storage {
   readonly #folder: string;
   readonly #secret: Buffer;
   readonly #start: Start;
+  readonly #detectionMs: number;
 
-  /** @param folder - of its own, existing; secrets, configurations, states and devices lie there */
-  constructor(site: Site, folder: string, secret: Buffer, start: Start) {
+  /**
+   * @param folder - of its own, existing; secrets, configurations, states and devices lie there
+   * @param detectionMs - after so long without a sign of life a device is replaced by its copy
+   */
+  constructor(
+    site: Site,
+    folder: string,
+    secret: Buffer,
+    start: Start,
+    detectionMs = PATIENT_DETECTION_MS,
+  ) {
+    this.#detectionMs = detectionMs;
     this.#site = site;
     this.#folder = folder;
     this.#secret = secret;
@@ -78,7 +92,10 @@ export class Storage {
   startServers(): void {
     const salt = randomBytes(16);
     this.#startService('mdm', 'mdm', this.#site.mdmHost, {
-      options: { ...PATIENT, detectionMs: 60_000, deviceAddTimeoutMs: 600_000, combCountLog2: 4 },
+      options: {
+        ...PATIENT,
+        ...{ detectionMs: this.#detectionMs, deviceAddTimeoutMs: 600_000, combCountLog2: 4 },
+      },
       initialAdmin: {
         name: 'admin',
         saltHex: salt.toString('hex'),
@@ -114,6 +131,25 @@ export class Storage {
     mdm.start();
     try {
       await this.#make(mdm);
+    } finally {
+      mdm.close();
+    }
+  }
+
+  /** Whether the MDM answers, every device is up, and every copy is in sync. */
+  async isWhole(): Promise<boolean> {
+    const mdm = new MdmSession({
+      ...{ addresses: this.#mdm, secret: this.#secret, log: QUIET, requestTimeoutMs: LOOK_MS },
+    });
+    mdm.start();
+    try {
+      const { degradedCombs, unavailableCombs } = await mdm.clusterState();
+      const { statuses } = await mdm.status('device');
+      const up = statuses.filter(({ liveness }) => liveness === 'connected').length;
+      return up === this.#site.serverHosts.length && degradedCombs + unavailableCombs === 0;
+    } catch (error) {
+      if (error instanceof ClusterError) return false;
+      throw error;
     } finally {
       mdm.close();
     }

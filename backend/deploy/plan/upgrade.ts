@@ -93,6 +93,8 @@ export function turns(
   cluster: UpgradeCluster,
 ): readonly UpgradeNode[] {
   const rank = (node: UpgradeNode): number => {
+    // At most one rests at a time: whoever does already has its turn first.
+    if (sdsOf(node, cluster).some(({ maintenance }) => maintenance !== 'none')) return -1;
     if (masterOf(node, cluster) !== undefined) return 1;
     return cluster.mdms.some(({ host }) => lives(node, [host])) ? 0 : 2;
   };

@@ -65,6 +65,7 @@ test('a run goes on where one stopped', (t) => {
     stepsOf(node(3, version), { ...resting, sds }, GOAL).map(({ kind }) => kind);
   t.deepEqual(kinds('1'), ['install', 'return']);
   t.deepEqual(kinds('2'), ['return']);
+  t.is(turns(ALL, { ...resting, sds })[0]?.name, 'n3');
   t.regex(faultsOf(ALL, { ...resting, sds }, GOAL, false).join(), /name --resume/);
   t.deepEqual(faultsOf(ALL, { ...resting, sds, degradedCombs: 4 }, GOAL, true), []);
 });
