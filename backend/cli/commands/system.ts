@@ -1,5 +1,6 @@
 // Commands on the system as a whole and on its MDM cluster.
 
+import { VERSION_MAX } from '../../protocol/generated/constants.js';
 import type { Approval, ClusterQueryReplyBody } from '../../protocol/generated/types.js';
 import type { ClusterReader } from '../../runtime/cluster-reader.js';
 import { currentAlerts } from '../../runtime/alerts.js';
@@ -150,6 +151,15 @@ async function queryAll(run: Run): Promise<Outcome> {
   );
 }
 
+/** Ends an upgrade, once every component is of the new version. */
+async function raiseVersion(run: Run): Promise<Outcome> {
+  const text = run.values.get('cluster_version') ?? String(VERSION_MAX);
+  if (!/^\d{1,2}$/.test(text))
+    throw new UsageError(`--cluster_version must be a whole number up to ${VERSION_MAX}`);
+  await run.cluster.command('RAISE_CLUSTER_VERSION', run.user, { version: Number(text) });
+  return outcome(`Successfully raised the cluster version to ${text}`, { version: Number(text) });
+}
+
 async function setApproval(run: Run): Promise<Outcome> {
   const approval = APPROVALS[(run.values.get('restricted_sdc_mode') ?? '').toLowerCase()];
   if (approval === undefined)
@@ -223,6 +233,17 @@ export const SYSTEM_COMMANDS: readonly Command[] = [
       await setSystem(run, { name });
       return outcome(`Successfully renamed system to ${name}`);
     },
+  },
+  {
+    name: 'raise_cluster_version',
+    topic,
+    about:
+      'end an upgrade: what came with the new version can be used, older components are refused',
+    options: [
+      { name: 'cluster_version', value: 'NUMBER', about: 'the newest that this program knows' },
+    ],
+    sure: 'There will be no way back to the version before.',
+    run: raiseVersion,
   },
   {
     name: 'set_restricted_sdc_mode',
