@@ -23,7 +23,7 @@ function eachServer(troubles: (node: string, others: readonly string[]) => Troub
       names.filter((other) => other !== node),
     ),
   }));
-  return { version: 1, seed: 1, sdsCount: SDS_COUNT, steps };
+  return { version: 1, seed: 1, sdsCount: SDS_COUNT, mdms: 1, steps };
 }
 
 const PLANS: Readonly<Record<string, Plan>> = {
@@ -49,7 +49,7 @@ const PLANS: Readonly<Record<string, Plan>> = {
 
 /** Everybody loses the power at once, and one server after the other. */
 const POWER_PLAN: Plan = {
-  ...{ version: 1, seed: 1, sdsCount: SDS_COUNT },
+  ...{ version: 1, seed: 1, sdsCount: SDS_COUNT, mdms: 1 },
   steps: [
     ['sds1', 'sds2', 'sds3', 'mdm'],
     ['sds1', 'sds2', 'sds3', 'mdm'],

@@ -24,6 +24,7 @@ const PLAN: Plan = {
   version: 1,
   seed: 1,
   sdsCount: 3,
+  mdms: 1,
   steps: [
     {
       pauseMs: 500,
@@ -50,7 +51,7 @@ const PLAN: Plan = {
 
 /** All at once, the MDM too; then one, of which nobody hears that it went. */
 const POWER_PLAN: Plan = {
-  ...{ version: 1, seed: 1, sdsCount: 3 },
+  ...{ version: 1, seed: 1, sdsCount: 3, mdms: 1 },
   steps: [
     {
       pauseMs: 2000,

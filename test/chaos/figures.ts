@@ -319,7 +319,7 @@ export async function measure(
     const { isolated, say } = options;
     say(throttle === null ? `${name}: the servers cannot be throttled here` : name);
     const rig = await Rig.start({
-      ...{ dir: cluster, sdsCount, isolated, say, smallDisks: false },
+      ...{ dir: cluster, sdsCount, mdms: 1, isolated, say, smallDisks: false },
       throttle: throttle ?? [],
       powerSeed: null,
     });

@@ -9,6 +9,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { ProcessPlan, ProcessRole } from '../../backend/deploy/local/configs.js';
 import { identify, sessionOf, signal, waitForEnd } from '../../backend/runtime/processes.js';
 import type { ProcessId } from '../../backend/runtime/processes.js';
+import { memberPid } from './mdms.js';
+import { MEMBER } from './plan.js';
 
 /** As the units of the packages have it. */
 const RESTART_MS = 1000;
@@ -115,9 +117,13 @@ export class Keeper {
     return kept;
   }
 
-  /** A process by name, or null when it does not run; `sds1-data1` is a data process of `sds1`. */
+  /** A process by name, or null: it does not run. `sds1-data1` is a data process of `sds1`, `mdm-etcd` the member of `mdm`. */
   idOf(name: string): ProcessId | null {
     const [owner = '', data] = name.split('-data');
+    if (name.endsWith(MEMBER)) {
+      const pid = memberPid(this.#find(name.slice(0, -MEMBER.length)).plan.stateDir);
+      return pid === 0 ? null : identify(pid);
+    }
     if (data === undefined) return this.#find(name).id;
     const file = join(this.#find(owner).plan.stateDir, 'processes.json');
     if (!existsSync(file)) return null;
@@ -128,10 +134,15 @@ export class Keeper {
 
   /** Sends a signal that a process may end by; whoever keeps it starts it again. */
   signal(name: string, what: NodeJS.Signals): boolean {
-    if (!name.includes('-data'))
-      this.#find(name).expected = what !== 'SIGSTOP' && what !== 'SIGCONT';
+    if (!name.includes('-')) this.#find(name).expected = what !== 'SIGSTOP' && what !== 'SIGCONT';
     const id = this.idOf(name);
     return id !== null && signal(id, what);
+  }
+
+  /** The member of etcd of an MDM, which is no child of it and outlives it. */
+  #members({ plan: { role, name } }: Kept): ProcessId[] {
+    const id = role === 'mdm' ? this.idOf(`${name}${MEMBER}`) : null;
+    return id === null ? [] : [id];
   }
 
   /** Kills a process with those that it keeps, and holds it down until it is released. */
@@ -139,7 +150,7 @@ export class Keeper {
     const kept = this.#find(name);
     kept.held++;
     kept.expected = true;
-    const ids = kept.leaders.flatMap(sessionOf);
+    const ids = [...kept.leaders.flatMap(sessionOf), ...this.#members(kept)];
     for (const id of ids) signal(id, 'SIGKILL');
     const release = (): void => {
       kept.held--;
@@ -173,5 +184,8 @@ export class Keeper {
       if (!(await waitForEnd(ids, STOP_MS))) for (const id of ids) signal(id, 'SIGKILL');
       await waitForEnd(ids, STOP_MS);
     }
+    const members = this.#kept.flatMap((kept) => this.#members(kept));
+    for (const id of members) signal(id, 'SIGKILL');
+    await waitForEnd(members, STOP_MS);
   }
 }

@@ -7,6 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { ADMIN_NAME } from '../../backend/deploy/local/layout.js';
 import { until } from '../support/until.js';
 import type { Heal, Network } from './network.js';
+import { addDevice, maintain } from './operations.js';
 import { inWords } from './plan.js';
 import type { Step, Trouble } from './plan.js';
 import type { Rig } from './rig.js';
@@ -101,6 +102,10 @@ export class Nemesis {
         return this.#network.slow(target, amount);
       case 'full':
         return this.#fill(target);
+      case 'device':
+        return addDevice(this.#rig, target, this.#done, this.#say);
+      case 'maintenance':
+        return maintain(this.#rig, target, amount === 0 ? 'instant' : 'protected', this.#say);
       case 'power': {
         const { power } = this.#rig;
         if (power === null) throw new Error('the nodes have no disks of their own');
@@ -123,7 +128,7 @@ export class Nemesis {
     );
     return Promise.resolve(async () => {
       rmSync(file, { force: true });
-      if (node !== 'mdm') await this.#clearErrors();
+      if (!node.startsWith('mdm')) await this.#clearErrors();
     });
   }
 

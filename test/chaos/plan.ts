@@ -8,10 +8,22 @@ import { Prng } from '../../backend/core/prng.js';
 import { UsageError } from '../../backend/runtime/flags.js';
 
 export type Kind =
-  'kill' | 'restart' | 'stop' | 'away' | 'cut' | 'stall' | 'loss' | 'slow' | 'full' | 'power';
+  | 'kill'
+  | 'restart'
+  | 'stop'
+  | 'away'
+  | 'cut'
+  | 'stall'
+  | 'loss'
+  | 'slow'
+  | 'full'
+  | 'device'
+  | 'maintenance'
+  | 'power';
 /** What plans are drawn of. */
 export const USUAL_KINDS: readonly Kind[] = [
   ...(['kill', 'restart', 'stop', 'away', 'cut', 'stall', 'loss', 'slow', 'full'] as const),
+  ...(['device', 'maintenance'] as const),
 ];
 /** A power cut needs other disks under the whole cluster, so a plan has some only when that is asked for. */
 export const KINDS: readonly Kind[] = [...USUAL_KINDS, 'power'];
@@ -30,7 +42,7 @@ export interface Trouble {
   /** Of a cut: from whom; of a power cut: who goes down at the same moment. */
   readonly others: readonly string[];
   readonly direction: 'both' | 'in' | 'out';
-  /** Of a loss: percent of the packets; of a slow link: kbit/s; otherwise 0. */
+  /** Of a loss: percent of the packets; of a slow link: kbit/s; of maintenance 1: what it holds is copied first; otherwise 0. */
   readonly amount: number;
 }
 
@@ -44,11 +56,15 @@ export interface Plan {
   readonly version: 1;
   readonly seed: number;
   readonly sdsCount: number;
+  /** One, or a cluster of three on etcd, of which the last is the tie-breaker. */
+  readonly mdms: number;
   readonly steps: readonly Step[];
 }
 
 /** The client process whose end may be lost: fio cannot live without the other. */
 export const SECOND_CLIENT = 'sdc2';
+/** Members of an MDM cluster here. */
+export const MDM_CLUSTER = 3;
 const FOR_MS_MAX = 8000;
 /** What a step costs beside its own time: detection, return of the copies. */
 const RECOVERY_MS = 5000;
@@ -57,28 +73,43 @@ export const NONE = { afterMs: 0, forMs: 0, others: [], direction: 'both', amoun
 export const sdsNames = (count: number): string[] =>
   Array.from({ length: count }, (_, index) => `sds${index + 1}`);
 
+export const mdmNames = (count: number): string[] =>
+  Array.from({ length: count }, (_, index) => (index === 0 ? 'mdm' : `mdm${index + 1}`));
+/** The member of etcd of an MDM, a process of its own. */
+export const MEMBER = '-etcd';
+
 /** Troubles of the management and of clients: they take no copy away. */
-function harmless(random: Prng, kinds: readonly Kind[]): Trouble[] {
-  const kill = random.pick(['mdm', SECOND_CLIENT, 'gateway']);
-  const stop = random.pick(['mdm', 'sdc', SECOND_CLIENT]);
+function harmless(random: Prng, kinds: readonly Kind[], mdms: number): Trouble[] {
+  const mdm = random.pick(mdmNames(mdms));
+  const otherMdms = mdmNames(mdms).filter((name) => name !== mdm);
+  const kill = random.pick([mdm, SECOND_CLIENT, 'gateway']);
+  const stop = random.pick([mdm, 'sdc', SECOND_CLIENT]);
   const forMs = random.between(300, 6000);
   const direction = random.pick(['both', 'in', 'out'] as const);
   const stall: Trouble = { ...NONE, kind: 'stall', target: SECOND_CLIENT, forMs };
   const choices: readonly (readonly Trouble[])[] = [
     [{ ...NONE, kind: 'kill', target: kill }],
-    [{ ...NONE, kind: 'restart', target: random.pick(['mdm', SECOND_CLIENT]) }],
+    [{ ...NONE, kind: 'restart', target: random.pick([mdm, SECOND_CLIENT]) }],
     [{ ...NONE, kind: 'stop', target: stop, forMs }],
-    [{ ...NONE, kind: 'away', target: 'mdm', forMs }],
-    [{ ...NONE, kind: 'cut', target: 'mdm', others: ['sdc', SECOND_CLIENT], forMs, direction }],
-    [{ ...stall, target: random.pick(['mdm', 'sdc', SECOND_CLIENT]) }],
+    [{ ...NONE, kind: 'away', target: mdm, forMs }],
+    [{ ...NONE, kind: 'cut', target: mdm, others: ['sdc', SECOND_CLIENT], forMs, direction }],
+    [{ ...stall, target: random.pick([mdm, 'sdc', SECOND_CLIENT]) }],
     [{ ...NONE, kind: 'loss', target: 'sdc', forMs, amount: random.pick([2, 10, 30]) }],
     [{ ...NONE, kind: 'slow', target: 'sdc', forMs, amount: random.pick([2000, 20_000]) }],
-    [{ ...NONE, kind: 'full', target: 'mdm', forMs }],
-    [{ ...NONE, kind: 'power', target: 'mdm', forMs }],
+    [{ ...NONE, kind: 'full', target: mdm, forMs }],
+    [{ ...NONE, kind: 'power', target: mdm, forMs }],
     // A client that dies while what it sent is still on its way: that may arrive after its next life has begun.
     [stall, { ...NONE, kind: 'kill', target: SECOND_CLIENT, afterMs: random.below(forMs) }],
   ];
-  return drawn(random, choices, kinds);
+  // Members of a cluster: cut off from each other, and etcd itself.
+  const clustered: readonly (readonly Trouble[])[] = [
+    [{ ...NONE, kind: 'cut', target: mdm, others: otherMdms, forMs, direction }],
+    [{ ...NONE, kind: 'kill', target: mdm + MEMBER }],
+    [{ ...NONE, kind: 'stop', target: mdm + MEMBER, forMs }],
+    [{ ...NONE, kind: 'stop', target: mdm, forMs }],
+    [{ ...NONE, kind: 'away', target: mdm, forMs }],
+  ];
+  return drawn(random, mdms > 1 ? [...choices, ...clustered] : choices, kinds);
 }
 
 /** Troubles of one storage server. */
@@ -93,6 +124,8 @@ function harmful(
   const direction = random.pick(['both', 'in', 'out'] as const);
   const peers = random.pick([others, others.slice(0, 1), [...others, 'mdm'], ['mdm'], ['sdc']]);
   const cut: Trouble = { ...NONE, kind: 'cut', target: node, others: peers, forMs, direction };
+  const amount = random.below(2);
+  const maintenance: Trouble = { ...NONE, kind: 'maintenance', target: node, forMs, amount };
   const choices: readonly (readonly Trouble[])[] = [
     [{ ...NONE, kind: 'kill', target: process }],
     [{ ...NONE, kind: 'kill', target: `${node}-data1` }],
@@ -106,6 +139,14 @@ function harmful(
     [{ ...NONE, kind: 'slow', target: node, forMs, amount: random.pick([500, 4000, 40_000]) }],
     [{ ...NONE, kind: 'full', target: node, forMs }],
     [{ ...NONE, kind: 'power', target: node, forMs }],
+    // Another device comes and goes, and so does data.
+    [{ ...NONE, kind: 'device', target: node, forMs }],
+    [
+      { ...NONE, kind: 'device', target: node, forMs },
+      { ...NONE, kind: 'kill', target: `${node}-data1`, afterMs: random.below(forMs) },
+    ],
+    [maintenance],
+    [maintenance, { ...NONE, kind: 'kill', target: node, afterMs: random.below(forMs) }],
     // A switch that dies, and the server behind it before anybody has noticed: what it alone acknowledged would be lost.
     [
       { ...cut, others, direction: 'both', forMs: 5000 },
@@ -147,12 +188,16 @@ export function drawPlan(
   const random = new Prng(seed);
   const servers = sdsNames(sdsCount);
   const steps: Step[] = [];
+  // A device of a server whose power is cut has no place that survives.
+  const possible = kinds.includes('power') ? kinds.filter((kind) => kind !== 'device') : kinds;
+  const mdms = random.chance(1, 3) ? MDM_CLUSTER : 1;
   for (let restMs = seconds * 1000; restMs > 0;) {
     const node = random.pick(servers);
     const others = servers.filter((name) => name !== node);
     random.shuffle(others);
-    const troubles = random.chance(3, 4) ? harmful(random, kinds, node, others) : [];
-    const beside = troubles.length === 0 || random.chance(1, 3) ? harmless(random, kinds) : [];
+    const troubles = random.chance(3, 4) ? harmful(random, possible, node, others) : [];
+    const beside =
+      troubles.length === 0 || random.chance(1, 3) ? harmless(random, possible, mdms) : [];
     const laterMs = random.below(1500);
     troubles.push(...beside.map((one) => ({ ...one, afterMs: one.afterMs + laterMs })));
     // Both copies of some combs at once: they wait for each other, and nothing is lost.
@@ -166,7 +211,7 @@ export function drawPlan(
     steps.push(step);
     restMs -= lengthMs(step);
   }
-  return { version: 1, seed, sdsCount, steps };
+  return { version: 1, seed, sdsCount, mdms, steps };
 }
 
 const TROUBLE: JSONSchemaType<Trouble> = {
@@ -190,6 +235,7 @@ const SCHEMA: JSONSchemaType<Plan> = {
     version: { type: 'integer', const: 1 },
     seed: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
     sdsCount: { type: 'integer', minimum: 2, maximum: 16 },
+    mdms: { type: 'integer', enum: [1, MDM_CLUSTER], default: 1 },
     steps: {
       type: 'array',
       minItems: 1,
@@ -210,10 +256,11 @@ const SCHEMA: JSONSchemaType<Plan> = {
 };
 
 /** Names of which a trouble may be. */
-function targets(sdsCount: number): readonly string[] {
+function targets({ sdsCount, mdms }: Plan): readonly string[] {
   const servers = sdsNames(sdsCount);
   const data = servers.map((name) => `${name}-data1`);
-  return ['mdm', 'gateway', 'sdc', SECOND_CLIENT, ...servers, ...data];
+  const members = mdms > 1 ? mdmNames(mdms).map((name) => name + MEMBER) : [];
+  return [...mdmNames(mdms), ...members, 'gateway', 'sdc', SECOND_CLIENT, ...servers, ...data];
 }
 
 /** @throws UsageError for what is no plan, with the place */
@@ -228,7 +275,7 @@ export function parsePlan(source: string, text: string): Plan {
   const isPlan = ajv.compile(SCHEMA);
   if (!isPlan(value))
     throw new UsageError(`--plan ${source}: ${ajv.errorsText(isPlan.errors, { dataVar: 'plan' })}`);
-  const known = targets(value.sdsCount);
+  const known = targets(value);
   for (const { target, others } of value.steps.flatMap(({ troubles }) => troubles)) {
     const unknown = [target, ...others].find((name) => !known.includes(name));
     if (unknown !== undefined)
@@ -249,7 +296,9 @@ export function inWords({
 }: Trouble): string {
   const from = others.length === 0 ? '' : ` from ${others.join(', ')} (${direction})`;
   const together = others.length === 0 ? '' : ` with ${others.join(', ')}`;
-  const how = amount === 0 ? '' : kind === 'loss' ? ` ${amount} %` : ` ${amount} kbit/s`;
+  const unit =
+    kind === 'maintenance' ? ', protected' : kind === 'loss' ? ` ${amount} %` : ` ${amount} kbit/s`;
+  const how = amount === 0 ? '' : unit;
   const lasts = forMs === 0 ? '' : ` for ${forMs} ms`;
   return `${kind} ${target}${kind === 'power' ? together : from}${how}${lasts}${afterMs === 0 ? '' : ` after ${afterMs} ms`}`;
 }

@@ -2,7 +2,7 @@
 // the whole site at once. It owns how often each comes; it must never look at a running cluster.
 
 import { Prng } from '../../backend/core/prng.js';
-import { NONE, sdsNames } from './plan.js';
+import { MDM_CLUSTER, NONE, mdmNames, sdsNames } from './plan.js';
 import type { Plan, Step, Trouble } from './plan.js';
 
 const OUTAGE_MS_MAX = 3000;
@@ -14,11 +14,12 @@ const cutOf = (nodes: readonly string[], afterMs: number, forMs: number): Troubl
   return { ...NONE, kind: 'power', target, others, afterMs, forMs };
 };
 
-function drawStep(random: Prng, servers: readonly string[]): Step {
+function drawStep(random: Prng, servers: readonly string[], mdms: readonly string[]): Step {
   const names = [...servers];
   random.shuffle(names);
   const [one = '', two = ''] = names;
-  const site = [...names, 'mdm'];
+  const site = [...names, ...mdms];
+  const mdm = random.pick(mdms);
   const forMs = random.between(1, OUTAGE_MS_MAX);
   const againMs = forMs + random.between(RECOVERING_MS.min, RECOVERING_MS.max);
   const silent: Trouble = { ...NONE, kind: 'stall', target: one, forMs: forMs + 1000 };
@@ -37,8 +38,8 @@ function drawStep(random: Prng, servers: readonly string[]): Step {
     // The other server takes over, and dies.
     [cutOf([one], 0, forMs), { ...kill, afterMs: random.below(2500) }],
     [cutOf([one], 0, forMs), cutOf([two], random.between(500, 2500), forMs)],
-    [cutOf(['mdm'], 0, forMs)],
-    [cutOf([one, 'mdm'], 0, forMs)],
+    [cutOf([mdm], 0, forMs)],
+    [cutOf([one, mdm], 0, forMs)],
     [cutOf(site, 0, forMs)],
     [cutOf(site, 0, forMs)],
     [cutOf(names, 0, forMs)],
@@ -58,11 +59,12 @@ const cutsOf = ({ troubles }: Step): number =>
 export function drawPowerPlan(seed: number, sdsCount: number, cuts: number): Plan {
   const random = new Prng(seed, 3);
   const servers = sdsNames(sdsCount);
+  const mdms = random.chance(1, 3) ? MDM_CLUSTER : 1;
   const steps: Step[] = [];
   for (let drawn = 0; drawn < cuts;) {
-    const step = drawStep(random, servers);
+    const step = drawStep(random, servers, mdmNames(mdms));
     steps.push(step);
     drawn += cutsOf(step);
   }
-  return { version: 1, seed, sdsCount, steps };
+  return { version: 1, seed, sdsCount, mdms, steps };
 }

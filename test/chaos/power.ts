@@ -15,7 +15,6 @@ import type { Heal } from './network.js';
 import { VolatileDisks } from './volatile-disk.js';
 
 const MIB = 2 ** 20;
-const STATE_MIB = 64;
 /** Of the tmpfs that holds the content of all disks. */
 const BACKING_MIB = 8192;
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
@@ -26,6 +25,8 @@ const END_MS = 30_000;
 export interface PowerNode {
   readonly name: string;
   readonly stateDir: string;
+  /** Of the disk under that. */
+  readonly stateMib: number;
   /** Where its device is, and how large; null: it has none. */
   readonly device: { readonly path: string; readonly sizeBytes: number } | null;
 }
@@ -164,7 +165,7 @@ async function addNode(folder: string, node: PowerNode, seed: number): Promise<N
   const disks = await VolatileDisks.make({
     seed,
     disks: [
-      disk(stateDisk, STATE_MIB * MIB),
+      disk(stateDisk, node.stateMib * MIB),
       ...(node.device === null ? [] : [disk(device, node.device.sizeBytes)]),
     ],
   });

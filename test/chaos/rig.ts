@@ -14,7 +14,6 @@ import type { ProcessPlan } from '../../backend/deploy/local/configs.js';
 import {
   ADMIN_NAME,
   devicePath,
-  mdmAddress,
   openLayout,
   writeLayout,
 } from '../../backend/deploy/local/layout.js';
@@ -24,10 +23,10 @@ import { readSecretFile } from '../../backend/runtime/secret-file.js';
 import { until } from '../support/until.js';
 import { Keeper } from './keeper.js';
 import { Network } from './network.js';
-import { SECOND_CLIENT, sdsNames } from './plan.js';
+import { addMdms, formCluster } from './mdms.js';
+import { SECOND_CLIENT, mdmNames, sdsNames } from './plan.js';
 import { Power } from './power.js';
 
-const MDM_PORT = 6611;
 const GIB = 2 ** 30;
 const NAMESPACE_NETWORK = '10.213.7';
 /** The second client's, on the network of the others. */
@@ -35,12 +34,19 @@ const SECOND_CLIENT_HOST = 4;
 /** Disks are small enough to be filled, and hold what a run writes. */
 const DISK_MIB = 1024;
 const MDM_DISK_MIB = 64;
+/** etcd reserves room for its log. */
+const MEMBER_DISK_MIB = 512;
+const mdmDiskMib = (mdms: number): number => (mdms > 1 ? MEMBER_DISK_MIB : MDM_DISK_MIB);
+/** What a server keeps beside its device. */
+const STATE_MIB = 32;
 const REQUEST_MS = 35_000;
 
 export interface RigOptions {
   /** An existing empty directory. */
   readonly dir: string;
   readonly sdsCount: number;
+  /** One, or so many as a cluster on etcd. */
+  readonly mdms: number;
   /** Nodes have networks and disks of their own; this process must be in namespaces made for it. */
   readonly isolated: boolean;
   readonly say: (text: string) => void;
@@ -89,18 +95,21 @@ export class Rig {
   }
 
   /** Makes the cluster and starts it; resolved when volumes can be made. */
-  static async start({ dir, sdsCount, isolated, say, ...rest }: RigOptions): Promise<Rig> {
+  static async start({ dir, sdsCount, mdms, isolated, say, ...rest }: RigOptions): Promise<Rig> {
     const wishes = { detach: false, demo: false, attach: false, scini: false } as const;
     const sizes = { sdsCount, deviceBytes: 2 * GIB, gatewayPort: 8443 } as const;
     const options = { dir, ...wishes, ...sizes, cinderBridge: false };
     const { paths, layout: own } = openLayout(options);
     const layout = isolated ? { ...own, network: NAMESPACE_NETWORK } : own;
     writeLayout(paths, layout);
-    if (isolated && rest.smallDisks && rest.powerSeed === null) await mountDisks(paths, sdsCount);
-    const power = rest.powerSeed === null ? null : await powerOf(paths, sdsCount, rest.powerSeed);
+    if (isolated && rest.smallDisks && rest.powerSeed === null)
+      await mountDisks(paths, sdsCount, mdms);
+    const power =
+      rest.powerSeed === null ? null : await powerOf(paths, sdsCount, mdms, rest.powerSeed);
     const plans = [...planOf(paths, layout, false)];
     await writeConfigs(paths, layout, plans, options);
     const second = addClient(paths, layout, plans);
+    if (mdms > 1) addMdms(paths, layout, plans, mdms);
     const nodes = plans.map(({ name, address }) => ({ name, host: address }));
     const network = isolated ? await Network.make(layout.network, nodes) : null;
     const rig = new Rig(paths, layout, plans, network, power, second, rest.throttle);
@@ -109,6 +118,10 @@ export class Rig {
       await bootstrap(paths, layout, rig.keeper, {
         ...{ demo: false, cinderBridge: false, say, cancelled },
       });
+      if (mdms > 1) {
+        await formCluster(rig.mdm, plans);
+        say(`the MDM is a cluster of ${mdms}`);
+      }
     } catch (error) {
       await rig.stop();
       throw error;
@@ -119,7 +132,9 @@ export class Rig {
   /** A session with the MDM that outlasts its deaths. */
   get mdm(): MdmSession {
     this.#session ??= new MdmSession({
-      addresses: [{ host: mdmAddress(this.layout), port: MDM_PORT }],
+      addresses: this.#plans
+        .filter(({ role }) => role === 'mdm')
+        .map(({ address, port }) => ({ host: address, port })),
       secret: readSecretFile(this.paths.secret),
       log: { event: () => undefined },
       requestTimeoutMs: REQUEST_MS,
@@ -189,12 +204,12 @@ export class Rig {
 }
 
 /** Gives the MDM and each server a small disk; it is seen in this mount namespace only. */
-async function mountDisks(paths: Paths, sdsCount: number): Promise<void> {
+async function mountDisks(paths: Paths, sdsCount: number, mdms: number): Promise<void> {
   const mount = async (folder: string, mib: number): Promise<void> => {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     await execa('mount', ['-t', 'tmpfs', '-o', `size=${mib}m,mode=700`, 'chaos-disk', folder]);
   };
-  await mount(join(paths.dir, 'mdm'), MDM_DISK_MIB);
+  for (const name of mdmNames(mdms)) await mount(join(paths.dir, name), mdmDiskMib(mdms));
   for (let index = 0; index < sdsCount; index++) {
     await mount(join(paths.dir, `sds${index + 1}`), DISK_MIB);
     writeFileSync(devicePath(paths, index), '', { mode: 0o600 });
@@ -203,13 +218,15 @@ async function mountDisks(paths: Paths, sdsCount: number): Promise<void> {
 }
 
 /** Disks that lose what was not flushed, for the MDM and each server. */
-function powerOf(paths: Paths, sdsCount: number, seed: number): Promise<Power> {
+function powerOf(paths: Paths, sdsCount: number, mdms: number, seed: number): Promise<Power> {
   const servers = sdsNames(sdsCount).map((name, index) => ({
-    ...{ name, stateDir: join(paths.dir, name) },
+    ...{ name, stateDir: join(paths.dir, name), stateMib: STATE_MIB },
     device: { path: devicePath(paths, index), sizeBytes: 2 * GIB },
   }));
-  const mdm = { name: 'mdm', stateDir: join(paths.dir, 'mdm'), device: null };
-  return Power.make(join(paths.dir, 'disks'), [mdm, ...servers], seed);
+  const managers = mdmNames(mdms).map((name) => ({
+    ...{ name, stateDir: join(paths.dir, name), device: null, stateMib: mdmDiskMib(mdms) },
+  }));
+  return Power.make(join(paths.dir, 'disks'), [...managers, ...servers], seed);
 }
 
 /** A second client process, which the product's local cluster does not have: configured as its only one is. */

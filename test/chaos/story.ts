@@ -48,7 +48,15 @@ export async function tell(options: StoryOptions): Promise<Verdict> {
   const { dir, plan, isolated, say } = options;
   const began = Date.now();
   const rig = await Rig.start({
-    ...{ dir, sdsCount: plan.sdsCount, isolated, say, smallDisks: true, throttle: [] },
+    ...{
+      dir,
+      sdsCount: plan.sdsCount,
+      mdms: plan.mdms,
+      isolated,
+      say,
+      smallDisks: true,
+      throttle: [],
+    },
     powerSeed: cutsPower(plan) ? plan.seed : null,
   });
   try {
