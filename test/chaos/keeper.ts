@@ -2,7 +2,7 @@
 // which of them are held down for a while, and notes whoever ends by itself. It must never decide what goes wrong.
 
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -139,18 +139,15 @@ export class Keeper {
     return id !== null && signal(id, what);
   }
 
-  /** The member of etcd of an MDM, which is no child of it and outlives it. */
-  #members({ plan: { role, name } }: Kept): ProcessId[] {
-    const id = role === 'mdm' ? this.idOf(`${name}${MEMBER}`) : null;
-    return id === null ? [] : [id];
-  }
-
   /** Kills a process with those that it keeps, and holds it down until it is released. */
   hold(name: string): Held {
     const kept = this.#find(name);
     kept.held++;
     kept.expected = true;
-    const ids = [...kept.leaders.flatMap(sessionOf), ...this.#members(kept)];
+    const own = kept.leaders.flatMap(sessionOf);
+    for (const id of own) signal(id, 'SIGKILL');
+    // The member of etcd of an MDM outlives it, in a session of its own.
+    const ids = [...own, ...within(kept.plan.stateDir)];
     for (const id of ids) signal(id, 'SIGKILL');
     const release = (): void => {
       kept.held--;
@@ -184,8 +181,28 @@ export class Keeper {
       if (!(await waitForEnd(ids, STOP_MS))) for (const id of ids) signal(id, 'SIGKILL');
       await waitForEnd(ids, STOP_MS);
     }
-    const members = this.#kept.flatMap((kept) => this.#members(kept));
+    const members = this.#kept.flatMap(({ plan }) => within(plan.stateDir));
     for (const id of members) signal(id, 'SIGKILL');
     await waitForEnd(members, STOP_MS);
+  }
+}
+
+/** Processes that work in a folder. */
+function within(folder: string): ProcessId[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => workingFolder(name).startsWith(folder))
+    .map((name) => identify(Number(name)))
+    .filter((id) => id !== null);
+}
+
+function workingFolder(pid: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch (error) {
+    // It ended meanwhile, or is the kernel's.
+    if (!['ENOENT', 'ESRCH', 'EACCES'].includes((error as { code?: string }).code ?? ''))
+      throw error;
+    return '';
   }
 }

@@ -59,6 +59,8 @@ export function powerObstacle(): string | null {
 export class Power {
   readonly #nodes: readonly Node[];
   #cuts = 0;
+  /** The cut before: power cannot go while it comes back. */
+  #last: Promise<unknown> = Promise.resolve();
 
   private constructor(nodes: readonly Node[]) {
     this.#nodes = nodes;
@@ -76,9 +78,14 @@ export class Power {
     const options = `size=${BACKING_MIB}m,mode=700`;
     await run('mount', '-t', 'tmpfs', '-o', options, 'chaos-disks', folder);
     const made: Node[] = [];
+    const folders = nodes.map(({ stateDir }) => stateDir);
+    for (const stateDir of folders) {
+      mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+      await run('mount', '--bind', stateDir, stateDir);
+    }
     try {
       for (const [index, node] of nodes.entries())
-        made.push(await addNode(join(folder, node.name), node, seed + index));
+        made.push(await addNode(join(folder, node.name), node, folders, seed + index));
     } catch (error) {
       for (const { disks } of made) disks.end();
       throw error;
@@ -117,7 +124,13 @@ export class Power {
    *
    * @returns switches it on again
    */
-  async cut(names: readonly string[], keeper: Keeper): Promise<Heal> {
+  cut(names: readonly string[], keeper: Keeper): Promise<Heal> {
+    const cut = this.#last.then(() => this.#cut(names, keeper));
+    this.#last = cut.catch(() => undefined);
+    return cut;
+  }
+
+  async #cut(names: readonly string[], keeper: Keeper): Promise<Heal> {
     const nodes = this.#nodes.filter(({ name }) => names.includes(name));
     if (nodes.length < names.length) throw new Error(`not all of ${names.join(', ')} have disks`);
     this.#cuts++;
@@ -134,9 +147,9 @@ export class Power {
       ))
     )
       throw new Error(`processes of ${names.join(', ')} outlive SIGKILL`);
-    for (const node of nodes) await dropState(node);
+    await Promise.all(nodes.map(dropState));
     await order('restore');
-    for (const node of nodes) await mountState(node);
+    await Promise.all(nodes.map(mountState));
     for (const { bootFile } of nodes) writeFileSync(bootFile, `${randomUUID()}\n`);
     return () => {
       for (const { release } of held) release();
@@ -153,7 +166,12 @@ export class Power {
   }
 }
 
-async function addNode(folder: string, node: PowerNode, seed: number): Promise<Node> {
+async function addNode(
+  folder: string,
+  node: PowerNode,
+  folders: readonly string[],
+  seed: number,
+): Promise<Node> {
   const stateDisk = join(folder, 'state');
   const device = join(folder, 'device');
   const disk = (file: string, sizeBytes: number) => ({
@@ -162,13 +180,16 @@ async function addNode(folder: string, node: PowerNode, seed: number): Promise<N
   mkdirSync(folder, { mode: 0o700 });
   const bootFile = join(folder, 'boot-id');
   writeFileSync(bootFile, `${randomUUID()}\n`);
-  const disks = await VolatileDisks.make({
-    seed,
-    disks: [
-      disk(stateDisk, node.stateMib * MIB),
-      ...(node.device === null ? [] : [disk(device, node.device.sizeBytes)]),
-    ],
-  });
+  const disks = await VolatileDisks.make(
+    {
+      seed,
+      disks: [
+        disk(stateDisk, node.stateMib * MIB),
+        ...(node.device === null ? [] : [disk(device, node.device.sizeBytes)]),
+      ],
+    },
+    folders,
+  );
   const made = { ...node, disks, stateDisk, bootFile };
   await run('mkfs.ext4', '-q', '-F', '-E', 'nodiscard', stateDisk);
   await mountState(made);
@@ -180,7 +201,6 @@ async function addNode(folder: string, node: PowerNode, seed: number): Promise<N
 }
 
 async function mountState({ stateDisk, stateDir }: Node): Promise<void> {
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   await run('mount', '-t', 'ext4', '-o', 'loop,nodiscard', stateDisk, stateDir);
 }
 
