@@ -20,7 +20,8 @@ export async function changed(
   job: number,
   withinMs = WITHIN_MS,
 ): Promise<void> {
-  const untilMs = Date.now() + withinMs;
+  // Not by the wall clock, which may be set meanwhile.
+  const untilMs = performance.now() + withinMs;
   for (;;) {
     try {
       const { lastJob, lastReason } = await cluster.clusterState();
@@ -31,9 +32,9 @@ export async function changed(
       // Whoever is master may be another one by now.
       if (!(error instanceof ClusterError)) throw error;
       const { class: kind } = error.info;
-      if ((kind !== 'retry' && kind !== 'maybe') || Date.now() >= untilMs) throw error;
+      if ((kind !== 'retry' && kind !== 'maybe') || performance.now() >= untilMs) throw error;
     }
-    if (Date.now() >= untilMs)
+    if (performance.now() >= untilMs)
       throw ClusterError.named('PENDING', 'the MDM cluster is still being changed');
     await pause(LOOK_MS);
   }

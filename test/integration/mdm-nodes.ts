@@ -27,6 +27,7 @@ import { etcdProgram } from '../support/etcd-cluster.js';
 import { until } from '../support/until.js';
 
 const MAIN = join(import.meta.dirname, '../../backend/bin/mdm.js');
+const CLOCK = join(import.meta.dirname, '../support/jumping-clock.js');
 const QUIET = { event: (): void => undefined };
 const SECRET = 'cd'.repeat(32);
 const ADMIN = { name: 'admin', saltHex: '00'.repeat(32), hashHex: '11'.repeat(64) };
@@ -40,12 +41,21 @@ class MdmNode {
   readonly host: string;
   readonly directory: string;
   child: ChildProcess | null = null;
+  /** Its wall clock can be set. */
+  private readonly hasClock: boolean;
 
-  constructor(name: string, host: string, directory: string) {
+  constructor(name: string, host: string, directory: string, hasClock: boolean) {
+    this.hasClock = hasClock;
     this.name = name;
     this.host = host;
     this.directory = directory;
     mkdirSync(directory, { mode: 0o700 });
+    this.setClock(0);
+  }
+
+  /** Its wall clock is off by so much from now on. */
+  setClock(offsetMs: number): void {
+    writeFileSync(join(this.directory, 'clock'), String(offsetMs));
   }
 
   start(): void {
@@ -53,6 +63,15 @@ class MdmNode {
     const log = openSync(join(this.directory, 'mdm.log'), 'a');
     this.child = spawn(process.execPath, [MAIN, '--config', config], {
       stdio: ['ignore', 'ignore', log],
+      ...(this.hasClock
+        ? {
+            env: {
+              ...process.env,
+              NODE_OPTIONS: `--import ${CLOCK}`,
+              MESHSAN_TEST_CLOCK: join(this.directory, 'clock'),
+            },
+          }
+        : {}),
     });
     closeSync(log);
   }
@@ -92,10 +111,12 @@ export class MdmNodes {
   private readonly sessions: MdmSession[] = [];
   private etcd: EtcdClient | null = null;
 
-  constructor(hosts: readonly string[]) {
-    this.nodes = hosts.map(
-      (host, index) => new MdmNode(`mdm${index + 1}`, host, join(this.directory, `n${index + 1}`)),
-    );
+  /** @param haveClocks - the wall clock of each can be set */
+  constructor(hosts: readonly string[], haveClocks = false) {
+    this.nodes = hosts.map((host, index) => {
+      const name = `mdm${index + 1}`;
+      return new MdmNode(name, host, join(this.directory, `n${index + 1}`), haveClocks);
+    });
     for (const { name, host, directory } of this.nodes) {
       const secretFile = join(directory, 'secret');
       writeFileSync(secretFile, SECRET, { mode: 0o600 });

@@ -133,8 +133,25 @@ test.serial(
       });
       t.deepEqual([...new Set(found.findings.map(({ kind }) => kind))], ['volumeUnknown']);
       t.true(found.devices === 3 && found.combs > 0 && !found.restoring);
+      const rest = await (
+        await cluster.rest()
+      ).post<{ inAgreement: boolean; total: number }>('/instances/System/action/checkMetadata');
+      t.like(rest.data, { inAgreement: false, total: found.total });
       t.true(volumes.every(({ key }) => key < (system?.nextKey ?? 0)));
     });
     t.true(existsSync(kept));
+    const scli = join(cluster.dir, 'bin', 'scli');
+    const password = readFileSync(cluster.file.passwordFile, 'utf8');
+    await execa(scli, ['--login', '--username', 'admin'], { input: password });
+    const checked = await execa(scli, ['--check_metadata', '--json'], { reject: false });
+    t.is(checked.exitCode, 3, checked.stderr);
+    t.like(JSON.parse(checked.stdout), { inAgreement: false, restoring: false, devices: 3 });
+    const again = join(cluster.dir, 'again.backup');
+    const saved = await execa(scli, ['--backup_metadata', '--file', again]);
+    t.regex(saved.stdout, /Successfully backed up the metadata: \d+ objects of commit \d+/);
+    t.is((await restore(again, '--check')).exitCode, 0);
+    const twice = await execa(scli, ['--backup_metadata', '--file', again], { reject: false });
+    t.is(twice.exitCode, 1);
+    t.regex(twice.stderr, /exists already; backups are never overwritten/);
   },
 );

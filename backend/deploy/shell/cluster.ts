@@ -288,7 +288,7 @@ export async function requestCluster(
   secretHex: string,
   request: ClusterRequest,
 ): Promise<void> {
-  const deadline = Date.now() + WAIT_MS;
+  const deadline = performance.now() + WAIT_MS;
   await withSession(hosts, secretHex, undefined, async (cluster) => {
     for (;;) {
       try {
@@ -297,7 +297,7 @@ export async function requestCluster(
         return;
       } catch (error) {
         const waiting = error instanceof ClusterError && TRANSIENT.has(error.info.name);
-        if (!waiting || Date.now() > deadline) throw error;
+        if (!waiting || performance.now() > deadline) throw error;
       }
       await pause(POLL_MS);
     }

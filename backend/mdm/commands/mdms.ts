@@ -121,8 +121,9 @@ export const MDM_COMMANDS: Handlers<
   SWITCH_CLUSTER(context, { mode, add, remove, allowFailed }) {
     const { state, options, sequence, wallMs, storeToken } = context;
     const cluster = clusterOf(state);
-    if (cluster.job !== null && wallMs - cluster.job.startedAtMs < REPLACEABLE_MS)
-      refuse('CLUSTER_BUSY');
+    // A job that began later than now was begun before the clock was set back.
+    const ageMs = cluster.job === null ? Infinity : wallMs - cluster.job.startedAtMs;
+    if (ageMs >= 0 && ageMs < REPLACEABLE_MS) refuse('CLUSTER_BUSY');
     const members = membersOf(state);
     const entering = add.map((key) => found(state.mdms.get(key), 'MDM_NOT_FOUND'));
     const leaving = remove.map((key) => found(state.mdms.get(key), 'MDM_NOT_FOUND'));
