@@ -14,7 +14,7 @@ import type { IoLog, Load } from './io-log.js';
 import { Rig } from './rig.js';
 import { makeThrottle, removeThrottle } from './throttle.js';
 
-export const FIGURES = ['sds-killed', 'mdm-killed', 'mdm-away', 'return'] as const;
+export const FIGURES = ['sds-killed', 'mdm-killed', 'mdm-away', 'return', 'slow-device'] as const;
 export type FigureName = (typeof FIGURES)[number];
 
 export interface FigureRow {
@@ -51,6 +51,13 @@ const HELD_MIB = 1024;
 const FULL: Load = { sizeMib: 512, depth: 16, iops: 0 };
 /** So that nothing but the failure can hold it up. */
 const STEADY: Load = { sizeMib: 512, depth: 8, iops: 300 };
+
+/** So little that the disks of four servers keep up with it. */
+const CALM: Load = { sizeMib: 128, depth: 4, iops: 80 };
+/** Flushes take so many times as long: some more than ten, because a request takes longer than its flush. */
+const SLOWER = 16;
+/** Everything has to be as before after this. */
+const NORMAL_MS = 30_000;
 
 const ms = (value: number): string => `${Math.round(value)} ms`;
 const mb = (value: number): string => `${value.toFixed(1)} MB/s`;
@@ -294,14 +301,63 @@ async function returning(bench: Bench): Promise<void> {
   bench.row('in sync again after', ms(tookMs));
 }
 
-const MEASUREMENTS: Readonly<
-  Record<FigureName, { readonly sdsCount: number; readonly act: (bench: Bench) => Promise<void> }>
-> = {
+/** The disk of one server becomes slower for good: what requests notice, and until when. */
+async function slowDevice(bench: Bench): Promise<void> {
+  const { rig } = bench;
+  const load = await bench.load(CALM);
+  await bench.wait(WARM_MS);
+  const baselineMs = Date.now();
+  await bench.wait(BASELINE_MS);
+  if (rig.power === null) throw new Error('disks of a run of its own are needed: root, FUSE');
+  const slowMs = Date.now();
+  await rig.power.slow('sds2', SLOWER);
+  const reached = new Map<string, number>();
+  let reason = '';
+  await until(
+    'the slow device is taken out',
+    async () => {
+      bench.options.broken.throwIfAborted();
+      for (const { slowStage, failure } of await rig.mdm.query('device')) {
+        if (slowStage === 'none') continue;
+        if (!reached.has(slowStage)) reached.set(slowStage, Date.now() - slowMs);
+        if (slowStage === 'relieved') reason = failure;
+      }
+      return reached.has('ejected');
+    },
+    WHOLE_MS / 4,
+  );
+  const outMs = Date.now();
+  await bench.wait(Math.max(0, NORMAL_MS - (outMs - slowMs)));
+  const normalMs = Date.now();
+  await bench.wait(AFTER_MS);
+  const endMs = Date.now();
+  const log = await load.end();
+  const p99 = (fromMs: number, toMs: number): string =>
+    `p99 ${ms(log.p99Ms(fromMs, toMs))}, slowest ${ms(log.slowestMs(fromMs, toMs))}`;
+  bench.row('found', reason);
+  bench.row('its roles are moved after', ms(reached.get('relieved') ?? NaN));
+  bench.row('it is taken out after', ms(reached.get('ejected') ?? NaN));
+  bench.row('requests before', p99(baselineMs, slowMs));
+  bench.row('until it is taken out', p99(slowMs, outMs));
+  bench.row('between that and the 30th second', p99(outMs, normalMs));
+  bench.row('the 20 s after the 30th second, its data being made anew', p99(normalMs, endMs));
+  bench.row('I/O errors', '0');
+}
+
+interface Measurement {
+  readonly sdsCount: number;
+  /** Servers have disks that do what they are told. */
+  readonly ownDisks?: boolean;
+  readonly act: (bench: Bench) => Promise<void>;
+}
+
+const MEASUREMENTS: Readonly<Record<FigureName, Measurement>> = {
   'sds-killed': { sdsCount: 3, act: sdsKilled },
   'mdm-killed': { sdsCount: 3, act: mdmKilled },
   'mdm-away': { sdsCount: 3, act: mdmAway },
   // Two, so that every change concerns both.
   return: { sdsCount: 2, act: returning },
+  'slow-device': { sdsCount: 4, ownDisks: true, act: slowDevice },
 };
 
 /** Measures; what cannot be measured throws. */
@@ -311,7 +367,7 @@ export async function measure(
 ): Promise<readonly FigureRow[]> {
   const rows: FigureRow[] = [];
   for (const name of names) {
-    const { sdsCount, act } = MEASUREMENTS[name];
+    const { sdsCount, ownDisks = false, act } = MEASUREMENTS[name];
     const folder = join(options.dir, name);
     mkdirSync(folder, { mode: 0o700 });
     const cluster = join(folder, 'cluster');
@@ -321,7 +377,7 @@ export async function measure(
     const rig = await Rig.start({
       ...{ dir: cluster, sdsCount, mdms: 1, isolated, say, smallDisks: false },
       throttle: throttle ?? [],
-      powerSeed: null,
+      powerSeed: ownDisks ? 1 : null,
     });
     const bench = new Bench(rig, options, name, folder);
     try {

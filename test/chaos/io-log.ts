@@ -111,6 +111,14 @@ export class IoLog {
     return this.#within(fromMs, toMs).reduce((most, { tookMs }) => Math.max(most, tookMs), 0);
   }
 
+  /** What 99 % of the requests took at most that were answered in this time. */
+  p99Ms(fromMs: number, toMs: number): number {
+    const took = this.#within(fromMs, toMs)
+      .map(({ tookMs }) => tookMs)
+      .sort((one, other) => one - other);
+    return took[Math.floor(took.length * 0.99)] ?? NaN;
+  }
+
   /** The longest time in which nothing at all was answered. */
   gapMs(fromMs: number, toMs: number): number {
     let last = fromMs;

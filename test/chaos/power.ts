@@ -157,6 +157,13 @@ export class Power {
     };
   }
 
+  /** Makes the disks of a node slower, for good. */
+  async slow(name: string, factor: number): Promise<void> {
+    const node = this.#nodes.find((one) => one.name === name);
+    if (node === undefined) throw new Error(`${name} has no disks`);
+    await node.disks.order('slow', factor);
+  }
+
   /** After all processes have ended. */
   async close(): Promise<void> {
     for (const node of this.#nodes) {

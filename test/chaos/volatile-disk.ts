@@ -23,8 +23,9 @@ export interface DiskTask {
 }
 
 export interface DiskOrder {
-  /** The power goes; whoever waits is told of an error; the power is back; nothing. */
-  readonly order: 'fail' | 'release' | 'restore' | 'count';
+  /** The power goes; whoever waits is told of an error; the power is back; the disks are slower by `factor`; nothing. */
+  readonly order: 'fail' | 'release' | 'restore' | 'slow' | 'count';
+  readonly factor: number;
 }
 
 /** Follows every order, and the start. */
@@ -72,10 +73,10 @@ export class VolatileDisks {
     return disks;
   }
 
-  async order(order: DiskOrder['order']): Promise<DiskAnswer> {
+  async order(order: DiskOrder['order'], factor = 1): Promise<DiskAnswer> {
     if (this.#ended !== null) throw this.#ended;
     const answer = this.#answer();
-    this.#process.send({ order } satisfies DiskOrder);
+    this.#process.send({ order, factor } satisfies DiskOrder);
     return answer;
   }
 

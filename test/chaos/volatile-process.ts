@@ -35,7 +35,7 @@ for (const { file, backing, sizeBytes } of task.disks) {
   });
 }
 
-function act(order: DiskOrder['order']): void {
+function act({ order, factor }: DiskOrder): void {
   for (const { session } of disks)
     switch (order) {
       case 'fail':
@@ -47,14 +47,16 @@ function act(order: DiskOrder['order']): void {
       case 'restore':
         session.restore();
         break;
+      case 'slow':
+        session.slow(factor);
+        break;
       case 'count':
         break;
     }
 }
 
 process.on('message', (message) => {
-  const { order } = message as DiskOrder;
-  act(order);
+  act(message as DiskOrder);
   const counts = disks.map(({ medium }) => medium.counts);
   process.send?.({ counts } satisfies DiskAnswer);
 });

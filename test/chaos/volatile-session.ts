@@ -34,6 +34,8 @@ export class VolatileSession implements FuseClient {
   readonly #random: Prng;
   readonly #reply: (bytes: Uint8Array) => void;
   #power: Power = 'on';
+  /** Flushes take so many times as long as usual, and reads and writes so many milliseconds. */
+  #slowness = 1;
   /** Requests without an answer: their numbers. */
   #waiting: bigint[] = [];
 
@@ -53,6 +55,11 @@ export class VolatileSession implements FuseClient {
   release(): void {
     this.#power = 'off';
     for (const unique of this.#waiting.splice(0)) this.#answer(unique, FUSE_ERRNO.EIO, 0);
+  }
+
+  /** @param factor - 1: as fast as usual */
+  slow(factor: number): void {
+    this.#slowness = factor;
   }
 
   /** The power is back. */
@@ -97,7 +104,11 @@ export class VolatileSession implements FuseClient {
     if (opcode === OPCODE.read) {
       const reply = new Uint8Array(OUT.header + length);
       this.#medium.read(reply, OUT.header, length, offset);
-      this.#send(reply, unique, 0);
+      if (this.#slowness === 1) this.#send(reply, unique, 0);
+      else
+        setTimeout(() => {
+          this.#send(reply, unique, 0);
+        }, this.#slowness);
       return;
     }
     if (length < asked) {
@@ -123,7 +134,7 @@ export class VolatileSession implements FuseClient {
       if (wroteBytes > 0) this.#wrote(unique, wroteBytes);
       else this.#answer(unique, 0, 0);
     };
-    const delayMs = this.#random.below(FLUSH_MS_MAX + 1);
+    const delayMs = this.#random.below(FLUSH_MS_MAX + 1) * this.#slowness;
     if (delayMs === 0) setImmediate(end);
     else setTimeout(end, delayMs);
   }
