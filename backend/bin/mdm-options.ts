@@ -52,6 +52,7 @@ export function machineOptions(config: MdmConfig, wallMsAtZero: number): MdmOpti
     movesMax: options.movesMax ?? MDM_DEFAULTS.movesMax,
     deviceAddTimeoutMs: options.deviceAddTimeoutMs ?? MDM_DEFAULTS.deviceAddTimeoutMs,
     combCountLog2: options.combCountLog2 ?? MDM_DEFAULTS.combCountLog2,
+    combsPerPair: options.combsPerPair ?? MDM_DEFAULTS.combsPerPair,
     overProvisioningFactor: options.overProvisioningFactor ?? MDM_DEFAULTS.overProvisioningFactor,
     initial: initialSystem(config),
   };

@@ -96,11 +96,16 @@ export function allowanceOf(
   return { thinBytes: left, thickBytes: Math.min(left, leftThick) };
 }
 
+/** Combs whose entries a device of this size keeps. */
+export function combsKept(capacityBytes: number): number {
+  const perMib = Math.max(LIMIT.deviceCombsMin, Math.floor(capacityBytes / LIMIT.chunkBytes));
+  return Math.min(perMib, LIMIT.deviceCombsMax);
+}
+
 /** Why a device could not keep the entries of all combs of its pool, which it may be a member of; or ''. */
 export function combsFault(pool: StoragePool | undefined, capacityBytes: number): string {
   const combs = 2 ** (pool?.combCountLog2 ?? 0);
-  const perMib = Math.max(LIMIT.deviceCombsMin, Math.floor(capacityBytes / LIMIT.chunkBytes));
-  const kept = Math.min(perMib, LIMIT.deviceCombsMax);
+  const kept = combsKept(capacityBytes);
   if (combs <= kept) return '';
   return `its pool has ${combs} combs, and a device of its size keeps ${kept}, one per MiB`;
 }

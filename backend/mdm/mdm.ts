@@ -114,7 +114,7 @@ export class Mdm implements Machine, ClusterInputs {
     this.drains = new Drains(engine, runs);
     this.mover = new Mover(engine, runs, this.membership, this.drains);
     this.additions = new Additions(engine, runs, sessions, this.membership, (poolKey) => {
-      replaceCombs(engine.state, poolKey, engine.nextSequence);
+      replaceCombs(engine.state, poolKey, engine.nextSequence, options.combsPerPair);
     });
     this.sdsMover = new SdsMover(engine, this.drains, this.additions);
     this.subscribers = new Subscribers(engine, sessions);

@@ -45,6 +45,8 @@ const MARKS = {
 const GATHER_US = 20_000;
 /** A pool with many combs is planned less often: at most about a hundredth of the time goes into it. */
 const GATHER_US_PER_COMB = 10;
+/** The limit of moves of a device counts for so many combs that it carries. */
+const COMBS_PER_MOVE = 128;
 /** What depends on more than commits, such as room, is looked at again after this. */
 const AGAIN_US = 1_000_000;
 
@@ -143,7 +145,7 @@ export class Mover {
     const devices = state.devices.filter((device) => device.poolKey === poolKey);
     const isGood: MoveView['isGood'] = (member) => this.runs.isGood(member);
     const isFull: MoveView['isFull'] = (key) => this.room.isFull(key);
-    const perDevice = state.pools.get(poolKey)?.movesPerDevice ?? 1;
+    const perDevice = this.movesPerDevice(poolKey, devices.length);
     const keeps: MoveView['stays'] = (key) => this.staysMember(key);
     const places = this.places(nowUs, devices);
     const view: MoveView = { places, isGood, isFull, perDevice, stays: keeps };
@@ -170,9 +172,17 @@ export class Mover {
     }
     traffic.total = total;
     const isQuiet = this.isQuiet(nowUs, poolKey, combs, devices);
-    const begun = this.begin(poolKey, wishes, traffic, sizes, isQuiet);
+    const begun = this.begin(poolKey, perDevice, wishes, traffic, sizes, isQuiet);
     if (wishes.length > 0 || traffic.byDevice.size > 0) this.again(nowUs, poolKey);
     return begun;
+  }
+
+  /** Where a device carries many combs, each holds little of it, and more of them are moved at the same time. */
+  private movesPerDevice(poolKey: number, devices: number): number {
+    const { pools, combs } = this.engine.state;
+    const carried = (2 * combs.ofPool(poolKey).length) / Math.max(1, devices);
+    const several = Math.max(1, Math.floor(carried / COMBS_PER_MOVE));
+    return (pools.get(poolKey)?.movesPerDevice ?? 1) * several;
   }
 
   private again(nowUs: Micros, poolKey: number): void {
@@ -182,6 +192,7 @@ export class Mover {
 
   private begin(
     poolKey: number,
+    perDevice: number,
     wishes: Wish[],
     traffic: Traffic,
     sizes: Sizes,
@@ -189,7 +200,6 @@ export class Mover {
   ): number {
     const { state, options } = this.engine;
     const pool = state.pools.get(poolKey);
-    const perDevice = pool?.movesPerDevice ?? 1;
     const pending = new Pending();
     let begun = 0;
     let waiting = 0;

@@ -77,11 +77,14 @@ export interface MdmOptions {
   readonly slowSamples: number;
   /** How long a device that was slow has to be faster again; longer with every relapse. */
   readonly slowProofMs: number;
-  /** Combs that a device of a new pool fills or is the source of at the same time. */
+  /** Combs that a device of a new pool fills or is the source of at the same time, for every 128 that it carries. */
   readonly movesPerDevice: number;
   /** Combs that are moved at the same time; 0: data stays where it is. */
   readonly movesMax: number;
+  /** Of a new pool to begin with. */
   readonly combCountLog2: number;
+  /** A pool without volumes gets so many combs for each two of its devices, if it has fewer; 0: it keeps what it has. */
+  readonly combsPerPair: number;
   /** Thin volumes of a pool together may be this many times its net capacity. */
   readonly overProvisioningFactor: number;
   /** Bytes of the sectors in which volume sizes count. */
@@ -114,8 +117,9 @@ export const MDM_DEFAULTS = {
   slowSamples: 5,
   slowProofMs: 60_000,
   movesPerDevice: 4,
-  movesMax: 1024,
+  movesMax: 8192,
   combCountLog2: 8,
+  combsPerPair: 16,
   overProvisioningFactor: 10,
   sectorBytes: 512,
   clientPort: 9012,

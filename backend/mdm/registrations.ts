@@ -101,7 +101,7 @@ export class Registrations {
       if (wasAdding) {
         MARKS.deviceUp.hits++;
         this.engine.atEnd(`place ${poolKey}`, () => {
-          replaceCombs(state, poolKey, this.engine.nextSequence);
+          replaceCombs(state, poolKey, this.engine.nextSequence, options.combsPerPair);
         });
       }
       const { leaseMs, detectionMs, driftPercent } = options;

@@ -112,9 +112,9 @@ export class Membership implements MembershipPart {
 
   /** The comb if the entry is sound and news to it, else null. */
   private combFor(entry: CombEntry): Comb | null {
-    const { pool, deviceKey } = this.shared;
+    const { deviceKey } = this.shared;
+    // A pool that got more combs may be told by another member before the map of it comes.
     if (entryFault(entry) !== null) return null;
-    if (pool !== null && entry.index >= pool.combCount) return null;
     const comb = this.shared.comb(entry.index);
     if (comb?.entry === undefined || comb.entry === null)
       return entry.members.some((member) => member.deviceKey === deviceKey)

@@ -120,6 +120,7 @@ export class SimCluster {
       },
       {
         combCountLog2: swarm.combLog2,
+        combsPerPair: swarm.combsPerPair,
         drainTimeoutMs: swarm.drainTimeoutMs,
         ...(swarm.setUpTroubleUs > 0 ? { deviceAddTimeoutMs: 1000 } : {}),
         ...moveOptions(swarm),

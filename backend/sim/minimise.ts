@@ -19,6 +19,7 @@ const PLAINER: readonly ((swarm: Swarm) => Swarm)[] = [
   (swarm) => ({ ...swarm, ioTimeoutS: 0 }),
   (swarm) => ({ ...swarm, linksPerDevice: 1 }),
   (swarm) => ({ ...swarm, combLog2: 0 }),
+  (swarm) => ({ ...swarm, combsPerPair: 0 }),
   (swarm) => ({ ...swarm, servers: 3 }),
   (swarm) => ({ ...swarm, clients: 1 }),
   (swarm) => ({ ...swarm, volumeChunks: swarm.volumeChunks.slice(0, 1) }),

@@ -62,6 +62,8 @@ export interface Swarm {
   /** Every client has every volume, else volume i belongs to client i modulo clients. */
   readonly shared: boolean;
   readonly combLog2: number;
+  /** As long as there is no volume, the pool gets more combs with each server; 0: it does not. */
+  readonly combsPerPair: number;
   readonly durability: Durability;
   readonly network: NetworkOptions;
   /** Clock rates of hosts, in millionths. */
@@ -104,4 +106,4 @@ export interface Swarm {
 }
 
 /** Options of later releases, as they are in scenarios that were kept before. */
-export const LATER_OPTIONS_OFF = { mdms: 1, storeLostPermille: 0 } as const;
+export const LATER_OPTIONS_OFF = { mdms: 1, storeLostPermille: 0, combsPerPair: 0 } as const;

@@ -322,6 +322,11 @@ function oneAilingDisk(prng: Prng, swarm: Swarm): Swarm {
   };
 }
 
+/** Drawn apart. The pool gets more combs while servers are added, and other combs have its chunks then. */
+function drawCombsPerPair(seed: number): number {
+  return new Prng(seed, 0x434f4d42).pick([0, 0, 1]);
+}
+
 /** The scenario of a seed. */
 export function drawSwarm(seed: number): Swarm {
   const prng = new Prng(seed, 0x53574d);
@@ -337,6 +342,7 @@ export function drawSwarm(seed: number): Swarm {
     volumeChunks: Array.from({ length: volumes }, () => prng.between(1, 12)),
     shared: prng.chance(1, 2),
     combLog2: prng.pick([0, 1, 2, 3]),
+    combsPerPair: drawCombsPerPair(seed),
     durability: prng.pick(['media', 'media', 'device', 'memory'] as const),
     network: {
       delayUsMin,

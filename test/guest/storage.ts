@@ -94,7 +94,8 @@ export class Storage {
     this.#startService('mdm', 'mdm', this.#site.mdmHost, {
       options: {
         ...PATIENT,
-        ...{ detectionMs: this.#detectionMs, deviceAddTimeoutMs: 600_000, combCountLog2: 4 },
+        ...{ detectionMs: this.#detectionMs, deviceAddTimeoutMs: 600_000 },
+        ...{ combCountLog2: 4, combsPerPair: 0 },
       },
       initialAdmin: {
         name: 'admin',

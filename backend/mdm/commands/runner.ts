@@ -178,7 +178,7 @@ export class CommandRunner {
       actor: user,
       waitFor: (wait) => waits.push(wait),
       replace: (poolKey) => {
-        replaceCombs(state, poolKey, sequence);
+        replaceCombs(state, poolKey, sequence, options.combsPerPair);
       },
     };
   }

@@ -171,7 +171,7 @@ export const OPTIONS = {
   movesMax: {
     of: ['mdm'],
     type: 'number',
-    default: 1024,
+    default: 8192,
     min: 0,
     max: 1048576,
     live: false,
@@ -224,7 +224,17 @@ export const OPTIONS = {
     min: 0,
     max: 20,
     live: false,
-    about: 'Binary logarithm of the number of combs of a new storage pool.',
+    about: 'Binary logarithm of the number of combs that a new storage pool begins with.',
+  },
+  combsPerPair: {
+    of: ['mdm'],
+    type: 'number',
+    default: 16,
+    min: 0,
+    max: 65536,
+    live: false,
+    about:
+      'As long as a storage pool has no volume, it gets at least so many combs for each two of its devices, up to 131,072; 0: it keeps what it began with.',
   },
   overProvisioningFactor: {
     of: ['mdm'],

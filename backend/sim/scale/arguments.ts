@@ -31,7 +31,7 @@ models. The MDM has one core of this machine: what it computes takes as long as 
   --help        print this
 
 Takes minutes and about 2 GB of memory with the defaults; say how far it is on standard error. Ends with status 1 when a goal is
-missed: one change of each comb, within 5 s, less than one core; time of a rebuild within 25 % of 1/N; 95 % of proportional.`;
+missed: one change of each comb, within 5 s, less than one core; a rebuild at 90 % of the speed that 1/N says; 95 % of proportional.`;
 
 function whole(
   name: string,

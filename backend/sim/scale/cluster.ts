@@ -18,11 +18,13 @@ const PATIENCE_US = 600_000_000;
 export interface ClusterSize {
   readonly servers: number;
   readonly combCountLog2: number;
+  /** The pool gets so many combs for each two devices while it has no volume; 0: it keeps what it begins with. */
+  readonly combsPerPair: number;
   readonly clients: number;
   /** Of each disk, reads and writes together. */
   readonly diskBytesPerSecond: number;
-  /** What one comb holds. */
-  readonly combBytes: number;
+  /** What all copies on a server hold together, about. */
+  readonly serverBytes: number;
 }
 
 /** How one comb changed. */
@@ -54,6 +56,7 @@ export class ScaleCluster implements EntryWatch {
     const prng = new Prng(1);
     this.world = new World({
       combCountLog2: size.combCountLog2,
+      combsPerPair: size.combsPerPair,
       deviceAddTimeoutMs: PATIENCE_US / 1000,
       initial: {
         systemName: 'scale',
@@ -62,7 +65,7 @@ export class ScaleCluster implements EntryWatch {
         admin: { name: 'admin', salt: new Uint8Array(16), hash: new Uint8Array(32) },
       },
     });
-    this.entries = new Array<CombEntry | undefined>(1 << size.combCountLog2);
+    this.entries = [];
     this.disks = new Disks(this.world, size.diskBytesPerSecond);
     this.operator = new Operator(this.world);
     this.servers = Array.from(
@@ -79,6 +82,11 @@ export class ScaleCluster implements EntryWatch {
     progress(`volumes for ${size.clients} clients`);
     this.makeVolumes();
     this.rest(SETTLE_US);
+  }
+
+  /** What one comb holds. */
+  get combBytes(): number {
+    return (this.size.servers * this.size.serverBytes) / 2 / this.entries.length;
   }
 
   /** Lets time pass without anything being done. */
@@ -111,7 +119,7 @@ export class ScaleCluster implements EntryWatch {
       const name = `${index} ${deviceKey}`;
       if (((entry.targetMask >> at) & 1) === 0 || this.filling.has(name)) return;
       this.filling.add(name);
-      this.disks.copy(server.deviceKey, deviceKey, this.size.combBytes, () => {
+      this.disks.copy(server.deviceKey, deviceKey, this.combBytes, () => {
         this.filling.delete(name);
         this.admit(server, index, deviceKey);
       });

@@ -44,8 +44,12 @@ function ceilingOf(entries: readonly (CombEntry | undefined)[], combCountLog2: n
 /** The ceilings of clusters of these sizes and of one server more each. */
 export function measureGrowth(sizes: readonly number[], combCountLog2: number): Growth[] {
   const ceiling = (servers: number): Ceiling => {
-    const size = { servers, combCountLog2, clients: 0, diskBytesPerSecond: 1e9, combBytes: 1 };
-    return ceilingOf(new ScaleCluster(size, () => undefined).entries, combCountLog2);
+    const size = { servers, combCountLog2, combsPerPair: 0, clients: 0 };
+    const disks = { diskBytesPerSecond: 1e9, serverBytes: 1 };
+    return ceilingOf(
+      new ScaleCluster({ ...size, ...disks }, () => undefined).entries,
+      combCountLog2,
+    );
   };
   return sizes.map((servers) => {
     const before = ceiling(servers);

@@ -1,11 +1,14 @@
 // How long the copies of a dead server take to be made anew, by the number of servers: all survivors share the work, so twice
 // as many need half the time. Disks are modelled; what is copied where, and when, is the MDM's decision.
 
+import { MDM_DEFAULTS } from '../../mdm/options.js';
 import { OPTIONS } from '../../protocol/tables/options.js';
 import { ScaleCluster } from './cluster.js';
 
 export interface Rebuild {
   readonly servers: number;
+  /** Of the pool, and those with a copy on the server that died. */
+  readonly poolCombs: number;
   readonly combs: number;
   /** From the MDM's first new target to the last comb that is whole again. */
   readonly seconds: number;
@@ -16,18 +19,24 @@ export interface Rebuild {
 
 const DISK_BYTES_PER_SECOND = 500e6;
 const SERVER_BYTES = 256e9;
-const COMBS_PER_SERVER = 128;
 const PATIENCE_US = 4 * 3600e6;
 const STEP_US = 1e6;
 
-/** @param movesPerDevice - combs that a device takes part in the copying of at the same time */
+/**
+ * In a pool with the combs that a new one has.
+ *
+ * @param movesPerDevice - combs that a device takes part in the copying of at the same time, for every 128 that it carries
+ */
 export function measureRebuild(servers: number, movesPerDevice: number): Rebuild {
-  const combCountLog2 = Math.round(Math.log2((servers * COMBS_PER_SERVER) / 2));
-  const combs = 1 << combCountLog2;
-  const combBytes = (servers * SERVER_BYTES) / 2 / combs;
-  const size = { servers, combCountLog2, clients: 0, diskBytesPerSecond: DISK_BYTES_PER_SECOND };
-  const cluster = new ScaleCluster({ ...size, combBytes }, () => undefined);
-  const { world, operator, poolKey } = cluster;
+  const { combCountLog2, combsPerPair } = MDM_DEFAULTS;
+  const cluster = new ScaleCluster(
+    {
+      ...{ servers, combCountLog2, combsPerPair, clients: 0 },
+      ...{ diskBytesPerSecond: DISK_BYTES_PER_SECOND, serverBytes: SERVER_BYTES },
+    },
+    () => undefined,
+  );
+  const { world, operator, poolKey, combBytes } = cluster;
   operator.do('SET_POOL_COPYING', {
     ...{ key: poolKey, rebuildEnabled: null, rebalanceEnabled: false, rebuild: null },
     ...{ rebalance: null, movesPerDevice },
@@ -61,6 +70,7 @@ export function measureRebuild(servers: number, movesPerDevice: number): Rebuild
     throw new Error(`${lost.size} combs of ${servers} servers stay without a copy`);
   return {
     servers,
+    poolCombs: cluster.entries.length,
     combs: lostCount,
     seconds: (lastUs - firstUs) / 1e6,
     idealSeconds: (2 * lostCount * combBytes) / ((servers - 1) * DISK_BYTES_PER_SECOND),

@@ -79,7 +79,13 @@ export class Cluster {
   private admin = 0;
 
   constructor(options: Partial<MdmOptions> = {}) {
-    this.options = { ...MDM_DEFAULTS, initial: INITIAL, combCountLog2: 4, ...options };
+    this.options = {
+      ...MDM_DEFAULTS,
+      initial: INITIAL,
+      combCountLog2: 4,
+      combsPerPair: 0,
+      ...options,
+    };
     this.mdm = this.make();
   }
 
