@@ -1,6 +1,6 @@
 // Room on devices for data that moves. It owns what moves leave free; it must never count what is on its way twice.
 
-import { isInSync } from '../cluster-map/entry.js';
+import { isBlank, isInSync } from '../cluster-map/entry.js';
 import type { CombEntry, Device } from '../protocol/generated/types.js';
 import { WHY } from './move-wishes.js';
 import type { Sizes, Traffic, Why } from './move-wishes.js';
@@ -8,7 +8,7 @@ import type { Runs } from './runs.js';
 import type { State } from './state.js';
 
 /** Part of a device that moves leave free. */
-const HEADROOM = 1 / 32;
+export const HEADROOM = 1 / 32;
 
 export class Room {
   private readonly state: State;
@@ -19,12 +19,13 @@ export class Room {
     this.runs = runs;
   }
 
-  /** Bytes of one comb on each device, about. */
+  /** Bytes of one comb on each device, about: of all that it holds, also as a copy that does not count, such as while it rests. */
   sizes(combs: readonly CombEntry[]): Sizes {
     const held = new Map<number, number>();
     for (const entry of combs)
       entry.members.forEach(({ deviceKey }, index) => {
-        if (isInSync(entry, index)) held.set(deviceKey, (held.get(deviceKey) ?? 0) + 1);
+        if (isInSync(entry, index) || !isBlank(entry, index))
+          held.set(deviceKey, (held.get(deviceKey) ?? 0) + 1);
       });
     return new Map(
       [...held].map(([key, count]) => [

@@ -330,6 +330,7 @@ export class Cluster {
       rolledBack?: boolean;
       epoch?: number;
       bytes?: number;
+      usedBytes?: number;
     } = {},
   ): number {
     device.link = this.open('sdsData', device.key);
@@ -347,7 +348,8 @@ export class Cluster {
       version: '1',
       usage: {
         capacityBytes: facts.bytes ?? 16 * GIB,
-        ...{ usedBytes: 0, resyncBytesTotal: 0, resyncBytesDone: 0, degradedCombs: 0 },
+        usedBytes: facts.usedBytes ?? 0,
+        ...{ resyncBytesTotal: 0, resyncBytesDone: 0, degradedCombs: 0 },
         ...{ rebuildBytesLeft: 0, rebalanceBytesLeft: 0 },
         ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
         times: NO_DISK_TIMES,

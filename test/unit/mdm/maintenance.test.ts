@@ -3,6 +3,7 @@
 import test from 'ava';
 
 import { isBlank, isInSync, isTarget } from '../../../backend/cluster-map/entry.js';
+import { GIB } from '../../../backend/core/units.js';
 import { MSG } from '../../../backend/protocol/generated/constants.js';
 import type { MdmOptions } from '../../../backend/mdm/options.js';
 import type { CombEntry, Maintenance, Sds } from '../../../backend/protocol/generated/types.js';
@@ -283,4 +284,22 @@ test('an SDS that does not come back is let go by force, and what it held is mad
     t.is(entry.inSyncMask, 3);
     t.false(inSyncKeys(entry).includes(resting.key));
   }
+});
+
+test('protected: the last combs are not taken for all that the device holds', (t) => {
+  const here = site(3, { movesPerDevice: 1 });
+  const { cluster, devices, poolKey, resting } = here;
+  // Of what one device holds the others can take a part at a time only, as each comb is a small part of it.
+  for (const device of devices) cluster.register(device, { usedBytes: 12 * GIB });
+  finish(here, devices);
+  enter(here, 'protected');
+  finish(here, devices);
+  t.is(sdsOf(here).maintenanceStage, 'active');
+  t.deepEqual(roles(here), new Set(['away']));
+  t.true(cluster.combs(poolKey).every((entry) => inSyncKeys(entry).length === 2));
+  t.true(
+    cluster
+      .combs(poolKey)
+      .some(({ members }) => members.some((one) => one.deviceKey === resting.key)),
+  );
 });
