@@ -15,6 +15,7 @@ import { ERR, MSG } from '../protocol/generated/constants.js';
 import { getCode, getTag } from '../protocol/generated/frame-head.js';
 import { ProtocolError } from '../protocol/wire.js';
 import { Additions } from './additions.js';
+import { Budgets } from './budgets.js';
 import type { Observation } from './cluster-plan.js';
 import type { ClusterInputs } from './cluster-port.js';
 import { noteSelf } from './cluster-state.js';
@@ -78,6 +79,7 @@ export class Mdm implements Machine, ClusterInputs {
   private readonly maintenance: Maintenance;
   private readonly sdsMover: SdsMover;
   private readonly slowDevices: SlowDevices;
+  private readonly budgets: Budgets;
   private readonly drains: Drains;
   private readonly additions: Additions;
   private readonly subscribers: Subscribers;
@@ -116,6 +118,7 @@ export class Mdm implements Machine, ClusterInputs {
     this.additions = new Additions(engine, runs, sessions, this.membership, (poolKey) => {
       replaceCombs(engine.state, poolKey, engine.nextSequence, options.combsPerPair);
     });
+    this.budgets = new Budgets(engine, runs, sessions);
     this.sdsMover = new SdsMover(engine, this.drains, this.additions);
     this.subscribers = new Subscribers(engine, sessions);
     this.drains.remind = (deviceKey, sequence) => {
@@ -173,6 +176,7 @@ export class Mdm implements Machine, ClusterInputs {
         this.maintenance.start(done);
         this.sdsMover.start(done);
         this.slowDevices.start(done);
+        this.budgets.start(done);
         ports.log.event('info', 'mdm.master', { term: engine.term, sequence: engine.sequence });
       });
     });
@@ -244,6 +248,7 @@ export class Mdm implements Machine, ClusterInputs {
     this.maintenance.tick(nowUs);
     this.sdsMover.tick(nowUs);
     this.slowDevices.tick(nowUs);
+    this.budgets.tick(nowUs);
     this.additions.tick(nowUs);
     this.tombstones.tick(nowUs);
     this.reshaper.tick(nowUs);
@@ -260,6 +265,7 @@ export class Mdm implements Machine, ClusterInputs {
       this.maintenance.nextDeadlineUs(),
       this.sdsMover.nextDeadlineUs(),
       this.slowDevices.nextDeadlineUs(),
+      this.budgets.nextDeadlineUs(),
       this.additions.nextDeadlineUs(),
       this.tombstones.nextDeadlineUs(),
       this.reshaper.nextDeadlineUs(),
@@ -300,6 +306,7 @@ export class Mdm implements Machine, ClusterInputs {
         return;
       case MSG.REGISTER_DEVICE:
         registrations.device(nowUs, session, tag, message.body);
+        this.budgets.changed(nowUs);
         return;
       case MSG.REGISTER_SDC:
         registrations.sdc(nowUs, session, tag, message.body);
@@ -391,6 +398,7 @@ export class Mdm implements Machine, ClusterInputs {
     this.drains.published(touches);
     const changed = digest(state, touches);
     this.subscribers.published(nowUs, changed);
+    if (changed.pools.size > 0 || changed.volumes.length > 0) this.budgets.changed(nowUs);
     const { wantedSds, removedDevices } = changed;
     for (const sdsKey of wantedSds) this.additions.sendWants(sdsKey);
     for (const { key } of removedDevices) this.registrations.deviceRemoved(nowUs, key);

@@ -1,5 +1,6 @@
 // Answers to questions: objects as committed, and what was seen of components. It must never change anything.
 
+import { isBlank, isTarget } from '../cluster-map/entry.js';
 import type { Micros } from '../core/ports.js';
 import { LIMIT } from '../protocol/generated/constants.js';
 import type {
@@ -27,6 +28,7 @@ import type { Membership } from './membership.js';
 import { refuse } from './refusal.js';
 import { NOTHING_PENDING } from './runs.js';
 import type { Reshaper } from './reshaper.js';
+import { Room } from './room.js';
 import type { Runs } from './runs.js';
 import type { State } from './state.js';
 
@@ -167,6 +169,20 @@ export class Queries {
     return { combs: combs.length, degradedCombs, unavailableCombs };
   }
 
+  /** Combs with a returned copy that cannot take what it lacks: its device is full. */
+  private stuckResyncs(combs: readonly CombEntry[]): number {
+    const room = new Room(this.engine.state, this.runs);
+    return combs.filter((entry) =>
+      entry.members.some(
+        (member, index) =>
+          isTarget(entry, index) &&
+          !isBlank(entry, index) &&
+          this.runs.isGood(member) &&
+          room.isFull(member.deviceKey),
+      ),
+    ).length;
+  }
+
   private pools(question: StatusQueryBody): StatusQueryReplyBody {
     const { state, options } = this.engine;
     const { items, more } = page(state.pools, question);
@@ -180,6 +196,7 @@ export class Queries {
         ...this.healthOf(state.combs.ofPool(pool.key)),
         netBytes: promised.netBytes,
         ...(this.runs.pendingCopies.get(pool.key) ?? NOTHING_PENDING),
+        stuckResyncCombs: this.stuckResyncs(state.combs.ofPool(pool.key)),
         thinLeftBytes: Math.max(0, Math.floor(left.thinBytes)),
         thickLeftBytes: Math.max(0, Math.floor(left.thickBytes)),
       };
@@ -227,7 +244,9 @@ export class Queries {
     const sinceMs = run?.sinceMs ?? this.runs.goneMs.get(key) ?? this.startedMs;
     const counters = summed(key, run?.counters.latest ?? []);
     const rates = summed(key, run?.counters.rates(nowUs) ?? []);
-    return { key, liveness, version: run?.version ?? '', sinceMs, usage: null, counters, rates };
+    const losses = this.runs.sdsLossCount(nowUs, key);
+    const seen = { key, liveness, version: run?.version ?? '', sinceMs, losses };
+    return { ...seen, usage: null, counters, rates };
   }
 
   private device(nowUs: Micros, key: number): RuntimeStatus {
@@ -239,6 +258,7 @@ export class Queries {
       version: run?.version ?? '',
       sinceMs: run?.sinceMs ?? this.startedMs,
       usage: run?.usage ?? null,
+      losses: 0,
       counters: own(key, run?.counters.latest ?? []),
       rates: isAlive ? own(key, run.counters.rates(nowUs)) : [],
     };
@@ -259,7 +279,7 @@ export class Queries {
       volumes.push({ volumeKey: key, rawBytes, netBytes: Math.round(rawBytes / each) });
       const isMapped = this.engine.state.mappings.ofVolume(key).size > 0;
       statuses.push({
-        ...{ key, version: '', sinceMs: this.startedMs, usage: null },
+        ...{ key, version: '', sinceMs: this.startedMs, usage: null, losses: 0 },
         liveness: isMapped ? 'connected' : 'disconnected',
         counters: totals.has(key) ? [addCounters(key, totals.get(key) ?? [])] : [],
         rates: rates.has(key) ? [addCounters(key, rates.get(key) ?? [])] : [],

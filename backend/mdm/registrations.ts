@@ -183,7 +183,10 @@ export class Registrations {
     } else if (registered.kind === 'sds' && this.runs.sds.get(registered.guid)?.link === link) {
       this.runs.sds.delete(registered.guid);
       const sds = this.engine.state.sds.find(({ guid }) => guid === registered.guid);
-      if (sds !== undefined) this.runs.goneMs.set(sds.key, wallMs);
+      if (sds !== undefined) {
+        this.runs.goneMs.set(sds.key, wallMs);
+        this.runs.sdsLost(nowUs, sds.key);
+      }
     } else if (registered.kind === 'sdc' && this.runs.sdcs.get(registered.sdcKey)?.link === link) {
       this.runs.sdcs.delete(registered.sdcKey);
       this.runs.goneMs.set(registered.sdcKey, wallMs);

@@ -12,6 +12,8 @@ export const NO_LINK: LinkId = -1;
 /** After this long without a loss it is forgotten how often a device was lost. */
 const FORGET_US = 600_000_000;
 const WAIT_US_MAX = 600_000_000;
+/** Of an SDS; more say no more. */
+const LOSSES_MAX = 32;
 
 /** A data process. */
 export class DeviceRun {
@@ -124,6 +126,8 @@ export class Runs {
   readonly slowSinceUs = new Map<number, Micros>();
   /** When SDSs and SDCs disconnected, wall clock, by object key. */
   readonly goneMs = new Map<number, number>();
+  /** When SDSs disconnected lately, by object key. */
+  private readonly sdsLosses = new Map<number, Micros[]>();
   /** By pool. */
   readonly pendingCopies = new Map<number, PendingCopies>();
 
@@ -136,5 +140,17 @@ export class Runs {
   /** From when on a device that is there counts as steady; `delayUs`: its wait after the second loss. */
   steadyUs(deviceKey: number, delayUs: Micros): Micros {
     return this.devices.get(deviceKey)?.steadyUs(delayUs) ?? 0;
+  }
+
+  /** An SDS disconnected. */
+  sdsLost(nowUs: Micros, sdsKey: number): void {
+    const known = this.sdsLosses.get(sdsKey) ?? [];
+    this.sdsLosses.set(sdsKey, [...known, nowUs].slice(-LOSSES_MAX));
+  }
+
+  /** How often an SDS disconnected within the last ten minutes, as far as this master saw, up to {@link LOSSES_MAX}. */
+  sdsLossCount(nowUs: Micros, sdsKey: number): number {
+    const known = this.sdsLosses.get(sdsKey) ?? [];
+    return known.filter((atUs) => nowUs - atUs < FORGET_US).length;
   }
 }

@@ -174,6 +174,10 @@ export class MdmLink implements MdmClientHost {
       this.tellCombs(message.body.from);
       return;
     }
+    if (message.code === MSG.DEVICE_BUDGET) {
+      this.shared.store.keepFree(message.body.keptBytes);
+      return;
+    }
     this.shared.log.event('debug', 'sds.unexpected-message', { code: message.code });
   }
 

@@ -21,6 +21,7 @@ import {
   getVolumeEpoch,
   getVolumeKey,
   setAuthority,
+  setLengthSectors,
   setOpLow,
 } from '../protocol/generated/frame-head.js';
 import { HEADER_BYTES } from '../protocol/frames.js';
@@ -319,13 +320,17 @@ export class MemberIo {
   private sendAcknowledgement(peer: PeerDevice): void {
     const { links } = this.shared;
     const { durableTag, writtenTag } = peer.in;
-    const credit = this.credit();
+    const { store } = this.shared;
+    const credit = this.share(store.freeBlocks());
+    const thinCredit = Math.min(credit, this.share(store.thinBlocks()));
     const region = openFrame(links, peer.link, peer.version, MSG.PEER_ACK, 0, durableTag, 0);
     setOpLow(region.view, region.at, writtenTag);
     setAuthority(region.view, region.at, credit);
-    setDurable(region, this.shared.store.durableLsn);
+    setLengthSectors(region.view, region.at, credit - thinCredit);
+    setDurable(region, store.durableLsn);
     closeFrame(region, 0);
     peer.in.creditTold = credit;
+    peer.in.thinCreditTold = thinCredit;
   }
 
   /** SETTLED by the peer. */
@@ -343,15 +348,24 @@ export class MemberIo {
 
   /** Where what was granted may be too little for one request, every block more counts: a write may wait for it. */
   private grantsMore(peer: PeerDevice): boolean {
-    const told = peer.in.creditTold;
-    if (told >= CREDIT_LOW_BLOCKS) return false;
-    return this.credit() > (told < this.shared.ioBlocksMax ? told : 2 * told);
+    const { creditTold, thinCreditTold } = peer.in;
+    if (thinCreditTold >= CREDIT_LOW_BLOCKS) return false;
+    const { store } = this.shared;
+    return (
+      this.isMuchMore(this.share(store.thinBlocks()), thinCreditTold) ||
+      (creditTold < CREDIT_LOW_BLOCKS &&
+        this.isMuchMore(this.share(store.freeBlocks()), creditTold))
+    );
+  }
+
+  private isMuchMore(credit: number, told: number): boolean {
+    return credit > (told < this.shared.ioBlocksMax ? told : 2 * told);
   }
 
   /** Every peer may use its share of the room, and so may this device as primary (C12). */
-  private credit(): number {
+  private share(blocks: number): number {
     let sharers = 1;
     for (const peer of this.shared.peers) if (peer.up) sharers++;
-    return Math.min(0xffffffff, Math.floor(this.shared.store.freeBlocks() / sharers));
+    return Math.min(0xffffffff, Math.floor(blocks / sharers));
   }
 }

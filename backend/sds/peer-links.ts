@@ -9,6 +9,7 @@ import { ERR, MSG } from '../protocol/generated/constants.js';
 import {
   getAuthority,
   getCode,
+  getLengthSectors,
   getOpHigh,
   getOpLow,
   getStatus,
@@ -327,8 +328,9 @@ export class PeerLinks {
   private acked(nowUs: Micros, peer: PeerDevice, view: DataView, at: number): Taken {
     const { stability, resync, peering, settling, serve } = this.topics;
     const credit = getAuthority(view, at);
+    const kept = getLengthSectors(view, at);
     peer.durableLsn = Math.max(peer.durableLsn, durableOf(view, at));
-    if (!stability.acked(nowUs, peer, getOpLow(view, at), getTag(view, at), credit))
+    if (!stability.acked(nowUs, peer, getOpLow(view, at), getTag(view, at), credit, kept))
       return TAKEN.broken;
     resync.acked(peer);
     peering.progress(nowUs);

@@ -46,6 +46,8 @@ export class Outgoing {
   blocksAcked = 0;
   /** Room that the peer granted with its newest acknowledgement (C12). */
   creditBlocks = 0;
+  /** Of those, what changes of thin volumes leave free. */
+  keptBlocks = 0;
   /** Newest tag that the peer was told is settled. */
   settledTag = 0;
   /** Time of the latest acknowledgement, or of the first tag since nothing was outstanding. */
@@ -61,6 +63,7 @@ export class Outgoing {
     this.blocks = 0;
     this.blocksAcked = 0;
     this.creditBlocks = 0;
+    this.keptBlocks = 0;
     this.settledTag = 0;
   }
 
@@ -76,6 +79,11 @@ export class Outgoing {
   creditLeft(): number {
     return this.creditBlocks - (this.blocks - this.blocksAcked);
   }
+
+  /** The same for changes of thin volumes. */
+  thinCreditLeft(): number {
+    return this.creditLeft() - this.keptBlocks;
+  }
 }
 
 /** What the peer forwards to here. */
@@ -89,6 +97,8 @@ export class Incoming {
   settledTag = 0;
   /** Room that the peer was granted last; before the first word it takes as much as it likes (C12). */
   creditTold = Number.MAX_SAFE_INTEGER;
+  /** Of that, for thin volumes. */
+  thinCreditTold = Number.MAX_SAFE_INTEGER;
   /** Newest that need not get durable soon. */
   lastVolatileTag = 0;
   /** Something new may be said to the peer. */
@@ -102,6 +112,7 @@ export class Incoming {
     this.durableTag = 0;
     this.settledTag = 0;
     this.creditTold = Number.MAX_SAFE_INTEGER;
+    this.thinCreditTold = Number.MAX_SAFE_INTEGER;
     this.lastVolatileTag = 0;
     this.dirty = false;
     this.ops.ops = [];

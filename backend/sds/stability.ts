@@ -107,11 +107,13 @@ export class Stability implements StabilityPart {
     writtenTag: number,
     durableTag: number,
     credit: number,
+    kept: number,
   ): boolean {
     const { out } = peer;
     if (tagDistance(writtenTag, out.ring.last) > 0 || tagDistance(durableTag, writtenTag) > 0)
       return false;
     out.creditBlocks = credit;
+    out.keptBlocks = kept;
     out.progressUs = nowUs;
     if (out.ring.has(writtenTag)) out.blocksAcked = out.ring.other(writtenTag);
     while (tagDistance(writtenTag, out.writtenTag) > 0) {

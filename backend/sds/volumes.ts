@@ -56,6 +56,8 @@ export class Volume {
   readonly vtreeKey: number;
   epoch = 0;
   sizeSectors = 0;
+  /** Nothing is set aside for what it may come to hold. */
+  thin = true;
   readonly grants = new Map<number, Grant>();
   readonly totals = new Totals();
 
@@ -156,6 +158,7 @@ export class Volumes {
     }
     volume.epoch = told.epoch;
     volume.sizeSectors = told.sizeSectors;
+    volume.thin = told.thin;
   }
 
   private grant(map: ClusterMap, volumeKey: number, sdcKey: number): void {

@@ -20,6 +20,7 @@ import type { Op } from './op.js';
 import { verifies } from './payload.js';
 import type { Shared } from './shared.js';
 import { ROOM, makeContext } from './store/store.js';
+import type { Volume } from './volumes.js';
 
 /**
  * A frame that finds no room keeps its link waiting no longer than this: what makes room, such as the notice of settled
@@ -36,6 +37,7 @@ const MARKS = {
   known: mark('sds.serve: a retry was done before'),
   full: mark('sds.serve: no space'),
   noCredit: mark('sds.serve: a member has no room'),
+  kept: mark('sds.serve: what is left is kept for copies and thick volumes'),
   stalledLong: mark('sds.serve: a change that found no room for long was sent back'),
   badPayload: mark('sds.serve: a payload did not match its checksums'),
 };
@@ -171,31 +173,42 @@ export class WritePath {
     return true;
   }
 
-  /** Room here and credit at every required member, for the comb and volume judged last (C12). */
+  /**
+   * Room here and credit at every required member, for the comb and volume judged last (C12). Thin volumes leave free what
+   * is kept.
+   */
   private judgeRoom(firstBlock: number, blockCount: number): number {
     const { comb, volume } = this.admission;
     assert(comb !== null && volume !== null, 'the request was judged');
-    return this.roomFor(comb, volume.key, this.intake.extent.chunkIndex, firstBlock, blockCount);
+    return this.roomFor(comb, volume, this.intake.extent.chunkIndex, firstBlock, blockCount);
   }
 
   private roomFor(
     comb: Comb,
-    volumeKey: number,
+    { key, thin }: Volume,
     chunkIndex: number,
     firstBlock: number,
     blockCount: number,
   ): number {
     const { store } = this.shared;
-    const room = store.room(volumeKey, chunkIndex, firstBlock, blockCount);
+    const room = store.room(key, chunkIndex, firstBlock, blockCount);
     if (room === ROOM.full) MARKS.full.hits++;
     if (room !== ROOM.ok || blockCount === 0) return room;
+    if (thin && store.thinBlocks() < blockCount) {
+      if (store.takesSpace(key, chunkIndex, firstBlock, blockCount)) {
+        MARKS.kept.hits++;
+        return ROOM.full;
+      }
+    }
     for (const member of comb.forward) {
-      if (!member.required || member.peer.out.creditLeft() >= blockCount) continue;
+      const { out } = member.peer;
+      const left = thin ? out.thinCreditLeft() : out.creditLeft();
+      if (!member.required || left >= blockCount) continue;
       // What takes no room here takes none at a copy either.
-      if (!store.takesSpace(volumeKey, chunkIndex, firstBlock, blockCount)) continue;
+      if (!store.takesSpace(key, chunkIndex, firstBlock, blockCount)) continue;
       MARKS.noCredit.hits++;
       // While acknowledgements are to come, the member has not said its last word on its room.
-      return member.peer.out.blocks === member.peer.out.blocksAcked ? ROOM.full : NO_CREDIT_YET;
+      return out.blocks === out.blocksAcked ? ROOM.full : NO_CREDIT_YET;
     }
     return ROOM.ok;
   }
@@ -275,15 +288,15 @@ export class WritePath {
     const { comb, volume, chunkIndex, firstBlock } = op;
     assert(comb !== null && volume !== null, 'an operation in use has comb and volume');
     if (op.kind !== OP_KIND.zero)
-      return this.roomFor(comb, volume.key, chunkIndex, firstBlock, op.blockCount);
+      return this.roomFor(comb, volume, chunkIndex, firstBlock, op.blockCount);
     if (op.partial)
       for (const piece of this.edges.zeroPlan(op)) {
         if (piece.at < 0) continue;
         const { firstBlock: first, blockCount } = piece;
-        const room = this.roomFor(comb, volume.key, chunkIndex, first, blockCount);
+        const room = this.roomFor(comb, volume, chunkIndex, first, blockCount);
         if (room !== ROOM.ok) return room;
       }
-    return this.roomFor(comb, volume.key, chunkIndex, firstBlock, 0);
+    return this.roomFor(comb, volume, chunkIndex, firstBlock, 0);
   }
 
   private applyWrite(op: Op, bytes: Uint8Array, _view: DataView, crcsAt: number): void {

@@ -58,6 +58,7 @@ export class ModelStore implements Store, EventTarget {
   private wantedLsn = 0;
   private failed = false;
   private failedReads = 0;
+  private keptBlocks = 0;
   private closing = false;
   private bootId = '';
   private readonly meter = new DiskMeter();
@@ -254,6 +255,14 @@ export class ModelStore implements Store, EventTarget {
 
   freeBlocks(): number {
     return Math.max(0, this.medium.capacityBlocks - this.content.usedBlocks - RESERVE_BLOCKS);
+  }
+
+  keepFree(bytes: number): void {
+    this.keptBlocks = Math.ceil(bytes / this.geometry.blockBytes);
+  }
+
+  thinBlocks(): number {
+    return Math.max(0, this.freeBlocks() - this.keptBlocks);
   }
 
   // Reading.

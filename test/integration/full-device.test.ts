@@ -127,3 +127,41 @@ test.serial(
     await cluster.allInSync();
   },
 );
+
+test.serial('thin volumes leave the spare and what thick ones reserve', async (t) => {
+  const spared = await LocalCluster.start('--sds', '3', '--device-size', '2G');
+  t.teardown(() => spared.remove());
+  const rest = await spared.rest();
+  const pools = await rest.get<{ id: string }[]>('/types/StoragePool/instances');
+  const poolId = pools.data[0]?.id ?? '';
+  const set = (name: string, body: object): Promise<unknown> =>
+    rest.post(`/instances/StoragePool::${poolId}/action/${name}`, body);
+  await set('setFullPolicy', { fullPolicy: 'error' });
+  await set('setSparePercentage', { sparePercentage: '34' });
+  const thick = await rest.post<{ id: string }>('/types/Volume/instances', {
+    ...{ storagePoolId: poolId, name: 'thick', volumeType: 'ThickProvisioned' },
+    ...{ volumeSizeInGb: '1', sizeGranularityInGb: 1 },
+  });
+  const thickUri = `nbd+unix:///?socket=${await spared.mapVolume(thick.data.id)}`;
+  const thinUri = await spared.volumeUri('thin');
+  const write = (uri: string, ...flags: string[]) => writer(uri, '--end_fsync=1', ...flags);
+  t.not((await write(thinUri, '--size=4g')).exitCode, 0, 'thin volumes are stopped');
+  t.regex(await qemuIo(thinUri, 'write -P 0x61 0 1M', 'flush'), /wrote 1048576/, 'what they have');
+  t.is((await write(thickUri, '--size=1g')).exitCode, 0, 'all that was reserved can be written');
+  t.notRegex(await qemuIo(thinUri, 'discard 0 64M', 'read -P 0 0 64M'), /failed/);
+
+  // The loss of one server can be made good: all of it finds room on the other two.
+  await spared.allInSync();
+  const servers = await rest.get<{ id: string }[]>('/types/Sds/instances');
+  const first = `/instances/Sds::${servers.data[0]?.id ?? ''}`;
+  await rest.post(`${first}/action/enterProtectedMaintenanceMode`, {});
+  await until(
+    'a copy of all that the server holds is elsewhere',
+    async () => {
+      const { data } = await rest.get<{ maintenanceState: string }>(first);
+      return data.maintenanceState === 'InMaintenance' ? true : null;
+    },
+    180_000,
+  );
+  t.notRegex(await qemuIo(thinUri, 'read 64M 64M'), /failed/);
+});

@@ -132,6 +132,7 @@ export class MemoryCluster implements Cluster {
       version: '0.2.0',
       sinceMs: 0,
       usage: this.usage.get(key) ?? null,
+      losses: this.losses.get(key) ?? 0,
       counters: [],
       rates: this.rates.filter((rate) => rated && (kind === 'sdc' || rate.key === key)),
     }));
@@ -152,12 +153,14 @@ export class MemoryCluster implements Cluster {
         thinLeftBytes: netBytes * 10 - promised,
         thickLeftBytes: netBytes - promised,
         ...{ pendingRebuildBytes: 0, pendingRebalanceBytes: 0 },
-        ...{ stuckRebuildCombs: 0, stuckMoveCombs: 0 },
+        ...{ stuckRebuildCombs: 0, stuckMoveCombs: 0, stuckResyncCombs: 0 },
         ...this.poolHealth.get(key),
       };
     });
   }
 
+  /** How often SDSs disconnected lately, by key. */
+  readonly losses = new Map<number, number>();
   /** Nodes of the MDM cluster; none: there is one MDM. */
   members: readonly MdmMember[] = [];
   /** What became of the last change of the MDM cluster. */
@@ -334,6 +337,13 @@ export class MemoryCluster implements Cluster {
     },
     RENAME_FAULT_SET: ({ key, name }) =>
       this.change('faultSet', key, 'FAULT_SET_NOT_FOUND', { name }),
+    CLEAR_FAULT_SET: ({ key }) => {
+      if (!this.tables.faultSet.some((set) => set.key === key)) refuse('FAULT_SET_NOT_FOUND');
+      this.tables.sds = this.tables.sds.map((sds) =>
+        sds.faultSetKey === key ? { ...sds, faultSetKey: 0 } : sds,
+      );
+      return {};
+    },
     REMOVE_FAULT_SET: ({ key }) => this.drop('faultSet', key, 'FAULT_SET_NOT_FOUND'),
     ADD_SDS: ({ devices, ...params }) => {
       const key = this.key();

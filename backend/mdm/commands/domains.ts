@@ -69,6 +69,7 @@ export const DOMAIN_COMMANDS: Handlers<
   | 'SET_PROTECTION_DOMAIN_ACTIVE'
   | 'ADD_FAULT_SET'
   | 'REMOVE_FAULT_SET'
+  | 'CLEAR_FAULT_SET'
   | 'RENAME_FAULT_SET'
 > = {
   ADD_PROTECTION_DOMAIN({ state }, params) {
@@ -129,6 +130,16 @@ export const DOMAIN_COMMANDS: Handlers<
     if (state.sds.find((sds) => sds.faultSetKey === key) !== undefined) refuse('FAULT_SET_HAS_SDS');
     requireNoMove(state, ({ faultSetKey }) => faultSetKey === key);
     state.faultSets.delete(key);
+    return NOTHING;
+  },
+
+  CLEAR_FAULT_SET({ state }, { key }) {
+    found(state.faultSets.get(key), 'FAULT_SET_NOT_FOUND');
+    requireNoMove(state, ({ faultSetKey }) => faultSetKey === key);
+    const members = state.sds.filter(({ faultSetKey }) => faultSetKey === key);
+    // What fails together may be out together; apart, it may not.
+    if (members.some(({ maintenance }) => maintenance !== 'none')) refuse('SDS_IN_MAINTENANCE');
+    for (const sds of members) state.sds.put(sds.key, { ...sds, faultSetKey: 0 });
     return NOTHING;
   },
 

@@ -484,6 +484,23 @@ export function decodeRemoveFaultSetResult(_r: Reader, _version: number): T.Remo
   return {};
 }
 
+export function encodeClearFaultSetParams(w: Writer, v: T.ClearFaultSetParams, _version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+}
+
+export function decodeClearFaultSetParams(r: Reader, _version: number): T.ClearFaultSetParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  return { key: keyField };
+}
+
+export function encodeClearFaultSetResult(_w: Writer, _v: T.ClearFaultSetResult, _version: number): void {
+
+}
+
+export function decodeClearFaultSetResult(_r: Reader, _version: number): T.ClearFaultSetResult {
+  return {};
+}
+
 export function encodeRenameFaultSetParams(w: Writer, v: T.RenameFaultSetParams, _version: number): void {
   w.u32('key', v.key, 0, 4294967295);
   w.str('name', v.name, 124);
@@ -1608,6 +1625,7 @@ export const PARAMS_CODECS: {
   SET_POOL_COPYING: { name: 'SET_POOL_COPYING', encode: encodeSetPoolCopyingParams, decode: decodeSetPoolCopyingParams },
   ADD_FAULT_SET: { name: 'ADD_FAULT_SET', encode: encodeAddFaultSetParams, decode: decodeAddFaultSetParams },
   REMOVE_FAULT_SET: { name: 'REMOVE_FAULT_SET', encode: encodeRemoveFaultSetParams, decode: decodeRemoveFaultSetParams },
+  CLEAR_FAULT_SET: { name: 'CLEAR_FAULT_SET', encode: encodeClearFaultSetParams, decode: decodeClearFaultSetParams },
   RENAME_FAULT_SET: { name: 'RENAME_FAULT_SET', encode: encodeRenameFaultSetParams, decode: decodeRenameFaultSetParams },
   ADD_SDS: { name: 'ADD_SDS', encode: encodeAddSdsParams, decode: decodeAddSdsParams },
   REMOVE_SDS: { name: 'REMOVE_SDS', encode: encodeRemoveSdsParams, decode: decodeRemoveSdsParams },
@@ -1671,6 +1689,7 @@ export const RESULT_CODECS: {
   SET_POOL_COPYING: { name: 'SET_POOL_COPYING', encode: encodeSetPoolCopyingResult, decode: decodeSetPoolCopyingResult },
   ADD_FAULT_SET: { name: 'ADD_FAULT_SET', encode: encodeAddFaultSetResult, decode: decodeAddFaultSetResult },
   REMOVE_FAULT_SET: { name: 'REMOVE_FAULT_SET', encode: encodeRemoveFaultSetResult, decode: decodeRemoveFaultSetResult },
+  CLEAR_FAULT_SET: { name: 'CLEAR_FAULT_SET', encode: encodeClearFaultSetResult, decode: decodeClearFaultSetResult },
   RENAME_FAULT_SET: { name: 'RENAME_FAULT_SET', encode: encodeRenameFaultSetResult, decode: decodeRenameFaultSetResult },
   ADD_SDS: { name: 'ADD_SDS', encode: encodeAddSdsResult, decode: decodeAddSdsResult },
   REMOVE_SDS: { name: 'REMOVE_SDS', encode: encodeRemoveSdsResult, decode: decodeRemoveSdsResult },

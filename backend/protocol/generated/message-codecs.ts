@@ -636,6 +636,15 @@ export function decodeMapUpdateBody(r: Reader, version: number): T.MapUpdateBody
   return { term: termField, sequence: sequenceField, full: fullField, last: lastField, pools: poolsField, combs: combsField, devices: devicesField, volumes: volumesField, mappings: mappingsField, removedDevices: removedDevicesField, removedVolumes: removedVolumesField, removedMappings: removedMappingsField, clusterVersion: clusterVersionField };
 }
 
+export function encodeDeviceBudgetBody(w: Writer, v: T.DeviceBudgetBody, _version: number): void {
+  w.u53('keptBytes', v.keptBytes, 0, 9007199254740991);
+}
+
+export function decodeDeviceBudgetBody(r: Reader, _version: number): T.DeviceBudgetBody {
+  const keptBytesField = r.u53('keptBytes', 0, 9007199254740991);
+  return { keptBytes: keptBytesField };
+}
+
 export function encodeCombChangeBody(w: Writer, v: T.CombChangeBody, version: number): void {
   w.u32('poolKey', v.poolKey, 0, 4294967295);
   w.count('changes', v.changes, 256);
@@ -1601,6 +1610,7 @@ export const CONTROL_CODECS: {
   0x0209: { name: 'REGISTER_SDC', encode: encodeRegisterSdcBody, decode: decodeRegisterSdcBody },
   0x020a: { name: 'REGISTER_SDC_REPLY', encode: encodeRegisterSdcReplyBody, decode: decodeRegisterSdcReplyBody },
   0x0210: { name: 'MAP_UPDATE', encode: encodeMapUpdateBody, decode: decodeMapUpdateBody },
+  0x0211: { name: 'DEVICE_BUDGET', encode: encodeDeviceBudgetBody, decode: decodeDeviceBudgetBody },
   0x0220: { name: 'COMB_CHANGE', encode: encodeCombChangeBody, decode: decodeCombChangeBody },
   0x0221: { name: 'COMB_CHANGE_REPLY', encode: encodeCombChangeReplyBody, decode: decodeCombChangeReplyBody },
   0x0224: { name: 'COMBS_WANTED', encode: encodeCombsWantedBody, decode: decodeCombsWantedBody },

@@ -1246,7 +1246,7 @@ export function decodeVolumeStatus(r: Reader, _version: number): VolumeStatus {
   return { volumeKey: volumeKeyField, rawBytes: rawBytesField, netBytes: netBytesField };
 }
 
-export function encodePoolStatus(w: Writer, v: PoolStatus, _version: number): void {
+export function encodePoolStatus(w: Writer, v: PoolStatus, version: number): void {
   w.u32('poolKey', v.poolKey, 0, 4294967295);
   w.u32('combs', v.combs, 0, 4294967295);
   w.u32('degradedCombs', v.degradedCombs, 0, 4294967295);
@@ -1258,9 +1258,12 @@ export function encodePoolStatus(w: Writer, v: PoolStatus, _version: number): vo
   w.u53('pendingRebalanceBytes', v.pendingRebalanceBytes, 0, 9007199254740991);
   w.u32('stuckRebuildCombs', v.stuckRebuildCombs, 0, 4294967295);
   w.u32('stuckMoveCombs', v.stuckMoveCombs, 0, 4294967295);
+  if (version >= 2) {
+    w.u32('stuckResyncCombs', v.stuckResyncCombs, 0, 4294967295);
+  }
 }
 
-export function decodePoolStatus(r: Reader, _version: number): PoolStatus {
+export function decodePoolStatus(r: Reader, version: number): PoolStatus {
   const poolKeyField = r.u32('poolKey', 0, 4294967295);
   const combsField = r.u32('combs', 0, 4294967295);
   const degradedCombsField = r.u32('degradedCombs', 0, 4294967295);
@@ -1272,7 +1275,12 @@ export function decodePoolStatus(r: Reader, _version: number): PoolStatus {
   const pendingRebalanceBytesField = r.u53('pendingRebalanceBytes', 0, 9007199254740991);
   const stuckRebuildCombsField = r.u32('stuckRebuildCombs', 0, 4294967295);
   const stuckMoveCombsField = r.u32('stuckMoveCombs', 0, 4294967295);
-  return { poolKey: poolKeyField, combs: combsField, degradedCombs: degradedCombsField, unavailableCombs: unavailableCombsField, netBytes: netBytesField, thinLeftBytes: thinLeftBytesField, thickLeftBytes: thickLeftBytesField, pendingRebuildBytes: pendingRebuildBytesField, pendingRebalanceBytes: pendingRebalanceBytesField, stuckRebuildCombs: stuckRebuildCombsField, stuckMoveCombs: stuckMoveCombsField };
+  let stuckResyncCombsField: number;
+  if (version >= 2) {
+    stuckResyncCombsField = r.u32('stuckResyncCombs', 0, 4294967295);
+  }
+  else stuckResyncCombsField = 0;
+  return { poolKey: poolKeyField, combs: combsField, degradedCombs: degradedCombsField, unavailableCombs: unavailableCombsField, netBytes: netBytesField, thinLeftBytes: thinLeftBytesField, thickLeftBytes: thickLeftBytesField, pendingRebuildBytes: pendingRebuildBytesField, pendingRebalanceBytes: pendingRebalanceBytesField, stuckRebuildCombs: stuckRebuildCombsField, stuckMoveCombs: stuckMoveCombsField, stuckResyncCombs: stuckResyncCombsField };
 }
 
 export function encodeRuntimeStatus(w: Writer, v: RuntimeStatus, version: number): void {
@@ -1300,6 +1308,9 @@ export function encodeRuntimeStatus(w: Writer, v: RuntimeStatus, version: number
     encodeCounter(w, item0, version);
   });
   w.leave();
+  if (version >= 2) {
+    w.u32('losses', v.losses, 0, 4294967295);
+  }
 }
 
 export function decodeRuntimeStatus(r: Reader, version: number): RuntimeStatus {
@@ -1341,7 +1352,12 @@ export function decodeRuntimeStatus(r: Reader, version: number): RuntimeStatus {
     r.leave();
     ratesField = items0;
   }
-  return { key: keyField, liveness: livenessField, version: versionField, sinceMs: sinceMsField, usage: usageField, counters: countersField, rates: ratesField };
+  let lossesField: number;
+  if (version >= 2) {
+    lossesField = r.u32('losses', 0, 4294967295);
+  }
+  else lossesField = 0;
+  return { key: keyField, liveness: livenessField, version: versionField, sinceMs: sinceMsField, usage: usageField, counters: countersField, rates: ratesField, losses: lossesField };
 }
 
 export function encodeDeviceSpec(w: Writer, v: DeviceSpec, _version: number): void {

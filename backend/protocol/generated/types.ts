@@ -791,6 +791,8 @@ export interface PoolStatus {
   readonly stuckRebuildCombs: number;
   /** that are to be moved to devices without room */
   readonly stuckMoveCombs: number;
+  /** with a returned copy whose device has no room for what it lacks Since version 2. */
+  readonly stuckResyncCombs: number;
 }
 
 /** What the MDM has seen of a component since it became master; never stored. */
@@ -809,6 +811,8 @@ export interface RuntimeStatus {
   readonly counters: readonly Counter[];
   /** per second, over the last five seconds */
   readonly rates: readonly Counter[];
+  /** how often an SDS disconnected within the last ten minutes Since version 2. */
+  readonly losses: number;
 }
 
 /** A device that an operator names. */
@@ -1127,6 +1131,12 @@ export interface MapUpdateBody {
   readonly clusterVersion: number;
 }
 
+/** To a data process, at its registration and when it changes: what changes of thin volumes leave free on its device. */
+export interface DeviceBudgetBody {
+  /** for copies that have to be made anew, and for thick volumes */
+  readonly keptBytes: number;
+}
+
 /** A primary asks for committed changes of combs (C2). */
 export interface CombChangeBody {
   /** storage pool */
@@ -1417,6 +1427,7 @@ export interface ControlBodies {
   readonly 0x0209: RegisterSdcBody;
   readonly 0x020a: RegisterSdcReplyBody;
   readonly 0x0210: MapUpdateBody;
+  readonly 0x0211: DeviceBudgetBody;
   readonly 0x0220: CombChangeBody;
   readonly 0x0221: CombChangeReplyBody;
   readonly 0x0224: CombsWantedBody;
@@ -1618,6 +1629,16 @@ export interface RemoveFaultSetParams {
 
 /** Result of REMOVE_FAULT_SET. */
 export interface RemoveFaultSetResult {
+}
+
+/** Its SDSs are units of their own from now on; no data moves, for copies that lie in two sets lie in two SDSs. */
+export interface ClearFaultSetParams {
+  /** fault set */
+  readonly key: number;
+}
+
+/** Result of CLEAR_FAULT_SET. */
+export interface ClearFaultSetResult {
 }
 
 /** New name. */
@@ -2225,6 +2246,7 @@ export interface CommandParams {
   readonly SET_POOL_COPYING: SetPoolCopyingParams;
   readonly ADD_FAULT_SET: AddFaultSetParams;
   readonly REMOVE_FAULT_SET: RemoveFaultSetParams;
+  readonly CLEAR_FAULT_SET: ClearFaultSetParams;
   readonly RENAME_FAULT_SET: RenameFaultSetParams;
   readonly ADD_SDS: AddSdsParams;
   readonly REMOVE_SDS: RemoveSdsParams;
@@ -2283,6 +2305,7 @@ export interface CommandResults {
   readonly SET_POOL_COPYING: SetPoolCopyingResult;
   readonly ADD_FAULT_SET: AddFaultSetResult;
   readonly REMOVE_FAULT_SET: RemoveFaultSetResult;
+  readonly CLEAR_FAULT_SET: ClearFaultSetResult;
   readonly RENAME_FAULT_SET: RenameFaultSetResult;
   readonly ADD_SDS: AddSdsResult;
   readonly REMOVE_SDS: RemoveSdsResult;

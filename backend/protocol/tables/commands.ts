@@ -130,6 +130,15 @@ export const COMMANDS = {
     newKey,
   ),
   REMOVE_FAULT_SET: command(0x1022, 'backend', 'It must hold no SDS.', [u32('key', 'fault set')]),
+  CLEAR_FAULT_SET: later(
+    2,
+    command(
+      0x1024,
+      'backend',
+      'Its SDSs are units of their own from now on; no data moves, for copies that lie in two sets lie in two SDSs.',
+      [u32('key', 'fault set')],
+    ),
+  ),
   RENAME_FAULT_SET: command(0x1023, 'backend', 'New name.', [u32('key', 'fault set'), name()]),
 
   ADD_SDS: command(

@@ -340,6 +340,14 @@ export const MESSAGES = {
       }),
     ],
   ),
+  DEVICE_BUDGET: {
+    ...control(
+      0x0211,
+      'To a data process, at its registration and when it changes: what changes of thin volumes leave free on its device.',
+      [u53('keptBytes', 'for copies that have to be made anew, and for thick volumes')],
+    ),
+    since: 2,
+  },
   COMB_CHANGE: control(
     0x0220,
     'A primary asks for committed changes of combs (C2).',
@@ -579,7 +587,7 @@ export const MESSAGES = {
   PEER_FLUSH: control(0x0413, 'Make everything that was forwarded so far durable, soon.', []),
   PEER_ACK: data(
     0x0414,
-    'The member holds everything forwarded up to and including tag durably, and up to opLow so that it survives the end of its process. authority: blocks it still has room for (C12). opHigh, volumeKey: upper and lower part of the LSN up to which its device is durable. No body.',
+    'The member holds everything forwarded up to and including tag durably, and up to opLow so that it survives the end of its process. authority: blocks it still has room for (C12); lengthSectors: blocks of those that changes of thin volumes leave free. opHigh, volumeKey: upper and lower part of the LSN up to which its device is durable. No body.',
   ),
   PEER_REFUSED: data(
     0x0415,

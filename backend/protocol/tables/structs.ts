@@ -604,6 +604,9 @@ export const STRUCTS = {
       ),
       u32('stuckRebuildCombs', 'that lack a copy for which no device has room'),
       u32('stuckMoveCombs', 'that are to be moved to devices without room'),
+      u32('stuckResyncCombs', 'with a returned copy whose device has no room for what it lacks', {
+        ...{ since: 2, absent: 0 },
+      }),
     ],
   },
   RuntimeStatus: {
@@ -621,6 +624,9 @@ export const STRUCTS = {
         LIMITS.countersMax.value,
         'per second, over the last five seconds',
       ),
+      u32('losses', 'how often an SDS disconnected within the last ten minutes', {
+        ...{ since: 2, absent: 0 },
+      }),
     ],
   },
   DeviceSpec: {

@@ -34,6 +34,7 @@ export class DeviceStore implements Store, RecoveryHost {
   private recovery: Recovery | null = null;
   private running: OpenStore | null = null;
   private broken = false;
+  private keptBytes = 0;
 
   constructor(disk: Disk, geometry: Geometry, options: StoreOptions, host: StoreHost) {
     this.disk = disk;
@@ -163,6 +164,14 @@ export class DeviceStore implements Store, RecoveryHost {
 
   freeBlocks(): number {
     return this.need().rooms.freeBlocks();
+  }
+
+  keepFree(bytes: number): void {
+    this.keptBytes = bytes;
+  }
+
+  thinBlocks(): number {
+    return this.need().rooms.thinBlocks(this.keptBytes);
   }
 
   write(context: WriteContext, bytes: Uint8Array, crcsAt: number, dataAt: number): number {

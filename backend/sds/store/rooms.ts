@@ -126,4 +126,11 @@ export class Rooms {
     const { units, directory } = this.parts;
     return Math.max(0, Math.min(units.freeCount, directory.freeRows));
   }
+
+  /** See `Store.thinBlocks`. */
+  thinBlocks(keptBytes: number): number {
+    const { layout, units, directory } = this.parts;
+    const kept = Math.ceil(keptBytes / (layout.geometry.unitBlocks * layout.geometry.blockBytes));
+    return Math.max(0, Math.min(units.freeCount - kept, directory.freeRows));
+  }
 }

@@ -173,6 +173,10 @@ export interface Store {
    * A block in an unallocated place takes a whole unit, so this counts free units. Overwriting takes none.
    */
   freeBlocks(): number;
+  /** From now on `thinBlocks` leaves out this much of the device. */
+  keepFree(bytes: number): void;
+  /** `freeBlocks` less what is kept: what changes of thin volumes may take. */
+  thinBlocks(): number;
   /** Whether writing these blocks takes free space; overwriting what has its place does not. */
   takesSpace(
     volumeKey: number,

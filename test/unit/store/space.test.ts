@@ -69,6 +69,22 @@ test('discards on a full device make room again', (t) => {
   t.is(model.check(0), null);
 });
 
+test('what is kept is left out for thin volumes only, in whole units', (t) => {
+  const { rig } = opened(5);
+  const free = rig.store.freeBlocks();
+  t.is(rig.store.thinBlocks(), free);
+  const { unitBlocks, blockBytes } = rig.store.geometry;
+  const unitBytes = unitBlocks * blockBytes;
+  rig.store.keepFree(rig.store.usage().capacityBytes - 3 * unitBytes + 1);
+  t.is(rig.store.thinBlocks(), 2);
+  t.is(rig.store.freeBlocks(), free);
+  rig.store.keepFree(Number.MAX_SAFE_INTEGER);
+  t.is(rig.store.thinBlocks(), 0);
+  t.is(rig.store.room(1, 0, 0, CHUNK), ROOM.ok, 'copies and thick volumes go on');
+  rig.store.keepFree(0);
+  t.is(rig.store.thinBlocks(), free);
+});
+
 test('deleting a volume on a full device gives everything back', (t) => {
   const { rig, model } = opened(3);
   const chunks = fill(rig, model, 1);
