@@ -45,6 +45,21 @@ function ofSystem(reader: ClusterReader, state: ClusterQueryReplyBody): readonly
   return [{ type: 'MDM_NOT_CLUSTERED', severity: 'low', values: { mdm: state.name }, ...about }];
 }
 
+/** So many losses within ten minutes are too many. */
+const FREQUENT_LOSSES = 3;
+
+/** Servers that come and go, whether they are there now or not; over ten minutes after that. */
+async function ofRestless(reader: ClusterReader, facts: Facts): Promise<readonly Finding[]> {
+  const statuses = await reader.statusByKey('sds');
+  return facts.sds.flatMap(({ key, name, maintenance }): Finding[] => {
+    const losses = statuses.get(key)?.losses ?? 0;
+    if (losses < FREQUENT_LOSSES || maintenance !== 'none') return [];
+    const about = { objectType: 'Sds', objectKey: key, sinceMs: null };
+    const values = { name, losses, withinMinutes: 10 };
+    return [{ type: 'SDS_DISCONNECTS_FREQUENTLY', severity: 'medium', values, ...about }];
+  });
+}
+
 async function ofServers(reader: ClusterReader, facts: Facts): Promise<readonly Finding[]> {
   const statuses = await reader.statusByKey('sds');
   return facts.sds.flatMap(({ key, name, maintenance, maintenanceStage }): Finding[] => {
@@ -75,6 +90,11 @@ async function ofDevices(reader: ClusterReader, facts: Facts): Promise<readonly 
       return [
         { type: 'DEVICE_FAILED', severity: 'high', values: { path, reason: failure }, ...about },
       ];
+    if (state === 'adding') {
+      const values = { path, ...(failure === '' ? {} : { reason: failure }) };
+      const severity = failure === '' ? 'low' : 'medium';
+      return [{ type: 'DEVICE_PENDING_ACTIVATION', severity, values, ...about }];
+    }
     const expected = state === 'up' || state === 'down';
     const values = { path, reason: failure };
     const isConnected = status?.liveness === 'connected';
@@ -160,7 +180,9 @@ function protection(facts: Facts, pool: StoragePool): readonly Named[] {
     found.push(['STORAGE_POOL_HAS_FAILED_CAPACITY', 'high', { combs, unavailableCombs }]);
   if (degradedCombs > 0)
     found.push(['STORAGE_POOL_HAS_DEGRADED_CAPACITY', 'medium', { combs, degradedCombs }]);
-  const { stuckRebuildCombs = 0, stuckMoveCombs = 0 } = status ?? {};
+  const { stuckRebuildCombs = 0, stuckMoveCombs = 0, stuckResyncCombs = 0 } = status ?? {};
+  if (stuckResyncCombs > 0)
+    found.push(['BKWD_REBUILD_STUCK', 'high', { combsWithoutRoom: stuckResyncCombs }]);
   if (stuckRebuildCombs > 0)
     found.push(['FWD_REBUILD_STUCK', 'high', { combsWithoutRoom: stuckRebuildCombs }]);
   if (stuckMoveCombs > 0)
@@ -250,6 +272,7 @@ export async function currentAlerts(
     ...ofDomains(facts),
     ...ofClientCount(reader, facts),
     ...(await ofServers(reader, facts)),
+    ...(await ofRestless(reader, facts)),
     ...(await ofDevices(reader, facts)),
     ...ofPools(reader, facts),
     ...(await ofClients(reader, facts)),

@@ -28,7 +28,10 @@ test.after.always(async () => {
   await cluster.remove();
 });
 
-const target = (): object => ({ protectionDomainId: other, storagePoolId: otherPool });
+/** The spare of four servers does not cover one of three. */
+const target = (force = 'TRUE'): object => ({
+  ...{ protectionDomainId: other, storagePoolId: otherPool, force },
+});
 
 async function serverOf(id: string): Promise<ListedServer> {
   const found = (await listServers(cluster)).find((server) => server.id === id);
@@ -60,6 +63,9 @@ test.serial('servers go to another domain, and no I/O fails', async (t) => {
   if (moved === undefined || second === undefined || third === undefined)
     throw new Error('servers');
 
+  const uncovered = await act(cluster, 'Sds', moved.id, 'moveSds', target('FALSE'));
+  t.regex(uncovered.message, /the spare of storage pool .*25 %.* at least 34 % are needed/);
+  t.is((await serverOf(moved.id)).moveState, 'NotMoving');
   // Called off at once: all is as it was.
   t.is((await act(cluster, 'Sds', moved.id, 'moveSds', target())).status, 200);
   t.is((await act(cluster, 'Sds', moved.id, 'abortMoveSds')).status, 200);
@@ -86,7 +92,7 @@ test.serial('servers go to another domain, and no I/O fails', async (t) => {
   await scli(['--login', '--username', username], readFileSync(passwordFile, 'utf8'));
   const began = await scli([
     ...['--move_sds', '--sds_name', second.name, '--protection_domain_name', 'other'],
-    ...['--storage_pool_name', 'p2', '--i_am_sure'],
+    ...['--storage_pool_name', 'p2', '--i_am_sure', '--force'],
   ]);
   t.regex(began, /Moving SDS .* to Protection Domain other began/);
   await settled(second.id, other);

@@ -116,6 +116,35 @@ test('a slow device is an alert with its reason, and a device in error over REST
   t.deepEqual(await types(gateway), [ALWAYS]);
 });
 
+test('a server that comes and goes, and a disk that waits to be taken in', async (t) => {
+  const gateway = await start();
+  t.teardown(() => gateway.stop());
+  const { cluster } = gateway;
+  const [sds] = cluster.tables.sds;
+  const [device] = cluster.tables.device;
+  if (sds === undefined || device === undefined) throw new Error('an SDS and a device');
+  cluster.losses.set(sds.key, 2);
+  t.deepEqual(await types(gateway), [ALWAYS]);
+  cluster.losses.set(sds.key, 3);
+  const [restless] = await alerts(gateway);
+  t.is(restless?.alertType, 'SDS_DISCONNECTS_FREQUENTLY');
+  t.is(restless?.affectedObject.id, (await idsOf(gateway, 'Sds'))[0]);
+  t.like(restless?.alertValues, { name: sds.name, losses: 3 });
+  cluster.losses.clear();
+  const pending = (failure: string): void => {
+    cluster.tables.device[0] = { ...device, state: 'adding', failure };
+  };
+  pending('');
+  const listed = async (): Promise<Listed | undefined> =>
+    (await alerts(gateway)).find(({ alertType }) => alertType === 'DEVICE_PENDING_ACTIVATION');
+  t.is((await listed())?.severity, 'ALERT_LOW');
+  pending('the disk is in use');
+  t.is((await listed())?.severity, 'ALERT_MEDIUM');
+  t.is((await listed())?.alertValues['reason'], 'the disk is in use');
+  cluster.tables.device[0] = device;
+  t.deepEqual(await types(gateway), [ALWAYS]);
+});
+
 test('combs without a second copy, and combs without any', async (t) => {
   const gateway = await start();
   t.teardown(() => gateway.stop());
@@ -125,8 +154,17 @@ test('combs without a second copy, and combs without any', async (t) => {
   const [degraded] = await alerts(gateway);
   t.is(degraded?.alertType, 'STORAGE_POOL_HAS_DEGRADED_CAPACITY');
   t.is(degraded?.alertValues['degradedCombs'], 3);
-  cluster.poolHealth.set(pool?.key ?? 0, { stuckRebuildCombs: 2, stuckMoveCombs: 1 });
-  t.deepEqual([...(await types(gateway))].sort(), ['FWD_REBUILD_STUCK', ALWAYS, 'REBALANCE_STUCK']);
+  cluster.poolHealth.set(pool?.key ?? 0, {
+    stuckRebuildCombs: 2,
+    stuckMoveCombs: 1,
+    stuckResyncCombs: 3,
+  });
+  t.deepEqual([...(await types(gateway))].sort(), [
+    'BKWD_REBUILD_STUCK',
+    'FWD_REBUILD_STUCK',
+    ALWAYS,
+    'REBALANCE_STUCK',
+  ]);
   cluster.poolHealth.set(pool?.key ?? 0, { degradedCombs: 3, unavailableCombs: 2 });
   t.deepEqual((await types(gateway)).slice(0, 2), [
     'STORAGE_POOL_HAS_FAILED_CAPACITY',

@@ -213,6 +213,17 @@ export const DOMAIN_COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'clear_fault_set',
+    topic: topicDomains,
+    about: 'take all SDSs out of a fault set: each is a unit of its own then',
+    options: FAULT_SET_REF,
+    run: async (run) => {
+      const set = needed(await faultSetOf(run.reader, run.values), 'fault set');
+      await run.cluster.command('CLEAR_FAULT_SET', run.user, { key: set.key });
+      return outcome(`Successfully cleared fault set ${set.name}`);
+    },
+  },
+  {
     name: 'rename_fault_set',
     topic: topicDomains,
     about: 'rename a fault set',

@@ -26,7 +26,8 @@ import type { Layout, Paths } from './layout.js';
 
 const STEP_MS = 90_000;
 const POLL_MS = 100;
-const SPARE_PERCENT = 10;
+/** Where no spare helps: two SDSs leave no third place for lost copies. */
+const SPARE_PERCENT_OF_TWO = 10;
 const DEMO_NAME = 'demo';
 const DEMO_SECTORS = (8 * 2 ** 30) / 512;
 
@@ -73,7 +74,7 @@ export async function bootstrap(
     await eventually(cancelled, 'the MDM', () => cluster.clusterState());
     say('the MDM answers');
     for (const role of ['sds', 'sdc', 'gateway'] as const) supervisor.start(role);
-    const poolKey = await ensurePool(cluster);
+    const poolKey = await ensurePool(cluster, layout.sdsCount);
     for (let i = 0; i < layout.sdsCount; i++)
       await ensureSds(cluster, paths, layout, i, poolKey, cancelled);
     say(`${layout.sdsCount} SDSs joined ${DOMAIN_NAME}/${POOL_NAME}`);
@@ -122,7 +123,12 @@ async function eventually<T>(
   }
 }
 
-async function ensurePool(cluster: Cluster): Promise<number> {
+/** What one of so many equal SDSs has, so that its loss can be made good. */
+export function sparePercentOf(sdsCount: number): number {
+  return sdsCount < 3 ? SPARE_PERCENT_OF_TWO : Math.ceil(100 / sdsCount);
+}
+
+async function ensurePool(cluster: Cluster, sdsCount: number): Promise<number> {
   const domains = await cluster.query('protectionDomain');
   const domainKey =
     domains.find((domain) => domain.name === DOMAIN_NAME)?.key ??
@@ -138,7 +144,7 @@ async function ensurePool(cluster: Cluster): Promise<number> {
     zeroPadding: true,
     checksums: true,
     rmcache: false,
-    sparePercent: SPARE_PERCENT,
+    sparePercent: sparePercentOf(sdsCount),
     combCountLog2: 0,
   });
   return made.key;

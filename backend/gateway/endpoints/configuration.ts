@@ -176,6 +176,9 @@ const DOMAIN_ROUTES: readonly Route[] = [
   action('FaultSet', 'removeFaultSet', object({}), (call) =>
     ask(call, 'REMOVE_FAULT_SET', { key: pathKey(call) }),
   ),
+  action('FaultSet', 'clearFaultSet', object({}), (call) =>
+    ask(call, 'CLEAR_FAULT_SET', { key: pathKey(call) }),
+  ),
   action('FaultSet', 'setFaultSetName', NEW_NAME, (call) =>
     ask(call, 'RENAME_FAULT_SET', { key: pathKey(call), name: textIn(call.body, 'newName') }),
   ),
