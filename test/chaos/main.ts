@@ -153,12 +153,12 @@ function verdictOf(dir: string): Verdict {
 }
 
 function report({ seed, verdict, kept }: Outcome): void {
-  const { failures, troubles, operations, unanswered, longestMs, seconds } = verdict;
+  const { failures, troubles, operations, unanswered, longestMs, longest, seconds } = verdict;
   const went = failures.length === 0 ? 'well' : `FAILED: ${failures.join('; ')}`;
   const given =
     verdict.sectorsGivenUp === 0 ? '' : `, ${verdict.sectorsGivenUp} sectors not judged`;
   print(
-    `seed ${seed}: ${troubles} troubles, ${operations} requests (${unanswered} of unknown outcome, the longest ${longestMs} ms${given}), ${seconds} s: ${went}`,
+    `seed ${seed}: ${troubles} troubles, ${operations} requests (${unanswered} of unknown outcome, the longest ${longestMs} ms: ${longest}${given}), ${seconds} s: ${went}`,
   );
   if (verdict.power !== null) print(`seed ${seed}: ${cutsInWords([verdict])}`);
   if (kept !== null)

@@ -68,6 +68,7 @@ export class Workload {
   readonly #workers: Promise<void>[] = [];
   readonly #clients = new Set<NbdClient>();
   #ends = false;
+  #sinceMs = 0;
 
   /** @param opsPerSecond - of all connections together, at most */
   constructor(endpoints: readonly Endpoint[], random: Prng, opsPerSecond: number) {
@@ -77,6 +78,7 @@ export class Workload {
   }
 
   start(): void {
+    this.#sinceMs = performance.now();
     const lanes = this.#endpoints.flatMap(({ socket, connections, readers }, client) =>
       Array.from({ length: connections + readers }, (_, index) => ({
         ...{ socket, client, onlyReads: index >= connections },
@@ -204,7 +206,8 @@ export class Workload {
   #took(record: OpRecord, ms: number): void {
     if (ms <= this.longestMs) return;
     this.longestMs = Math.round(ms);
-    this.longest = inWords(record);
+    const askedS = (performance.now() - ms - this.#sinceMs) / 1000;
+    this.longest = `${inWords(record)}, asked ${askedS.toFixed(1)} s after the load began`;
   }
 }
 
