@@ -166,9 +166,32 @@ test('configuration by REST: pools, domains, fault sets, SDSs, devices, SDCs and
   t.deepEqual(switched.json, {});
   const after = (await own.post('/api/instances/System/queryMdmCluster')).json;
   t.like(at(after, 'slaves'), [{ name: 'm4' }]);
+  const cluster = async (): Promise<unknown> =>
+    (await own.post('/api/instances/System/queryMdmCluster')).json;
   t.is((await act('renameMdm', { id, newName: 'fourth' })).status, 200);
+  t.like(at(await cluster(), 'slaves'), [{ id, name: 'fourth' }]);
   t.is((await act('changeMdmOwnership', { id })).status, 200);
+  t.like(at(await cluster(), 'master'), { id });
+  t.like(at(await cluster(), 'standbyMDMs'), [{ id: slaves[0]?.id }]);
   t.is((await act('removeStandbyMdm', { id: slaves[0]?.id })).status, 200);
+  t.deepEqual(at(await cluster(), 'standbyMDMs'), []);
+  const breaker = await act('addStandbyMdm', {
+    ...{ ips: ['10.0.0.5'], role: 'TieBreaker', name: 't5', forceClean: true },
+  });
+  t.like(own.cluster.asked.at(-1)?.params, { host: '10.0.0.5', role: 'tieBreaker', clean: true });
+  const [old] = at(await cluster(), 'tieBreakers') as { id: string }[];
+  const exchanged = await act('switchClusterMode', {
+    ...{ mode: 'ThreeNodes', addTBIdList: [at(breaker.json, 'id')], removeTBIdList: [old?.id] },
+    allowLeaveFailed: true,
+  });
+  t.is(exchanged.status, 200);
+  t.like(own.cluster.asked.at(-1)?.params, { mode: 3, allowFailed: true });
+  t.like(at(await cluster(), 'tieBreakers'), [{ name: 't5' }]);
+  own.cluster.lastReason = 'etcd does not answer';
+  const given = await act('switchClusterMode', { mode: 'FiveNodes' });
+  t.is(at(given.json, 'errorCode'), 642);
+  t.like(own.cluster.asked.at(-1)?.params, { mode: 5, add: [], remove: [], allowFailed: false });
+  own.cluster.lastReason = '';
   const none = await act('switchClusterMode', {
     ...{ ...change, addSlaveMdmIdList: ['00000000000000ff'] },
   });

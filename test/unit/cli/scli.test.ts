@@ -333,8 +333,42 @@ test('MDMs are taken in, the mode is switched, and who is the master', async (t)
       '',
     /must be one of 1_node, 3_node, 5_node/,
   );
+  const keyOf = (name: string): number =>
+    scli.cluster.members.find((mdm) => mdm.name === name)?.key ?? 0;
+  await scli.run(
+    ...['--add_standby_mdm', '--new_mdm_ip', '10.0.0.7', '--mdm_role', 'tb'],
+    ...['--new_mdm_name', 'tb2', '--force_clean'],
+  );
+  t.like(scli.cluster.asked.at(-1)?.params, {
+    ...{ name: 'tb2', host: '10.0.0.7', role: 'tieBreaker', clean: true },
+  });
+  const [tb, tb2] = [keyOf('tb'), keyOf('tb2')];
+  const replaced = await scli.run(
+    ...['--replace_cluster_mdm', '--remove_tb_name', 'tb', '--add_tb_ip', '10.0.0.7'],
+    '--allow_leave_failed',
+  );
+  t.deepEqual(replaced.out, ['Successfully replaced the cluster MDM']);
+  t.deepEqual(scli.cluster.asked.at(-1)?.params, {
+    ...{ mode: 3, add: [tb2], remove: [tb], allowFailed: true },
+  });
+  const renamed = await scli.run('--rename_mdm', '--target_mdm_name', 'm2', '--new_name', 'second');
+  t.deepEqual(renamed.out, ['Successfully renamed MDM to second']);
+  t.like(
+    scli.cluster.members.find(({ host }) => host === '10.0.0.2'),
+    { name: 'second' },
+  );
+  const forgotten = await scli.run('--remove_standby_mdm', '--remove_mdm_ip', '10.0.0.3');
+  t.deepEqual(forgotten.out, ['Successfully removed the standby MDM']);
+  t.is(keyOf('tb'), 0);
+  t.true(keyOf('tb2') > 0);
+  const one = await scli.run(
+    ...['--switch_cluster_mode', '--cluster_mode', '1_node', '--i_am_sure'],
+    ...['--remove_secondary_mdm_name', 'second', '--remove_tb_name', 'tb2'],
+  );
+  t.is(one.code, 0);
+  t.like(scli.cluster.asked.at(-1)?.params, { mode: 1, add: [], allowFailed: false });
   scli.cluster.lastReason = 'the prefix /meshsan in etcd holds keys';
-  const failed = await scli.run('--replace_cluster_mdm', '--remove_tb_name', 'tb');
+  const failed = await scli.run('--replace_cluster_mdm', '--remove_tb_name', 'tb2');
   t.is(failed.code, 7);
   t.regex(failed.err[0] ?? '', /stays as it was: the prefix \/meshsan in etcd holds keys/);
 });
