@@ -14,7 +14,14 @@ import type { IoLog, Load } from './io-log.js';
 import { Rig } from './rig.js';
 import { makeThrottle, removeThrottle } from './throttle.js';
 
-export const FIGURES = ['sds-killed', 'mdm-killed', 'mdm-away', 'return', 'slow-device'] as const;
+export const FIGURES = [
+  'sds-killed',
+  'mdm-killed',
+  'mdm-away',
+  'return',
+  'slow-device',
+  'stuck-device',
+] as const;
 export type FigureName = (typeof FIGURES)[number];
 
 export interface FigureRow {
@@ -344,6 +351,42 @@ async function slowDevice(bench: Bench): Promise<void> {
   bench.row('I/O errors', '0');
 }
 
+/** The device of one server hangs; after a while it answers with errors. */
+async function stuckDevice(bench: Bench): Promise<void> {
+  const { rig } = bench;
+  const load = await bench.load(CALM);
+  await bench.wait(WARM_MS);
+  if (rig.power === null) throw new Error('disks of a run of its own are needed: root, FUSE');
+  const baselineMs = Date.now();
+  await bench.wait(BASELINE_MS / 2);
+  const stuckMs = Date.now();
+  await rig.power.stick('sds2', false);
+  const reached = async (state: string): Promise<number> => {
+    await until(`a device is ${state}`, async () => {
+      bench.options.broken.throwIfAborted();
+      return (await rig.mdm.query('device')).some((device) => device.state === state);
+    });
+    return Date.now();
+  };
+  const downMs = await reached('down');
+  await bench.wait(FAILOVER_MS);
+  const brokenMs = Date.now();
+  await rig.power.stick('sds2', true);
+  const failedMs = await reached('failed');
+  const failed = (await rig.mdm.query('device')).find(({ state }) => state === 'failed');
+  await bench.whole();
+  const wholeMs = Date.now();
+  const log = await load.end();
+  bench.row('slowest request before', ms(log.slowestMs(baselineMs, stuckMs)));
+  bench.row('it counts as down after', ms(downMs - stuckMs));
+  bench.row('longest stall of a request', ms(log.slowestMs(stuckMs, brokenMs)));
+  bench.row('after the first error it has failed within', ms(failedMs - brokenMs));
+  bench.row('the reason', failed?.failure ?? '');
+  bench.row('two copies of everything again after', ms(wholeMs - failedMs));
+  bench.row('longest stall meanwhile', ms(log.slowestMs(brokenMs, wholeMs)));
+  bench.row('I/O errors', '0');
+}
+
 interface Measurement {
   readonly sdsCount: number;
   /** Servers have disks that do what they are told. */
@@ -358,6 +401,7 @@ const MEASUREMENTS: Readonly<Record<FigureName, Measurement>> = {
   // Two, so that every change concerns both.
   return: { sdsCount: 2, act: returning },
   'slow-device': { sdsCount: 4, ownDisks: true, act: slowDevice },
+  'stuck-device': { sdsCount: 4, ownDisks: true, act: stuckDevice },
 };
 
 /** Measures; what cannot be measured throws. */

@@ -159,9 +159,18 @@ export class Power {
 
   /** Makes the disks of a node slower, for good. */
   async slow(name: string, factor: number): Promise<void> {
+    await this.#disksOf(name).order('slow', factor);
+  }
+
+  /** What is asked of the device of a server from now on is never answered, or (broken) answered with EIO. */
+  async stick(name: string, isBroken: boolean): Promise<void> {
+    await this.#disksOf(name).order(isBroken ? 'break' : 'hang');
+  }
+
+  #disksOf(name: string): VolatileDisks {
     const node = this.#nodes.find((one) => one.name === name);
     if (node === undefined) throw new Error(`${name} has no disks`);
-    await node.disks.order('slow', factor);
+    return node.disks;
   }
 
   /** After all processes have ended. */

@@ -23,8 +23,11 @@ export interface DiskTask {
 }
 
 export interface DiskOrder {
-  /** The power goes; whoever waits is told of an error; the power is back; the disks are slower by `factor`; nothing. */
-  readonly order: 'fail' | 'release' | 'restore' | 'slow' | 'count';
+  /**
+   * The power goes; whoever waits is told of an error; the power is back; the disks are slower by `factor`; the last of the disks
+   * answers nobody; it answers everybody with an error; nothing.
+   */
+  readonly order: 'fail' | 'release' | 'restore' | 'slow' | 'hang' | 'break' | 'count';
   readonly factor: number;
 }
 

@@ -36,6 +36,13 @@ for (const { file, backing, sizeBytes } of task.disks) {
 }
 
 function act({ order, factor }: DiskOrder): void {
+  const last = disks.at(-1)?.session;
+  if (order === 'hang') last?.fail();
+  else if (order === 'break') last?.release();
+  else actOnAll(order, factor);
+}
+
+function actOnAll(order: DiskOrder['order'], factor: number): void {
   for (const { session } of disks)
     switch (order) {
       case 'fail':
@@ -50,7 +57,7 @@ function act({ order, factor }: DiskOrder): void {
       case 'slow':
         session.slow(factor);
         break;
-      case 'count':
+      default:
         break;
     }
 }
