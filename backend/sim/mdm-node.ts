@@ -210,6 +210,9 @@ export class MdmNode implements EventTarget, SimMdm {
         this.sim.fail(
           `${this.host.address} knows nothing of the store ${boot.token} that has its content`,
         );
+        return;
+      case 'restored':
+        this.sim.fail(`${this.host.address} has the mark of a backup that nobody restored`);
     }
   }
 
