@@ -14,11 +14,17 @@ import type { CommandContext } from './context.js';
 /**
  * Removes devices: at once those that hold no good copy, the others when their data is elsewhere.
  *
+ * @param force - also where devices of a single unit are left, as long as no good copy is lost by that
  * @returns whether all of them are gone
  * @throws Refusal SDS_HAS_DATA when the data of one cannot be put elsewhere
  */
-export function removeDevices(context: CommandContext, devices: readonly Device[]): boolean {
+export function removeDevices(
+  context: CommandContext,
+  devices: readonly Device[],
+  force: boolean,
+): boolean {
   const { state, replace } = context;
+  const apart = force ? [] : poolsApart(context, devices);
   const staying = devices.filter((device) => holdsGoodCopy(context, device));
   const emptied = devices.filter((device) => !staying.includes(device));
   for (const device of emptied) strip(context, device);
@@ -30,6 +36,7 @@ export function removeDevices(context: CommandContext, devices: readonly Device[
     const names = staying.filter((device) => device.poolKey === poolKey).map(nameOf);
     requirePlace(context, poolKey, names.join(', '));
   }
+  requireApart(context, apart, emptied.map(nameOf).join(', '));
   for (const poolKey of new Set(emptied.map((device) => device.poolKey)))
     if (!hasVolumes(context, poolKey)) replace(poolKey);
   return staying.length === 0;
@@ -42,6 +49,7 @@ export function removeDevices(context: CommandContext, devices: readonly Device[
  */
 export function emptyDevices(context: CommandContext, devices: readonly Device[]): void {
   const { state, replace } = context;
+  const apart = poolsApart(context, devices);
   for (const device of devices) state.devices.put(device.key, { ...device, removing: true });
   for (const poolKey of new Set(devices.map((device) => device.poolKey))) {
     const own = devices.filter((device) => device.poolKey === poolKey);
@@ -50,6 +58,24 @@ export function emptyDevices(context: CommandContext, devices: readonly Device[]
     if (holding.length > 0) requirePlace(context, poolKey, holding.map(nameOf).join(', '));
     if (!hasVolumes(context, poolKey)) replace(poolKey);
   }
+  requireApart(context, apart, devices.map(nameOf).join(', '));
+}
+
+/** Pools with data whose devices are of two units. */
+function poolsApart(context: CommandContext, devices: readonly Device[]): number[] {
+  const poolKeys = [...new Set(devices.map(({ poolKey }) => poolKey))];
+  return poolKeys.filter(
+    (poolKey) => hasVolumes(context, poolKey) && canPlace(placesOf(context.state, poolKey)),
+  );
+}
+
+/** A device that is about to come back may be all that there is of the other unit (scenario last-of-its-unit). */
+function requireApart({ state }: CommandContext, poolKeys: readonly number[], names: string): void {
+  if (poolKeys.every((poolKey) => canPlace(placesOf(state, poolKey)))) return;
+  refuse(
+    'SDS_HAS_DATA',
+    `without ${names} its pool would be left with devices of fewer than two SDSs or fault sets`,
+  );
 }
 
 export function nameOf({ name, path }: Pick<Device, 'name' | 'path'>): string {

@@ -148,7 +148,7 @@ export const SDS_COMMANDS: Handlers<
     requireWorking(sds);
     if (!force) requireConnected(context, sds);
     const devices = state.devices.filter(({ sdsKey }) => sdsKey === key);
-    if (removeDevices(context, devices)) state.sds.delete(key);
+    if (removeDevices(context, devices, force)) state.sds.delete(key);
     else state.sds.put(key, { ...sds, removing: true });
     return NOTHING;
   },
@@ -223,7 +223,7 @@ export const DEVICE_COMMANDS: Handlers<
     const isLeftBehind = sds.move?.stage === 'joining' && device.state === 'adding';
     if (!isLeftBehind) requireWorking(sds);
     if (!force) requireConnected(context, sds);
-    removeDevices(context, [device]);
+    removeDevices(context, [device], force);
     return NOTHING;
   },
 

@@ -376,6 +376,28 @@ test('a removal can be called off, and one that cannot be satisfied changes noth
   t.is(counts(here).get(leaving.key), Math.floor(32 / 3) + (leaving === devices[0] ? 1 : 0));
 });
 
+test('the last SDS of its unit goes only when that is forced, although it holds nothing good', (t) => {
+  const here = site(2);
+  const { cluster, poolKey, devices } = here;
+  const [stays, away] = devices;
+  if (stays === undefined || away === undefined) throw new Error('devices');
+  pass(here, 4000, [stays]);
+  for (const entry of cluster.combs(poolKey)) t.deepEqual(inSync(entry), [stays.key]);
+  const before = cluster.query('device').devices;
+  for (const command of ['REMOVE_SDS', 'REMOVE_DEVICE'] as const) {
+    const key = command === 'REMOVE_SDS' ? away.sdsKey : away.key;
+    const { error, text } = cluster.refused(command, { key, force: false });
+    t.is(error, 'SDS_HAS_DATA');
+    t.regex(text, /left with devices of fewer than two SDSs or fault sets/);
+    t.deepEqual(cluster.query('device').devices, before);
+  }
+  cluster.command('REMOVE_SDS', { key: away.sdsKey, force: true });
+  t.deepEqual(
+    cluster.query('device').devices.map(({ key }) => key),
+    [stays.key],
+  );
+});
+
 test('data that does not fit on what is left keeps a device from being removed', (t) => {
   const { cluster, domainKey, poolKey, devices } = standard({}, 0);
   devices.push(...cluster.addSds(1, domainKey, poolKey, 1, 0, 16 * GIB));
