@@ -49,11 +49,23 @@ const TRAFFIC: readonly (readonly [string, string])[] = [
   ['Rebalance-writes', 'rebalanceWriteBwc'],
 ];
 
-const JOBS = ['forward-rebuild', 'backward-rebuild', 'rebalance'].flatMap((job) =>
-  ['active moving-in', 'active moving-out', 'pending moving-in', 'pending moving-out'].map(
-    (direction) => `0 ${direction} ${job} jobs`,
-  ),
-);
+/**
+ * Words, and the properties that are counted for them. These lines know no maintenance: what is moved away before it is
+ * moved data, what is copied back afterwards a backward rebuild.
+ */
+const JOBS: readonly (readonly [string, readonly string[], readonly string[]])[] = [
+  ['forward-rebuild', ['InFwdRebuild'], ['OutFwdRebuild']],
+  [
+    'backward-rebuild',
+    ['InBckRebuild', 'InExitProtectedMaintenanceMode'],
+    ['OutBckRebuild', 'OutExitProtectedMaintenanceMode'],
+  ],
+  [
+    'rebalance',
+    ['InRebalance', 'InEnterProtectedMaintenanceMode'],
+    ['Rebalance', 'OutEnterProtectedMaintenanceMode'],
+  ],
+];
 
 /** A number among values; 0 where there is none. */
 export function numberIn(values: Values, name: string): number {
@@ -75,8 +87,19 @@ export function capacityLines(values: Values, indent: string): readonly string[]
 }
 
 /** Twelve lines on jobs of rebuild and rebalance. */
-export function jobLines(indent: string): readonly string[] {
-  return JOBS.map((line) => indent + line);
+export function jobLines(values: Values, indent: string): readonly string[] {
+  const line = (stage: 'active' | 'pending', way: string, job: string, names: readonly string[]) =>
+    `${indent}${sumOf(values, stage, names)} ${stage} moving-${way} ${job} jobs`;
+  return JOBS.flatMap(([job, ins, outs]) => [
+    line('active', 'in', job, ins),
+    line('active', 'out', job, outs),
+    line('pending', 'in', job, ins),
+    line('pending', 'out', job, outs),
+  ]);
+}
+
+function sumOf(values: Values, stage: string, names: readonly string[]): number {
+  return names.reduce((sum, name) => sum + numberIn(values, `${stage}Moving${name}Jobs`), 0);
 }
 
 /** Ten lines of traffic. */

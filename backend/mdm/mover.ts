@@ -152,6 +152,7 @@ export class Mover {
     const stays = new Set(places.map(({ deviceKey }) => deviceKey));
     const plan = wantedPlan(combs, view);
     this.runs.pendingCopies.delete(poolKey);
+    this.runs.waitingCopies.delete(poolKey);
     if (plan === null) return 0;
     const restless = combs.filter((entry) => !isAtRest(entry, plan));
     const sizes: Sizes = restless.length > 0 ? this.room.sizes(combs) : new Map<number, number>();
@@ -201,10 +202,11 @@ export class Mover {
     const { state, options } = this.engine;
     const pool = state.pools.get(poolKey);
     const pending = new Pending();
-    let begun = 0;
+    const begun = new Set<Wish>();
     let waiting = 0;
     wishes.sort((one, other) => one.why - other.why || one.entry.index - other.entry.index);
-    for (const { entry, to, why } of wishes) {
+    for (const wish of wishes) {
+      const { entry, to, why } = wish;
       const bytes = bytesOf(entry, sizes);
       pending.add(why, bytes);
       if (pool === undefined || !isAllowed(pool, why, isQuiet)) continue;
@@ -234,11 +236,15 @@ export class Mover {
       state.combs.put(poolKey, next);
       traffic.add(entry, to, bytes);
       pending.add(why, -bytes);
-      begun++;
+      begun.add(wish);
     }
     this.runs.pendingCopies.set(poolKey, pending);
+    this.runs.waitingCopies.set(
+      poolKey,
+      wishes.filter((wish) => !begun.has(wish)),
+    );
     this.noteRoom(poolKey, waiting);
-    return begun;
+    return begun.size;
   }
 
   /** Says so when data finds no room elsewhere, and when it does again. */

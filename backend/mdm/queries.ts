@@ -21,6 +21,7 @@ import type {
 } from '../protocol/generated/types.js';
 import { allowanceOf, promisedOf } from './capacity.js';
 import { addCounters } from './counters.js';
+import { JobTally } from './copy-jobs.js';
 import type { CounterHistory } from './counters.js';
 import { clusterOf, membersOf, selfOf } from './cluster-state.js';
 import type { Engine } from './engine.js';
@@ -103,10 +104,12 @@ export class Queries {
         return this.statuses(page(state.sdcs, question), (sdc) =>
           this.component(nowUs, sdc.key, this.runs.sdcs.get(sdc.key)),
         );
-      case 'device':
+      case 'device': {
+        const jobs = new JobTally(state, this.runs);
         return this.statuses(page(state.devices, question), (device) =>
-          this.device(nowUs, device.key),
+          this.device(nowUs, device.key, jobs),
         );
+      }
       case 'volume':
         return this.volumes(nowUs, question);
       case 'storagePool':
@@ -245,11 +248,11 @@ export class Queries {
     const counters = summed(key, run?.counters.latest ?? []);
     const rates = summed(key, run?.counters.rates(nowUs) ?? []);
     const losses = this.runs.sdsLossCount(nowUs, key);
-    const seen = { key, liveness, version: run?.version ?? '', sinceMs, losses };
+    const seen = { key, liveness, version: run?.version ?? '', sinceMs, losses, jobs: [] };
     return { ...seen, usage: null, counters, rates };
   }
 
-  private device(nowUs: Micros, key: number): RuntimeStatus {
+  private device(nowUs: Micros, key: number, jobs: JobTally): RuntimeStatus {
     const run = this.runs.devices.get(key);
     const isAlive = run?.status === 'alive';
     return {
@@ -259,6 +262,7 @@ export class Queries {
       sinceMs: run?.sinceMs ?? this.startedMs,
       usage: run?.usage ?? null,
       losses: 0,
+      jobs: jobs.of(key),
       counters: own(key, run?.counters.latest ?? []),
       rates: isAlive ? own(key, run.counters.rates(nowUs)) : [],
     };
@@ -279,7 +283,7 @@ export class Queries {
       volumes.push({ volumeKey: key, rawBytes, netBytes: Math.round(rawBytes / each) });
       const isMapped = this.engine.state.mappings.ofVolume(key).size > 0;
       statuses.push({
-        ...{ key, version: '', sinceMs: this.startedMs, usage: null, losses: 0 },
+        ...{ key, version: '', sinceMs: this.startedMs, usage: null, losses: 0, jobs: [] },
         liveness: isMapped ? 'connected' : 'disconnected',
         counters: totals.has(key) ? [addCounters(key, totals.get(key) ?? [])] : [],
         rates: rates.has(key) ? [addCounters(key, rates.get(key) ?? [])] : [],

@@ -2,7 +2,7 @@
 // it is said again by the components after they reconnect. It must never decide what follows from it.
 
 import type { LinkId, Micros } from '../core/ports.js';
-import type { Address, CombMember, Usage } from '../protocol/generated/types.js';
+import type { Address, CombEntry, CombMember, Usage } from '../protocol/generated/types.js';
 import { CounterHistory } from './counters.js';
 import { DeviceSamples } from './slow-samples.js';
 import { VolumeReport } from './volume-report.js';
@@ -114,6 +114,13 @@ export const NOTHING_PENDING: PendingCopies = {
   ...{ stuckRebuildCombs: 0, stuckMoveCombs: 0 },
 };
 
+/** A copy that is to be made on another device and did not begin. */
+export interface WaitingCopy {
+  readonly entry: CombEntry;
+  /** Device. */
+  readonly to: number;
+}
+
 export class Runs {
   readonly devices = new Map<number, DeviceRun>();
   /** Connected SDSs by GUID. */
@@ -130,6 +137,7 @@ export class Runs {
   private readonly sdsLosses = new Map<number, Micros[]>();
   /** By pool. */
   readonly pendingCopies = new Map<number, PendingCopies>();
+  readonly waitingCopies = new Map<number, readonly WaitingCopy[]>();
 
   /** Whether a device is alive in the life that an entry names. */
   isGood({ deviceKey, incarnation }: CombMember): boolean {

@@ -7,6 +7,7 @@ import type {
   ClusterQueryReplyBody,
   CommandParams,
   CommandResults,
+  CopyJobs,
   RuntimeStatus,
   Usage,
   MdmMember,
@@ -133,6 +134,7 @@ export class MemoryCluster implements Cluster {
       sinceMs: 0,
       usage: this.usage.get(key) ?? null,
       losses: this.losses.get(key) ?? 0,
+      jobs: this.jobs.get(key) ?? [],
       counters: [],
       rates: this.rates.filter((rate) => rated && (kind === 'sdc' || rate.key === key)),
     }));
@@ -161,6 +163,8 @@ export class MemoryCluster implements Cluster {
 
   /** How often SDSs disconnected lately, by key. */
   readonly losses = new Map<number, number>();
+  /** By device. */
+  readonly jobs = new Map<number, readonly CopyJobs[]>();
   /** Nodes of the MDM cluster; none: there is one MDM. */
   members: readonly MdmMember[] = [];
   /** What became of the last change of the MDM cluster. */

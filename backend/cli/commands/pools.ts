@@ -63,7 +63,7 @@ async function queryPool(run: Run): Promise<Outcome> {
       `\tProtection Domain: ${reader.id(pool.domainKey)}, Name: ${domain?.name ?? 'N/A'}`,
       `\t${counted(scope.devices.length, 'device')}`,
       ...capacityLines(values, '\t'),
-      ...jobLines('\t'),
+      ...jobLines(values, '\t'),
       ...trafficLines(values, '\t'),
     ],
     {

@@ -220,7 +220,7 @@ async function querySds(run: Run): Promise<Outcome> {
       ...moveLines(reader, facts, sds),
       `Membership-state: ${membership}; Connection-state: ${connection}; SDS-state: ${sdsState(sds)}; ${broken} devices with error; 0 Rfcache devices with errors`,
       ...capacityLines(values, '    '),
-      ...jobLines('    '),
+      ...jobLines(values, '    '),
       ...trafficLines(values, '    '),
     ],
     { ...sdsData(reader, sds, status), deviceIds: devices.map(({ key }) => reader.id(key)) },

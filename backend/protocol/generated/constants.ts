@@ -577,6 +577,7 @@ export const LIMIT = {
   queryItemsMax: 1000,
   backupPairsMax: 4096,
   countersMax: 512,
+  copyJobKindsMax: 16,
   clientInFlightMax: 1024,
   deviceInFlightMax: 4096,
   linksPerProcessMax: 4096,
@@ -668,6 +669,9 @@ export const COMB_CHANGE_WORDS: ReadonlyMap<number, T.CombChange> = new Map<numb
 
 export const OBJECT_TYPE_CODES: ReadonlyMap<T.ObjectType, number> = new Map<T.ObjectType, number>([['system', 1], ['protectionDomain', 2], ['storagePool', 3], ['faultSet', 4], ['sds', 5], ['device', 6], ['sdc', 7], ['volume', 8], ['mapping', 9], ['user', 10], ['combPage', 11], ['approvedSdc', 12], ['tombstone', 13], ['attachment', 14], ['mdm', 20], ['mdmCluster', 21]]);
 export const OBJECT_TYPE_WORDS: ReadonlyMap<number, T.ObjectType> = new Map<number, T.ObjectType>([[1, 'system'], [2, 'protectionDomain'], [3, 'storagePool'], [4, 'faultSet'], [5, 'sds'], [6, 'device'], [7, 'sdc'], [8, 'volume'], [9, 'mapping'], [10, 'user'], [11, 'combPage'], [12, 'approvedSdc'], [13, 'tombstone'], [14, 'attachment'], [20, 'mdm'], [21, 'mdmCluster']]);
+
+export const COPY_JOB_CODES: ReadonlyMap<T.CopyJob, number> = new Map<T.CopyJob, number>([['forwardRebuild', 1], ['backwardRebuild', 2], ['rebalance', 3], ['enterMaintenance', 4], ['exitMaintenance', 5]]);
+export const COPY_JOB_WORDS: ReadonlyMap<number, T.CopyJob> = new Map<number, T.CopyJob>([[1, 'forwardRebuild'], [2, 'backwardRebuild'], [3, 'rebalance'], [4, 'enterMaintenance'], [5, 'exitMaintenance']]);
 
 export const LIVENESS_CODES: ReadonlyMap<T.Liveness, number> = new Map<T.Liveness, number>([['connected', 1], ['disconnected', 2]]);
 export const LIVENESS_WORDS: ReadonlyMap<number, T.Liveness> = new Map<number, T.Liveness>([[1, 'connected'], [2, 'disconnected']]);

@@ -63,6 +63,9 @@ export type CombChange = 'shrink' | 'admit';
 /** Kinds of object that a query names; also the first byte of a key in the metadata store. */
 export type ObjectType = 'system' | 'protectionDomain' | 'storagePool' | 'faultSet' | 'sds' | 'device' | 'sdc' | 'volume' | 'mapping' | 'user' | 'combPage' | 'approvedSdc' | 'tombstone' | 'attachment' | 'mdm' | 'mdmCluster';
 
+/** Why a device gets data of a comb: a lost copy is made anew, a returned one catches up, data is moved, or an SDS goes into protected maintenance or comes back from it. */
+export type CopyJob = 'forwardRebuild' | 'backwardRebuild' | 'rebalance' | 'enterMaintenance' | 'exitMaintenance';
+
 /** Whether a component is connected. */
 export type Liveness = 'connected' | 'disconnected';
 
@@ -795,6 +798,20 @@ export interface PoolStatus {
   readonly stuckResyncCombs: number;
 }
 
+/** Combs of which a device gets or gives data, of one kind. */
+export interface CopyJobs {
+  /** why */
+  readonly job: CopyJob;
+  /** it gets */
+  readonly activeIn: number;
+  /** it gives */
+  readonly activeOut: number;
+  /** it is to get when its turn has come */
+  readonly pendingIn: number;
+  /** it is to give then */
+  readonly pendingOut: number;
+}
+
 /** What the MDM has seen of a component since it became master; never stored. */
 export interface RuntimeStatus {
   /** SDS, device or SDC */
@@ -813,6 +830,8 @@ export interface RuntimeStatus {
   readonly rates: readonly Counter[];
   /** how often an SDS disconnected within the last ten minutes Since version 2. */
   readonly losses: number;
+  /** of a device, kinds with none left out Since version 2. */
+  readonly jobs: readonly CopyJobs[];
 }
 
 /** A device that an operator names. */
@@ -891,6 +910,7 @@ export interface StructTypes {
   readonly VolumeUsage: VolumeUsage;
   readonly VolumeStatus: VolumeStatus;
   readonly PoolStatus: PoolStatus;
+  readonly CopyJobs: CopyJobs;
   readonly RuntimeStatus: RuntimeStatus;
   readonly DeviceSpec: DeviceSpec;
   readonly DeviceTarget: DeviceTarget;

@@ -123,6 +123,17 @@ export const CHOICES = {
       mdmCluster: 21,
     },
   },
+  copyJob: {
+    about:
+      'Why a device gets data of a comb: a lost copy is made anew, a returned one catches up, data is moved, or an SDS goes into protected maintenance or comes back from it.',
+    values: {
+      forwardRebuild: 1,
+      backwardRebuild: 2,
+      rebalance: 3,
+      enterMaintenance: 4,
+      exitMaintenance: 5,
+    },
+  },
   liveness: {
     about: 'Whether a component is connected.',
     values: { connected: 1, disconnected: 2 },

@@ -73,6 +73,7 @@ export const LIMITS = {
   queryItemsMax: { value: 1000, why: 'a page of a query stays far below the largest frame' },
   backupPairsMax: { value: 4096, why: 'and as few as fit into a frame' },
   countersMax: { value: 512, why: 'one report stays below 64 KiB' },
+  copyJobKindsMax: { value: 16, why: 'five are known' },
   clientInFlightMax: { value: 1024, why: 'operations of one client on one link' },
   deviceInFlightMax: { value: 4096, why: 'operations that one data process has admitted' },
   linksPerProcessMax: { value: 4096, why: 'sdcMax clients plus peers' },

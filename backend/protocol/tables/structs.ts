@@ -609,6 +609,17 @@ export const STRUCTS = {
       }),
     ],
   },
+  CopyJobs: {
+    since: 2,
+    about: 'Combs of which a device gets or gives data, of one kind.',
+    fields: [
+      choice('job', 'copyJob', 'why'),
+      u32('activeIn', 'it gets'),
+      u32('activeOut', 'it gives'),
+      u32('pendingIn', 'it is to get when its turn has come'),
+      u32('pendingOut', 'it is to give then'),
+    ],
+  },
   RuntimeStatus: {
     about: 'What the MDM has seen of a component since it became master; never stored.',
     fields: [
@@ -627,6 +638,13 @@ export const STRUCTS = {
       u32('losses', 'how often an SDS disconnected within the last ten minutes', {
         ...{ since: 2, absent: 0 },
       }),
+      list(
+        'jobs',
+        struct('jobs', 'CopyJobs', ''),
+        LIMITS.copyJobKindsMax.value,
+        'of a device, kinds with none left out',
+        { since: 2, absent: [] },
+      ),
     ],
   },
   DeviceSpec: {

@@ -6,6 +6,7 @@ import { GIB } from '../../core/units.js';
 import type { CopyLoad, Device, Volume } from '../../protocol/generated/types.js';
 
 import { sumRates } from './facts.js';
+import { jobValues } from './jobs.js';
 import type { Facts, Rate, Scope } from './facts.js';
 
 const COPIES = 2;
@@ -261,6 +262,7 @@ export function capacityValues(facts: Facts, scope: Scope): Values {
     inMaintenanceCapacityInKb: restingKb(facts, scope),
     failedCapacityInKb: failed,
     ...movingValues(facts, scope, disks),
+    ...jobValues(facts, scope.devices),
     persistentChecksumCapacityInKb: 0,
     inUseVacInKb: addresses,
     primaryVacInKb: net(addresses),

@@ -126,3 +126,48 @@ test('the overview ends with what is wrong now', async (t) => {
     out.slice(at).join('\n'),
   );
 });
+
+test('jobs of devices are shown with their pool and their SDS', async (t) => {
+  const scli = await ScliHarness.loggedIn();
+  const { tables, jobs } = scli.cluster;
+  const [device, other] = tables.device;
+  if (device === undefined || other === undefined) throw new Error('two devices');
+  const sds = tables.sds.find(({ key }) => key === device.sdsKey)?.name ?? '';
+  const counts = { activeIn: 1, activeOut: 2, pendingIn: 3, pendingOut: 4 };
+  jobs.set(device.key, [
+    { job: 'forwardRebuild', ...counts },
+    { job: 'enterMaintenance', ...counts },
+  ]);
+  jobs.set(other.key, [
+    { job: 'rebalance', ...counts },
+    { job: 'backwardRebuild', ...counts },
+  ]);
+  const found = async (...argv: string[]): Promise<string[]> =>
+    (await scli.run(...argv)).out
+      .map((line) => line.trim())
+      .filter((line) => line.endsWith(' jobs'));
+  t.deepEqual(await found('--query_storage_pool', ...POOL), [
+    ...[
+      '1 active moving-in',
+      '2 active moving-out',
+      '3 pending moving-in',
+      '4 pending moving-out',
+    ].flatMap((line) => [`${line} forward-rebuild jobs`]),
+    ...[
+      '1 active moving-in',
+      '2 active moving-out',
+      '3 pending moving-in',
+      '4 pending moving-out',
+    ].flatMap((line) => [`${line} backward-rebuild jobs`]),
+    ...[
+      '2 active moving-in',
+      '4 active moving-out',
+      '6 pending moving-in',
+      '8 pending moving-out',
+    ].flatMap((line) => [`${line} rebalance jobs`]),
+  ]);
+  const ofSds = await found('--query_sds', '--sds_name', sds);
+  t.is(ofSds[0], '1 active moving-in forward-rebuild jobs');
+  t.is(ofSds[4], '0 active moving-in backward-rebuild jobs');
+  t.is(ofSds[11], '4 pending moving-out rebalance jobs');
+});
