@@ -8,29 +8,16 @@
 // A loss of volatile content lets the value fall back, at most to the state of the last flush: each configuration keeps
 // the values since then.
 
+import { assert } from '../core/assert.js';
 import { mark } from '../core/marks.js';
 import type { OpRecord } from './history.js';
+import { ConfigSet, Pasts } from './sector-config.js';
+import type { Config, Past } from './sector-config.js';
 
 const MARKS = { gaveUp: mark('sim: the orders of a sector were too many to follow') };
 
 /** What happens at a time: a fence ends the time in which a write of unknown outcome may take effect. */
 type Step = 'begin' | 'end' | 'flush' | 'loss' | 'fence';
-
-/** One way in which things may have happened so far. */
-interface Config {
-  value: number;
-  /** Bit i: running write i has not taken effect. */
-  pending: number;
-  /** Bit i: running read i has found its value. */
-  found: number;
-  /** Values since the last flush, oldest first, with the record that wrote each (-1: older). */
-  readonly log: readonly { readonly value: number; readonly by: number }[];
-}
-
-function keyOf(config: Config, withLog: boolean): string {
-  const key = `${config.value}:${config.pending}:${config.found}`;
-  return withLog ? key + config.log.map(({ value, by }) => `:${value}/${by}`).join('') : key;
-}
 
 const SLOTS = 30;
 const CONFIGS_MAX = 20_000;
@@ -48,16 +35,23 @@ export class StepBudget {
 export class SectorSearch {
   private readonly sector: number;
   private readonly records: readonly OpRecord[];
+  private readonly byIndex: ReadonlyMap<number, OpRecord>;
   private readonly flushes: readonly OpRecord[];
   private readonly losses: readonly number[];
   private readonly flushesLie: boolean;
-  private configs: Config[] = [{ value: 0, pending: 0, found: 0, log: [{ value: 0, by: -1 }] }];
+  private readonly pasts: Pasts;
+  private configs: readonly Config[];
   private readonly slots: (OpRecord | null)[] = new Array<OpRecord | null>(SLOTS).fill(null);
   /** Tags that some read saw: an open write that nobody saw need not be considered. */
   private readonly seen = new Set<number>();
-  /** Running writes that no read saw: one bit per slot. */
+  /**
+   * Running writes that no read saw: one bit per slot. Where nothing can be lost, such a write explains nothing, so it takes
+   * effect right before another write, or at its end.
+   */
   private hidden = 0;
-  private readonly visited = new Set<string>();
+  /** Running reads, by what they saw: one bit per slot. */
+  private readonly readers = new Map<number, number>();
+  private visited = new ConfigSet();
   /** More running operations, or more ways to follow, than the search can carry: nothing is claimed about the sector. */
   private gaveUp = false;
   private readonly budget: StepBudget;
@@ -74,10 +68,13 @@ export class SectorSearch {
   ) {
     this.sector = sector;
     this.records = records;
+    this.byIndex = new Map(records.map((record) => [record.index, record]));
     this.flushes = flushes;
     this.losses = losses;
     this.flushesLie = flushesLie;
     this.budget = budget;
+    this.pasts = new Pasts(losses.length > 0);
+    this.configs = [{ past: this.pasts.add(null, 0, -1), pending: 0, found: 0 }];
     this.stepsMax = Math.min(SECTOR_STEPS_MAX, Math.max(SECTOR_STEPS_MIN, budget.left));
   }
 
@@ -96,7 +93,7 @@ export class SectorSearch {
   }
 
   /** Ways were left out: nothing can be said any more. */
-  private isTooMuch(next: ReadonlyMap<string, Config>): boolean {
+  private isTooMuch(next: ConfigSet): boolean {
     return this.isSpent || next.size > CONFIGS_MAX || this.visited.size > CONFIGS_MAX * 4;
   }
 
@@ -158,16 +155,15 @@ export class SectorSearch {
     const slot = this.slots.indexOf(record);
     if (slot < 0) return;
     const bit = 1 << slot;
-    const next = new Map<string, Config>();
-    this.visited.clear();
+    const next = new ConfigSet();
+    this.visited = new ConfigSet();
     for (const config of this.configs) {
       this.expand(config, record, bit, next);
-      this.note({ ...config, pending: config.pending & ~bit }, next);
+      next.add({ ...config, pending: config.pending & ~bit });
     }
-    this.slots[slot] = null;
-    this.hidden &= ~bit;
+    this.leave(record, slot);
     if (this.isTooMuch(next)) this.giveUp();
-    this.configs = [...next.values()];
+    this.configs = next.all;
   }
 
   private begin(record: OpRecord): string | null {
@@ -178,40 +174,55 @@ export class SectorSearch {
     }
     this.slots[slot] = record;
     const bit = 1 << slot;
-    if (record.kind !== 'read' && this.isHidden(record)) this.hidden |= bit;
-    for (const config of this.configs) {
-      if (record.kind === 'read') {
-        if (config.value === this.valueOf(record)) config.found |= bit;
-      } else config.pending |= bit;
+    if (record.kind === 'read') {
+      const value = this.valueOf(record);
+      this.readers.set(value, this.readersOf(value) | bit);
+      for (const config of this.configs) if (config.past.value === value) config.found |= bit;
+      return null;
     }
+    if (this.losses.length === 0 && !this.seen.has(record.tag)) this.hidden |= bit;
+    for (const config of this.configs) config.pending |= bit;
     return null;
+  }
+
+  private readersOf(value: number): number {
+    return this.readers.get(value) ?? 0;
+  }
+
+  /** The record runs no more. */
+  private leave(record: OpRecord, slot: number): void {
+    const bit = 1 << slot;
+    this.slots[slot] = null;
+    this.hidden &= ~bit;
+    if (record.kind !== 'read') return;
+    const value = this.valueOf(record);
+    this.readers.set(value, this.readersOf(value) & ~bit);
   }
 
   private end(record: OpRecord): string | null {
     const slot = this.slots.indexOf(record);
     if (slot < 0) return null;
     const bit = 1 << slot;
-    const next = new Map<string, Config>();
-    this.visited.clear();
+    const next = new ConfigSet();
+    this.visited = new ConfigSet();
     for (const config of this.configs) this.expand(config, record, bit, next);
-    this.slots[slot] = null;
-    this.hidden &= ~bit;
+    this.leave(record, slot);
     if (this.isTooMuch(next)) {
       this.giveUp();
       return null;
     }
     if (next.size === 0) return this.explain(record);
-    this.configs = [...next.values()];
+    this.configs = next.all;
     for (const config of this.configs) {
       config.pending &= ~bit;
       config.found &= ~bit;
-      if (record.fua) this.cutLog(config, (write) => write === record);
     }
+    if (record.fua) this.cutPasts((write) => write === record);
     return null;
   }
 
   private explain(record: OpRecord): string {
-    const possible = [...new Set(this.configs.map(({ value }) => value))].join(', ');
+    const possible = [...new Set(this.configs.map(({ past }) => past.value))].join(', ');
     const what =
       record.kind === 'read'
         ? `saw ${this.valueOf(record)}`
@@ -220,118 +231,117 @@ export class SectorSearch {
   }
 
   /** All configurations in which `record` has taken effect, by every order of running writes. */
-  private expand(config: Config, record: OpRecord, bit: number, into: Map<string, Config>): void {
+  private expand(config: Config, record: OpRecord, bit: number, into: ConfigSet): void {
     const isRead = record.kind === 'read';
     const satisfied = isRead ? (config.found & bit) !== 0 : (config.pending & bit) === 0;
     if (satisfied) {
-      this.note(config, into);
+      // Sets do not share what changes later.
+      into.add({ ...config });
       return;
     }
     if (into.size > CONFIGS_MAX || this.isSpent) return;
-    for (let slot = 0; slot < SLOTS; slot++) {
-      if ((config.pending & (1 << slot)) === 0) continue;
-      const write = this.slots[slot] ?? null;
-      if (write === null || (this.isHidden(write) && write !== record)) continue;
-      const next = this.applied(config, write, slot);
-      const key = keyOf(next, this.losses.length > 0);
-      if (this.visited.has(key) || this.visited.size > CONFIGS_MAX * 4) continue;
-      this.visited.add(key);
+    let left = config.pending & (~this.hidden | bit);
+    for (; left !== 0; left &= left - 1) {
+      const next = this.applied(config, lowestBit(left));
+      if (this.visited.size > CONFIGS_MAX * 4 || !this.visited.add(next)) continue;
       this.expand(next, record, bit, into);
     }
   }
 
-  /**
-   * A write that no read saw: where nothing can be lost, it explains nothing, so it takes effect right before another
-   * write, or at its end.
-   */
-  private isHidden(write: OpRecord): boolean {
-    return this.losses.length === 0 && !this.seen.has(write.tag);
-  }
-
-  private applied(config: Config, write: OpRecord, slot: number): Config {
-    // Longer logs take longer to copy and to compare.
-    const cost = 1 + (config.log.length >> 3);
+  /** The running write in `slot` takes effect. */
+  private applied({ past, pending, found }: Config, slot: number): Config {
+    // Longer pasts allow for more.
+    const cost = 1 + (past.length >> 3);
     this.stepsTaken += cost;
     this.budget.left -= cost;
-    const value = write.tag;
-    let { found } = config;
-    for (let other = 0; other < SLOTS; other++) {
-      const record = this.slots[other] ?? null;
-      if (record?.kind === 'read' && this.valueOf(record) === value) found |= 1 << other;
-    }
-    const log = this.losses.length === 0 ? config.log : [...config.log, { value, by: write.index }];
-    const pending = config.pending & ~(1 << slot) & ~this.hidden;
-    return { value, pending, found, log };
-  }
-
-  private note(config: Config, into: Map<string, Config>): void {
-    const key = keyOf(config, this.losses.length > 0);
-    if (!into.has(key)) into.set(key, { ...config });
+    const write = this.slots[slot] ?? null;
+    assert(write !== null, 'a write that has not taken effect runs');
+    return {
+      past: this.pasts.add(past, write.tag, write.index),
+      pending: pending & ~(1 << slot) & ~this.hidden,
+      found: found | this.readersOf(write.tag),
+    };
   }
 
   /** The newest of the writes that are safe, and with it whatever it replaced, cannot be lost any more. */
-  private cutLog(config: Config, isSafe: (write: OpRecord) => boolean): void {
-    if (this.flushesLie) return;
-    let keep = 0;
-    config.log.forEach(({ by }, index) => {
-      const record = this.records.find((candidate) => candidate.index === by);
-      if (record !== undefined && isSafe(record)) keep = index;
-    });
-    (config as { log: Config['log'] }).log = config.log.slice(keep);
+  private cutPasts(isSafe: (write: OpRecord) => boolean): void {
+    if (this.flushesLie || this.losses.length === 0) return;
+    const cut = new Map<Past, Past>();
+    for (const config of this.configs) {
+      const before = config.past;
+      let after = cut.get(before);
+      if (after === undefined) {
+        after = this.pasts.cut(before, (by) => {
+          const record = this.byIndex.get(by);
+          return record !== undefined && isSafe(record);
+        });
+        cut.set(before, after);
+      }
+      config.past = after;
+    }
   }
 
   /** A flush makes safe what the same client was told about before it asked (C11). */
   private flushed({ client, startUs }: OpRecord): void {
-    for (const config of this.configs)
-      this.cutLog(config, (write) => write.client === client && write.endUs <= startUs);
+    this.cutPasts((write) => write.client === client && write.endUs <= startUs);
   }
 
   /** All ways in which writes that run now may have taken effect so far, in any order. */
-  private unfold(): Iterable<Config> {
-    const ways = new Map<string, Config>();
+  private unfold(): readonly Config[] {
+    const ways = new ConfigSet();
     const toDo = [...this.configs];
     for (let config = toDo.pop(); config !== undefined; config = toDo.pop()) {
-      const key = keyOf(config, true);
-      if (ways.has(key)) continue;
-      ways.set(key, config);
+      if (!ways.add(config)) continue;
       if (ways.size > CONFIGS_MAX || this.isSpent) {
         this.giveUp();
         return [];
       }
-      for (let slot = 0; slot < SLOTS; slot++) {
-        const write = this.slots[slot] ?? null;
-        if (write === null || (config.pending & (1 << slot)) === 0) continue;
-        toDo.push(this.applied(config, write, slot));
-      }
+      for (let left = config.pending; left !== 0; left &= left - 1)
+        toDo.push(this.applied(config, lowestBit(left)));
     }
-    return ways.values();
+    return ways.all;
   }
 
   /** Every configuration may fall back to any value since the last flush. */
   private lose(): void {
-    const next = new Map<string, Config>();
-    for (const config of this.unfold()) {
-      for (let index = 0; index < config.log.length; index++) {
-        const log = config.log.slice(0, index + 1);
-        const value = log[index]?.value ?? 0;
-        let { found } = config;
-        this.slots.forEach((record, slot) => {
-          if (record?.kind === 'read' && this.valueOf(record) === value) found |= 1 << slot;
-        });
-        // A running write that had taken effect may have been lost: its answer is on its way, unless it came from media,
-        // or it takes effect again.
-        const lost = config.log.slice(index + 1);
-        let surely = config.pending;
-        let { pending } = config;
-        this.slots.forEach((record, slot) => {
-          if (record === null || !lost.some(({ by }) => by === record.index)) return;
-          pending |= 1 << slot;
-          if (record.fua && !this.flushesLie) surely |= 1 << slot;
-        });
-        this.note({ ...config, value, log, pending: surely, found }, next);
-        this.note({ ...config, value, log, pending, found }, next);
-      }
-    }
-    this.configs = [...next.values()];
+    const next = new ConfigSet();
+    const bits = new Map<number, number>();
+    let safe = 0;
+    this.slots.forEach((record, slot) => {
+      if (record === null) return;
+      bits.set(record.index, 1 << slot);
+      if (record.fua && !this.flushesLie) safe |= 1 << slot;
+    });
+    for (const config of this.unfold()) this.fallBack(config, bits, safe, next);
+    this.configs = next.all;
   }
+
+  /**
+   * @param bits - of the records that run, by index
+   * @param safe - those that are answered from media
+   */
+  private fallBack(
+    { past, pending, found }: Config,
+    bits: ReadonlyMap<number, number>,
+    safe: number,
+    into: ConfigSet,
+  ): void {
+    const ways: { past: Past; lost: number }[] = [];
+    let lost = 0;
+    for (let at: Past | null = past; at !== null; at = at.before) {
+      ways.push({ past: at, lost });
+      lost |= bits.get(at.by) ?? 0;
+    }
+    for (const way of ways.reverse()) {
+      const foundNow = found | this.readersOf(way.past.value);
+      // A running write that had taken effect may have been lost: its answer is on its way, unless it came from media,
+      // or it takes effect again.
+      into.add({ past: way.past, pending: pending | (way.lost & safe), found: foundNow });
+      into.add({ past: way.past, pending: pending | way.lost, found: foundNow });
+    }
+  }
+}
+
+function lowestBit(bits: number): number {
+  return 31 - Math.clz32(bits & -bits);
 }
