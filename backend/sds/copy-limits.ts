@@ -1,6 +1,10 @@
 // How much copying a device may do: per kind of copy, by the policy of its pool and by what clients do with the device at the
 // moment. It owns when the next copy may start; a copy that has begun is never held up, because it holds a lock. What
 // clients wait for (equal copies after a change of primary) has no limit but its number.
+//
+// A bandwidth holds for what is read here as for what arrives here: whoever is filled tells those that fill it, with
+// its acknowledgements, for how long what came so far is paid. One that comes later is told a longer time, so many
+// sources take turns by themselves.
 
 import { copiesAtATime, copyBandwidth } from '../cluster-map/copy-policy.js';
 import { mark } from '../core/marks.js';
@@ -8,12 +12,13 @@ import type { Micros } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
 import type { CopyPolicy, MapPool } from '../protocol/generated/types.js';
 import { COPY_KIND } from './copy-work.js';
-import type { CopyKind, CopyWorks } from './copy-work.js';
+import type { ArrivingKind, CopyKind, CopyWorks } from './copy-work.js';
 import { Totals } from './volumes.js';
 
 const MARKS = {
   waited: mark('sds.copy-limits: a copy waited for others of its kind'),
   paced: mark('sds.copy-limits: a copy waited for its bandwidth'),
+  target: mark('sds.copy-limits: a copy waited because its target gets enough'),
   off: mark('sds.copy-limits: a copy waited because rebuilds are switched off'),
   idle: mark('sds.copy-limits: clients left the device alone'),
 };
@@ -21,6 +26,8 @@ const MARKS = {
 /** How often it is looked whether clients are at work. */
 const LOOK_US = 100 * MICROS_PER_MS;
 const SECOND_US = 1_000_000;
+/** Nobody is told to wait for longer: what the other end knows gets old. */
+const WAIT_US_MAX = 5 * SECOND_US;
 
 /** What of a data process copying depends on. */
 export interface CopySite {
@@ -36,6 +43,12 @@ class Allowance {
   paidUs: Micros = 0;
   /** Until when the device counts as busy. */
   busyUntilUs: Micros = 0;
+
+  /** @param bytesPerS - null: no limit */
+  take(nowUs: Micros, bytes: number, bytesPerS: number | null): void {
+    if (bytesPerS === null) return;
+    this.paidUs = Math.max(this.paidUs, nowUs) + Math.ceil((bytes / bytesPerS) * SECOND_US);
+  }
 }
 
 export class CopyLimits {
@@ -46,6 +59,8 @@ export class CopyLimits {
     new Allowance(),
     new Allowance(),
   ] as const;
+  /** The same for what arrives. */
+  private readonly arrivals = [new Allowance(), new Allowance(), new Allowance()] as const;
   private lookedUs: Micros = -LOOK_US;
   private clientOps = 0;
   private clientBytes = 0;
@@ -59,14 +74,23 @@ export class CopyLimits {
     this.site = site;
   }
 
-  /** Whether another copy of a kind may start now. */
-  mayStart(nowUs: Micros, kind: CopyKind): boolean {
+  /**
+   * Whether another copy of a kind may start now.
+   *
+   * @param afterUs - until when the target asked to be spared of that kind
+   */
+  mayStart(nowUs: Micros, kind: CopyKind, afterUs: Micros): boolean {
     const { running } = this.site.copies.of(kind);
     const { resyncChunksMax } = this.site.options;
     const policy = this.policy(kind);
     if (policy === null) return running < resyncChunksMax;
     if (kind !== COPY_KIND.rebalance && this.site.pool?.pool.rebuildEnabled === false) {
       MARKS.off.hits++;
+      return false;
+    }
+    if (nowUs < afterUs) {
+      MARKS.target.hits++;
+      this.retryUs = Math.min(this.retryUs, afterUs);
       return false;
     }
     const allowance = this.allowances[kind];
@@ -88,10 +112,27 @@ export class CopyLimits {
     const policy = this.policy(kind);
     if (policy === null) return;
     const allowance = this.allowances[kind];
-    const bytesPerS = copyBandwidth(policy, nowUs < allowance.busyUntilUs);
-    if (bytesPerS !== null)
-      allowance.paidUs =
-        Math.max(allowance.paidUs, nowUs) + Math.ceil((bytes / bytesPerS) * SECOND_US);
+    allowance.take(nowUs, bytes, copyBandwidth(policy, nowUs < allowance.busyUntilUs));
+  }
+
+  /** Content of another device arrived here, for a copy that is being filled. */
+  arrived(nowUs: Micros, kind: ArrivingKind, bytes: number): void {
+    const policy = this.policy(kind);
+    if (policy === null) return;
+    const allowance = this.arrivals[kind];
+    allowance.take(nowUs, bytes, copyBandwidth(policy, this.isBusy(nowUs, allowance, policy)));
+    allowance.paidUs = Math.min(allowance.paidUs, nowUs + WAIT_US_MAX);
+  }
+
+  /** How many ms from now on no further copy of a kind is to be begun to this device. */
+  waitMs(nowUs: Micros, kind: ArrivingKind): number {
+    return Math.max(0, Math.ceil((this.arrivals[kind].paidUs - nowUs) / MICROS_PER_MS));
+  }
+
+  /** Whether that is so for any kind. */
+  isSated(nowUs: Micros): boolean {
+    const [one, two, three] = this.arrivals;
+    return one.paidUs > nowUs || two.paidUs > nowUs || three.paidUs > nowUs;
   }
 
   tick(nowUs: Micros): void {

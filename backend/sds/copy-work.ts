@@ -11,6 +11,8 @@ import type { Comb, Member } from './comb.js';
  */
 export const COPY_KIND = { resync: 0, rebuild: 1, rebalance: 2, awaited: 3 } as const;
 export type CopyKind = (typeof COPY_KIND)[keyof typeof COPY_KIND];
+/** Of a copy that is being filled. */
+export type ArrivingKind = Exclude<CopyKind, typeof COPY_KIND.awaited>;
 
 const LOAD_US = 5_000_000;
 const SECOND_US = 1_000_000;
@@ -22,7 +24,7 @@ export function copyKind(comb: Comb, member: Member): CopyKind {
 }
 
 /** At a member: why it is being filled. */
-export function copyKindHere({ entry, alone }: Comb, deviceKey: number): CopyKind {
+export function copyKindHere({ entry, alone }: Comb, deviceKey: number): ArrivingKind {
   if (entry === null || !isBlank(entry, memberIndex(entry, deviceKey))) return COPY_KIND.resync;
   return alone ? COPY_KIND.rebuild : COPY_KIND.rebalance;
 }

@@ -15,6 +15,7 @@ import type { LinkId, Links, Log, Machine, Micros, Peer, Token } from '../core/p
 import { Changes } from './changes.js';
 import type { Client } from './clients.js';
 import { CopyTask } from './copier.js';
+import { CopyLimits } from './copy-limits.js';
 import { Forward } from './forward.js';
 import { Leases } from './leases.js';
 import { Leftovers } from './leftovers.js';
@@ -79,10 +80,11 @@ export class DataNode implements Machine, StoreHost {
     this.shared = shared;
     this.stability = new Stability(shared);
     this.serve = new Serve(shared, this.stability);
-    this.memberIo = new MemberIo(shared);
+    const limits = new CopyLimits(shared);
+    this.memberIo = new MemberIo(shared, limits);
     this.membership = new Membership(shared);
     this.peering = new Peering(shared, this.stability);
-    this.resync = new Resync(shared);
+    this.resync = new Resync(shared, limits);
     this.settling = new Settling(shared);
     this.leases = new Leases(shared);
     this.mdmLink = new MdmLink(shared);

@@ -21,7 +21,7 @@ import {
   getVolumeEpoch,
   getVolumeKey,
   setAuthority,
-  setLengthSectors,
+  setChunkIndex,
   setOpLow,
 } from '../protocol/generated/frame-head.js';
 import { HEADER_BYTES } from '../protocol/frames.js';
@@ -29,6 +29,8 @@ import { answerPeerRead } from './answers.js';
 import type { PayloadBuffer } from './buffers.js';
 import { PART } from './comb.js';
 import type { Comb } from './comb.js';
+import type { CopyLimits } from './copy-limits.js';
+import { writeWaits } from './copy-waits.js';
 import { copyKindHere } from './copy-work.js';
 import { closeFrame, openFrame, sendBytes, setDurable } from './data-frame.js';
 import { VTREE_BYTES } from './forward.js';
@@ -68,14 +70,16 @@ interface PeerRead {
 
 export class MemberIo {
   private readonly shared: Shared;
+  private readonly limits: CopyLimits;
   private readonly context = makeContext();
   private readonly extent = new MutableExtent();
   private readonly reads: (PeerRead | null)[] = new Array<PeerRead | null>(PEER_READS_MAX).fill(
     null,
   );
 
-  constructor(shared: Shared) {
+  constructor(shared: Shared, limits: CopyLimits) {
     this.shared = shared;
+    this.limits = limits;
   }
 
   /** PEER_WRITE or PEER_ZERO. */
@@ -270,12 +274,15 @@ export class MemberIo {
     const lsn = isWrite
       ? store.write(context, bytes, crcsAt, crcsAt + 4 * extent.blockCount)
       : store.zero(context, (flags & FLAG.discard) !== 0);
-    if (!named && isWrite)
-      this.shared.copies
-        .of(copyKindHere(comb, this.shared.deviceKey))
-        .wrote(extent.blockCount * this.shared.geometry.blockBytes);
+    if (!named && isWrite) this.copied(comb, extent.blockCount * this.shared.geometry.blockBytes);
     this.added(peer, lsn, media);
     return TAKEN.yes;
+  }
+
+  private copied(comb: Comb, bytes: number): void {
+    const kind = copyKindHere(comb, this.shared.deviceKey);
+    this.shared.copies.of(kind).wrote(bytes);
+    if (comb.part === PART.target) this.limits.arrived(this.shared.nowUs, kind, bytes);
   }
 
   private added(peer: PeerDevice, lsn: number, media: boolean): void {
@@ -326,7 +333,8 @@ export class MemberIo {
     const region = openFrame(links, peer.link, peer.version, MSG.PEER_ACK, 0, durableTag, 0);
     setOpLow(region.view, region.at, writtenTag);
     setAuthority(region.view, region.at, credit);
-    setLengthSectors(region.view, region.at, credit - thinCredit);
+    setChunkIndex(region.view, region.at, credit - thinCredit);
+    writeWaits(region, this.shared.nowUs, this.limits);
     setDurable(region, store.durableLsn);
     closeFrame(region, 0);
     peer.in.creditTold = credit;

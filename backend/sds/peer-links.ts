@@ -8,8 +8,8 @@ import { ENTRY_VERSION, bodyOf, decodeBody, decodeStruct } from '../protocol/con
 import { ERR, MSG } from '../protocol/generated/constants.js';
 import {
   getAuthority,
+  getChunkIndex,
   getCode,
-  getLengthSectors,
   getOpHigh,
   getOpLow,
   getStatus,
@@ -17,6 +17,7 @@ import {
 } from '../protocol/generated/frame-head.js';
 import { ProtocolError } from '../protocol/wire.js';
 import { CATCH_UP, PART } from './comb.js';
+import { readWaits } from './copy-waits.js';
 import { durableOf } from './data-frame.js';
 import type { Leases } from './leases.js';
 import { TAKEN } from './member-io.js';
@@ -328,10 +329,11 @@ export class PeerLinks {
   private acked(nowUs: Micros, peer: PeerDevice, view: DataView, at: number): Taken {
     const { stability, resync, peering, settling, serve } = this.topics;
     const credit = getAuthority(view, at);
-    const kept = getLengthSectors(view, at);
+    const kept = getChunkIndex(view, at);
     peer.durableLsn = Math.max(peer.durableLsn, durableOf(view, at));
     if (!stability.acked(nowUs, peer, getOpLow(view, at), getTag(view, at), credit, kept))
       return TAKEN.broken;
+    readWaits(view, at, nowUs, peer.out);
     resync.acked(peer);
     peering.progress(nowUs);
     settling.progress();

@@ -48,6 +48,8 @@ export class Outgoing {
   creditBlocks = 0;
   /** Of those, what changes of thin volumes leave free. */
   keptBlocks = 0;
+  /** Until when the peer wants no further copies, by kind of copy; what clients wait for never waits. */
+  readonly copyAfterUs: [Micros, Micros, Micros, Micros] = [0, 0, 0, 0];
   /** Newest tag that the peer was told is settled. */
   settledTag = 0;
   /** Time of the latest acknowledgement, or of the first tag since nothing was outstanding. */
@@ -64,6 +66,7 @@ export class Outgoing {
     this.blocksAcked = 0;
     this.creditBlocks = 0;
     this.keptBlocks = 0;
+    this.copyAfterUs.fill(0);
     this.settledTag = 0;
   }
 

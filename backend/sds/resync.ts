@@ -9,7 +9,7 @@ import type { BlockRange } from '../protocol/generated/types.js';
 import { CATCH_UP, NO_GENERATION, PART } from './comb.js';
 import type { Comb, Member } from './comb.js';
 import { COPY_RESULT, Copier } from './copier.js';
-import { CopyLimits } from './copy-limits.js';
+import type { CopyLimits } from './copy-limits.js';
 import { COPY_KIND, copyKind } from './copy-work.js';
 import type { CopyTask } from './copier.js';
 import type { Op } from './op.js';
@@ -61,9 +61,9 @@ export class Resync implements ResyncPart {
   bytesTotal = 0;
   bytesDone = 0;
 
-  constructor(shared: Shared) {
+  constructor(shared: Shared, limits: CopyLimits) {
     this.shared = shared;
-    this.limits = new CopyLimits(shared);
+    this.limits = limits;
     this.copier = new Copier(shared, this.limits, (task, result) => {
       this.ended(task, result);
     });
@@ -206,7 +206,9 @@ export class Resync implements ResyncPart {
       }
       this.nextJob++;
       const kind = job.equalizes ? COPY_KIND.awaited : copyKind(comb, member);
-      if (urgency(job) !== least || !this.limits.mayStart(this.shared.nowUs, kind)) continue;
+      if (urgency(job) !== least) continue;
+      if (!this.limits.mayStart(this.shared.nowUs, kind, member.peer.out.copyAfterUs[kind]))
+        continue;
       member.workNext++;
       this.copier.start(comb, member, range, kind);
       return true;

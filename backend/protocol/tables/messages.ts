@@ -65,7 +65,8 @@ export const DATA_FLAGS = {
   retry: { bit: 2, about: 'this operation was sent before' },
   copied: {
     bit: 3,
-    about: 'PEER_WRITE, PEER_ZERO: content of the sender, not an operation of a client',
+    about:
+      'PEER_WRITE, PEER_ZERO: content of the sender, not an operation of a client; PEER_ACK: copies are to wait',
   },
 } as const;
 
@@ -587,7 +588,7 @@ export const MESSAGES = {
   PEER_FLUSH: control(0x0413, 'Make everything that was forwarded so far durable, soon.', []),
   PEER_ACK: data(
     0x0414,
-    'The member holds everything forwarded up to and including tag durably, and up to opLow so that it survives the end of its process. authority: blocks it still has room for (C12); lengthSectors: blocks of those that changes of thin volumes leave free. opHigh, volumeKey: upper and lower part of the LSN up to which its device is durable. No body.',
+    'The member holds everything forwarded up to and including tag durably, and up to opLow so that it survives the end of its process. authority: blocks it still has room for (C12); chunkIndex: blocks of those that changes of thin volumes leave free. Flag copied: comb, generationEpoch and generationNumber say for how many ms the sender is to begin no further copy to it, of a copy that returned, of one that is made anew, and of data that is moved. opHigh, volumeKey: upper and lower part of the LSN up to which its device is durable. No body.',
   ),
   PEER_REFUSED: data(
     0x0415,

@@ -35,7 +35,7 @@ function copied({ limits }: Site, untilUs: number, meanwhile: (nowUs: number) =>
   let chunks = 0;
   for (let nowUs = 0; nowUs < untilUs; nowUs += 1000) {
     meanwhile(nowUs);
-    if (!limits.mayStart(nowUs, COPY_KIND.resync)) continue;
+    if (!limits.mayStart(nowUs, COPY_KIND.resync, 0)) continue;
     limits.copied(nowUs, COPY_KIND.resync, MIB);
     chunks++;
   }
@@ -53,22 +53,22 @@ test('a bandwidth is kept over time, whether clients are at work or not', (t) =>
 test('without a bandwidth only the number of copies at a time counts', (t) => {
   const { limits, copies } = site({ policy: 'limitConcurrent', concurrentIos: 2 });
   const work = copies.of(COPY_KIND.rebuild);
-  t.true(limits.mayStart(0, COPY_KIND.rebuild));
+  t.true(limits.mayStart(0, COPY_KIND.rebuild, 0));
   work.running = 1;
-  t.true(limits.mayStart(0, COPY_KIND.rebuild));
+  t.true(limits.mayStart(0, COPY_KIND.rebuild, 0));
   work.running = 2;
-  t.false(limits.mayStart(0, COPY_KIND.rebuild));
+  t.false(limits.mayStart(0, COPY_KIND.rebuild, 0));
   // Each kind has limits of its own.
-  t.true(limits.mayStart(0, COPY_KIND.resync));
+  t.true(limits.mayStart(0, COPY_KIND.resync, 0));
   t.is(limits.nextDeadlineUs(), Infinity, 'the end of another copy is awaited');
 });
 
 test('without limits as many are under way as fit', (t) => {
   const { limits, copies } = site({ policy: 'unlimited' });
   copies.of(COPY_KIND.rebuild).running = 3;
-  t.true(limits.mayStart(0, COPY_KIND.rebuild));
+  t.true(limits.mayStart(0, COPY_KIND.rebuild, 0));
   copies.of(COPY_KIND.rebuild).running = 4;
-  t.false(limits.mayStart(0, COPY_KIND.rebuild));
+  t.false(limits.mayStart(0, COPY_KIND.rebuild, 0));
 });
 
 test('dynamic limits hold while clients are at work and for a quiet period after that', (t) => {
@@ -89,19 +89,64 @@ test('dynamic limits hold while clients are at work and for a quiet period after
 
 test('a copy that has to wait for its bandwidth is told when to ask again', (t) => {
   const { limits } = site({ policy: 'favorApplication', bandwidthKbps: 1024 * 1024 });
-  t.true(limits.mayStart(0, COPY_KIND.resync));
+  t.true(limits.mayStart(0, COPY_KIND.resync, 0));
   limits.copied(0, COPY_KIND.resync, 64 * MIB);
-  t.false(limits.mayStart(0, COPY_KIND.resync));
+  t.false(limits.mayStart(0, COPY_KIND.resync, 0));
   t.is(limits.nextDeadlineUs(), 62_500);
   limits.tick(62_500);
-  t.true(limits.mayStart(62_500, COPY_KIND.resync));
+  t.true(limits.mayStart(62_500, COPY_KIND.resync, 0));
   t.is(limits.nextDeadlineUs(), Infinity);
 });
 
 test('rebuilds that are switched off hold up neither moves nor what clients wait for', (t) => {
   const { limits } = site({ policy: 'unlimited' }, false);
-  t.false(limits.mayStart(0, COPY_KIND.resync));
-  t.false(limits.mayStart(0, COPY_KIND.rebuild));
-  t.true(limits.mayStart(0, COPY_KIND.rebalance));
-  t.true(limits.mayStart(0, COPY_KIND.awaited));
+  t.false(limits.mayStart(0, COPY_KIND.resync, 0));
+  t.false(limits.mayStart(0, COPY_KIND.rebuild, 0));
+  t.true(limits.mayStart(0, COPY_KIND.rebalance, 0));
+  t.true(limits.mayStart(0, COPY_KIND.awaited, 0));
+});
+
+test('many sources of one target together keep its bandwidth, and take turns', (t) => {
+  const policy = { policy: 'favorApplication', bandwidthKbps: 10 * 1024 } as const;
+  const target = site(policy).limits;
+  const sources = Array.from({ length: 8 }, () => ({ ...site(policy), afterUs: 0, chunks: 0 }));
+  for (let nowUs = 0; nowUs < 10 * SECOND; nowUs += 1000)
+    for (const source of sources) {
+      if (!source.limits.mayStart(nowUs, COPY_KIND.rebuild, source.afterUs)) continue;
+      source.limits.copied(nowUs, COPY_KIND.rebuild, MIB);
+      target.arrived(nowUs, COPY_KIND.rebuild, MIB);
+      source.afterUs = nowUs + 1000 * target.waitMs(nowUs, COPY_KIND.rebuild);
+      source.chunks++;
+    }
+  const chunks = sources.map((source) => source.chunks);
+  const all = chunks.reduce((sum, one) => sum + one, 0);
+  // Each begins at once, before anybody knows of the others.
+  t.true(all >= 98 && all <= 108, `${all} MiB in 10 s`);
+  t.true(Math.max(...chunks) - Math.min(...chunks) <= 1, chunks.join());
+});
+
+test('a target asks to be spared by kind, and not where its policy has no bandwidth', (t) => {
+  const { limits } = site({ policy: 'limitConcurrent' });
+  limits.arrived(0, COPY_KIND.rebuild, 64 * MIB);
+  t.false(limits.isSated(0));
+  // The pool's other policy: 10 MB/s while clients are at work.
+  const { limits: busy, clients } = site({ policy: 'favorApplication', bandwidthKbps: 1024 });
+  busy.arrived(0, COPY_KIND.rebalance, MIB);
+  t.false(busy.isSated(0), 'no client is at work');
+  busy.arrived(0, COPY_KIND.resync, MIB);
+  t.deepEqual(
+    [COPY_KIND.resync, COPY_KIND.rebuild, COPY_KIND.rebalance].map((kind) => busy.waitMs(0, kind)),
+    [1000, 0, 0],
+  );
+  clients.writeOps = 1000;
+  busy.arrived(SECOND, COPY_KIND.rebalance, MIB);
+  t.is(busy.waitMs(SECOND, COPY_KIND.rebalance), 100);
+  t.false(busy.isSated(2 * SECOND));
+});
+
+test('a source that is asked to wait looks again when that is over', (t) => {
+  const { limits } = site({ policy: 'unlimited' });
+  t.false(limits.mayStart(0, COPY_KIND.resync, 70_000));
+  t.is(limits.nextDeadlineUs(), 70_000);
+  t.true(limits.mayStart(70_000, COPY_KIND.resync, 70_000));
 });
