@@ -1,8 +1,8 @@
 // The command line of `npm run chaos`: help and the validation of every flag. Pure: it opens no file and starts nothing.
 
 import { UsageError, listOf, readFlags, wholeNumber } from '../../backend/runtime/flags.js';
-import { FIGURES } from './figures.js';
-import type { FigureName } from './figures.js';
+import { FIGURES } from './figure-bench.js';
+import type { FigureName } from './figure-bench.js';
 import { KINDS, USUAL_KINDS } from './plan.js';
 import type { Kind } from './plan.js';
 

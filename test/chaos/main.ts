@@ -12,7 +12,7 @@ import { makeBuild, removeBuild } from '../sim/broken-build.js';
 import { HELP, parseArguments } from './arguments.js';
 import type { ChaosOptions } from './arguments.js';
 import { POWER_TRIALS, TRIALS } from './broken.js';
-import type { FigureName, FigureRow } from './figures.js';
+import type { FigureName, FigureRow } from './figure-bench.js';
 import { obstacle, runInside } from './isolation.js';
 import { NEEDS_NAMESPACES, cutsPower, drawPlan, inWords, parsePlan } from './plan.js';
 import type { Plan } from './plan.js';

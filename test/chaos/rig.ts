@@ -18,6 +18,7 @@ import {
   writeLayout,
 } from '../../backend/deploy/local/layout.js';
 import type { Layout, Paths } from '../../backend/deploy/local/layout.js';
+import type { OptionsOf } from '../../backend/runtime/options-schema.js';
 import { MdmSession } from '../../backend/runtime/mdm-session.js';
 import { readSecretFile } from '../../backend/runtime/secret-file.js';
 import { until } from '../support/until.js';
@@ -41,6 +42,8 @@ const mdmDiskMib = (mdms: number): number => (mdms > 1 ? MEMBER_DISK_MIB : MDM_D
 const STATE_MIB = 32;
 const REQUEST_MS = 35_000;
 
+export type MdmSettings = Partial<OptionsOf<'mdm'>>;
+
 export interface RigOptions {
   /** An existing empty directory. */
   readonly dir: string;
@@ -52,6 +55,8 @@ export interface RigOptions {
   readonly say: (text: string) => void;
   /** MDM and servers have disks in memory that can be filled, where nodes are isolated; otherwise files of the directory. */
   readonly smallDisks: boolean;
+  /** Options of the MDM that differ from the usual ones. */
+  readonly mdmOptions: MdmSettings;
   /** Words before the command of a storage server. */
   readonly throttle: readonly string[];
   /** MDM and servers have disks that lose what was not flushed when their power is cut; drawn from this. Null: they have not. */
@@ -108,6 +113,7 @@ export class Rig {
       rest.powerSeed === null ? null : await powerOf(paths, sdsCount, mdms, rest.powerSeed);
     const plans = [...planOf(paths, layout, false)];
     await writeConfigs(paths, layout, plans, options);
+    setMdmOptions(plans, rest.mdmOptions);
     const second = addClient(paths, layout, plans);
     if (mdms > 1) addMdms(paths, layout, plans, mdms);
     const nodes = plans.map(({ name, address }) => ({ name, host: address }));
@@ -227,6 +233,16 @@ function powerOf(paths: Paths, sdsCount: number, mdms: number, seed: number): Pr
     ...{ name, stateDir: join(paths.dir, name), device: null, stateMib: mdmDiskMib(mdms) },
   }));
   return Power.make(join(paths.dir, 'disks'), [...managers, ...servers], seed);
+}
+
+/** Before its other nodes take their configuration from the first. */
+function setMdmOptions(plans: readonly ProcessPlan[], given: MdmSettings): void {
+  for (const { role, configFile } of plans) {
+    if (role !== 'mdm') continue;
+    const config = JSON.parse(readFileSync(configFile, 'utf8')) as { options?: MdmSettings };
+    const options = { ...config.options, ...given };
+    writeFileSync(configFile, JSON.stringify({ ...config, options }, null, 2), { mode: 0o600 });
+  }
 }
 
 /** A second client process, which the product's local cluster does not have: configured as its only one is. */

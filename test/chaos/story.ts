@@ -56,6 +56,7 @@ export async function tell(options: StoryOptions): Promise<Verdict> {
       say,
       smallDisks: true,
       throttle: [],
+      mdmOptions: {},
     },
     powerSeed: cutsPower(plan) ? plan.seed : null,
   });

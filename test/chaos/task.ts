@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { FigureName, FigureRow } from './figures.js';
+import type { FigureName, FigureRow } from './figure-bench.js';
 import type { Plan } from './plan.js';
 import type { Verdict } from './verdict.js';
 
