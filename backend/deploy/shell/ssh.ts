@@ -8,8 +8,13 @@ import { writePrivate } from '../../runtime/durable-files.js';
 import type { SshTarget } from '../environment/inventory.js';
 
 const CONNECT_MS = 20_000;
-const KEEPALIVE_MS = 5_000;
-const KEEPALIVES_MISSED_MAX = 6;
+const KEEPALIVE: Keepalive = { everyMs: 5_000, missedMax: 6 };
+
+/** How a connection is found to be broken while a command says nothing. */
+export interface Keepalive {
+  readonly everyMs: number;
+  readonly missedMax: number;
+}
 
 /** A node that cannot be reached, or a command that could not be run there. */
 export class SshError extends Error {
@@ -56,15 +61,26 @@ export class RemoteNode {
   readonly name: string;
   readonly #ssh: NodeSSH;
   readonly #sudo: boolean;
+  /** Why the connection broke, empty: it did not, or nobody said. */
+  #broken = '';
 
   private constructor(name: string, ssh: NodeSSH, sudo: boolean) {
     this.name = name;
     this.#ssh = ssh;
     this.#sudo = sudo;
+    // A connection that breaks while a command runs says so here and nowhere else; unheard it would end this process.
+    ssh.connection?.on('error', ({ message }) => {
+      this.#broken = message;
+    });
   }
 
   /** @throws SshError that says which node, how it was tried, and why it failed */
-  static async connect(name: string, target: SshTarget, known: KnownHosts): Promise<RemoteNode> {
+  static async connect(
+    name: string,
+    target: SshTarget,
+    known: KnownHosts,
+    keepalive = KEEPALIVE,
+  ): Promise<RemoteNode> {
     const { host, port, user, keyFile, hostKey } = target;
     const where = `${name} (${user}@${host}:${port})`;
     let privateKey: string;
@@ -84,8 +100,8 @@ export class RemoteNode {
         username: user,
         privateKey,
         readyTimeout: CONNECT_MS,
-        keepaliveInterval: KEEPALIVE_MS,
-        keepaliveCountMax: KEEPALIVES_MISSED_MAX,
+        keepaliveInterval: keepalive.everyMs,
+        keepaliveCountMax: keepalive.missedMax,
         hostVerifier: (key: Buffer) => {
           const accepted = known.accepts(name, key, hostKey);
           if (!accepted) wrongKey = fingerprint(key);
@@ -124,10 +140,12 @@ export class RemoteNode {
           for (const line of lines) onLine(line);
         },
       });
-      if (result.code === null)
+      if (result.code === null) {
+        const why = this.#broken === '' ? '' : `: ${this.#broken}`;
         throw new SshError(
-          `${this.name}: the connection broke while ${argv[0] ?? 'a command'} ran`,
+          `${this.name}: the connection broke while ${argv[0] ?? 'a command'} ran${why}`,
         );
+      }
       return { code: result.code, stdout: result.stdout, stderr: result.stderr };
     } catch (error) {
       if (error instanceof SshError) throw error;
