@@ -4,6 +4,7 @@
 import { isBlank, isInSync, isTarget, primaryOf } from '../cluster-map/entry.js';
 import type { CombEntry } from '../protocol/generated/types.js';
 import type { MoveView } from './moves.js';
+import type { Pair } from './placement-plan.js';
 import type { PendingCopies } from './runs.js';
 
 /** Why a comb gets another copy; the lower goes first. */
@@ -16,6 +17,8 @@ export type Sizes = ReadonlyMap<number, number>;
 export interface Wish {
   readonly entry: CombEntry;
   readonly to: number;
+  /** Where the comb shall lie. */
+  readonly pair: Pair;
   readonly why: Why;
 }
 

@@ -148,7 +148,8 @@ export class Mover {
     const perDevice = this.movesPerDevice(poolKey, devices.length);
     const keeps: MoveView['stays'] = (key) => this.staysMember(key);
     const places = this.places(nowUs, devices);
-    const view: MoveView = { places, isGood, isFull, perDevice, stays: keeps };
+    const unit: MoveView['unitOf'] = (key) => unitOf(state, key);
+    const view: MoveView = { places, isGood, unitOf: unit, isFull, perDevice, stays: keeps };
     const stays = new Set(places.map(({ deviceKey }) => deviceKey));
     const plan = wantedPlan(combs, view);
     this.runs.pendingCopies.delete(poolKey);
@@ -169,11 +170,11 @@ export class Mover {
       const filling = fillingDevice(entry);
       if (filling !== 0) traffic.add(entry, filling, bytesOf(entry, sizes));
       const to = lackingDevice(entry, pair, isGood);
-      if (to !== 0) wishes.push({ entry, to, why: whyOf(entry, stays) });
+      if (to !== 0) wishes.push({ entry, to, pair, why: whyOf(entry, stays) });
     }
     traffic.total = total;
     const isQuiet = this.isQuiet(nowUs, poolKey, combs, devices);
-    const begun = this.begin(poolKey, perDevice, wishes, traffic, sizes, isQuiet);
+    const begun = this.begin(poolKey, view, wishes, traffic, sizes, isQuiet);
     if (wishes.length > 0 || traffic.byDevice.size > 0) this.again(nowUs, poolKey);
     return begun;
   }
@@ -193,7 +194,7 @@ export class Mover {
 
   private begin(
     poolKey: number,
-    perDevice: number,
+    view: MoveView,
     wishes: Wish[],
     traffic: Traffic,
     sizes: Sizes,
@@ -201,12 +202,13 @@ export class Mover {
   ): number {
     const { state, options } = this.engine;
     const pool = state.pools.get(poolKey);
+    const { perDevice } = view;
     const pending = new Pending();
     const begun = new Set<Wish>();
     let waiting = 0;
     wishes.sort((one, other) => one.why - other.why || one.entry.index - other.entry.index);
     for (const wish of wishes) {
-      const { entry, to, why } = wish;
+      const { entry, to, pair, why } = wish;
       const bytes = bytesOf(entry, sizes);
       pending.add(why, bytes);
       if (pool === undefined || !isAllowed(pool, why, isQuiet)) continue;
@@ -230,7 +232,7 @@ export class Mover {
         continue;
       }
       const added = { deviceKey: to, incarnation: run.incarnation };
-      const next = begunMove(entry, added);
+      const next = begunMove(entry, added, pair, view);
       if (next === null) continue;
       BEGUN[why].hits++;
       state.combs.put(poolKey, next);

@@ -21,6 +21,7 @@ const MARKS = {
   primaryLeft: mark('mdm: a primary left a comb whose data was moved'),
   rests: mark('mdm: a member rests, its data is on two others'),
   calledOff: mark('mdm: a target on another device was not needed any more'),
+  spared: mark('mdm: a copy beyond two left a comb that needs its place for a target'),
 };
 
 /** What is known of the devices of a pool. */
@@ -29,6 +30,8 @@ export interface MoveView {
   readonly places: readonly Place[];
   /** Whether a device is alive in the life that an entry names. */
   readonly isGood: (member: CombMember) => boolean;
+  /** Devices of the same unit fail together: key of the fault set or SDS. */
+  readonly unitOf: (deviceKey: number) => number;
   /** Whether a device has no room for what it is being filled with. */
   readonly isFull: (deviceKey: number) => boolean;
   /** Combs that a device may take part in the moves of at the same time. */
@@ -89,8 +92,9 @@ class Draft {
       this.put(entry.index, this.firstPair(all));
       const isFilling = all.some(({ rank }) => rank === RANK.filling);
       const inSync = all.filter(({ rank }) => rank === RANK.inSync).length;
-      // Nothing is spread anew that is not whole, or on its way already.
-      if (isFilling || inSync !== 2) this.plan.pin(entry.index);
+      // Nothing is spread anew that is not whole, or on its way already: who is to leave leaves first.
+      const isOnItsWay = isFilling || entry.members.length > 2;
+      if (isOnItsWay || inSync !== 2) this.plan.pin(entry.index);
       if (inSync >= 2 && all.length > 2) open.push({ entry, all });
     }
     // What one of them settles may be what another one waits for: a copy that goes by way of a third device.
@@ -232,19 +236,44 @@ export function lackingDevice(
   return lacking ?? 0;
 }
 
+/** A copy that is neither wanted nor primary, and without which two that are alive lie in two units; -1: there is none. */
+function sparedCopy(
+  entry: CombEntry,
+  pair: Pair,
+  { isGood, unitOf }: Pick<MoveView, 'isGood' | 'unitOf'>,
+): number {
+  return entry.members.findIndex(({ deviceKey }, spared) => {
+    if (spared === entry.primary || pair.includes(deviceKey)) return false;
+    const units = entry.members
+      .filter((other, index) => index !== spared && isInSync(entry, index) && isGood(other))
+      .map((other) => unitOf(other.deviceKey));
+    return new Set(units).size >= 2;
+  });
+}
+
 /**
- * The entry with a target that starts from nothing. Others that do, and were given up, leave with the same entry.
+ * The entry with a target that starts from nothing. Others that do, and were given up, leave with the same entry. Where the
+ * comb has as many members as it can have, one leaves that nobody needs: who is away, or else a copy beyond two others
+ * that stay alive in two units.
  *
+ * @param pair - devices on which the comb shall lie: none of them leaves
  * @returns null: the comb has as many members as it can have, and none of them can go
  */
-export function begunMove(entry: CombEntry, added: NewMember): CombEntry | null {
+export function begunMove(
+  entry: CombEntry,
+  added: NewMember,
+  pair: Pair,
+  view: Pick<MoveView, 'isGood' | 'unitOf'>,
+): CombEntry | null {
   let kept = withMembers(entry, (_, index) => !isBlank(entry, index));
   if (kept.members.length >= LIMIT.combMembersMax) {
     const away = kept.members.findIndex(
       (_, index) => !isInSync(kept, index) && !isTarget(kept, index),
     );
-    if (away < 0) return null;
-    kept = withMembers(kept, (_, index) => index !== away);
+    const leaver = away < 0 ? sparedCopy(kept, pair, view) : away;
+    if (leaver < 0) return null;
+    if (away < 0) MARKS.spared.hits++;
+    kept = withMembers(kept, (_, index) => index !== leaver);
   }
   MARKS.began.hits++;
   if (entry.blankMask !== 0) MARKS.replaced.hits++;

@@ -1,4 +1,5 @@
-// Fault sets of unequal size: where copies can be evened out only by way of a third device, data comes to rest all the same.
+// Data comes to rest: in fault sets of unequal size, where copies can be evened out only by way of a third device, and where a
+// comb has as many members as it can have.
 
 import test from 'ava';
 
@@ -18,6 +19,7 @@ const UNITS = [
 
 const VIEW: MoveView = {
   places: UNITS.map(([deviceKey, unitKey]) => ({ deviceKey, unitKey, capacityBytes: 1e9 })),
+  unitOf: (key) => UNITS.find(([deviceKey]) => deviceKey === key)?.[1] ?? 0,
   ...{ isGood: () => true, isFull: () => false, stays: () => null, perDevice: 4 },
 };
 
@@ -40,7 +42,7 @@ function planned(combs: CombEntry[]): number {
     const to = lackingDevice(before, pair, VIEW.isGood);
     const after =
       endedMove(before, pair, VIEW) ??
-      (to === 0 ? null : begunMove(before, { deviceKey: to, incarnation: 1 }));
+      (to === 0 ? null : begunMove(before, { deviceKey: to, incarnation: 1 }, pair, VIEW));
     if (after === null) continue;
     combs[index] = after;
     changes++;
@@ -85,3 +87,59 @@ for (const count of [4, 8, 16, 64])
     for (const [key] of UNITS)
       t.true(Math.abs((held.get(key) ?? 0) - even) <= 2, JSON.stringify([...held]));
   });
+
+/** All members are in sync, and the devices from `leaving` on are to be removed. */
+function crowded(leaving: readonly number[], ...keys: number[]): [CombEntry, MoveView] {
+  const places = VIEW.places.filter(({ deviceKey }) => !leaving.includes(deviceKey));
+  return [
+    { ...entry(0, ...keys), inSyncMask: (1 << keys.length) - 1 },
+    { ...VIEW, places },
+  ];
+}
+
+test('of a comb with four copies those that leave go before data is spread anew', (t) => {
+  // Seed 110000309: devices 16 and 18 have everything, so that the comb seemed to belong on the empty device 20.
+  const [first, view] = crowded([12, 14], 12, 14, 16, 18);
+  const others = [1, 2, 3].map((index) => entry(index, 16, 18));
+  const plan = wantedPlan([first, ...others], view);
+  t.truthy(plan);
+  t.deepEqual([...(plan?.pair(0) ?? [])].sort(), [16, 18]);
+  const ended = endedMove(first, plan?.pair(0) ?? [0, 0], view);
+  t.deepEqual(ended?.members.map(({ deviceKey }) => deviceKey).sort(), [16, 18]);
+});
+
+test('a comb with four copies, of which three leave, gives one up for the target that it needs', (t) => {
+  const [first, view] = crowded([12, 14, 18], 12, 14, 18, 16);
+  const plan = wantedPlan([first], view);
+  const pair = plan?.pair(0) ?? [0, 0];
+  t.deepEqual([...pair].sort(), [16, 20]);
+  t.is(endedMove(first, pair, view), null);
+  t.is(lackingDevice(first, pair, view.isGood), 20);
+  const begun = begunMove(first, { deviceKey: 20, incarnation: 1 }, pair, view);
+  // The primary stays, device 14 is not needed for two copies in two units.
+  t.deepEqual(
+    begun?.members.map(({ deviceKey }) => deviceKey),
+    [12, 18, 16, 20],
+  );
+  t.is(begun?.primary, 0);
+  t.is(begun?.inSyncMask, 0b0111);
+  t.is(begun?.targetMask, 0b1000);
+});
+
+test('no copy is given up where those that would be left fail together or are not alive', (t) => {
+  const [first, view] = crowded([12, 14, 18], 12, 14, 18, 16);
+  const pair = [16, 20] as const;
+  const added = { deviceKey: 20, incarnation: 1 };
+  const alive = (...keys: number[]): MoveView => ({
+    ...view,
+    isGood: ({ deviceKey }) => keys.includes(deviceKey),
+  });
+  t.is(begunMove(first, added, pair, alive(12, 18)), null);
+  const together = { ...view, unitOf: (key: number) => (key === 14 || key === 18 ? 2 : 1) };
+  const begun = begunMove(first, added, pair, together);
+  t.deepEqual(
+    begun?.members.map(({ deviceKey }) => deviceKey),
+    [12, 18, 16, 20],
+  );
+  t.is(begunMove(first, added, pair, { ...view, unitOf: () => 1 }), null);
+});
