@@ -4,7 +4,7 @@ import test from 'ava';
 
 import { isBlank, isInSync, isTarget } from '../../../backend/cluster-map/entry.js';
 import { GIB } from '../../../backend/core/units.js';
-import { MSG } from '../../../backend/protocol/generated/constants.js';
+import { ERR, MSG } from '../../../backend/protocol/generated/constants.js';
 import type { MdmOptions } from '../../../backend/mdm/options.js';
 import type { CombEntry, Maintenance, Sds } from '../../../backend/protocol/generated/types.js';
 import { standard } from './harness.js';
@@ -77,15 +77,21 @@ function roles({ cluster, poolKey, resting }: Site): Set<string> {
   return found;
 }
 
-/** Every primary says that its targets have everything. */
-function admitAll({ cluster, poolKey }: Site, devices: readonly TestDevice[]): number {
+/** Every primary says that its targets have everything. @param except - a comb whose primary says nothing */
+function admitAll(
+  { cluster, poolKey }: Site,
+  devices: readonly TestDevice[],
+  except: number | null = null,
+): number {
   let asked = 0;
   for (const primary of devices) {
     const changes = cluster.combs(poolKey).flatMap((entry) => {
       if (entry.members[entry.primary]?.deviceKey !== primary.key) return [];
       const member = entry.members.find((_, index) => isTarget(entry, index));
       const { index: comb, generation } = entry;
-      return member === undefined ? [] : [{ comb, generation, change: 'admit' as const, member }];
+      return member === undefined || comb === except
+        ? []
+        : [{ comb, generation, change: 'admit' as const, member }];
     });
     asked += changes.length;
     if (changes.length > 0) cluster.send(primary.link, MSG.COMB_CHANGE, { poolKey, changes });
@@ -93,11 +99,16 @@ function admitAll({ cluster, poolKey }: Site, devices: readonly TestDevice[]): n
   return asked;
 }
 
-function finish(here: Site, devices: readonly TestDevice[], watch = (): void => undefined): void {
+function finish(
+  here: Site,
+  devices: readonly TestDevice[],
+  watch = (): void => undefined,
+  except: number | null = null,
+): void {
   for (let round = 0; round < 60; round++) {
     pass(here, 1200, devices);
     watch();
-    if (admitAll(here, devices) === 0 && round > 2) return;
+    if (admitAll(here, devices, except) === 0 && round > 2) return;
     watch();
   }
   throw new Error('it does not come to rest');
@@ -192,6 +203,34 @@ test('protected: copies are made elsewhere first; what changed comes back, and a
   t.true(Math.abs(held - (2 * combs.length) / 4) <= 1, `${held} of ${combs.length}`);
 });
 
+test('protected: it is not entered while anything has one copy', (t) => {
+  const here = site(4, { rebuildDelayMs: 600_000 });
+  const { cluster, poolKey, resting, others, devices } = here;
+  const [dying] = others;
+  const copies = (): number[] => cluster.combs(poolKey).map((entry) => inSyncKeys(entry).length);
+  enter(here, 'protected');
+  pass(here, 1500, devices);
+  const last = cluster
+    .combs(poolKey)
+    .find(
+      (entry) =>
+        inSyncKeys(entry).includes(resting.key) &&
+        entry.members.every(({ deviceKey }) => deviceKey !== dying?.key),
+    );
+  finish(here, devices, undefined, last?.index);
+  t.deepEqual(roles(here), new Set(['away', 'in sync']), 'the last comb is not through');
+  const left = devices.filter((device) => device !== dying);
+  pass(here, 1800, left);
+  finish(here, left);
+  t.deepEqual(roles(here), new Set(['away']));
+  t.true(copies().includes(1));
+  t.is(sdsOf(here).maintenanceStage, 'entering');
+  if (dying !== undefined) cluster.register(dying);
+  finish(here, devices);
+  t.is(sdsOf(here).maintenanceStage, 'active');
+  t.false(copies().includes(1));
+});
+
 test('protected: what is being entered can be called off, and another master goes on with either', (t) => {
   const here = site(4);
   const { cluster, poolKey, devices } = here;
@@ -266,6 +305,60 @@ test('what would leave data without a copy, or has no room, is refused with the 
   t.is(refusal(here, 'instant').error, 'SDS_NOT_CONNECTED');
   t.is(sdsOf(here).maintenance, 'none');
   t.true(cluster.combs(poolKey).every(({ inSyncMask }) => inSyncMask === 3));
+});
+
+test('protected: data that does not fit elsewhere, and data that may not move, stay where they are', (t) => {
+  const full = site(3);
+  full.cluster.command('ADD_VOLUME', {
+    ...{ poolKey: full.poolKey, name: 'large', sizeSectors: 36 * 2 ** 20, provisioning: 'thick' },
+  });
+  const refused = refusal(full, 'protected');
+  t.is(refused.error, 'MAINTENANCE_NO_ROOM');
+  t.regex(refused.text, /18 GiB of data in storage pool pool do not fit .*, which take 16 GiB;/);
+  t.is(sdsOf(full).maintenance, 'none');
+
+  const still = site(4, { movesMax: 0 });
+  t.regex(refusal(still, 'protected').text, /moving data is switched off/);
+  enter(still, 'instant');
+});
+
+test('all servers of a fault set may rest at once, as no two copies lie in it', (t) => {
+  const { cluster, domainKey, poolKey } = standard({}, 0);
+  const devices = ['first', 'second'].flatMap((name, index) => {
+    const { key } = cluster.command('ADD_FAULT_SET', { domainKey, name });
+    return [1, 2].flatMap((at) => cluster.addSds(2 * index + at, domainKey, poolKey, 1, key));
+  });
+  const [resting, mate, other] = devices;
+  if (resting === undefined || mate === undefined || other === undefined) throw new Error('four');
+  const here = { cluster, poolKey, devices, resting, others: devices.slice(1) };
+  pass(here, 2000, devices);
+  enter(here, 'instant');
+  enter({ ...here, resting: mate }, 'instant');
+  t.is(refusal({ ...here, resting: other }, 'instant').error, 'MAINTENANCE_CONFLICT');
+  pass(here, 1500, devices);
+  t.is(sdsOf(here).maintenanceStage, 'active');
+  t.is(sdsOf({ ...here, resting: mate }).maintenanceStage, 'active');
+});
+
+test('a device that does not come back with its SDS keeps the maintenance open for a minute, a broken one does not', (t) => {
+  for (const isBroken of [false, true]) {
+    const here = site(4);
+    const { cluster, resting, others, devices } = here;
+    enter(here, 'instant');
+    pass(here, 1500, devices);
+    cluster.close(resting.link);
+    pass(here, 3000, others);
+    exit(here);
+    if (isBroken)
+      cluster.send(cluster.sds(1), MSG.DEVICE_RESULT, {
+        ...{ deviceKey: resting.key, task: 'open', status: ERR.DEVICE_FAILED, reason: 'EIO' },
+        ...{ path: '/dev/d0', capacityBytes: 0 },
+      });
+    pass(here, 50_000, others);
+    t.is(sdsOf(here).maintenance, isBroken ? 'none' : 'instant');
+    pass(here, 15_000, others);
+    t.is(sdsOf(here).maintenance, 'none');
+  }
 });
 
 test('an SDS that does not come back is let go by force, and what it held is made anew', (t) => {

@@ -84,6 +84,10 @@ test('a system keeps its folders whatever stands before it', (t) => {
     '1 10.1.0.1 ',
     '3 10.3.0.1 ',
   ]);
+  t.deepEqual(short(systems('mdm 10.2.0.1\nmdm 10.1.0.1\nslot 0\n', '')), [
+    '1 10.2.0.1 ',
+    '0 10.1.0.1 ',
+  ]);
 });
 
 for (const [what, text, words] of [
