@@ -20,6 +20,8 @@ const device = join(dir, 'device0');
 let first: LocalCluster;
 let second: LocalCluster;
 let server: ChildProcess | null = null;
+/** Of the device, in the first system. */
+let deviceId = '';
 
 test.before(async (t) => {
   t.timeout(300_000);
@@ -111,6 +113,19 @@ async function addWhenThere(
   });
 }
 
+interface ListedDevice {
+  readonly id: string;
+  readonly deviceCurrentPathName: string;
+  readonly errorState: string;
+}
+
+/** The device as the first system lists it. */
+async function wandererDevice(): Promise<ListedDevice | undefined> {
+  const rest = await first.rest();
+  const { data } = await rest.get<ListedDevice[]>('/types/Device/instances');
+  return data.find(({ deviceCurrentPathName: path }) => path === device);
+}
+
 test.serial('a server of another system, and its device, are refused by its name', async (t) => {
   t.timeout(300_000);
   startServer(first);
@@ -118,6 +133,8 @@ test.serial('a server of another system, and its device, are refused by its name
   const owner = join(dir, 'state', 'system');
   await until('it has noted whose it is', () => (existsSync(owner) ? true : null));
   t.is(readFileSync(owner, 'utf8').trim(), first.file.systemId);
+
+  deviceId = (await wandererDevice())?.id ?? '';
 
   await stopServer();
   startServer(second);
@@ -134,17 +151,11 @@ test.serial('it is back where it belongs, with its data, as if nothing had been'
   t.timeout(300_000);
   await stopServer();
   startServer(first);
-  const rest = await first.rest();
   await until('its device is up', async () => {
-    const { data } =
-      await rest.get<{ deviceCurrentPathName: string; deviceState: string }[]>(
-        '/types/Device/instances',
-      );
-    return data.some((row) => row.deviceCurrentPathName === device && row.deviceState === 'Normal')
-      ? true
-      : null;
+    const row = await wandererDevice();
+    return row?.errorState === 'None' ? true : null;
   });
-  t.pass();
+  t.is((await wandererDevice())?.id, deviceId);
 });
 
 test.serial('forced, the other system has it, and the first one knows it as gone', async (t) => {

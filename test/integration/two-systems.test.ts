@@ -6,6 +6,7 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
+import type { ExecutionContext } from 'ava';
 import { execa } from 'execa';
 import { askControl } from '../../backend/runtime/control-socket.js';
 import { LocalCluster } from '../support/local-cluster.js';
@@ -121,6 +122,26 @@ function wakeFar(): void {
   for (const pid of asleep.splice(0)) process.kill(pid, 'SIGCONT');
 }
 
+/** Another address of a cluster's MDM. @returns it, and how often somebody came through */
+async function openDoor(
+  t: ExecutionContext,
+  cluster: LocalCluster,
+): Promise<{ readonly place: string; readonly visits: () => number }> {
+  const [mdm] = cluster.processes('mdm');
+  let visits = 0;
+  const door = createServer((socket) => {
+    visits++;
+    const inner = connect(mdm?.port ?? 0, mdm?.address);
+    for (const end of [socket, inner]) end.on('error', () => socket.destroy());
+    socket.pipe(inner).pipe(socket);
+    socket.on('close', () => inner.destroy());
+  });
+  await new Promise<void>((done) => door.listen(0, '127.0.0.1', done));
+  t.teardown(() => door.close());
+  const place = `127.0.0.1:${(door.address() as AddressInfo).port}`;
+  return { place, visits: () => visits };
+}
+
 test.serial('what cannot be added is refused, and nothing changes', async (t) => {
   const before = drvCfgTxt();
   const secret = join(far.dir, 'secret');
@@ -142,16 +163,7 @@ test.serial('what cannot be added is refused, and nothing changes', async (t) =>
 });
 
 test.serial('the same system by another door is not used twice', async (t) => {
-  const [mdm] = near.processes('mdm');
-  const door = createServer((socket) => {
-    const inner = connect(mdm?.port ?? 0, mdm?.address);
-    for (const end of [socket, inner]) end.on('error', () => socket.destroy());
-    socket.pipe(inner).pipe(socket);
-    socket.on('close', () => inner.destroy());
-  });
-  await new Promise<void>((done) => door.listen(0, '127.0.0.1', done));
-  t.teardown(() => door.close());
-  const place = `127.0.0.1:${(door.address() as AddressInfo).port}`;
+  const { place } = await openDoor(t, near);
   t.is((await drvCfg('--add_mdm', '--ip', place)).exitCode, 0);
   const words = await until('it is found to be the same', async () => {
     const fault = (await status()).systems[1]?.fault ?? '';
@@ -247,10 +259,15 @@ test.serial(
 );
 
 test.serial('its MDM gets another address: what is known stays in use', async (t) => {
-  const { all, exitCode } = await drvCfg(
-    ...['--mod_mdm_ip', '--ip', mdmOf(far), `--new_mdm_ip=127.99.99.99,${mdmOf(far)}`],
-  );
-  t.is(exitCode, 0, all);
+  const { place, visits } = await openDoor(t, far);
+  const move = async (from: string, to: string): Promise<void> => {
+    const said = await drvCfg('--mod_mdm_ip', '--ip', from, `--new_mdm_ip=${to}`);
+    t.is(said.exitCode, 0, said.all);
+  };
+  await move(mdmOf(far), `127.99.99.99,${place}`);
+  await until('it is asked at its new address', () => visits() > 0);
+  await connected();
+  await move(place, `127.99.99.99,${mdmOf(far)}`);
   await connected();
   t.regex(drvCfgTxt(), new RegExp(`^mdm 127.99.99.99,${mdmOf(far)}$`, 'm'));
   const same = await drvCfg('--add_mdm', '--ip', mdmOf(near).replace(/\d+$/, '250'));
