@@ -138,7 +138,8 @@ function readOptions(tokens: readonly Token[], options: readonly Option[]): Valu
       continue;
     }
     const next = token.inline ?? valueBehind(tokens, index, options);
-    if (next === null)
+    // An empty name is what a script's unset variable leaves.
+    if (next === null || (next === '' && option.value === 'NAME'))
       throw new UsageError(`Option --${option.name} needs a value: ${option.value}`);
     if (token.inline === null) index += 1;
     values.set(option.name, next);

@@ -1,6 +1,7 @@
 // The express application. It owns the order of steps that every request goes through: headers, path, session, body,
 // handler, answer. Answers are always JSON; success is always 200. No secret and no body reaches the log.
 
+import { isUtf8 } from 'node:buffer';
 import express from 'express';
 import type { Express, NextFunction, Request, RequestHandler, Response } from 'express';
 
@@ -51,6 +52,10 @@ const parseJson: RequestHandler = express.json({
   limit: BODY_BYTES_MAX,
   type: () => true,
   strict: false,
+  // Bytes that are no text would become names that nobody wrote.
+  verify: (_request, _response, bytes, charset) => {
+    if (charset === 'utf-8' && !isUtf8(bytes)) throw new Error('no UTF-8');
+  },
 });
 
 async function bodyOf(request: Request, response: Response): Promise<Body> {
@@ -69,12 +74,19 @@ function jsonOf(request: Request, response: Response): Promise<unknown> {
   });
 }
 
+/** What is wrong with a body, by the words of the parser. */
+const BODY_FAULTS: ReadonlyMap<string, string> = new Map([
+  ['entity.parse.failed', 'the body is not well-formed JSON'],
+  ['entity.verify.failed', 'the body is not UTF-8'],
+  ['charset.unsupported', 'the charset of Content-Type must be UTF-8'],
+  ['encoding.unsupported', 'Content-Encoding must be gzip, deflate, br or none'],
+]);
+
 function bodyFault(error: unknown): ApiError {
   const { status, type } = error as { status?: number; type?: string };
   if (status === 413)
     return new ApiError(413, 0, `The request body must have at most ${BODY_BYTES_MAX} bytes`);
-  if (type === 'entity.parse.failed') return ApiError.invalid('the body is not well-formed JSON');
-  return ApiError.invalid('the body cannot be read');
+  return ApiError.invalid(BODY_FAULTS.get(type ?? '') ?? 'the body cannot be read');
 }
 
 class Gateway {

@@ -15,7 +15,9 @@ const LEVELS_MAX = 32;
 export const TEXT: SchemaObject = {
   type: 'string',
   maxLength: TEXT_CHARS_MAX,
-  description: `must be a string of at most ${TEXT_CHARS_MAX} characters`,
+  // JSON can say halves of characters, which no other text can hold.
+  pattern: '^\\P{Cs}*$',
+  description: `must be a string of at most ${TEXT_CHARS_MAX} whole characters`,
 };
 export const FLAG: SchemaObject = {
   type: ['boolean', 'string'],
@@ -25,9 +27,9 @@ export const FLAG: SchemaObject = {
 export const WHOLE: SchemaObject = {
   type: ['integer', 'string'],
   minimum: 0,
-  maximum: Number.MAX_SAFE_INTEGER,
+  maximum: 999_999_999_999_999,
   pattern: '^\\s*[0-9]{1,15}\\s*$',
-  description: 'must be a whole number, not negative',
+  description: 'must be a whole number, not negative, of at most 15 digits',
 };
 /** Anything: only its presence counts. */
 export const PRESENT: SchemaObject = {};

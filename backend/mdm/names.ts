@@ -20,7 +20,9 @@ const ENCODER = new TextEncoder();
  */
 export function validName(name: string): string {
   if (name === '') refuse('NAME_INVALID', 'it is empty');
-  if (ENCODER.encode(name).length > LIMIT.nameBytesMax) refuse('NAME_TOO_LONG');
+  const bytes = ENCODER.encode(name).length;
+  if (bytes > LIMIT.nameBytesMax)
+    refuse('NAME_TOO_LONG', bytes > name.length ? `, and these are ${bytes} bytes of UTF-8` : '');
   if (FORBIDDEN.test(name)) refuse('NAME_INVALID', 'it has a blank or a control character');
   return name;
 }

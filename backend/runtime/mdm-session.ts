@@ -241,7 +241,14 @@ export class MdmSession implements Cluster {
       });
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      reject(ClusterError.named('INVALID_PARAMETER', error.message));
+      // The MDM says it of names that are a little too long; the protocol does not carry the others there.
+      const isName = error.path.endsWith('.name');
+      reject(
+        ClusterError.named(
+          isName ? 'NAME_TOO_LONG' : 'INVALID_PARAMETER',
+          isName ? undefined : error.message,
+        ),
+      );
     }
   }
 

@@ -55,13 +55,16 @@ interface Refusal {
   readonly message: string;
 }
 
-async function post(path: string, body: unknown): Promise<Refusal> {
+async function post(path: string, body: unknown, encoding = 'identity'): Promise<Refusal> {
   const rest = await cluster.rest();
   const { status, data } = await rest.post<{ message?: string }>(path, body, {
     validateStatus: () => true,
-    headers: { 'Content-Type': 'application/json' },
-    // Text is sent as it is, so that malformed JSON stays malformed.
-    transformRequest: [(sent: unknown) => (typeof sent === 'string' ? sent : JSON.stringify(sent))],
+    headers: { 'Content-Type': 'application/json', 'Content-Encoding': encoding },
+    // Text and bytes are sent as they are, so that malformed JSON stays malformed.
+    transformRequest: [
+      (sent: unknown) =>
+        typeof sent === 'string' || sent instanceof Buffer ? sent : JSON.stringify(sent),
+    ],
     maxBodyLength: Infinity,
   });
   return { status, message: data.message ?? '' };
@@ -88,7 +91,10 @@ test.serial(
   async (t) => {
     const named = (name: unknown) => ({ storagePoolId: poolId, volumeSizeInGb: '8', name });
     await refuse(t, '/types/Volume/instances', [
-      [named('n'.repeat(32)), /name is too long: at most 31 characters/, 400],
+      [named('n'.repeat(32)), /name is too long: at most 31 characters$/, 400],
+      [named('é'.repeat(16)), /at most 31 characters, and these are 32 bytes of UTF-8/, 400],
+      [named('n'.repeat(200)), /name is too long: at most 31 characters$/, 400],
+      [named('\ud800'), /name must be a string of at most 1024 whole characters/, 400],
       [named('taken'), /name already in use/],
       [named('two words'), /name is invalid: .*blank/, 400],
       [named(7), /name must be a string/, 400],
@@ -108,12 +114,13 @@ test.serial(
 
 test.serial('sizes that are 0, negative, no numbers, or beyond what there is', async (t) => {
   const sized = (volumeSizeInGb: unknown) => ({ storagePoolId: poolId, name: 'v', volumeSizeInGb });
-  const notWhole = /volumeSizeInGb must be a whole number, not negative/;
+  const notWhole = /volumeSizeInGb must be a whole number, not negative, of at most 15 digits/;
   await refuse(t, '/types/Volume/instances', [
     [sized(0), /size: it must be larger than 0/, 400],
     ...[-8, '-8', 'many', 8.5, '0x10', true, {}, '9'.repeat(30)].map(
       (size) => [sized(size), notWhole, 400] as const,
     ),
+    [{ ...sized(8), volumeSizeInKb: 1 }, /volumeSizeInKb \(1\) and volumeSizeInGb \(8\) are two/],
     [sized(2 ** 20 + 8), /at most 1048576 GB/, 400],
     [sized(4096), /4 TiB requested, .* can still be allocated/, 500],
     [{ storagePoolId: poolId, name: 'v' }, /must be part of the request body: volumeSizeInKb/, 400],
@@ -169,10 +176,14 @@ test.serial('malformed JSON, wrong types, and a body over 1 MiB', async (t) => {
     ['[]', /body must be a JSON object/, 400],
     ['"text"', /body must be a JSON object/, 400],
     [{ storagePoolId: 5, volumeSizeInGb: 8 }, /storagePoolId must be a string/, 400],
+    [Buffer.from('{"name":"\xff\xfe"}', 'latin1'), /body is not UTF-8/, 400],
     [`"${'a'.repeat(MIB)}"`, /at most 1048576 bytes/, 413],
     [{ storagePoolId: poolId, volumeSizeInGb: 8, useRmcache: 'perhaps' }, /useRmcache/, 400],
     [{ storagePoolId: poolId, volumeSizeInGb: 8, volumeType: 'Thick' }, /volumeType/, 400],
   ]);
+  const { status, message } = await post('/types/Volume/instances', '{}', 'rot13');
+  t.is(status, 400);
+  t.regex(message, /Content-Encoding must be gzip, deflate, br or none/);
 });
 
 test.serial('devices that are foreign, too small, in use, or not there', async (t) => {

@@ -145,16 +145,18 @@ test.serial('a server of another system, and its device, are refused by its name
     new RegExp(`belongs to another system: it was taken in by system ${first.file.systemId}`),
   );
   t.is(readFileSync(owner, 'utf8').trim(), first.file.systemId, 'nothing of it was changed');
+  await until('the first system misses it', async () =>
+    (await wandererDevice())?.errorState === 'Error' ? true : null,
+  );
 });
 
 test.serial('it is back where it belongs, with its data, as if nothing had been', async (t) => {
   t.timeout(300_000);
   await stopServer();
   startServer(first);
-  await until('its device is up', async () => {
-    const row = await wandererDevice();
-    return row?.errorState === 'None' ? true : null;
-  });
+  await until('its device is up', async () =>
+    (await wandererDevice())?.errorState === 'None' ? true : null,
+  );
   t.is((await wandererDevice())?.id, deviceId);
 });
 

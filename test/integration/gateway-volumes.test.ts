@@ -152,6 +152,14 @@ test('mapping by guid or id, with codes that os-brick takes for success', async 
     /iopsLimit \(5\) must be a number larger than 10/,
   );
   t.is((await act('setMappedSdcLimits', { sdcId: sdc, bandwidthLimitInKbps: '1000' })).status, 400);
+  for (const [limit, value] of [
+    ['iopsLimit', 4294967296],
+    ['bandwidthLimitInKbps', 4294967296],
+  ] as const)
+    t.regex(
+      String(at((await act('setMappedSdcLimits', { sdcId: sdc, [limit]: value })).json, 'message')),
+      new RegExp(`${limit} \\(4294967296\\) must be .* and at most 4294967295`),
+    );
   t.is((await act('setMappedSdcLimits', { sdcId: sdc })).status, 400);
 
   t.is(at((await act('removeVolume', { removeMode: 'ONLY_ME' })).json, 'errorCode'), 104);

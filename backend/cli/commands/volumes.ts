@@ -25,6 +25,9 @@ import { UsageError } from '../parser.js';
 
 const GRAIN_GIB = 8;
 const SECTORS_PER_GIB = GIB / 512;
+/** What a mapping can carry. */
+const LIMIT_MAX = 0xffffffff;
+const KB_PER_MB = 1024;
 const topic = 'Volumes';
 const SIZE: Option = {
   name: 'size_gb',
@@ -128,17 +131,18 @@ async function unmapVolume(run: Run): Promise<Outcome> {
 }
 
 /** A limit of `--iops_limit` or `--bandwidth_limit`; null where not given. */
-function limitFrom(run: Run, option: string): number | null {
+function limitFrom(run: Run, option: string, max: number): number | null {
   const text = run.values.get(option);
   if (text === undefined) return null;
-  if (!/^\d{1,9}$/.test(text)) throw new UsageError(`--${option} must be a whole number`);
+  if (!/^\d{1,10}$/.test(text) || Number(text) > max)
+    throw new UsageError(`--${option} must be a whole number from 0 to ${max}, is "${text}"`);
   return Number(text);
 }
 
 async function setLimits(run: Run): Promise<Outcome> {
   const { reader, values } = run;
-  const iopsLimit = limitFrom(run, 'iops_limit');
-  const bandwidthMbps = limitFrom(run, 'bandwidth_limit');
+  const iopsLimit = limitFrom(run, 'iops_limit', LIMIT_MAX);
+  const bandwidthMbps = limitFrom(run, 'bandwidth_limit', Math.floor(LIMIT_MAX / KB_PER_MB));
   if (iopsLimit === null && bandwidthMbps === null)
     throw new UsageError('One of --iops_limit, --bandwidth_limit is needed');
   if (iopsLimit !== null && iopsLimit !== 0 && iopsLimit <= 10)
@@ -152,7 +156,7 @@ async function setLimits(run: Run): Promise<Outcome> {
     volumeKey: volume.key,
     sdcKey: sdc.key,
     iopsLimit,
-    bandwidthLimitKbps: bandwidthMbps === null ? null : bandwidthMbps * 1024,
+    bandwidthLimitKbps: bandwidthMbps === null ? null : bandwidthMbps * KB_PER_MB,
   });
   return outcome(`Successfully set limits of volume with ID ${reader.id(volume.key)}`);
 }

@@ -59,6 +59,10 @@ function wantedGib(body: Body): number {
     throw ApiError.invalid(
       'The following parameter(s) must be part of the request body: volumeSizeInKb.',
     );
+  if (kb !== undefined && gib !== undefined && kb !== gib * KB_PER_GIB)
+    throw ApiError.invalid(
+      `volumeSizeInKb (${kb}) and volumeSizeInGb (${gib}) are two sizes: give one of them`,
+    );
   return kb === undefined ? (gib ?? 0) : kb / KB_PER_GIB;
 }
 
@@ -191,12 +195,12 @@ async function setLimits(call: Call): Promise<void> {
   if (iops !== undefined && iops !== 0 && (iops < IOPS_MIN || iops > U32_MAX))
     throw ApiError.named(
       'LIMIT_ILLEGAL',
-      `iopsLimit (${iops}) must be a number larger than ${IOPS_MIN - 1}, or 0 for no limit`,
+      `iopsLimit (${iops}) must be a number larger than ${IOPS_MIN - 1} and at most ${U32_MAX}, or 0 for no limit`,
     );
   if (kbps !== undefined && (kbps % BANDWIDTH_GRAIN_KBPS !== 0 || kbps > U32_MAX))
     throw ApiError.named(
       'LIMIT_ILLEGAL',
-      `bandwidthLimitInKbps (${kbps}) must be a multiple of ${BANDWIDTH_GRAIN_KBPS}, or 0 for no limit`,
+      `bandwidthLimitInKbps (${kbps}) must be a multiple of ${BANDWIDTH_GRAIN_KBPS} and at most ${U32_MAX}, or 0 for no limit`,
     );
   const sdc = await namedSdc(call);
   if (sdc === null) throw noSdcNamed();

@@ -171,7 +171,7 @@ export const ERROR_BY_NAME: Readonly<Record<ErrorName, ErrorInfo>> = {
   VOLUME_MAPPED: { name: 'VOLUME_MAPPED', code: 145, class: 'rejected', restCode: 104, httpStatus: 500, nbdErrno: 0, text: 'Volume is mapped' },
   VOLUME_SHRINK: { name: 'VOLUME_SHRINK', code: 146, class: 'rejected', restCode: 133, httpStatus: 500, nbdErrno: 0, text: 'Volume capacity can only be increased' },
   VOLUME_SIZE_ILLEGAL: { name: 'VOLUME_SIZE_ILLEGAL', code: 147, class: 'rejected', restCode: 225, httpStatus: 400, nbdErrno: 0, text: 'Illegal volume size: {reason}. The volume size must be a multiple of 8 GB' },
-  NAME_TOO_LONG: { name: 'NAME_TOO_LONG', code: 148, class: 'rejected', restCode: 226, httpStatus: 400, nbdErrno: 0, text: 'The name is too long: at most 31 characters' },
+  NAME_TOO_LONG: { name: 'NAME_TOO_LONG', code: 148, class: 'rejected', restCode: 226, httpStatus: 400, nbdErrno: 0, text: 'The name is too long: at most 31 characters{reason}' },
   NAME_INVALID: { name: 'NAME_INVALID', code: 149, class: 'rejected', restCode: 227, httpStatus: 400, nbdErrno: 0, text: 'The name is invalid: {reason}' },
   ONLY_ONE_MAPPING: { name: 'ONLY_ONE_MAPPING', code: 150, class: 'rejected', restCode: 306, httpStatus: 500, nbdErrno: 0, text: 'Only a single SDC may be mapped to this volume at a time' },
   CAPACITY_EXCEEDED: { name: 'CAPACITY_EXCEEDED', code: 151, class: 'rejected', restCode: 300, httpStatus: 500, nbdErrno: 0, text: 'Requested volume size exceeds the volume allocation limit: {reason}' },

@@ -121,7 +121,14 @@ export const ERRORS = {
     0,
     'Illegal volume size: {reason}. The volume size must be a multiple of 8 GB',
   ),
-  NAME_TOO_LONG: row(148, 'rejected', 226, 400, 0, 'The name is too long: at most 31 characters'),
+  NAME_TOO_LONG: row(
+    148,
+    'rejected',
+    226,
+    400,
+    0,
+    'The name is too long: at most 31 characters{reason}',
+  ),
   NAME_INVALID: row(149, 'rejected', 227, 400, 0, 'The name is invalid: {reason}'),
   ONLY_ONE_MAPPING: row(
     150,

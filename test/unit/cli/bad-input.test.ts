@@ -20,6 +20,9 @@ const addPool = (...words: readonly string[]): readonly string[] => [
 const addSds = (...words: readonly string[]): readonly string[] => [
   ...['--add_sds', ...POOL, '--sds_name', 's', '--device_path', '/dev/sdx', ...words],
 ];
+const limits = (...words: readonly string[]): readonly string[] => [
+  ...['--set_sdc_volume_limits', '--volume_name', 'taken', '--sdc_name', 's', ...words],
+];
 const wholeSize = /--size_gb must be a whole number of gigabytes from 1 to 1048576, is "/;
 
 const CASES: readonly Case[] = [
@@ -37,6 +40,10 @@ const CASES: readonly Case[] = [
     /--thin_provisioned and --thick_provisioned exclude each other/,
   ],
   [add('--volume_name', 'v'), /--size_gb is missing/],
+  [add('--size_gb', '8', '--volume_name', ''), /--volume_name needs a value: NAME/],
+  [add('--size_gb', '8', '--volume_name='), /--volume_name needs a value: NAME/],
+  [limits('--iops_limit', '4294967296'), /--iops_limit must be .* from 0 to 4294967295, is "4294/],
+  [limits('--bandwidth_limit', '4194304'), /--bandwidth_limit must be .* from 0 to 4194303, is/],
   [['--map_volume_to_sdc', '--volume_name', 'taken'], /One of --sdc_id, --sdc_name/],
   [
     ['--map_volume_to_sdc', '--volume_name', 'taken', '--sdc_guid', 'nonsense'],
