@@ -174,7 +174,12 @@ class TwoVersions {
   async #verify(): Promise<void> {
     const job = ['--name=up', '--ioengine=nbd', `--uri=nbd+unix:///?socket=${this.#socket}`];
     const what = ['--rw=randwrite', '--bs=16k', '--iodepth=4', '--size=64m', '--io_size=8m'];
-    const verify = ['--verify=crc32c', '--verify_fatal=1', '--randrepeat=0', '--verify_state_save=0'];
+    const verify = [
+      '--verify=crc32c',
+      '--verify_fatal=1',
+      '--randrepeat=0',
+      '--verify_state_save=0',
+    ];
     while (this.#loading)
       await execa('timeout', ['-s', 'KILL', '300', 'fio', ...job, ...what, ...verify]);
   }
