@@ -45,7 +45,7 @@ what needs no network of its own, and says how much was left out.
   --runs N         so many runs, each with the next seed (1)
   --seconds N      length of a plan, about; start and judgement take some 30 s more (${DEFAULTS.seconds})
   --sds N          storage servers, ${SDS_MIN} to ${SDS_MAX} (${DEFAULTS.sdsCount})
-  --only KIND,...  of ${KINDS.join(', ')} (all but power)
+  --only KIND,...  of ${KINDS.join(', ')} (all but power and disk)
   --power-cuts N   nothing but N power cuts, of one server, several, or all at once, MDM too: what was not flushed is
                    lost in any part; runs of 20 cuts, each with the next seed
   --plan FILE      do what the file says, such as plan.json of a run that failed

@@ -67,6 +67,18 @@ const POWER_PLAN: Plan = {
   ],
 };
 
+/** Writes go well, but a flush does not, or no read does. */
+const DISK_PLAN: Plan = {
+  ...{ version: 1, seed: 1, sdsCount: 3, mdms: 1 },
+  steps: [
+    { pauseMs: 2000, troubles: [{ ...NONE, kind: 'disk', target: 'sds1', forMs: 1000 }] },
+    {
+      pauseMs: 1000,
+      troubles: [{ ...NONE, kind: 'disk', target: 'sds2', forMs: 1000, amount: 1 }],
+    },
+  ],
+};
+
 let folder: string;
 test.before(() => {
   folder = mkdtempSync(join(tmpdir(), 'meshsan-test-'));
@@ -131,6 +143,19 @@ test.serial(
     const power = outcomes[0]?.verdict.power;
     t.is(power?.cuts, 2);
     t.true((power?.torn ?? 0) > 0, 'something was lost that nobody had been promised');
+  },
+);
+
+test.serial(
+  'a flush of one disk fails, then all reads of another: both fail for good, and no client notices',
+  async (t) => {
+    const file = join(folder, 'disk.json');
+    writeFileSync(file, JSON.stringify(DISK_PLAN));
+    const { exitCode, stdout, stderr } = await chaos('--plan', file);
+    t.is(exitCode, 0, `${stdout}\n${stderr}`);
+    t.regex(stderr, /the device of sds1 failed: .*EIO/);
+    t.regex(stderr, /the device of sds2 failed: /);
+    t.regex(stdout, /^1 passed, 0 failed$/m);
   },
 );
 

@@ -14,7 +14,14 @@ import type { ChaosOptions } from './arguments.js';
 import { POWER_TRIALS, TRIALS } from './broken.js';
 import type { FigureName, FigureRow } from './figure-bench.js';
 import { obstacle, runInside } from './isolation.js';
-import { NEEDS_NAMESPACES, cutsPower, drawPlan, inWords, parsePlan } from './plan.js';
+import {
+  NEEDS_NAMESPACES,
+  cutsPower,
+  drawPlan,
+  inWords,
+  needsOwnDisks,
+  parsePlan,
+} from './plan.js';
 import type { Plan } from './plan.js';
 import { drawPowerPlan } from './power-plan.js';
 import { powerObstacle } from './power.js';
@@ -160,7 +167,8 @@ function report({ seed, verdict, kept }: Outcome): void {
   print(
     `seed ${seed}: ${troubles} troubles, ${operations} requests (${unanswered} of unknown outcome, the longest ${longestMs} ms: ${longest}${given}), ${seconds} s: ${went}`,
   );
-  if (verdict.power !== null) print(`seed ${seed}: ${cutsInWords([verdict])}`);
+  if (verdict.power !== null && verdict.power.cuts > 0)
+    print(`seed ${seed}: ${cutsInWords([verdict])}`);
   if (kept !== null)
     print(`seed ${seed}: kept in ${kept}; again: --plan ${join(kept, 'plan.json')}`);
 }
@@ -252,9 +260,11 @@ async function main(args: readonly string[]): Promise<number> {
     for (const plan of plans) print(describe(plan));
     return 0;
   }
-  const powerless = plans.some(cutsPower) ? (why ?? powerObstacle()) : null;
+  const powerless = plans.some(needsOwnDisks) ? (why ?? powerObstacle()) : null;
   if (powerless !== null)
-    throw new UsageError(`power cuts need disks of their own, which ${powerless}`);
+    throw new UsageError(
+      `power cuts and disks that fail need disks of their own, which ${powerless}`,
+    );
   const outcomes: Outcome[] = [];
   let skipped = 0;
   for (const plan of plans) {

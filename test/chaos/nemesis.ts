@@ -11,6 +11,7 @@ import { addDevice, maintain } from './operations.js';
 import { inWords } from './plan.js';
 import type { Step, Trouble } from './plan.js';
 import type { Rig } from './rig.js';
+import type { DiskFault } from './volatile-session.js';
 
 const BALLAST = 'ballast';
 const MIB = 2 ** 20;
@@ -106,6 +107,8 @@ export class Nemesis {
         return addDevice(this.#rig, target, this.#done, this.#say);
       case 'maintenance':
         return maintain(this.#rig, target, amount === 0 ? 'instant' : 'protected', this.#say);
+      case 'disk':
+        return this.#spoil(target, amount === 0 ? 'flush' : 'read');
       case 'power': {
         const { power } = this.#rig;
         if (power === null) throw new Error('the nodes have no disks of their own');
@@ -130,6 +133,35 @@ export class Nemesis {
       rmSync(file, { force: true });
       if (!node.startsWith('mdm')) await this.#clearErrors();
     });
+  }
+
+  /** The disk of a server fails in part: its device must fail for good, until an operator clears the error of a good disk. */
+  async #spoil(server: string, fault: DiskFault): Promise<Heal> {
+    const { power, mdm } = this.#rig;
+    if (power === null) throw new Error('the nodes have no disks of their own');
+    await power.spoil(server, fault);
+    const reason = await until(
+      `the device of ${server} fails for good`,
+      async () => {
+        try {
+          const sds = (await mdm.query('sds')).find(({ name }) => name === server);
+          const failed = (await mdm.query('device')).find(
+            ({ sdsKey, state }) => sdsKey === sds?.key && state === 'failed',
+          );
+          return failed?.failure ?? null;
+        } catch (error) {
+          // The MDM may be in trouble of its own.
+          if (!(error instanceof Error)) throw error;
+          return null;
+        }
+      },
+      CLEAR_MS,
+    );
+    this.#say(`the device of ${server} failed: ${reason}`);
+    return async () => {
+      await power.spoil(server, null);
+      await this.#clearErrors();
+    };
   }
 
   async #clearErrors(): Promise<void> {

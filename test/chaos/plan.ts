@@ -19,17 +19,22 @@ export type Kind =
   | 'full'
   | 'device'
   | 'maintenance'
-  | 'power';
+  | 'power'
+  | 'disk';
 /** What plans are drawn of. */
 export const USUAL_KINDS: readonly Kind[] = [
   ...(['kill', 'restart', 'stop', 'away', 'cut', 'stall', 'loss', 'slow', 'full'] as const),
   ...(['device', 'maintenance'] as const),
 ];
-/** A power cut needs other disks under the whole cluster, so a plan has some only when that is asked for. */
-export const KINDS: readonly Kind[] = [...USUAL_KINDS, 'power'];
+/** These need other disks under the whole cluster, so a plan has some only when that is asked for. */
+const ON_OWN_DISKS: readonly Kind[] = ['power', 'disk'];
+export const KINDS: readonly Kind[] = [...USUAL_KINDS, ...ON_OWN_DISKS];
 
 /** Kinds that need a network of every node's own, or a disk of its own. */
-export const NEEDS_NAMESPACES: readonly Kind[] = ['cut', 'stall', 'loss', 'slow', 'full', 'power'];
+export const NEEDS_NAMESPACES: readonly Kind[] = [
+  ...(['cut', 'stall', 'loss', 'slow', 'full'] as const),
+  ...ON_OWN_DISKS,
+];
 
 export interface Trouble {
   readonly kind: Kind;
@@ -42,7 +47,7 @@ export interface Trouble {
   /** Of a cut: from whom; of a power cut: who goes down at the same moment. */
   readonly others: readonly string[];
   readonly direction: 'both' | 'in' | 'out';
-  /** Of a loss: percent of the packets; of a slow link: kbit/s; of maintenance 1: what it holds is copied first; otherwise 0. */
+  /** Of a loss: percent of the packets; of a slow link: kbit/s; of maintenance 1: what it holds is copied first; of a disk 0: a flush fails, 1: every read; otherwise 0. */
   readonly amount: number;
 }
 
@@ -139,6 +144,7 @@ function harmful(
     [{ ...NONE, kind: 'slow', target: node, forMs, amount: random.pick([500, 4000, 40_000]) }],
     [{ ...NONE, kind: 'full', target: node, forMs }],
     [{ ...NONE, kind: 'power', target: node, forMs }],
+    [{ ...NONE, kind: 'disk', target: node, forMs, amount }],
     // Another device comes and goes, and so does data.
     [{ ...NONE, kind: 'device', target: node, forMs }],
     [
@@ -166,9 +172,12 @@ function drawn(
   return allowed.length === 0 ? [] : [...random.pick(allowed)];
 }
 
-/** Whether the disks of the nodes must lose what was not flushed. */
 export const cutsPower = ({ steps }: Plan): boolean =>
   steps.some(({ troubles }) => troubles.some(({ kind }) => kind === 'power'));
+
+/** Whether the nodes must have disks that fail when they are told to. */
+export const needsOwnDisks = ({ steps }: Plan): boolean =>
+  steps.some(({ troubles }) => troubles.some(({ kind }) => ON_OWN_DISKS.includes(kind)));
 
 const lengthMs = ({ pauseMs, troubles }: Step): number =>
   pauseMs + RECOVERY_MS + Math.max(0, ...troubles.map(({ afterMs, forMs }) => afterMs + forMs));
@@ -188,8 +197,10 @@ export function drawPlan(
   const random = new Prng(seed);
   const servers = sdsNames(sdsCount);
   const steps: Step[] = [];
-  // A device of a server whose power is cut has no place that survives.
-  const possible = kinds.includes('power') ? kinds.filter((kind) => kind !== 'device') : kinds;
+  // A device of a server that has disks of its own has no place that survives.
+  const possible = kinds.some((kind) => ON_OWN_DISKS.includes(kind))
+    ? kinds.filter((kind) => kind !== 'device')
+    : kinds;
   const mdms = random.chance(1, 3) ? MDM_CLUSTER : 1;
   for (let restMs = seconds * 1000; restMs > 0;) {
     const node = random.pick(servers);
@@ -284,6 +295,12 @@ export function parsePlan(source: string, text: string): Plan {
   return value;
 }
 
+function amountInWords(kind: Kind, amount: number): string {
+  if (kind === 'disk') return amount === 0 ? ', a flush fails' : ', reads fail';
+  if (kind === 'maintenance') return ', protected';
+  return kind === 'loss' ? ` ${amount} %` : ` ${amount} kbit/s`;
+}
+
 /** A trouble for people. */
 export function inWords({
   kind,
@@ -296,9 +313,7 @@ export function inWords({
 }: Trouble): string {
   const from = others.length === 0 ? '' : ` from ${others.join(', ')} (${direction})`;
   const together = others.length === 0 ? '' : ` with ${others.join(', ')}`;
-  const unit =
-    kind === 'maintenance' ? ', protected' : kind === 'loss' ? ` ${amount} %` : ` ${amount} kbit/s`;
-  const how = amount === 0 ? '' : unit;
+  const how = kind === 'disk' || amount !== 0 ? amountInWords(kind, amount) : '';
   const lasts = forMs === 0 ? '' : ` for ${forMs} ms`;
   return `${kind} ${target}${kind === 'power' ? together : from}${how}${lasts}${afterMs === 0 ? '' : ` after ${afterMs} ms`}`;
 }

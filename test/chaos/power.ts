@@ -13,6 +13,7 @@ import { until } from '../support/until.js';
 import type { Keeper } from './keeper.js';
 import type { Heal } from './network.js';
 import { VolatileDisks } from './volatile-disk.js';
+import type { DiskFault } from './volatile-session.js';
 
 const MIB = 2 ** 20;
 /** Of the tmpfs that holds the content of all disks. */
@@ -165,6 +166,16 @@ export class Power {
   /** What is asked of the device of a server from now on is never answered, or (broken) answered with EIO. */
   async stick(name: string, isBroken: boolean): Promise<void> {
     await this.#disksOf(name).order(isBroken ? 'break' : 'hang');
+  }
+
+  /**
+   * The device of a server takes writes as ever, but a flush of it, or every read, fails.
+   *
+   * @param fault - null: it is good again
+   */
+  async spoil(name: string, fault: DiskFault | null): Promise<void> {
+    const orders = { flush: 'failFlush', read: 'failReads' } as const;
+    await this.#disksOf(name).order(fault === null ? 'mend' : orders[fault]);
   }
 
   #disksOf(name: string): VolatileDisks {

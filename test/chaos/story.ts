@@ -13,7 +13,7 @@ import { FioVerify } from './fio.js';
 import { Nemesis } from './nemesis.js';
 import { Operator } from './operator.js';
 import type { Plan } from './plan.js';
-import { SECOND_CLIENT, cutsPower, sdsNames } from './plan.js';
+import { SECOND_CLIENT, needsOwnDisks, sdsNames } from './plan.js';
 import { Rig } from './rig.js';
 import type { PowerCounts } from './power.js';
 import type { Verdict } from './verdict.js';
@@ -58,7 +58,7 @@ export async function tell(options: StoryOptions): Promise<Verdict> {
       throttle: [],
       mdmOptions: {},
     },
-    powerSeed: cutsPower(plan) ? plan.seed : null,
+    powerSeed: needsOwnDisks(plan) ? plan.seed : null,
   });
   try {
     return await new Story(rig, options, began).run();

@@ -25,9 +25,19 @@ export interface DiskTask {
 export interface DiskOrder {
   /**
    * The power goes; whoever waits is told of an error; the power is back; the disks are slower by `factor`; the last of the disks
-   * answers nobody; it answers everybody with an error; nothing.
+   * answers nobody; it answers everybody with an error; its next flush fails; its reads fail; they do not any more; nothing.
    */
-  readonly order: 'fail' | 'release' | 'restore' | 'slow' | 'hang' | 'break' | 'count';
+  readonly order:
+    | 'fail'
+    | 'release'
+    | 'restore'
+    | 'slow'
+    | 'hang'
+    | 'break'
+    | 'failFlush'
+    | 'failReads'
+    | 'mend'
+    | 'count';
   readonly factor: number;
 }
 

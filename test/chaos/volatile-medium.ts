@@ -107,6 +107,13 @@ export class VolatileMedium {
 
   /** The power went, and is back: from now on everybody sees what had reached the medium. */
   cut(): void {
+    const { cuts, unflushed, torn: before } = this.#counts;
+    const { lost, torn } = this.lose();
+    this.#counts = { cuts: cuts + 1, unflushed: unflushed + lost, torn: before + torn };
+  }
+
+  /** Of what was not flushed any part is gone, for everybody; of how many writes, and of how many at least a part. */
+  lose(): { readonly lost: number; readonly torn: number } {
     const lost = this.#cached;
     let torn = 0;
     for (const write of lost) if (!this.#applySome(write)) torn++;
@@ -116,8 +123,7 @@ export class VolatileMedium {
     }
     this.#cached = [];
     this.#cachedBytes = 0;
-    const { cuts, unflushed, torn: before } = this.#counts;
-    this.#counts = { cuts: cuts + 1, unflushed: unflushed + lost.length, torn: before + torn };
+    return { lost: lost.length, torn };
   }
 
   /** @returns whether all of the write reached the medium */

@@ -39,6 +39,9 @@ function act({ order, factor }: DiskOrder): void {
   const last = disks.at(-1)?.session;
   if (order === 'hang') last?.fail();
   else if (order === 'break') last?.release();
+  else if (order === 'failFlush') last?.spoil('flush');
+  else if (order === 'failReads') last?.spoil('read');
+  else if (order === 'mend') last?.spoil(null);
   else actOnAll(order, factor);
 }
 

@@ -28,6 +28,8 @@ const FLUSH_MS_MAX = 3;
 const QUEUE_MAX = 128;
 
 type Power = 'on' | 'failing' | 'off';
+/** The next flush fails and takes what it should have covered with it, and later ones go well; or every read fails. */
+export type DiskFault = 'flush' | 'read';
 
 export class VolatileSession implements FuseClient {
   readonly #medium: VolatileMedium;
@@ -36,6 +38,7 @@ export class VolatileSession implements FuseClient {
   #power: Power = 'on';
   /** Flushes take so many times as long as usual, and reads and writes so many milliseconds. */
   #slowness = 1;
+  #fault: DiskFault | null = null;
   /** Requests without an answer: their numbers. */
   #waiting: bigint[] = [];
 
@@ -54,7 +57,25 @@ export class VolatileSession implements FuseClient {
   /** Whoever still waits is told of an error, so that a killed process can end. */
   release(): void {
     this.#power = 'off';
+    this.#refuseWaiting();
+  }
+
+  #refuseWaiting(): void {
     for (const unique of this.#waiting.splice(0)) this.#answer(unique, FUSE_ERRNO.EIO, 0);
+  }
+
+  /** @param fault - null: the disk is good again */
+  spoil(fault: DiskFault | null): void {
+    this.#fault = fault;
+  }
+
+  /** What kernels do: whoever flushes is told once, and what was not written is forgotten. */
+  #failFlush(unique: bigint): void {
+    this.#fault = null;
+    this.#medium.lose();
+    // A flush that is under way covers some of it.
+    this.#refuseWaiting();
+    this.#answer(unique, FUSE_ERRNO.EIO, 0);
   }
 
   /** @param factor - 1: as fast as usual */
@@ -92,7 +113,15 @@ export class VolatileSession implements FuseClient {
 
   #io(opcode: number, unique: bigint, bytes: Uint8Array, view: DataView): void {
     const offset = Number(view.getBigUint64(IN.ioOffset, true));
+    if (opcode === OPCODE.read && this.#fault === 'read') {
+      this.#answer(unique, FUSE_ERRNO.EIO, 0);
+      return;
+    }
     if (opcode === OPCODE.fsync) {
+      if (this.#fault === 'flush') {
+        this.#failFlush(unique);
+        return;
+      }
       const serial = this.#medium.beginFlush();
       this.#later(unique, 0, () => {
         this.#medium.endFlush(serial);
@@ -117,6 +146,10 @@ export class VolatileSession implements FuseClient {
     }
     const content = bytes.slice(IN.writeData, IN.writeData + length);
     if ((view.getUint32(WRITE_FLAGS_AT, true) & O_DSYNC) !== 0) {
+      if (this.#fault === 'flush') {
+        this.#failFlush(unique);
+        return;
+      }
       this.#later(unique, length, this.#medium.writeDurable(offset, content).done);
       return;
     }
