@@ -290,14 +290,13 @@ function seal(
   status: number,
   version: number,
 ): Uint8Array {
-  const frame = writer.finish();
-  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  setMagic(view, 0, FRAME.magic);
-  setVersion(view, 0, version);
-  setCode(view, 0, code);
-  setStatus(view, 0, status);
-  setBodyBytes(view, 0, frame.length - HEADER_BYTES);
-  setTag(view, 0, tag);
-  sealFrame(frame, view, 0);
-  return frame;
+  return writer.finish((bytes, view, lengthBytes) => {
+    setMagic(view, 0, FRAME.magic);
+    setVersion(view, 0, version);
+    setCode(view, 0, code);
+    setStatus(view, 0, status);
+    setBodyBytes(view, 0, lengthBytes - HEADER_BYTES);
+    setTag(view, 0, tag);
+    sealFrame(bytes, view, 0);
+  });
 }

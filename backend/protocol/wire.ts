@@ -23,7 +23,7 @@ const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const LONE_SURROGATE = /\p{Cs}/u;
 const TWO_32 = 0x100000000;
-const GROW_FROM_BYTES = 256;
+const GROW_FROM_BYTES = 1024;
 
 /** Path to the value at hand, for error messages: names of fields and numbers of list items. */
 class Path {
@@ -63,10 +63,26 @@ function integerRange(min: number, max: number): string {
   return `must be an integer from ${min} to ${max}`;
 }
 
-/** Appends values to a growing buffer. After an error the writer must be thrown away. */
+interface Memory {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+}
+
+function makeMemory(lengthBytes: number): Memory {
+  const bytes = new Uint8Array(lengthBytes);
+  return { bytes, view: new DataView(bytes.buffer) };
+}
+
+/** What the last writer used, for the next one: most are done before another begins. */
+let spare: Memory | null = null;
+/** Larger memory is not kept. */
+const SPARE_BYTES_MAX = 64 * 1024;
+
+/** Appends values to a growing buffer. After `finish`, or an error, the writer must be thrown away. */
 export class Writer {
   private readonly path: Path;
   private readonly bytesMax: number;
+  private memory: Memory;
   private bytes: Uint8Array;
   private view: DataView;
   private length: number;
@@ -83,8 +99,11 @@ export class Writer {
   ) {
     this.path = new Path(root);
     this.bytesMax = bytesMax;
-    this.bytes = new Uint8Array(startBytes + GROW_FROM_BYTES);
-    this.view = new DataView(this.bytes.buffer);
+    this.memory = spare ?? makeMemory(startBytes + GROW_FROM_BYTES);
+    spare = null;
+    this.bytes = this.memory.bytes;
+    this.view = this.memory.view;
+    this.bytes.fill(0, 0, startBytes);
     this.length = startBytes;
   }
 
@@ -100,9 +119,18 @@ export class Writer {
     this.path.leave();
   }
 
-  /** Everything written so far; the memory belongs to the caller from now on. */
-  finish(): Uint8Array {
-    return this.bytes.subarray(0, this.length);
+  /**
+   * Everything written, in memory of its own.
+   *
+   * @param complete - fills in what depends on the whole, such as checksums, before it is copied
+   */
+  finish(
+    complete: ((bytes: Uint8Array, view: DataView, lengthBytes: number) => void) | null = null,
+  ): Uint8Array {
+    complete?.(this.bytes, this.view, this.length);
+    const written = this.bytes.slice(0, this.length);
+    if (this.bytes.length <= SPARE_BYTES_MAX) spare = this.memory;
+    return written;
   }
 
   u8(name: string, value: number, min: number, max: number): void {
@@ -183,10 +211,11 @@ export class Writer {
     if (end > this.bytesMax)
       this.path.fail(name, `must fit: the whole is limited to ${this.bytesMax} bytes`);
     if (end > this.bytes.length) {
-      const grown = new Uint8Array(Math.min(this.bytesMax, Math.max(end, this.bytes.length * 2)));
-      grown.set(this.bytes);
-      this.bytes = grown;
-      this.view = new DataView(grown.buffer);
+      const grown = makeMemory(Math.min(this.bytesMax, Math.max(end, this.bytes.length * 2)));
+      grown.bytes.set(this.bytes.subarray(0, at));
+      this.memory = grown;
+      this.bytes = grown.bytes;
+      this.view = grown.view;
     }
     this.length = end;
     return at;
