@@ -153,6 +153,7 @@ export class Requests {
 
   nextDeadlineUs(): Micros {
     let next = Infinity;
+    if (this.open.size === 0) return next;
     for (const request of this.open.values()) next = Math.min(next, request.deadlineUs);
     return next;
   }

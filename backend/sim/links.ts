@@ -65,6 +65,8 @@ export class SimLinks implements Links {
   }
 
   private find(link: LinkId): LinkEnd | undefined {
-    return this.process.ends.find((end) => end.id === link);
+    // For every frame: no closure.
+    for (const end of this.process.ends) if (end.id === link) return end;
+    return undefined;
   }
 }

@@ -32,20 +32,8 @@ export class LogGroups {
   /** Number of the group that is being filled. */
   head = 0;
   private tail = 0;
+  /** A ring; each is made when its place is used first. */
   private readonly groups: Group[] = [];
-
-  constructor() {
-    for (let index = 0; index < GROUPS; index++) {
-      this.groups.push({
-        lastLsn: 0,
-        endPosition: 0,
-        markerLsn: 0,
-        markerPosition: 0,
-        pending: 0,
-        direct: false,
-      });
-    }
-  }
 
   /** All up to here is written and known to be durable. */
   begin(lsn: number, position: number): void {
@@ -70,9 +58,14 @@ export class LogGroups {
   }
 
   private at(serial: number): Group {
-    const group = this.groups[serial % GROUPS];
-    assert(group !== undefined, 'the ring of groups is full of groups');
-    return group;
+    return (this.groups[serial % GROUPS] ??= {
+      lastLsn: 0,
+      endPosition: 0,
+      markerLsn: 0,
+      markerPosition: 0,
+      pending: 0,
+      direct: false,
+    });
   }
 
   /** Groups that are sealed and not written yet. */
