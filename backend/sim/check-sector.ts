@@ -35,13 +35,15 @@ export class StepBudget {
 export class SectorSearch {
   private readonly sector: number;
   private readonly records: readonly OpRecord[];
+  /** By index; empty where nothing can be lost. */
   private readonly byIndex: ReadonlyMap<number, OpRecord>;
   private readonly flushes: readonly OpRecord[];
   private readonly losses: readonly number[];
   private readonly flushesLie: boolean;
   private readonly pasts: Pasts;
   private configs: readonly Config[];
-  private readonly slots: (OpRecord | null)[] = new Array<OpRecord | null>(SLOTS).fill(null);
+  /** What runs; null: a place that is free again. */
+  private readonly slots: (OpRecord | null)[] = [];
   /** Tags that some read saw: an open write that nobody saw need not be considered. */
   private readonly seen = new Set<number>();
   /**
@@ -68,7 +70,9 @@ export class SectorSearch {
   ) {
     this.sector = sector;
     this.records = records;
-    this.byIndex = new Map(records.map((record) => [record.index, record]));
+    this.byIndex = new Map(
+      losses.length === 0 ? [] : records.map((record) => [record.index, record]),
+    );
     this.flushes = flushes;
     this.losses = losses;
     this.flushesLie = flushesLie;
@@ -167,8 +171,9 @@ export class SectorSearch {
   }
 
   private begin(record: OpRecord): string | null {
-    const slot = this.slots.indexOf(null);
-    if (slot < 0) {
+    const free = this.slots.indexOf(null);
+    const slot = free < 0 ? this.slots.length : free;
+    if (slot === SLOTS) {
       this.giveUp();
       return null;
     }
@@ -203,16 +208,22 @@ export class SectorSearch {
     const slot = this.slots.indexOf(record);
     if (slot < 0) return null;
     const bit = 1 << slot;
-    const next = new ConfigSet();
-    this.visited = new ConfigSet();
-    for (const config of this.configs) this.expand(config, record, bit, next);
-    this.leave(record, slot);
-    if (this.isTooMuch(next)) {
-      this.giveUp();
-      return null;
+    const [first] = this.configs;
+    // Mostly there is one way, and it has taken effect.
+    const isSettled =
+      this.configs.length === 1 && first !== undefined && hasTakenEffect(first, record, bit);
+    if (!isSettled) {
+      const next = new ConfigSet();
+      this.visited = new ConfigSet();
+      for (const config of this.configs) this.expand(config, record, bit, next);
+      if (this.isTooMuch(next)) {
+        this.giveUp();
+        return null;
+      }
+      if (next.size === 0) return this.explain(record);
+      this.configs = next.all;
     }
-    if (next.size === 0) return this.explain(record);
-    this.configs = next.all;
+    this.leave(record, slot);
     for (const config of this.configs) {
       config.pending &= ~bit;
       config.found &= ~bit;
@@ -232,9 +243,7 @@ export class SectorSearch {
 
   /** All configurations in which `record` has taken effect, by every order of running writes. */
   private expand(config: Config, record: OpRecord, bit: number, into: ConfigSet): void {
-    const isRead = record.kind === 'read';
-    const satisfied = isRead ? (config.found & bit) !== 0 : (config.pending & bit) === 0;
-    if (satisfied) {
+    if (hasTakenEffect(config, record, bit)) {
       // Sets do not share what changes later.
       into.add({ ...config });
       return;
@@ -340,6 +349,10 @@ export class SectorSearch {
       into.add({ past: way.past, pending: pending | way.lost, found: foundNow });
     }
   }
+}
+
+function hasTakenEffect({ pending, found }: Config, { kind }: OpRecord, bit: number): boolean {
+  return kind === 'read' ? (found & bit) !== 0 : (pending & bit) === 0;
 }
 
 function lowestBit(bits: number): number {
