@@ -170,7 +170,11 @@ interface Restored {
 
 async function restore(path: string, configPath: string, force: boolean): Promise<Restored> {
   const backup = readBackup(path);
-  const { systemId, systemName, content } = renewed(backup, () => randomInt(DRAWS) / DRAWS);
+  const { systemId, systemName, content } = renewed(
+    backup,
+    Date.now(),
+    () => randomInt(DRAWS) / DRAWS,
+  );
   const config = readMdmConfig(configPath);
   const secret = readSecretFile(config.secretFile);
   const { stateDir } = config;

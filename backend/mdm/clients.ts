@@ -20,10 +20,13 @@ import type { State } from './state.js';
 const MARKS = {
   newSdc: mark('mdm: an SDC registered for the first time'),
   sameRun: mark('mdm: an SDC registered again in the same run'),
+  laterRun: mark('mdm: an SDC presented a run of another life of the metadata'),
   foreignRun: mark('mdm: an SDC presented a run that was never given out'),
   waitingSds: mark('mdm: an SDS that nobody added registered'),
 };
 
+/** No system gives out so many runs: a higher one is not its own. */
+const RUN_MAX = 2 ** 31;
 /** SDS processes that may wait to be added. */
 const WAITING_SDS_MAX = 2048;
 
@@ -67,14 +70,21 @@ export function registerSdc(engine: Engine, body: RegisterSdcBody): RegisterSdcR
   return { sdcKey: known.key, run, approved, systemId: systemId(engine) };
 }
 
-/** A run goes on in the same life of a client; every other life gets a number that nobody had. */
+/**
+ * A run goes on in the same life of a client, even one that another life of the metadata gave out: what the client has under
+ * way could not be told apart under a new one. Every other life gets a number that nobody had.
+ */
 function runFor({ state }: Engine, presented: number): number {
-  if (presented !== 0 && presented < state.system.nextRun) {
-    MARKS.sameRun.hits++;
-    return presented;
+  if (presented === 0) return state.newRun();
+  if (presented < state.system.nextRun) MARKS.sameRun.hits++;
+  else if (presented > RUN_MAX) {
+    MARKS.foreignRun.hits++;
+    return state.newRun();
+  } else {
+    MARKS.laterRun.hits++;
+    state.systems.put(state.system.key, { ...state.system, nextRun: presented + 1 });
   }
-  if (presented !== 0) MARKS.foreignRun.hits++;
-  return state.newRun();
+  return presented;
 }
 
 /** Host names are taken as names while they are free; names are for people only. */

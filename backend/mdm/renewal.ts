@@ -14,6 +14,10 @@ const SEQUENCES = 2 ** 22;
 const KEYS = 2 ** 19;
 const GENERATIONS = 2 ** 20;
 const EPOCHS = 2 ** 16;
+/** Terms are at least the seconds since this time, the beginning of 2020. */
+const TERMS_FROM_MS = 1_577_836_800_000;
+const SECOND_MS = 1000;
+const TERM_MAX = 2 ** 32 - TERMS;
 /** Keys stay below this: data processes join two of them in one number. */
 const KEYS_MAX = 2 ** 26;
 
@@ -33,10 +37,16 @@ export interface Renewed {
 /**
  * The content of a backup as the beginning of another life.
  *
+ * @param nowMs - wall clock: who knows the term of a life follows none of an older one, and a backup may be restored again after
+ *   lives that it knows nothing of. So the term follows the time; a life uses fewer than one a second.
  * @param draw - random number of [0, 1): two restores of one backup must not give out the same numbers either
  * @throws ContentError when the content cannot be understood, RenewalError when no numbers are left
  */
-export function renewed({ term, sequence, entries }: MdmContent, draw: () => number): Renewed {
+export function renewed(
+  { term, sequence, entries }: MdmContent,
+  nowMs: number,
+  draw: () => number,
+): Renewed {
   const state = new State();
   state.load(entries);
   if (!state.hasSystem()) throw new RenewalError('it holds no system');
@@ -49,6 +59,11 @@ export function renewed({ term, sequence, entries }: MdmContent, draw: () => num
     clusterEpoch: system.clusterEpoch + 1 + Math.floor(draw() * EPOCHS),
   };
   const renewedSequence = sequence + step(SEQUENCES);
+  const renewedTerm = Math.max(term + step(TERMS), Math.floor((nowMs - TERMS_FROM_MS) / SECOND_MS));
+  if (renewedTerm > TERM_MAX)
+    throw new RenewalError(
+      `its term would be ${renewedTerm}, which is too high: look at the clock of this server`,
+    );
   if (
     renewedSequence >= 2 ** 32 - SEQUENCES ||
     next.nextKey >= KEYS_MAX ||
@@ -82,7 +97,7 @@ export function renewed({ term, sequence, entries }: MdmContent, draw: () => num
   return {
     ...{ systemId: { idPrefix, key }, systemName: system.name },
     content: {
-      ...{ term: term + step(TERMS), sequence: renewedSequence },
+      ...{ term: renewedTerm, sequence: renewedSequence },
       entries: state.all(),
     },
   };

@@ -81,7 +81,12 @@ export class SimCluster {
       this.moveWatch.committed(changes);
       if (swarm.slow.factor > 0) this.slowWatch.committed(changes);
     };
-    for (const mdm of this.mdms) mdm.watch(watcher);
+    for (const mdm of this.mdms) {
+      mdm.watch(watcher);
+      mdm.restored = (changes) => {
+        this.moveWatch.restored(changes);
+      };
+    }
     if (this.etcd !== null) this.etcd.watcher = watcher;
     for (let number = 1; number <= swarm.servers + swarm.moves.lateServers; number++) {
       const host = this.host(`10.0.1.${number}`);

@@ -1,14 +1,16 @@
 // An MDM of a simulated cluster: its host, what lies on its disk, its process of the moment. It owns starting and killing;
 // what a process is follows from the disk, as with real ones. It must never look into the machine.
 
-import type { Machine } from '../core/ports.js';
+import { assert } from '../core/assert.js';
+import type { Change, Machine } from '../core/ports.js';
 import { Mdm } from '../mdm/mdm.js';
 import type { ClusterInputs } from '../mdm/cluster-port.js';
 import { placeName } from '../mdm/cluster-state.js';
 import { Manager } from '../mdm/manager.js';
 import { NodeMachine } from '../mdm/node.js';
 import { MDM_DEFAULTS } from '../mdm/options.js';
-import type { MdmOptions } from '../mdm/options.js';
+import type { MdmContent, MdmOptions } from '../mdm/options.js';
+import type { Recovery } from '../mdm/recovery.js';
 import type { NodeReport, Step } from '../mdm/cluster-plan.js';
 import { mark } from '../core/marks.js';
 import { ERR, VERSION_MAX } from '../protocol/generated/constants.js';
@@ -24,6 +26,7 @@ import { MDM_PORT } from './mdm-company.js';
 import type { MdmCompany, SimMdm } from './mdm-company.js';
 import { ContentMove } from './mdm-content-move.js';
 import { MdmDisk } from './mdm-disk.js';
+import { recoveryOf } from './mdm-recovery.js';
 import { SimReach } from './mdm-reach.js';
 import type { SimNetwork } from './network.js';
 import { SimProcess } from './process.js';
@@ -49,6 +52,7 @@ const INITIAL: NonNullable<MdmOptions['initial']> = {
 type Role =
   | { readonly kind: 'none' }
   | { readonly kind: 'alone'; readonly machine: Mdm; readonly store: SimMetadataStore }
+  | { readonly kind: 'restored'; readonly machine: Recovery }
   | { readonly kind: 'manager'; readonly machine: Manager; readonly store: SimSharedStore };
 
 export class MdmNode implements EventTarget, SimMdm {
@@ -106,6 +110,9 @@ export class MdmNode implements EventTarget, SimMdm {
     return this.role.kind === 'manager' ? this.role.machine : null;
   }
 
+  /** Is told what took the place of everything when a backup was restored. */
+  restored: (changes: readonly Change[]) => void = () => undefined;
+
   /** Hears of every commit in its own store. */
   watch(watcher: SimMetadata['watcher']): void {
     this.disk.content.watcher = watcher;
@@ -139,7 +146,8 @@ export class MdmNode implements EventTarget, SimMdm {
 
   report(): NodeReport {
     const { record, role, company, host } = this;
-    const state = record.part === 'member' ? 'member' : role.kind === 'alone' ? 'alone' : 'blank';
+    const isAlone = role.kind === 'alone' || role.kind === 'restored';
+    const state = record.part === 'member' ? 'member' : isAlone ? 'alone' : 'blank';
     const seat = company?.etcds.store(record.token).members.get(host.address);
     const storeUp = company?.etcds.reaches(host.address) === true && seat?.isLearner === false;
     const token = record.part === 'none' ? '' : record.token;
@@ -170,6 +178,14 @@ export class MdmNode implements EventTarget, SimMdm {
     if (this.role.kind === 'alone') this.role.store.processDied();
     this.role = { kind: 'none' };
     this.network.processEnded(process, resets);
+  }
+
+  /** What lies on its disk becomes what was restored; no process of it runs. */
+  restore({ term, sequence, entries }: MdmContent): void {
+    assert(this.process?.alive !== true, 'nothing is restored under an MDM that runs');
+    this.disk.content.load(term, sequence, entries);
+    this.disk.mark = { state: 'restored', token: 'restored' };
+    this.disk.record = leftRecord(this.record, this.record.term);
   }
 
   restartIn(inUs: number): void {
@@ -212,8 +228,28 @@ export class MdmNode implements EventTarget, SimMdm {
         );
         return;
       case 'restored':
-        this.sim.fail(`${this.host.address} has the mark of a backup that nobody restored`);
+        this.becomeRestored();
     }
+  }
+
+  /** What was restored waits for the devices. */
+  private becomeRestored(): void {
+    const { sim, process, machine, disk } = this;
+    if (process === null || machine === null) return;
+    const site = {
+      disk,
+      restored: this.restored,
+      boot: () => {
+        if (process === this.process) this.boot();
+      },
+    };
+    const ports = { links: machine.links, log: this.log.of('mdm') };
+    const recovery = recoveryOf(sim, process, site, ports, this.machineOptions());
+    this.role = { kind: 'restored', machine: recovery };
+    this.become(recovery, () => undefined);
+    process.input((nowUs) => {
+      recovery.start(nowUs);
+    });
   }
 
   private becomeNothing(): void {

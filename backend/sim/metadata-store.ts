@@ -57,6 +57,18 @@ export class SimMetadata {
     this.sequence = other.sequence;
   }
 
+  /** Becomes what a backup holds, or what became of it. */
+  load(term: number, sequence: number, entries: Iterable<Entry>): void {
+    this.content.clear();
+    for (const { key, value } of entries)
+      this.content.set(Buffer.from(key).toString('latin1'), {
+        key: key.slice(),
+        value: value.slice(),
+      });
+    this.term = term;
+    this.sequence = sequence;
+  }
+
   /** Keys and values in order of key, as the shell gives them to a starting MDM. */
   entries(): readonly Entry[] {
     return [...this.content]

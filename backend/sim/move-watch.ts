@@ -42,6 +42,16 @@ export class MoveWatch {
     );
   }
 
+  /** Everything that was committed is what this says: a backup was restored. */
+  restored(changes: readonly Change[]): void {
+    this.entries.clear();
+    this.devices.clear();
+    this.sds.clear();
+    this.pools.clear();
+    this.volumes.clear();
+    this.committed(changes);
+  }
+
   /** Changes that became durable together. */
   committed(changes: readonly Change[]): void {
     const pages: CombEntry[] = [];

@@ -97,6 +97,7 @@ const MARKS = {
   addServer: mark('nemesis: a server was added'),
   removeServer: mark('nemesis: a server was removed'),
   moveServer: mark('nemesis: a server was moved to another protection domain'),
+  restoreMdm: mark('nemesis: a backup of the metadata was taken or restored'),
 } satisfies Record<TroubleKind, unknown>;
 
 export class Nemesis implements EventTarget, TroubleMaker {

@@ -59,6 +59,12 @@ export class ServerWork {
     return this.isUsed(server) ? (this.keys.get(server) ?? 0) : 0;
   }
 
+  /** Which servers are part of the system; null: one is leaving, or nobody knows. */
+  facts(): string | null {
+    const keys = [...this.keys.values()];
+    return this.leavingServers.size > 0 || keys.includes(0) ? null : keys.join(' ');
+  }
+
   /** Servers whose removal was accepted. */
   leaving(): Iterable<ServerNode> {
     return this.leavingServers;

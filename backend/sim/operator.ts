@@ -13,6 +13,7 @@ import type { ClientNode } from './client-node.js';
 import { DEVICE_PATH } from './device-processes.js';
 import type { History } from './history.js';
 import type { SimMdm } from './mdm-company.js';
+import { BackupWork } from './operator-backups.js';
 import { MdmOperator } from './operator-mdms.js';
 import { PolicyWork } from './operator-policies.js';
 import { ServerWork } from './operator-servers.js';
@@ -52,6 +53,7 @@ export class SimOperator {
   readonly volumeWork: VolumeWork;
   readonly serverWork = new ServerWork(this);
   readonly policyWork = new PolicyWork(this);
+  readonly backupWork = new BackupWork(this);
   /** Every volume is mapped to whom it belongs. */
   ready = false;
   private readonly sim: Simulation;
@@ -321,12 +323,27 @@ export class SimOperator {
 
   /** Whether the operator has nothing left to do and every client has its volumes. */
   isSettled(): boolean {
-    const work = [this.volumeWork, this.serverWork, this.policyWork];
-    if (work.some(({ isChanging }) => isChanging)) return false;
-    if (this.admin.pending > 0 || this.isSwitching) return false;
+    if (this.isBusy || this.backupWork.isChanging) return false;
     return this.volumes.every(({ key, index }) =>
       this.owners(index).every(({ load }) => load?.has(key) === true),
     );
+  }
+
+  private get isBusy(): boolean {
+    const work = [this.volumeWork, this.serverWork, this.policyWork];
+    if (work.some(({ isChanging }) => isChanging)) return true;
+    return this.admin.pending > 0 || this.isSwitching;
+  }
+
+  get servers(): readonly ServerNode[] {
+    return this.site.servers;
+  }
+
+  /** What a backup would know, and an older one might not; null: something is under way. */
+  facts(): string | null {
+    const servers = this.serverWork.facts();
+    if (this.isBusy || servers === null) return null;
+    return JSON.stringify([servers, this.volumes.map(({ key, chunks }) => [key, chunks])]);
   }
 
   private map(nowUs: number, volumeKey: number, client: ClientNode): void {

@@ -7,6 +7,7 @@ import {
   MDM_KINDS,
   MOVE_KINDS,
   POLICY_KINDS,
+  SINGLE_KINDS,
   SLOW_KINDS,
 } from './trouble-kinds.js';
 
@@ -18,8 +19,7 @@ function describeMoves({ combsMax, lateServers, faultSets }: MoveOptions): strin
 
 /** The parts of a scenario that a reader wants to know first. */
 export function describeSwarm(swarm: Swarm): string {
-  const single = ['island', 'moveServer'] as const;
-  const moved = [...MOVE_KINDS, ...POLICY_KINDS, ...SLOW_KINDS, ...single];
+  const moved = [...MOVE_KINDS, ...POLICY_KINDS, ...SLOW_KINDS, ...SINGLE_KINDS];
   const kinds = [...new Set([...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, ...moved])];
   const trouble = kinds.filter((kind) => swarm.trouble[kind] > 0).join(' ');
   const { servers, clients, volumeChunks, durability } = swarm;

@@ -10,6 +10,7 @@ import { DATA_DEFAULTS } from '../sds/options.js';
 
 import { LATER_OPTIONS_OFF, NOBODY_SLOW, NO_MOVES } from './swarm-options.js';
 import type { Swarm } from './swarm-options.js';
+import { addRestores } from './swarm-restores.js';
 import {
   DISK_FAULTS,
   FURTHER_KINDS,
@@ -377,5 +378,6 @@ export function drawSwarm(seed: number): Swarm {
   const drawn = prng.chance(1, 16) ? drawFull(prng, swarm) : swarm;
   const settled = addMeetings(seed, addLateFrames(seed, addFurther(seed, drawn)));
   const moving = addHoles(seed, addMoves(seed, settled));
-  return addSlow(seed, addDomains(seed, addPolicies(seed, addMdms(seed, moving))));
+  const troubled = addSlow(seed, addDomains(seed, addPolicies(seed, addMdms(seed, moving))));
+  return addRestores(seed, troubled);
 }

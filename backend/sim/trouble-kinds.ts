@@ -52,6 +52,7 @@ export interface TroubleWeights {
   switchMdms: number;
   crashTieBreaker: number;
   ailDisk: number;
+  restoreMdm: number;
 }
 
 export type TroubleKind = keyof TroubleWeights;
@@ -134,6 +135,9 @@ export const POLICY_KINDS: readonly TroubleKind[] = [
   'emptyServer',
 ];
 
+/** Kinds that are drawn each by itself. */
+export const SINGLE_KINDS: readonly TroubleKind[] = ['island', 'moveServer', 'restoreMdm'];
+
 /** Kinds that only happen where the MDM looks for slow devices. */
 export const SLOW_KINDS: readonly TroubleKind[] = ['ailDisk'];
 
@@ -150,8 +154,7 @@ export const DISK_FAULTS: readonly TroubleKind[] = [
 /** Every kind of trouble with weight 0. */
 export function noTrouble(): TroubleWeights {
   const weights: Partial<TroubleWeights> = {};
-  const single = ['island', 'moveServer'] as const;
-  const moved = [...MOVE_KINDS, ...POLICY_KINDS, ...SLOW_KINDS, ...single];
+  const moved = [...MOVE_KINDS, ...POLICY_KINDS, ...SLOW_KINDS, ...SINGLE_KINDS];
   const all = [...KINDS, ...FURTHER_KINDS, ...MDM_KINDS, ...moved] as const;
   for (const kind of all) weights[kind] = 0;
   return weights as TroubleWeights;

@@ -7,7 +7,13 @@ import type { Strikes, TroubleMaker } from './trouble.js';
 const CHANGE_US = 3_000_000;
 
 export type MdmTrouble =
-  'cutStore' | 'stopStore' | 'fillStore' | 'endMdm' | 'switchMdms' | 'crashTieBreaker';
+  | 'cutStore'
+  | 'stopStore'
+  | 'fillStore'
+  | 'endMdm'
+  | 'switchMdms'
+  | 'crashTieBreaker'
+  | 'restoreMdm';
 
 /** Mostly the master: trouble with a standby shows little. */
 export function pickMdm({ cluster, prng }: TroubleMaker): MdmNode {
@@ -111,6 +117,26 @@ function crashTieBreaker({ cluster: { tieBreakers }, prng, say, later }: Trouble
   return true;
 }
 
+/** The operator takes a backup; later he loses everything else, stops the MDM and goes on with that. */
+function restoreMdm({ cluster, prng, say, later }: TroubleMaker): boolean {
+  const { mdm, operator } = cluster;
+  const content = prng.chance(2, 3) ? operator.backupWork.toRestore() : null;
+  if (content === null) {
+    if (!operator.backupWork.take()) return false;
+    say('takes a backup of the metadata');
+    return true;
+  }
+  say(`loses the metadata and restores the backup, from commit ${content.sequence} on`);
+  mdm.kill();
+  mdm.restore(content);
+  later(() => {
+    mdm.start();
+  });
+  operator.backupWork.follow();
+  return true;
+}
+
 export const MDM_TROUBLE: Strikes<MdmTrouble> = {
   ...{ cutStore, stopStore, fillStore, endMdm, switchMdms, crashTieBreaker },
+  restoreMdm,
 };

@@ -28,6 +28,9 @@ import { TestLinks } from './doubles.js';
 import { Cluster, GIB } from './harness.js';
 import type { TestDevice } from './harness.js';
 
+/** A day of 2026. */
+const NOW_MS = 1_785_000_000_000;
+
 interface Made {
   readonly cluster: Cluster;
   readonly poolKey: number;
@@ -72,7 +75,7 @@ class Rig {
     const options = { ...MDM_DEFAULTS };
     this.machine = new Recovery(
       { links: this.links, log, recovered },
-      renewed(content, () => 0).content,
+      renewed(content, NOW_MS, () => 0).content,
       options,
     );
     this.machine.start(0);
@@ -277,20 +280,26 @@ test('a life has its own numbers; a backup restored twice gives out others; they
   const { cluster } = made();
   const { term, sequence } = cluster.store;
   const content = { term, sequence, entries: cluster.store.entries() };
-  const one = renewed(content, () => 0.1).content;
-  const two = renewed(content, () => 0.7).content;
+  const one = renewed(content, NOW_MS, () => 0.7).content;
+  const two = renewed(content, NOW_MS + 60_000, () => 0.1).content;
   t.true(one.term > term && one.sequence > sequence);
-  t.not(one.term, two.term);
+  t.is(two.term, one.term + 60, 'whoever followed the first life follows the second');
   t.not(one.sequence, two.sequence);
+  const timeless = renewed(content, 0, () => 0.5).content;
+  t.true(timeless.term > term, 'a clock that says nothing');
+  t.throws(() => renewed(content, Date.UTC(2200, 0), () => 0.5), {
+    instanceOf: RenewalError,
+    message: /term would be \d+, which is too high: look at the clock of this server/,
+  });
   let again: Parameters<typeof renewed>[0] = content;
   const error = t.throws(
     () => {
-      for (let count = 0; count < 2000; count++) again = renewed(again, () => 0.5).content;
+      for (let count = 0; count < 2000; count++) again = renewed(again, NOW_MS, () => 0.5).content;
     },
     { instanceOf: RenewalError },
   );
   t.regex(error.message, /restored too often/);
-  t.throws(() => renewed({ term: 0, sequence: 0, entries: [] }, () => 0), {
+  t.throws(() => renewed({ term: 0, sequence: 0, entries: [] }, NOW_MS, () => 0), {
     message: /holds no system/,
   });
 });
