@@ -208,7 +208,8 @@ export class MdmLink implements MdmClientHost {
         if (isGranted) MARKS.stopped.hits++;
         else MARKS.drained.hits++;
       }
-      op.revoked = isGranted ? ERR.NOT_READY : ERR.MAPPING_REVOKED;
+      const mayAskAgain = isGranted || op.volume?.grants.has(op.sdcKey) === true;
+      op.revoked = mayAskAgain ? ERR.NOT_READY : ERR.MAPPING_REVOKED;
       if (op.phase !== OP_PHASE.locking || op.loads > 0) continue;
       MARKS.revokedWaiting.hits++;
       this.shared.parts.serve.finish(nowUs, op, op.revoked);

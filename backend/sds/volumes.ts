@@ -127,8 +127,9 @@ export class Volumes {
       const revoked = this.revoked.get(pairKey(volumeKey, sdcKey)) ?? 0;
       return generation <= revoked ? ERR.MAPPING_REVOKED : ERR.NOT_READY;
     }
-    if (grant.generation !== generation)
-      return generation < grant.generation ? ERR.MAPPING_REVOKED : ERR.NOT_READY;
+    // It has the right, by a mapping that it or this process does not know yet: whoever is behind learns of it. A client that
+    // cannot ask the MDM must not take that for the loss of its right: restored metadata maps everything anew.
+    if (grant.generation !== generation) return ERR.NOT_READY;
     if (volume.epoch !== epoch)
       return epoch < volume.epoch ? ERR.STALE_VOLUME_EPOCH : ERR.NOT_READY;
     return 0;

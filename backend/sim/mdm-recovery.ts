@@ -15,7 +15,7 @@ const MARKS = {
   cutShort: mark('sim: an MDM died before confirmed metadata was durable'),
 };
 
-const IMPORT_US_MAX = 100_000;
+const IMPORT_US_MAX = 400_000;
 
 /** The MDM, and who wants to hear of it. */
 interface Site {

@@ -98,6 +98,7 @@ const MARKS = {
   removeServer: mark('nemesis: a server was removed'),
   moveServer: mark('nemesis: a server was moved to another protection domain'),
   restoreMdm: mark('nemesis: a backup of the metadata was taken or restored'),
+  setSpare: mark('nemesis: the spare percentage of the pool was set'),
 } satisfies Record<TroubleKind, unknown>;
 
 export class Nemesis implements EventTarget, TroubleMaker {

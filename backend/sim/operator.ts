@@ -210,7 +210,8 @@ export class SimOperator {
       {
         ...{ domainKey, name, mediaType: 'SSD' },
         ...{ durability: this.swarm.durability, zeroPadding: true, checksums: true },
-        ...{ rmcache: false, sparePercent: 0, combCountLog2: this.swarm.combLog2 },
+        ...{ rmcache: false, combCountLog2: this.swarm.combLog2 },
+        sparePercent: this.swarm.spares[0] ?? 0,
       },
       ({ key }) => {
         done(key);
@@ -226,6 +227,14 @@ export class SimOperator {
       { ...KEEP_ALL, key: this.poolKey, fullPolicy, loneReturn },
       () => undefined,
     );
+  }
+
+  /** Asked once; whatever comes of it. */
+  setSpare(sparePercent: number, force: boolean): void {
+    const params = { ...KEEP_ALL, key: this.poolKey, sparePercent, force };
+    this.soon(0, (nowUs) => {
+      this.admin.ask(nowUs, 'SET_STORAGE_POOL', params, () => undefined);
+    });
   }
 
   /** So little at a time, and of so few bytes, as a policy can say. */

@@ -103,7 +103,12 @@ export interface Swarm {
   readonly overLimit: boolean;
   readonly moves: MoveOptions;
   readonly slow: SlowOptions;
+  /** Percentages of spare that the operator sets: the first before there is data. None: no spare is kept. */
+  readonly spares: readonly number[];
 }
 
 /** Options of later releases, as they are in scenarios that were kept before. */
-export const LATER_OPTIONS_OFF = { mdms: 1, storeLostPermille: 0, combsPerPair: 0 } as const;
+export const LATER_OPTIONS_OFF = {
+  ...{ mdms: 1, storeLostPermille: 0, combsPerPair: 0 },
+  spares: [] as readonly number[],
+} as const;

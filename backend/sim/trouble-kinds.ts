@@ -53,6 +53,7 @@ export interface TroubleWeights {
   crashTieBreaker: number;
   ailDisk: number;
   restoreMdm: number;
+  setSpare: number;
 }
 
 export type TroubleKind = keyof TroubleWeights;
@@ -136,7 +137,12 @@ export const POLICY_KINDS: readonly TroubleKind[] = [
 ];
 
 /** Kinds that are drawn each by itself. */
-export const SINGLE_KINDS: readonly TroubleKind[] = ['island', 'moveServer', 'restoreMdm'];
+export const SINGLE_KINDS: readonly TroubleKind[] = [
+  'island',
+  'moveServer',
+  'restoreMdm',
+  'setSpare',
+];
 
 /** Kinds that only happen where the MDM looks for slow devices. */
 export const SLOW_KINDS: readonly TroubleKind[] = ['ailDisk'];

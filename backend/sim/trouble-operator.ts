@@ -14,7 +14,8 @@ export type OperatorTrouble =
   | 'moveServer'
   | 'stopDomain'
   | 'restServer'
-  | 'emptyServer';
+  | 'emptyServer'
+  | 'setSpare';
 
 function unmap({ cluster, prng, say }: TroubleMaker): boolean {
   const { operator } = cluster;
@@ -100,6 +101,16 @@ function maintain(maker: TroubleMaker, maintenance: 'instant' | 'protected'): bo
   return true;
 }
 
+/** Half of them insist, whatever the pool holds. */
+function setSpare({ cluster: { operator, swarm }, prng, say }: TroubleMaker): boolean {
+  if (swarm.spares.length === 0) return false;
+  const percent = prng.pick(swarm.spares);
+  const force = prng.chance(1, 2);
+  say(`sets the spare to ${percent} %${force ? ' by force' : ''}`);
+  operator.setSpare(percent, force);
+  return true;
+}
+
 export const OPERATOR_TROUBLE: Strikes<OperatorTrouble> = {
   unmap,
   resize,
@@ -107,6 +118,7 @@ export const OPERATOR_TROUBLE: Strikes<OperatorTrouble> = {
   addServer,
   removeServer,
   moveServer,
+  setSpare,
   stopDomain,
   restServer: (maker) => maintain(maker, 'instant'),
   emptyServer: (maker) => maintain(maker, 'protected'),

@@ -55,7 +55,7 @@ test('the right mapping and epoch are admitted, everything else is not', (t) => 
   const volumes = fed({ full: true, volumes: [volume], mappings: [mapping] });
   t.is(volumes.judge(4, 8, 3, 5), 0);
   t.is(volumes.judge(4, 8, 2, 5), ERR.STALE_VOLUME_EPOCH);
-  t.is(volumes.judge(4, 8, 3, 4), ERR.MAPPING_REVOKED);
+  t.is(volumes.judge(4, 8, 3, 4), ERR.NOT_READY, 'it has the right by a newer mapping');
 });
 
 test('a client that is ahead of the map is told to wait, never that it has no right', (t) => {
@@ -80,7 +80,7 @@ test('mapped again, only the new generation is admitted', (t) => {
     { sequence: 2, removedMappings: [mapping] },
     { sequence: 3, mappings: [{ ...mapping, generation: 6 }] },
   );
-  t.is(volumes.judge(4, 8, 3, 5), ERR.MAPPING_REVOKED);
+  t.is(volumes.judge(4, 8, 3, 5), ERR.NOT_READY);
   t.is(volumes.judge(4, 8, 3, 6), 0);
 });
 
