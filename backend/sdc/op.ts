@@ -87,8 +87,6 @@ export class Op {
   attempts = 0;
   retryAtUs: Micros = 0;
   startedUs: Micros = 0;
-  /** Since when a refusal contradicts our map while the MDM cannot be asked; -1: none does. */
-  doubtedUs: Micros = -1;
   /** Combs of a flush. */
   combs: number[] = [];
   /** The list that it is in. */
@@ -202,7 +200,6 @@ export class OpPool {
     op.everSent = false;
     op.probes = false;
     op.attempts = 0;
-    op.doubtedUs = -1;
     // Setting the length of an array costs more than the whole rest.
     if (op.combs.length > 0) op.combs.length = 0;
     this.free.push(op);

@@ -136,10 +136,7 @@ export class Replies {
         return;
       case VERDICT.doubt:
         MARKS.doubted.hits++;
-        // How long it waited for something else says nothing of whether our map is behind.
-        if (this.host.isConnected()) op.doubtedUs = -1;
-        else if (op.doubtedUs < 0) op.doubtedUs = nowUs;
-        else if (nowUs - op.doubtedUs > DOUBT_US) {
+        if (!this.host.isConnected() && nowUs - op.startedUs > DOUBT_US) {
           this.end(nowUs, op, errnoOf(status));
           return;
         }

@@ -118,6 +118,10 @@ export class SimOperator {
       ...this.swarm.volumeChunks.map((chunks, index) => (nowUs: number) => {
         this.addVolume(nowUs, chunks, index);
       }),
+      ...this.swarm.spares.slice(0, 1).map((sparePercent) => (nowUs: number) => {
+        const params = { ...KEEP_ALL, key: this.poolKey, sparePercent, force: true };
+        this.insist(nowUs, 'SET_STORAGE_POOL', params, () => undefined);
+      }),
     ];
     this.process.input((nowUs) => {
       this.admin.start(nowUs);
@@ -211,7 +215,7 @@ export class SimOperator {
         ...{ domainKey, name, mediaType: 'SSD' },
         ...{ durability: this.swarm.durability, zeroPadding: true, checksums: true },
         ...{ rmcache: false, combCountLog2: this.swarm.combLog2 },
-        sparePercent: this.swarm.spares[0] ?? 0,
+        sparePercent: 0,
       },
       ({ key }) => {
         done(key);

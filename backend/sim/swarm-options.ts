@@ -103,7 +103,7 @@ export interface Swarm {
   readonly overLimit: boolean;
   readonly moves: MoveOptions;
   readonly slow: SlowOptions;
-  /** Percentages of spare that the operator sets: the first before there is data. None: no spare is kept. */
+  /** Percentages of spare that the operator sets: the first when the volumes are there. None: no spare is kept. */
   readonly spares: readonly number[];
 }
 

@@ -99,4 +99,27 @@ export const FIXES: readonly Mutation[] = [
       'a log of which more than half must be kept is noted again for ever when its device is closed',
     replacements: [{ file: `${SDS}/store/trimming.js`, from: '|| !this.closingGains()', to: '' }],
   },
+  {
+    rule: 'restored-twice',
+    about:
+      'a backup that is restored again begins a life whose term may be lower than that of the life before',
+    replacements: [
+      {
+        file: 'backend/mdm/renewal.js',
+        from: 'Math.max(term + step(TERMS), Math.floor((nowMs - TERMS_FROM_MS) / SECOND_MS))',
+        to: 'term + step(TERMS)',
+      },
+    ],
+  },
+  {
+    rule: 'lost-again-when-restored',
+    about: 'a client that is behind a newer mapping of its own is told that it has no right',
+    replacements: [
+      {
+        file: `${SDS}/volumes.js`,
+        from: 'if (grant.generation !== generation)\n            return ERR.NOT_READY;',
+        to: 'if (grant.generation !== generation)\n            return generation < grant.generation ? ERR.MAPPING_REVOKED : ERR.NOT_READY;',
+      },
+    ],
+  },
 ];

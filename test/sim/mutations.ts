@@ -1,5 +1,5 @@
 // Deliberately broken builds: for each rule of backend/docs/replication.md at least one way to break it, and for what the MDM
-// does about slow devices (S), as replacements in compiled files. It owns what is broken; building and running them is mutants.ts.
+// does about slow devices (S) and about restored metadata (R), as replacements in compiled files. It owns what is broken; building and running them is mutants.ts.
 
 export interface Replacement {
   /** Below dist/. */
@@ -214,6 +214,28 @@ export const MUTATIONS: readonly Mutation[] = [
         file: 'backend/mdm/slow-samples.js',
         from: 'if (isSlow && times >',
         to: 'if (false && times >',
+      },
+    ],
+  },
+  {
+    rule: 'R1',
+    about: 'restored metadata is used before the devices told what they know',
+    replacements: [
+      {
+        file: 'backend/mdm/recovery.js',
+        from: 'if (this.isDone || this.awaited().size > 0)',
+        to: 'if (this.isDone)',
+      },
+    ],
+  },
+  {
+    rule: 'R2',
+    about: 'what devices know that is newer than the restored metadata is thrown away',
+    replacements: [
+      {
+        file: 'backend/mdm/recovery.js',
+        from: 'compareGenerations(entry.generation, known.generation) > 0',
+        to: 'false',
       },
     ],
   },
