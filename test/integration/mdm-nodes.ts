@@ -111,8 +111,11 @@ export class MdmNodes {
   private readonly sessions: MdmSession[] = [];
   private etcd: EtcdClient | null = null;
 
-  /** @param haveClocks - the wall clock of each can be set */
-  constructor(hosts: readonly string[], haveClocks = false) {
+  /**
+   * @param haveClocks - the wall clock of each can be set
+   * @param quotaBytes - of their etcd members, 0: what is usual
+   */
+  constructor(hosts: readonly string[], haveClocks = false, quotaBytes = 0) {
     this.nodes = hosts.map((host, index) => {
       const name = `mdm${index + 1}`;
       return new MdmNode(name, host, join(this.directory, `n${index + 1}`), haveClocks);
@@ -123,12 +126,31 @@ export class MdmNodes {
       const config = {
         ...{ name, secretFile, stateDir: join(directory, 'state'), systemName: 'test' },
         addresses: [{ host, role: 'all' }],
-        cluster: { prefix: '/meshsan/test', program: etcdProgram() },
+        cluster: { prefix: '/meshsan/test', program: this.program(quotaBytes) },
         // The system begins on the first of them; the others wait to be taken in.
         ...(name === 'mdm1' ? { initialAdmin: ADMIN } : {}),
       };
       writeFileSync(join(directory, 'mdm.json'), JSON.stringify(config), { mode: 0o600 });
     }
+  }
+
+  /** The etcd that the members run. Of a flag that is given twice the last one counts. */
+  private program(quotaBytes: number): string {
+    if (quotaBytes === 0) return etcdProgram();
+    const path = join(this.directory, 'etcd-small');
+    const text = `#!/bin/sh\nexec ${etcdProgram()} "$@" --quota-backend-bytes=${quotaBytes}\n`;
+    writeFileSync(path, text, { mode: 0o755 });
+    return path;
+  }
+
+  /** A client of their etcd. */
+  async etcdClient(): Promise<EtcdClient> {
+    this.etcd ??= new EtcdClient({
+      endpoints: this.nodes.map(({ host }) => ({ host, port: 9012 })),
+      tls: await this.tls(),
+      log: QUIET,
+    });
+    return this.etcd;
   }
 
   start(): void {
@@ -209,14 +231,10 @@ export class MdmNodes {
   /** The node with the member that leads etcd. */
   async leader(): Promise<MdmNode> {
     return until('etcd has a leader', async () => {
-      this.etcd ??= new EtcdClient({
-        endpoints: this.nodes.map(({ host }) => ({ host, port: 9012 })),
-        tls: await this.tls(),
-        log: QUIET,
-      });
+      const etcd = await this.etcdClient();
       try {
-        const status = await this.etcd.ask('maintenance/status', {}, 1000);
-        const list = await this.etcd.ask('cluster/member/list', {}, 1000);
+        const status = await etcd.ask('maintenance/status', {}, 1000);
+        const list = await etcd.ask('cluster/member/list', {}, 1000);
         const members = list['members'] as { ID: string; clientURLs: string[] }[];
         const found = members.find(({ ID }) => ID === status['leader']);
         const place = found?.clientURLs[0] ?? '';

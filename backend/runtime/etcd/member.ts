@@ -55,7 +55,8 @@ const RESTART_MS_MIN = 1000;
 const RESTART_MS_MAX = 30_000;
 const STOP_MS = 10_000;
 const LOG_BYTES_MAX = 16 * 1024 * 1024;
-const QUOTA_BYTES = 2 * 1024 ** 3;
+/** Of the database of a member, unless told otherwise. */
+export const QUOTA_BYTES = 2 * 1024 ** 3;
 
 const peerUrl = ({ host, peerPort }: MemberAddress): string => `https://${host}:${peerPort}`;
 

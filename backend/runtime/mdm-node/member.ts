@@ -10,6 +10,8 @@ import type { EtcdEndpoint, EtcdTls } from '../etcd/client.js';
 import { fingerprintOf } from '../etcd/layout.js';
 import { EtcdMember, MemberError } from '../etcd/member.js';
 import { listMembers } from '../etcd/members.js';
+import { Room } from '../etcd/room.js';
+import { monotonicUs } from '../loop.js';
 import type { ProcessLog } from '../log-sink.js';
 import type { NodeRecord } from '../../protocol/node-state.js';
 
@@ -50,6 +52,7 @@ export class Seat {
   private readonly noted: (endpoints: readonly EtcdEndpoint[]) => void;
   private material: EtcdTls | null = null;
   private own: EtcdClient | null = null;
+  private room: Room | null = null;
   private timers: NodeJS.Timeout[] = [];
   private isUp = false;
 
@@ -138,6 +141,7 @@ export class Seat {
     const endpoints = mine === undefined ? [] : [mine];
     const quiet = { event: (): void => undefined };
     this.own = new EtcdClient({ endpoints, tls: this.tls, log: quiet });
+    this.room = new Room(this.own, log);
     const looking = setInterval(() => {
       void this.look();
     }, LOOK_MS);
@@ -157,6 +161,7 @@ export class Seat {
     try {
       const status = await own.ask('maintenance/status', {}, ANSWER_MS);
       this.isUp = status['leader'] !== undefined && status['isLearner'] !== true;
+      void this.room?.look(status, monotonicUs() / 1000);
       if (!this.isUp) return;
       const members = await listMembers(own);
       const known = members.flatMap(({ client }) => (client === null ? [] : [client]));
