@@ -10,6 +10,7 @@ import type { MdmCreateBody } from '../protocol/generated/types.js';
 import { ClusterError } from '../runtime/cluster.js';
 import { ConfigError } from '../runtime/config-file.js';
 import { openLog } from '../runtime/log-sink.js';
+import { absenceOf } from '../runtime/mdm-node/absence.js';
 import { NodeCaller, reasonOf } from '../runtime/mdm-node/caller.js';
 import { MdmSession } from '../runtime/mdm-session.js';
 import { PrivateFileError, readSecretFile } from '../runtime/secret-file.js';
@@ -44,12 +45,14 @@ function listens({ host, port }: Target): Promise<boolean> {
 async function answered(
   session: MdmSession,
   targets: readonly Target[],
-  reason: () => string,
+  absence: () => Promise<string>,
 ): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new ConnectError(targets, reason()));
+      absence().then((reason) => {
+        reject(new ConnectError(targets, reason));
+      }, reject);
     }, MASTER_MS);
   });
   try {
@@ -61,23 +64,14 @@ async function answered(
 
 async function connection(config: ScliConfig, targets: readonly Target[]): Promise<Connection> {
   const secret = readSecretFile(config.secretFile);
+  const absence = (): Promise<string> => absenceOf(targets, secret);
   const reached = await Promise.all(targets.map(listens));
-  if (!reached.includes(true)) throw new ConnectError(targets);
+  if (!reached.includes(true)) throw new ConnectError(targets, await absence());
   const log = openLog({ component: config.name, level: config.logLevel });
-  let reason = '';
-  const session = new MdmSession({
-    addresses: targets,
-    secret,
-    log: {
-      event(level, name, fields) {
-        if (name === 'mdm-client.lost') reason = String(fields['reason'] ?? '');
-        log.event(level, name, fields);
-      },
-    },
-  });
+  const session = new MdmSession({ addresses: targets, secret, log });
   session.start();
   try {
-    await answered(session, targets, () => reason);
+    await answered(session, targets, absence);
   } catch (error) {
     session.close();
     throw error;
@@ -85,6 +79,7 @@ async function connection(config: ScliConfig, targets: readonly Target[]): Promi
   return {
     cluster: session,
     targets,
+    absence,
     close() {
       session.close();
     },
@@ -94,9 +89,10 @@ async function connection(config: ScliConfig, targets: readonly Target[]): Promi
 /** @throws ClusterError, ConnectError */
 async function create(config: ScliConfig, host: string, system: MdmCreateBody): Promise<void> {
   const place = { host, port: MDM_PORT };
-  if (!(await listens(place))) throw new ConnectError([place]);
+  const secret = readSecretFile(config.secretFile);
+  if (!(await listens(place))) throw new ConnectError([place], await absenceOf([place], secret));
   const log = openLog({ component: config.name, level: config.logLevel });
-  const caller = new NodeCaller(readSecretFile(config.secretFile), log);
+  const caller = new NodeCaller(secret, log);
   try {
     await caller.create(place, system);
   } catch (error) {

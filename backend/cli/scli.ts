@@ -35,14 +35,16 @@ export interface Target {
 export interface Connection {
   readonly cluster: Cluster;
   readonly targets: readonly Target[];
+  /** Why no master answers, in words for each target. */
+  absence(): Promise<string>;
   close(): void;
 }
 
-/** No MDM could be reached; the message names the addresses. */
+/** No MDM could be reached; the message names the addresses and why each of them failed. */
 export class ConnectError extends Error {
   override readonly name = 'ConnectError';
 
-  /** @param reason - what the last attempt met, for people */
+  /** @param reason - what each attempt met, for people */
   constructor(targets: readonly Target[], reason = '') {
     const places = targets.map(({ host, port }) => `${host}:${port}`).join(',');
     super(`Failed to connect to MDM ${places}${reason === '' ? '' : ` (${reason})`}`);
@@ -166,7 +168,8 @@ export async function runScli(argv: readonly string[], environment: Environment)
       print(terminal, values, result);
       return result.isFinding === true ? EXIT.finding : EXIT.done;
     } catch (error) {
-      throw neverReached(error) ? new ConnectError(connection.targets) : error;
+      if (!neverReached(error)) throw error;
+      throw new ConnectError(connection.targets, await connection.absence());
     } finally {
       connection.close();
     }

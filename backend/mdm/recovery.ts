@@ -72,6 +72,8 @@ export class Recovery implements Machine {
   private readonly unknown = new Map<number, number>();
   private readonly foundPaths = new Map<number, string>();
   private readonly givenUp = new Set<number>();
+  /** Devices of pools of a domain to which their SDS went after the backup. */
+  private readonly moved = new Set<number>();
   /** Map sequence that each device has applied, of the former life; whoever did not say so is not heard. */
   private readonly applied = new Map<number, number>();
   private readonly toldAll = new Set<number>();
@@ -275,8 +277,13 @@ export class Recovery implements Machine {
   private adopt(deviceKey: number, poolKey: number): void {
     const sdsKey = this.unknown.get(deviceKey);
     const body = this.registered.get(deviceKey);
-    const { pools, devices } = this.state;
-    if (sdsKey === undefined || body === undefined || !pools.has(poolKey)) return;
+    const { pools, devices, sds } = this.state;
+    const pool = pools.get(poolKey);
+    if (sdsKey === undefined || body === undefined || pool === undefined) return;
+    if (pool.domainKey !== sds.get(sdsKey)?.domainKey) {
+      this.moved.add(deviceKey);
+      return;
+    }
     this.unknown.delete(deviceKey);
     const { usage, incarnation, port } = body;
     const adopted: Device = {
@@ -302,6 +309,8 @@ export class Recovery implements Machine {
   private told(deviceKey: number): void {
     const body = this.registered.get(deviceKey);
     if (body === undefined || !this.toldAll.has(deviceKey) || !this.applied.has(deviceKey)) return;
+    // What it holds has no place in this metadata: nobody goes on without deciding about that.
+    if (this.moved.has(deviceKey)) return;
     this.heard.set(deviceKey, { incarnation: body.incarnation, port: body.port });
   }
 
@@ -404,7 +413,9 @@ export class Recovery implements Machine {
       ...NO_FINDING,
       ...{ kind: 'awaited', deviceKey, combs },
       poolKey: this.state.devices.get(deviceKey)?.poolKey ?? 0,
-      reason: `${this.nameOf(deviceKey)} did not say yet what it knows`,
+      reason: this.moved.has(deviceKey)
+        ? `${this.nameOf(deviceKey)} went to another protection domain with its SDS since the backup: restore a later one, or give it up`
+        : `${this.nameOf(deviceKey)} did not say yet what it knows`,
     }));
     const combs = [...this.newest.values()].reduce((sum, pool) => sum + pool.size, 0);
     return {

@@ -40,6 +40,8 @@ export class ServerWork {
   private readonly keys = new Map<ServerNode, number>();
   private readonly leavingServers = new Set<ServerNode>();
   private changes = 0;
+  /** Removals and moves that were accepted: a device that left comes back as another one. */
+  private departures = 0;
 
   constructor(operator: Operator) {
     this.operator = operator;
@@ -62,7 +64,8 @@ export class ServerWork {
   /** Which servers are part of the system; null: one is leaving, or nobody knows. */
   facts(): string | null {
     const keys = [...this.keys.values()];
-    return this.leavingServers.size > 0 || keys.includes(0) ? null : keys.join(' ');
+    const isUnsure = this.leavingServers.size > 0 || keys.includes(0);
+    return isUnsure ? null : `${keys.join(' ')} after ${this.departures}`;
   }
 
   /** Servers whose removal was accepted. */
@@ -107,6 +110,7 @@ export class ServerWork {
         if (status === ERR.TIMED_OUT) this.keys.set(server, 0);
         if (status !== 0) return;
         this.leavingServers.add(server);
+        this.departures += 1;
         if (aborts) this.abort(server, key);
       });
     });
@@ -159,6 +163,7 @@ export class ServerWork {
         if (status === ERR.TIMED_OUT) this.keys.set(server, 0);
         if (status !== 0) return;
         this.leavingServers.add(server);
+        this.departures += 1;
         if (end === 'aborts') this.abortMove(server, key);
         else if (end === 'returns') this.comeBack(server, key);
       });

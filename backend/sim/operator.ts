@@ -44,6 +44,8 @@ interface Site {
   readonly history: History;
   readonly mdms: readonly SimMdm[];
   readonly tieBreakers: readonly SimMdm[];
+  /** Servers on their way to another protection domain, as committed. */
+  readonly moveWatch: { onTheWay(): readonly unknown[] };
 }
 
 export class SimOperator {
@@ -355,7 +357,8 @@ export class SimOperator {
   /** What a backup would know, and an older one might not; null: something is under way. */
   facts(): string | null {
     const servers = this.serverWork.facts();
-    if (this.isBusy || servers === null) return null;
+    const isMoving = this.site.moveWatch.onTheWay().length > 0;
+    if (this.isBusy || servers === null || isMoving) return null;
     return JSON.stringify([servers, this.volumes.map(({ key, chunks }) => [key, chunks])]);
   }
 

@@ -248,7 +248,10 @@ test.serial(
     await site.kill('mdm', 'SIGKILL');
     const down = await site.scli(['--query_all']);
     t.is(down.code, 4);
-    t.regex(down.err, /^Error: Failed to connect to MDM 127\.0\.0\.1:\d+$/);
+    t.regex(
+      down.err,
+      /^Error: Failed to connect to MDM 127\.0\.0\.1:\d+ \(127\.0\.0\.1:\d+: connect ECONNREFUSED/,
+    );
     site.start('mdm');
     const names = await eventually(async () => {
       const { status, data } = await site.rest('GET', '/api/login', {

@@ -18,6 +18,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { execa } from 'execa';
+
 import { EtcdClient } from '../../backend/runtime/etcd/client.js';
 import { makeEtcdTls } from '../../backend/runtime/etcd/certificates.js';
 import { ClusterError } from '../../backend/runtime/cluster.js';
@@ -27,6 +29,7 @@ import { etcdProgram } from '../support/etcd-cluster.js';
 import { until } from '../support/until.js';
 
 const MAIN = join(import.meta.dirname, '../../backend/bin/mdm.js');
+const SCLI = join(import.meta.dirname, '../../backend/bin/scli.js');
 const CLOCK = join(import.meta.dirname, '../support/jumping-clock.js');
 const QUIET = { event: (): void => undefined };
 const SECRET = 'cd'.repeat(32);
@@ -87,10 +90,14 @@ class MdmNode {
     return code;
   }
 
+  /** What it said so far. */
+  log(): string {
+    return readFileSync(join(this.directory, 'mdm.log'), 'utf8');
+  }
+
   /** How often it came so far that it serves. */
   get starts(): number {
-    const log = readFileSync(join(this.directory, 'mdm.log'), 'utf8');
-    return log.split('"mdm.started"').length - 1;
+    return this.log().split('"mdm.started"').length - 1;
   }
 
   /** Of the etcd member, 0: there is none. */
@@ -151,6 +158,17 @@ export class MdmNodes {
       log: QUIET,
     });
     return this.etcd;
+  }
+
+  /** A command line of an administrator who knows all MDMs. */
+  scli(...args: readonly string[]) {
+    const config = join(this.directory, 'scli.json');
+    const mdm = this.nodes.map(({ host }) => ({ host, port: 6611 }));
+    const secretFile = join(this.nodes[0]?.directory ?? '', 'secret');
+    const stateDir = join(this.directory, 'scli');
+    writeFileSync(config, JSON.stringify({ mdm, secretFile, stateDir }), { mode: 0o600 });
+    const env = { MESHSAN_SCLI_CONFIG: config };
+    return execa(process.execPath, [SCLI, ...args], { env, reject: false, stdin: 'ignore' });
   }
 
   start(): void {

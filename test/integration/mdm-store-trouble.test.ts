@@ -1,9 +1,6 @@
 // What MDM processes on a real etcd make of a store that cannot be used: full, without a majority, or claimed by another system.
 // Each is refused with what is the matter, nothing is changed, and all goes on when the matter is over.
 
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-
 import test from 'ava';
 
 import { ClusterError } from '../../backend/runtime/cluster.js';
@@ -77,4 +74,103 @@ test('etcd is full: commands are refused with the cause, and done again when the
   const names = await namesOf(session);
   t.true(names.includes('before') && names.includes('after'), names.join(' '));
   t.false(names.includes(`full${junk}`), 'what was refused did not happen');
+});
+
+test('without a majority of the members nothing is switched, and scli names what is the matter', async (t) => {
+  t.timeout(240_000);
+  const mdms = new MdmNodes(['127.0.97.1', '127.0.97.2', '127.0.97.3']);
+  t.teardown(() => mdms.cleanUp());
+  const keys = await threeMembers(mdms);
+  const session = mdms.session(20_000);
+  t.is(await addDomain(session, 'before'), 'done');
+  const before = await session.clusterState();
+  const master = await mdms.master();
+  const lost = mdms.nodes.filter((node) => node !== master);
+  for (const node of lost) {
+    const { memberPid } = node;
+    await node.end('SIGKILL');
+    process.kill(memberPid, 'SIGKILL');
+  }
+  const alone = { mode: 1, add: [], remove: lost.map(({ name }) => keys.get(name) ?? 0) };
+  const direct = mdms.sessionWith(master, 4000);
+  const answer = await until('the master knows that it is none any more', async () => {
+    const params = { ...alone, allowFailed: true };
+    const told = await answerOf(direct.command('SWITCH_CLUSTER', 'admin', params));
+    return told.startsWith('TIMED_OUT') ? null : told;
+  });
+  t.regex(answer, /^NOT_READY/, 'nobody took the command');
+  const { exitCode, stderr } = await mdms.scli('--query_cluster');
+  t.is(exitCode, 4);
+  const gone = lost.map(({ host }) => `${host}:6611: connect ECONNREFUSED`);
+  const whole = 'it is a member of the MDM cluster, whose metadata store (etcd) has no majority';
+  for (const part of [...gone, `${master.host}:6611: ${whole}`])
+    t.true(stderr.includes(part), `${part} in ${stderr}`);
+
+  for (const node of lost) node.start();
+  const after = await until('the cluster works again', () =>
+    session.clusterState().catch(() => null),
+  );
+  t.is(after.mode, before.mode);
+  const placesOf = ({ members }: typeof before): unknown =>
+    members.map(({ name, role, member }) => [name, role, member]);
+  t.deepEqual(placesOf(after), placesOf(before));
+  t.deepEqual(await namesOf(session), ['before']);
+});
+
+test('an MDM of another system is not taken in, and a prefix that another system claims is left alone', async (t) => {
+  t.timeout(240_000);
+  const first = new MdmNodes(['127.0.98.1', '127.0.98.2', '127.0.98.3']);
+  const second = new MdmNodes(['127.0.98.4']);
+  t.teardown(() => Promise.all([first.cleanUp(), second.cleanUp()]));
+  await threeMembers(first);
+  second.start();
+  const session = first.session(20_000);
+  const other = second.session(20_000);
+  t.is(await addDomain(session, 'first'), 'done');
+  await until('the other system is there', () => other.clusterState().catch(() => null));
+  t.is(await addDomain(other, 'second'), 'done');
+  // Both are configured for the same prefix, and know the same secret: as after a copied installation.
+  const standby = { name: '', role: 'manager', clean: false, port: 0 } as const;
+  const ports = { clientPort: 0, peerPort: 0 };
+  const taken = await answerOf(
+    other.command('ADD_STANDBY_MDM', 'admin', { ...standby, ...ports, host: '127.0.98.2' }),
+  );
+  t.regex(taken, /^MDM_ELSEWHERE: .*it takes part in a cluster; .*force_clean/);
+  t.is((await other.clusterState()).members.length, 1);
+  t.deepEqual(await namesOf(session), ['first']);
+  t.deepEqual(await namesOf(other), ['second']);
+
+  // Somebody else's head stands in the prefix: whoever was master there ends, and writes nothing more.
+  const etcd = await first.etcdClient();
+  const key = Buffer.from('/meshsan/test/control/head').toString('base64');
+  const { kvs } = await etcd.ask('kv/range', { key }, 5000);
+  const [head] = kvs as { value: string }[];
+  const own = JSON.parse(Buffer.from(head?.value ?? '', 'base64').toString()) as object;
+  const claim = { ...own, fingerprint: 'f'.repeat(32) };
+  const put = (value: object): Promise<unknown> => {
+    const text = Buffer.from(JSON.stringify(value)).toString('base64');
+    return etcd.ask('kv/put', { key, value: text }, 5000);
+  };
+  const content = (): Promise<string> => {
+    const [from, to] = ['/meshsan/test/data/', '/meshsan/test/data0'].map((name) =>
+      Buffer.from(name).toString('base64'),
+    );
+    return etcd
+      .ask('kv/range', { key: from, range_end: to }, 5000)
+      .then((answer) => JSON.stringify(answer['kvs']));
+  };
+  const before = await content();
+  await put(claim);
+  const managers = first.nodes.slice(0, 2);
+  await until('both managers say whose it is, and end', () =>
+    managers.every((node) => node.log().includes('belongs to another system')) ? true : null,
+  );
+  t.is(await content(), before, 'nothing was changed');
+  await put(own);
+  for (const node of managers) {
+    await node.end('SIGKILL');
+    node.start();
+  }
+  await until('the system goes on', () => session.clusterState().catch(() => null));
+  t.deepEqual(await namesOf(session), ['first']);
 });

@@ -73,6 +73,7 @@ export class ScliHarness {
         Promise.resolve({
           cluster: this.cluster,
           targets: targets ?? [{ host: '127.0.0.1', port: 6611 }],
+          absence: () => Promise.resolve(''),
           close: () => undefined,
         }),
     });
