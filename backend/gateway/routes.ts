@@ -63,6 +63,9 @@ Made from the route table (\`backend/gateway/routes.ts\`); the test of the table
 * Without a token: \`GET /health/live\` (this process answers), \`GET /health/ready\` (200 when the MDM answers, otherwise
   503). \`GET /metrics\` for Prometheus takes name and password of any user by HTTP Basic, or a token. \`GET /dashboard/\` is
   the page for people.
+* \`backupMetadata\` (administrators) answers \`systemId, systemName, takenAtMs, objects, commit, sizeInBytes\` and \`content\`, which
+  is in base64 the file that meshsan-mdm-restore reads, up to 64 MiB of it. \`raiseClusterVersion\` ends an upgrade, without \`version\`
+  with the newest that the gateway knows.
 * A client that asks for \`version=2.0\` or older in \`Accept\` gets four fields per mapping in \`mappedSdcInfo\`.
 `;
 

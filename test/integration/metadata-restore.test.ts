@@ -2,12 +2,20 @@
 // readable, the copy that missed it is not served, and a file or place that cannot be used changes nothing. Real processes.
 
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, statSync, truncateSync, copyFileSync } from 'node:fs';
+import {
+  existsSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  copyFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 import test from 'ava';
 import { execa } from 'execa';
 
+import { VERSION_MAX } from '../../backend/protocol/generated/constants.js';
 import { readBackup, takeBackup } from '../../backend/runtime/backup-file.js';
 import { MdmSession } from '../../backend/runtime/mdm-session.js';
 import { readSecretFile } from '../../backend/runtime/secret-file.js';
@@ -133,10 +141,22 @@ test.serial(
       });
       t.deepEqual([...new Set(found.findings.map(({ kind }) => kind))], ['volumeUnknown']);
       t.true(found.devices === 3 && found.combs > 0 && !found.restoring);
-      const rest = await (
-        await cluster.rest()
-      ).post<{ inAgreement: boolean; total: number }>('/instances/System/action/checkMetadata');
+      const api = await cluster.rest();
+      const rest = await api.post<{ inAgreement: boolean; total: number }>(
+        '/instances/System/action/checkMetadata',
+      );
       t.like(rest.data, { inAgreement: false, total: found.total });
+      const taken = await api.post<{ content: string; objects: number; sizeInBytes: number }>(
+        '/instances/System/action/backupMetadata',
+      );
+      const fetched = join(cluster.dir, 'fetched.backup');
+      writeFileSync(fetched, Buffer.from(taken.data.content, 'base64'));
+      t.is(statSync(fetched).size, taken.data.sizeInBytes);
+      t.is(readBackup(fetched).pairs, taken.data.objects);
+      const raised = api.post('/instances/System/action/raiseClusterVersion', { version: 99 });
+      await t.throwsAsync(raised, { message: /status code [45]/ });
+      const raise = await api.post<object>('/instances/System/action/raiseClusterVersion');
+      t.deepEqual(raise.data, { version: VERSION_MAX });
       t.true(volumes.every(({ key }) => key < (system?.nextKey ?? 0)));
     });
     t.true(existsSync(kept));

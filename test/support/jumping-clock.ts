@@ -1,5 +1,6 @@
 // Loaded before a program under test (`node --import`): its wall clock is off by what a file says, which may change at any
-// moment, as when somebody sets the clock of the machine. Monotonic time goes on.
+// moment, as when somebody sets the clock of the machine. Monotonic time goes on. Of several numbers in the file each process
+// takes one, by its id.
 
 import { readFileSync } from 'node:fs';
 
@@ -8,9 +9,13 @@ const file = process.env['MESHSAN_TEST_CLOCK'];
 
 if (file !== undefined) {
   const now = Date.now.bind(Date);
-  let offsetMs = Number(readFileSync(file, 'utf8'));
+  const read = (): number => {
+    const offsets = readFileSync(file, 'utf8').trim().split(/\s+/).map(Number);
+    return offsets[process.pid % offsets.length] ?? 0;
+  };
+  let offsetMs = read();
   Date.now = () => now() + offsetMs;
   setInterval(() => {
-    offsetMs = Number(readFileSync(file, 'utf8'));
+    offsetMs = read();
   }, LOOK_MS).unref();
 }

@@ -15,6 +15,7 @@ import { readSecretFile } from '../../backend/runtime/secret-file.js';
 import { until } from './until.js';
 
 export const CLUSTER = join(import.meta.dirname, '..', '..', 'backend', 'bin', 'cluster.js');
+const CLOCK = join(import.meta.dirname, 'jumping-clock.js');
 const START_MS = 180_000;
 const ANSWER_MS = 60_000;
 
@@ -43,10 +44,27 @@ export class LocalCluster {
     return cluster;
   }
 
+  /** One in whose processes the wall clock is off by what a file says (jumping-clock.ts). */
+  static async startWithClock(clockFile: string, ...flags: string[]): Promise<LocalCluster> {
+    const cluster = new LocalCluster(mkdtempSync(join(tmpdir(), 'meshsan-')));
+    const env = { NODE_OPTIONS: `--import ${CLOCK}`, MESHSAN_TEST_CLOCK: clockFile };
+    try {
+      await cluster.#start(flags, env);
+    } catch (error) {
+      await cluster.remove();
+      throw error;
+    }
+    return cluster;
+  }
+
   /** Starts a stopped cluster on the data that it has. */
   async startAgain(...flags: string[]): Promise<void> {
+    await this.#start(flags, {});
+  }
+
+  async #start(flags: readonly string[], env: Readonly<Record<string, string>>): Promise<void> {
     const args = ['start', '--dir', this.dir, '--detach', ...flags];
-    await execa(process.execPath, [CLUSTER, ...args], { timeout: START_MS, stdin: 'ignore' });
+    await execa(process.execPath, [CLUSTER, ...args], { timeout: START_MS, stdin: 'ignore', env });
     this.#rest = null;
   }
 

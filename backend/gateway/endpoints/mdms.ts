@@ -1,6 +1,13 @@
-// Routes of MDMs and their cluster.
+// Routes of MDMs, their cluster, and the metadata that they keep.
 
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { VERSION } from '../../core/version.js';
+import { VERSION_MAX } from '../../protocol/generated/constants.js';
 import type { MdmMember } from '../../protocol/generated/types.js';
+import { BackupError, takeBackup } from '../../runtime/backup-file.js';
 import { changed } from '../../runtime/cluster-change.js';
 import { ask } from '../action.js';
 import { ApiError } from '../api-error.js';
@@ -15,6 +22,7 @@ import {
   textIn,
   textOf,
   textsOf,
+  wholeOf,
 } from '../body.js';
 import type { Call, Route } from '../route.js';
 import { mdmClusterView } from '../views/system.js';
@@ -101,6 +109,42 @@ async function checkMetadata(call: Call): Promise<unknown> {
   };
 }
 
+/** A larger backup is written by scli. */
+const BACKUP_BYTES_MAX = 64 * 1024 * 1024;
+
+/** The file that meshsan-mdm-restore reads, in base64. It holds password hashes: it is for administrators. */
+async function backupMetadata({ cluster, reader, session, nowMs }: Call): Promise<unknown> {
+  const directory = mkdtempSync(join(tmpdir(), 'meshsan-backup-'));
+  try {
+    const path = join(directory, 'metadata');
+    const { systemId } = reader;
+    const facts = { systemId, systemName: reader.system.name, takenAtMs: nowMs };
+    const { pairs, sequence } = await takeBackup(cluster, session.user, path, {
+      ...facts,
+      software: VERSION,
+    });
+    const { size } = statSync(path);
+    if (size > BACKUP_BYTES_MAX)
+      throw ApiError.named(
+        'TOO_MANY',
+        `the backup has ${size} bytes, at most ${BACKUP_BYTES_MAX} are answered: use scli --backup_metadata`,
+      );
+    const content = readFileSync(path).toString('base64');
+    return { ...facts, objects: pairs, commit: sequence, sizeInBytes: size, content };
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error;
+    throw ApiError.named('INVALID_PARAMETER', error.message);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function raiseClusterVersion(call: Call): Promise<unknown> {
+  const version = wholeOf(call.body, 'version') ?? VERSION_MAX;
+  await ask(call, 'RAISE_CLUSTER_VERSION', { version });
+  return { version };
+}
+
 export const MDM_ROUTES: readonly Route[] = [
   {
     method: 'POST',
@@ -146,7 +190,9 @@ export const MDM_ROUTES: readonly Route[] = [
     ),
     switchMode,
   ),
+  systemAction('backupMetadata', undefined, backupMetadata),
   systemAction('checkMetadata', undefined, checkMetadata),
+  systemAction('raiseClusterVersion', object({ version: WHOLE }), raiseClusterVersion),
   systemAction(
     'confirmRestore',
     object({ deviceIdList: TEXTS }, ['deviceIdList']),
