@@ -23,14 +23,14 @@ interface Site {
   /** Is told what took the place of everything. */
   readonly restored: (changes: readonly Change[]) => void;
   /** Becomes what lies on the disk. */
-  boot(): void;
+  readonly boot: () => void;
 }
 
 /** The machine that asks the devices. */
 export function recoveryOf(
   sim: Simulation,
   process: SimProcess,
-  { disk, restored, boot }: Site,
+  { disk, restored, ...site }: Site,
   ports: { readonly links: Links; readonly log: Log },
   options: MdmOptions,
 ): Recovery {
@@ -48,7 +48,7 @@ export function recoveryOf(
     disk.content.load(term + 1, confirmed, entries);
     disk.mark = { state: 'used', token: 'confirmed' };
     restored(entries.map(({ key, value }) => ({ key, value })));
-    boot();
+    site.boot();
   };
   const later = (confirmed: number, entries: readonly StoredEntry[]): void => {
     const inUs = 1 + sim.prng.below(IMPORT_US_MAX);

@@ -100,7 +100,8 @@ export class BackupWork {
    */
   toRestore(): MdmContent | null {
     const { operator, kept } = this;
-    if (this.changes > 0 || kept === null || operator.facts() !== kept.facts) return null;
+    if (this.changes > 0 || kept === null) return null;
+    if (operator.facts() !== kept.facts) return null;
     // It takes the operator longer than a second.
     this.clockMs += RESTORE_MS;
     return renewed(kept.content, this.clockMs, () => operator.draw(DRAWS) / DRAWS).content;

@@ -66,7 +66,11 @@ test('clocks of servers and clients that jump by an hour stop no I/O and cost no
     const endMs = Date.now() + ROUND_MS;
     while (Date.now() < endMs) await roundTrip();
     const { degradedCombs, unavailableCombs } = await session.clusterState();
-    t.is(degradedCombs + unavailableCombs, 0, `no copy is given up with clocks at ${offsets}`);
+    t.is(
+      degradedCombs + unavailableCombs,
+      0,
+      `no copy is given up with clocks at ${offsets.join(' ')}`,
+    );
     t.deepEqual(await livesOf(), lives, 'every process lives on');
   }
   t.log(`${round} rounds of writes and reads`);
