@@ -74,7 +74,7 @@ export class InventoryPart {
     await check('a node vanishes in the middle: the run stops and says where', async () => {
       const cuts: Promise<void>[] = [];
       const { code, stderr } = await this.#apply([], (line) => {
-        if (line.startsWith('node-1 cluster:') && cuts.length === 0)
+        if (line.startsWith('node-2 lia:') && cuts.length === 0)
           cuts.push(this.#lab.cut('node-2', true));
       });
       await Promise.all(cuts);
