@@ -83,7 +83,13 @@ export class ScriptClient implements BlockFront {
   }
 
   /** Sectors that carry `value`, or a read; the answer lands in what is returned. */
-  submit(kind: IoKind, firstSector: number, sectors: number, value: number): StoryRequest {
+  submit(
+    kind: IoKind,
+    firstSector: number,
+    sectors: number,
+    value: number,
+    fua: boolean,
+  ): StoryRequest {
     const [volume] = this.volumes;
     if (volume === undefined) throw new Error('the client has no volume');
     const request = { kind, bytes: new Uint8Array(sectors * SECTOR), errno: -1 };
@@ -95,7 +101,7 @@ export class ScriptClient implements BlockFront {
       const { key } = volume;
       const at = firstSector * SECTOR;
       const length = sectors * SECTOR;
-      if (!this.sdc.submit(nowUs, key, kind, at, length, false, request.bytes, 0, token))
+      if (!this.sdc.submit(nowUs, key, kind, at, length, fua, request.bytes, 0, token))
         throw new Error('the client has no room for the request');
     });
     return request;

@@ -15,7 +15,9 @@ for (const file of readdirSync(FOLDER).sort()) {
     lines.find((line) => line.startsWith(`${name} `))?.split(' ')[1];
   const steps = lines.map((line) => (/^(servers|mode|device) /.test(line) ? '' : line));
   test.serial(`${file}: ${(lines[0] ?? '').replace(/^# */, '')}`, (t) => {
-    const mode = setting('mode') === 'memory' ? 'memory' : 'media';
+    const word = setting('mode') ?? 'media';
+    const mode = (['media', 'device', 'memory'] as const).find((known) => known === word);
+    if (mode === undefined) throw new Error(`no such mode "${word}"`);
     const story = new Story(Number(setting('servers') ?? 2), mode, setting('device') === 'real');
     t.notThrows(() => {
       story.run(steps);

@@ -2,11 +2,11 @@
 // simulator's: the product's own machines in virtual time. It owns the words of the language; a story says what it shows
 // in its first line.
 //
-//   servers 3 | mode media | device real   before anything else (device: the model, or the real format)
-//   write 0+8 = 5                     and wait until it is answered
+//   servers 3 | mode media | device real   before anything else (mode: media, device, memory; device: the model, or the real format)
+//   write 0+8 = 5                     and wait until it is answered; `write 0+8 = 5 fua`: from media only
 //   begin NAME write 0+8 = 5          without waiting (also read, zero, discard, flush)
 //   done NAME | pending NAME          it is answered without error (in time) | it is not
-//   read 0+8 = 5                      every sector carries 5
+//   read 0+8 = 5                      every sector carries 5; `= 5|6`: every sector 5, or every sector 6
 //   flush | zero 0+8 | discard 0+8
 //   kill|start|pause|continue PLACE   primary, member, spare, mdm, client
 //   power-off|power-on PLACE|all      primary, member, spare
@@ -31,6 +31,7 @@ import { ROOM } from '../../backend/sds/store/store.js';
 import type { Store } from '../../backend/sds/store/store.js';
 import { lackingCopies, newestEntries } from '../../backend/sim/check-rest.js';
 import { SimCluster } from '../../backend/sim/cluster.js';
+import type { Durability } from '../../backend/protocol/generated/types.js';
 import type { SimHost } from '../../backend/sim/host.js';
 import type { SimProcess } from '../../backend/sim/process.js';
 import type { ServerNode } from '../../backend/sim/server-node.js';
@@ -57,7 +58,8 @@ export class StoryError extends Error {
 
 interface Named {
   readonly request: StoryRequest;
-  readonly expected: number | null;
+  /** Of a read: what every sector may carry. */
+  readonly expected: readonly number[] | null;
 }
 
 export class Story {
@@ -74,7 +76,7 @@ export class Story {
   private readonly hits: ReadonlyMap<string, number>;
   private readonly roomless = new Set<ServerNode>();
 
-  constructor(servers: number, mode: 'media' | 'memory', realDevice: boolean) {
+  constructor(servers: number, mode: Durability, realDevice: boolean) {
     this.hits = new Map(marks().map(({ name, hits }) => [name, hits]));
     const drawn = drawSwarm(1);
     const swarm = {
@@ -224,20 +226,21 @@ export class Story {
   }
 
   private begin(words: readonly string[]): Named {
-    const [verb = '', range = '0+0', , value = ''] = words;
+    const [verb = '', range = '0+0', , value = '', way = ''] = words;
     const kind = KINDS.get(verb);
     if (kind === undefined) throw new StoryError(`no such request "${verb}"`);
     const [from = 0, sectors = 0] = range.split('+').map(Number);
-    const number = Number(value === '' ? '0' : value);
-    const request = this.client.submit(kind, from, sectors, number);
-    return { request, expected: kind === IO.read ? number : null };
+    const values = value.split('|').map(Number);
+    if (kind !== IO.read && values.length > 1) throw new StoryError('it writes one value');
+    const request = this.client.submit(kind, from, sectors, values[0] ?? 0, way === 'fua');
+    return { request, expected: kind === IO.read ? values : null };
   }
 
   private await({ request, expected }: Named): void {
     this.until('the request is answered', () => request.errno >= 0);
     if (request.errno !== ERRNO.ok) throw new StoryError(`errno ${request.errno}`);
     const seen = ScriptClient.seen(request);
-    if (expected !== null && seen.some((value) => value !== expected))
+    if (expected !== null && !expected.some((right) => seen.every((value) => value === right)))
       throw new StoryError(`saw ${seen.join(' ')}`);
   }
 
