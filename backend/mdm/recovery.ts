@@ -36,7 +36,8 @@ import { CombsHeard } from './combs-heard.js';
 import { mayAsk } from './commands/users.js';
 import type { MdmContent, MdmOptions, StoredEntry } from './options.js';
 import { objectsOf } from './queries.js';
-import { withMembers } from './reconcile.js';
+import { conclude } from './recovery-end.js';
+import type { Heard } from './recovery-end.js';
 import { Sessions } from './sessions.js';
 import type { Session } from './sessions.js';
 import { State } from './state.js';
@@ -48,12 +49,6 @@ export interface RecoveryPorts {
   readonly log: Log;
   /** Everything is known: this is the content with which the system goes on. */
   recovered(nowUs: Micros, sequence: number, entries: readonly StoredEntry[]): void;
-}
-
-/** What a device told. */
-interface Heard {
-  readonly incarnation: number;
-  readonly port: number;
 }
 
 export class Recovery implements Machine {
@@ -330,7 +325,9 @@ export class Recovery implements Machine {
   private consider(nowUs: Micros): void {
     if (this.isDone || this.awaited().size > 0) return;
     this.isDone = true;
-    const epoch = this.conclude();
+    const isLost = (deviceKey: number): boolean =>
+      this.givenUp.has(deviceKey) && !this.heard.has(deviceKey);
+    const epoch = conclude(this.state, this.newest, this.heard, isLost);
     const { log } = this.ports;
     log.event('warn', 'mdm.restore-confirmed', {
       ...{ epoch, devices: this.heard.size, lost: this.givenUp.size },
@@ -338,48 +335,6 @@ export class Recovery implements Machine {
     // What a device applied of the former life must not count as applied of this one (C13).
     const sequence = Math.max(this.sequence, ...this.applied.values()) + 1;
     this.ports.recovered(nowUs, sequence, this.state.all());
-  }
-
-  /** The state with which the system goes on. @returns its cluster epoch */
-  private conclude(): number {
-    const { state } = this;
-    const { system } = state;
-    let epoch = system.clusterEpoch;
-    for (const pool of this.newest.values())
-      for (const { generation } of pool.values()) epoch = Math.max(epoch, generation.epoch);
-    epoch += 1;
-    const keyMax = Math.max(0, ...state.devices.keys(), ...state.sds.keys());
-    const nextKey = Math.max(system.nextKey, keyMax + 1);
-    state.systems.put(system.key, { ...system, clusterEpoch: epoch, nextKey });
-    for (const [poolKey, pool] of this.newest)
-      for (const index of [...pool.keys()].sort((one, other) => one - other)) {
-        const entry = pool.get(index);
-        if (entry === undefined) continue;
-        const generation = { epoch, number: entry.generation.number + 1 };
-        state.combs.put(poolKey, { ...this.withoutLost(entry), generation });
-      }
-    for (const [key, { incarnation, port }] of this.heard) {
-      const device = state.devices.get(key);
-      if (device === undefined) continue;
-      // Whether it rolled back was told to the former life; an entry of an earlier one is not trusted on its word.
-      const rolledBackIncarnation = Math.max(device.rolledBackIncarnation, incarnation);
-      state.devices.put(key, { ...device, incarnation, port, rolledBackIncarnation });
-    }
-    return epoch;
-  }
-
-  /** Copies of devices that will not come back leave where another one in sync stays (C8). */
-  private withoutLost(entry: CombEntry): CombEntry {
-    const isLost = (deviceKey: number): boolean =>
-      this.givenUp.has(deviceKey) && !this.heard.has(deviceKey);
-    const stays = entry.members.findIndex(
-      ({ deviceKey }, index) => isInSync(entry, index) && !isLost(deviceKey),
-    );
-    if (stays < 0 || !entry.members.some(({ deviceKey }) => isLost(deviceKey))) return entry;
-    const primary = entry.members[entry.primary];
-    const led =
-      primary !== undefined && isLost(primary.deviceKey) ? { ...entry, primary: stays } : entry;
-    return withMembers(led, ({ deviceKey }) => !isLost(deviceKey));
   }
 
   private command(nowUs: Micros, { link, peer }: Session, tag: number, command: Command): void {

@@ -121,7 +121,12 @@ class Rig {
   }
 
   /** The device's process registers, tells what it remembers in pages of `size`, and beats. */
-  tells(device: TestDevice, appliedSequence = 7, size = 5): void {
+  tells(
+    device: Pick<TestDevice, 'key' | 'sdsKey' | 'incarnation'>,
+    appliedSequence = 7,
+    size = 5,
+    poolKey = this.poolKey,
+  ): void {
     const link = this.open('sdsData');
     this.send(link, MSG.REGISTER_DEVICE, {
       ...{ deviceKey: device.key, sdsKey: device.sdsKey, incarnation: device.incarnation },
@@ -139,7 +144,7 @@ class Rig {
       const page = rest.slice(0, size);
       const more = rest.length > page.length;
       this.send(link, MSG.COMBS_REMEMBERED, {
-        ...{ poolKey: this.poolKey, from: wanted.from, more },
+        ...{ poolKey, from: wanted.from, more },
         through: more ? (page.at(-1)?.index ?? 0) : 0xffffffff,
         memories: page.map((entry) => ({
           entry,
@@ -274,6 +279,42 @@ test('devices that are given up leave where another copy stays, and stay where t
     t.is(lost, -1);
     t.true(entry.inSyncMask > 0);
   }
+});
+
+test('a device that went to another domain with its SDS has no place in the backup: somebody decides', (t) => {
+  const facts = made();
+  const { cluster } = facts;
+  const domainKey = cluster.command('ADD_PROTECTION_DOMAIN', { name: 'other' }).key;
+  const otherPool = cluster.command('ADD_STORAGE_POOL', {
+    ...{ domainKey, name: 'o', mediaType: 'SSD', durability: 'media', zeroPadding: true },
+    ...{ checksums: true, rmcache: false, sparePercent: 0, combCountLog2: 4 },
+  }).key;
+  const rig = new Rig(facts);
+  const [a, b, c] = facts.devices as [TestDevice, TestDevice, TestDevice];
+  const [comb] = facts.entries;
+  const [first] = comb?.members ?? [];
+  if (comb === undefined || first === undefined) throw new Error('a comb');
+  const away = { key: 99, sdsKey: c.sdsKey, incarnation: 1 };
+  const { epoch, number } = comb.generation;
+  const members = [first, { deviceKey: away.key, incarnation: 1 }];
+  const generation = { epoch, number: number + 5 };
+  rig.knows(first.deviceKey, { ...comb, members, primary: 0, inSyncMask: 3, generation });
+  for (const device of [a, b, c]) rig.tells(device);
+  rig.tells(away, 7, 5, otherPool);
+  t.is(rig.recovered, null);
+  const checked = rig.ask('CHECK_METADATA', {});
+  if (typeof checked === 'number') throw new Error('an answer');
+  t.deepEqual(
+    checked.findings.map(({ kind, deviceKey }) => [kind, deviceKey]),
+    [['awaited', away.key]],
+  );
+  t.regex(checked.findings[0]?.reason ?? '', /went to another protection domain with its SDS/);
+  t.deepEqual(rig.ask('CONFIRM_RESTORE', { deviceKeys: [away.key] }), {});
+  const entry = rig.recovered?.state.combs.ofPool(facts.poolKey)[comb.index];
+  t.deepEqual(
+    entry?.members.map(({ deviceKey }) => deviceKey),
+    [first.deviceKey],
+  );
 });
 
 test('a life has its own numbers; a backup restored twice gives out others; they end', (t) => {
