@@ -52,7 +52,7 @@ Made from the route table (\`backend/gateway/routes.ts\`); the test of the table
   otherwise of the one that has waited longest for its next; a connection whose request is being answered stays.
 * In requests numbers may be strings, booleans "TRUE", "True", "true" or JSON's own; null means absent; unknown keys are
   ignored. A body has at most 1 MiB.
-* Creation of a volume rounds its size up to 8 GiB; a new size must be a multiple of 8 GiB and larger. With
+* Creation of a volume rounds its size up to 8 GiB; a new size must be a multiple of 8 GiB and not smaller. With
   \`sizeGranularityInGb: 1\` both go by 1 GiB.
 * Each mapping has a generation, never used again for its volume. \`removeMappedSdc\` with \`mappingGeneration\` takes away
   only that one. \`holdMappedSdc\` maps a volume unless it is mapped and notes a \`holder\`; \`releaseMappedSdc\` strikes the

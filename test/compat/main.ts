@@ -10,7 +10,7 @@ import { JUDGES, runJudge, type Judge, type Verdict } from './judges.js';
 const HELP = `npm run compat -- [FLAGS]
 
 Drives foreign, unmodified clients of ScaleIO against MeshSAN's gateway and counts what holds:
-${JUDGES.map((judge) => `  ${judge.name.padEnd(11)}${judge.about}`).join('\n')}
+${JUDGES.map((judge) => `  ${judge.name.padEnd(12)}${judge.about}`).join('\n')}
 
   --cluster DIR    the running cluster described by DIR/cluster.json (default: one is started and stopped again)
   --only A,B       only these judges

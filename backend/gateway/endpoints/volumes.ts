@@ -1,5 +1,5 @@
 // Endpoints that create, change, map and remove volumes. It owns the original's rules of size: creation rounds up to
-// 8 GiB, a new size must be a multiple of 8 GiB and larger; a client that asks for it gets steps of 1 GiB.
+// 8 GiB, a new size must be a multiple of 8 GiB and not smaller; a client that asks for it gets steps of 1 GiB.
 
 import { normalizeGuid } from '../../core/ids.js';
 import { GIB } from '../../core/units.js';
