@@ -83,6 +83,11 @@ const install: Story = async ({ machine, first }) => {
   assert.equal(hooks, 'meshsan_nova.hook:Hook');
   for (const path of ['/opt/emc/scaleio/sdc/bin/drv_cfg', '/bin/emc/scaleio/drv_cfg'])
     assert.match(await machine.run(path, '--help'), /--query_guid/);
+  const restore = await machine.run('meshsan-mdm-restore', '--help');
+  assert.match(restore, /meshsan-mdm-restore FILE \[--config FILE\]/);
+  const noBackup = await machine.try('meshsan-mdm-restore', '/etc/hostname', '--check');
+  assert.equal(noBackup.code, 2);
+  assert.match(noBackup.stderr, /\/etc\/hostname cannot be used: it is no backup of metadata/);
   const { stdout } = await machine.try('systemctl', '--failed', '--no-legend', 'meshsan-*');
   assert.equal(stdout, '');
   const { stderr } = await machine.try('scli', '--query_all');
