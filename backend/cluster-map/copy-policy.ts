@@ -7,8 +7,8 @@ export const REBUILD_POLICY: CopyPolicy = {
   policy: 'dynamicBandwidth',
   concurrentIos: 1,
   bandwidthKbps: 20 * 1024,
-  appIops: 50,
-  appKbps: 2048,
+  appIops: 10,
+  appKbps: 1024,
   quietMs: 1000,
 };
 

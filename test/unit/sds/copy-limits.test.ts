@@ -150,3 +150,13 @@ test('a source that is asked to wait looks again when that is over', (t) => {
   t.is(limits.nextDeadlineUs(), 70_000);
   t.true(limits.mayStart(70_000, COPY_KIND.resync, 70_000));
 });
+
+test('clients that do little count, unless an operator says otherwise', (t) => {
+  const one = site({});
+  // 27 requests a second; not so many that a look of 100 ms always finds some.
+  const chunks = copied(one, 10 * SECOND, (nowUs) => {
+    if (nowUs % 37_000 === 0) one.clients.readOps++;
+  });
+  // 20 MB/s, after the first look; without a limit it would be one each millisecond.
+  t.true(chunks <= 400, `${chunks} MiB in 10 s`);
+});
