@@ -38,7 +38,7 @@ export interface Renewed {
  * The content of a backup as the beginning of another life.
  *
  * @param nowMs - wall clock: who knows the term of a life follows none of an older one, and a backup may be restored again after
- *   lives that it knows nothing of. So the term follows the time; a life uses fewer than one a second.
+ *   lives that it knows nothing of. So term and cluster epoch follow the time; a life uses fewer than one a second.
  * @param draw - random number of [0, 1): two restores of one backup must not give out the same numbers either
  * @throws ContentError when the content cannot be understood, RenewalError when no numbers are left
  */
@@ -52,14 +52,18 @@ export function renewed(
   if (!state.hasSystem()) throw new RenewalError('it holds no system');
   const { system } = state;
   const step = (size: number): number => size + Math.floor(draw() * size);
+  const seconds = Math.floor((nowMs - TERMS_FROM_MS) / SECOND_MS);
   const next = {
     ...system,
     nextKey: system.nextKey + step(KEYS),
     nextRun: system.nextRun + step(KEYS),
-    clusterEpoch: system.clusterEpoch + 1 + Math.floor(draw() * EPOCHS),
+    clusterEpoch:
+      seconds > system.clusterEpoch
+        ? seconds
+        : system.clusterEpoch + 1 + Math.floor(draw() * EPOCHS),
   };
   const renewedSequence = sequence + step(SEQUENCES);
-  const renewedTerm = Math.max(term + step(TERMS), Math.floor((nowMs - TERMS_FROM_MS) / SECOND_MS));
+  const renewedTerm = seconds > term ? seconds : term + step(TERMS);
   if (renewedTerm > TERM_MAX)
     throw new RenewalError(
       `its term would be ${renewedTerm}, which is too high: look at the clock of this server`,

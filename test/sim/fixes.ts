@@ -106,7 +106,7 @@ export const FIXES: readonly Mutation[] = [
     replacements: [
       {
         file: 'backend/mdm/renewal.js',
-        from: 'Math.max(term + step(TERMS), Math.floor((nowMs - TERMS_FROM_MS) / SECOND_MS))',
+        from: 'seconds > term ? seconds : term + step(TERMS)',
         to: 'term + step(TERMS)',
       },
     ],
