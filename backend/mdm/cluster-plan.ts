@@ -129,14 +129,16 @@ function gather(job: ClusterJob, targets: readonly Mdm[], { observation }: PlanI
 
 /** The members of etcd become those of the job. */
 function planMembers(job: ClusterJob, targets: readonly Mdm[], input: PlanInput): Plan {
-  const { observation, token } = input;
+  const { observation, mdms, token } = input;
   const { store } = observation;
   if (store === null) return wait('the store does not say who its members are');
   const leaving = store.filter((seat) => !targets.some((mdm) => isSeat(seat, mdm)));
+  const stray = leaving.find((seat) => !mdms.some((mdm) => isSeat(seat, mdm)));
+  if (stray !== undefined) return step({ kind: 'drop', seat: stray });
   const lost = leaving.find((seat) => !isUp(seat, input));
   if (lost !== undefined && (job.allowFailed || !lost.isStarted))
     return step({ kind: 'drop', seat: lost });
-  const entered = enter(targets, store, token, observation);
+  const entered = enter(targets, store, input);
   if (entered !== null) return entered;
   const [gone] = leaving;
   if (gone !== undefined) return step({ kind: 'drop', seat: gone });
@@ -148,12 +150,11 @@ function planMembers(job: ClusterJob, targets: readonly Mdm[], input: PlanInput)
   return { kind: 'done' };
 }
 
-/** Whoever is no member yet becomes one, one after the other; null: all are. */
+/** Whoever is no member yet becomes one, one after the other; null: all are. All of the store are among the MDMs. */
 function enter(
   targets: readonly Mdm[],
   store: readonly StoreMember[],
-  token: string,
-  { reports }: Observation,
+  { token, mdms, observation: { reports } }: PlanInput,
 ): Plan | null {
   for (const node of targets) {
     const seat = store.find((each) => isSeat(each, node));
@@ -168,7 +169,8 @@ function enter(
       return step({ kind: 'add', seat: { host, peerPort, isLearner: true, isStarted: false } });
     }
     if (report.token === token) return step({ kind: 'promote', seat });
-    const seats = targets
+    // Etcd starts no learner that was told of fewer members, or of more: those that are to leave count as well.
+    const seats = mdms
       .filter((each) => each === node || store.some((other) => isSeat(other, each)))
       .map(seatOf);
     return step({ kind: 'join', node, token, seats });

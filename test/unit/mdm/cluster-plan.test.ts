@@ -108,6 +108,24 @@ test('members enter as learners, one by one, and leave one by one', (t) => {
   );
 });
 
+test('a learner is told of all members, also of those that are to leave', (t) => {
+  const mdms = [mdm(1, true), mdm(2, true), mdm(3, true), mdm(4, false), mdm(5, false)];
+  const reports = { 1: member('t'), 2: member('t'), 3: member('t'), 4: BLANK, 5: BLANK };
+  const store = [1, 2, 3].map((key) => seat(key));
+  const learner = seat(4, { isLearner: true, isStarted: false });
+  const exchange = job('t', [1, 2, 4]);
+  const plan = planJob(exchange, input('t', mdms, reports, [...store, learner]));
+  t.is(told(plan), 'join m4 t');
+  const seats = plan.kind === 'step' && plan.step.kind === 'join' ? plan.step.seats : [];
+  t.deepEqual(
+    seats.map(({ key }) => key),
+    [1, 2, 3, 4],
+  );
+  // Whoever is no MDM any more could not be told of.
+  const stray = input('t', mdms, reports, [...store, seat(9), learner]);
+  t.is(told(planJob(exchange, stray)), 'drop 10.0.0.9');
+});
+
 test('a member that is out of reach leaves first, and only where that was allowed', (t) => {
   const mdms = [mdm(1, true), mdm(2, true), mdm(3, true), mdm(4, false)];
   const reports = { 1: member('t'), 2: 'gone', 3: member('t'), 4: BLANK };
