@@ -163,8 +163,14 @@ export class MdmNode implements EventTarget, SimMdm {
     if (judged.kind === 'leaves') this.disk.record = leftRecord(this.record, told.term);
     else {
       this.disk.record = judged.record;
-      if (!judged.record.joins)
-        this.etcd(told.token).members.set(this.host.address, { isLearner: false });
+      const { address } = this.host;
+      const etcd = this.etcd(told.token);
+      if (judged.record.joins)
+        etcd.begin(
+          address,
+          told.seats.map(({ host }) => host),
+        );
+      else etcd.members.set(address, { isLearner: false, works: true });
     }
     if (!isAlone) this.boot();
     return null;

@@ -109,12 +109,22 @@ export class SimReach implements ClusterPort {
 
   private change(kind: 'add' | 'promote' | 'drop', { host }: StoreMember): string | null {
     if (!this.company.etcds.reaches(this.process.host.address)) return 'etcd does not answer';
-    const { members } = this.company.etcds.store(this.token);
+    const etcd = this.company.etcds.store(this.token);
+    const { members } = etcd;
     if (kind === 'drop') members.delete(host);
-    else if (kind === 'add') members.set(host, members.get(host) ?? { isLearner: true });
+    else if (kind === 'add')
+      members.set(host, members.get(host) ?? { isLearner: true, works: false });
     else {
       const member = members.get(host);
-      if (member !== undefined && this.node(host)?.record.token !== this.token) {
+      const record = this.node(host)?.record;
+      const isThere = record?.token === this.token;
+      // It is started again and again until it begins.
+      if (isThere)
+        etcd.begin(
+          host,
+          record.seats.map((seat) => seat.host),
+        );
+      if (member !== undefined && !(isThere && member.works)) {
         MARKS.unready.hits++;
         return 'the learner has not everything yet';
       }

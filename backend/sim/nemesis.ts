@@ -83,6 +83,7 @@ const MARKS = {
   fillStore: mark('nemesis: the metadata store was full'),
   endMdm: mark('nemesis: an MDM was told to end'),
   switchMdms: mark('nemesis: the MDM cluster was switched'),
+  exchangeMdm: mark('nemesis: a member of the MDM cluster was exchanged'),
   crashTieBreaker: mark('nemesis: a tie-breaker was killed'),
   stopStore: mark('nemesis: the metadata store had no majority'),
   ambush: mark('nemesis: something broke at a chosen message'),

@@ -1,4 +1,5 @@
-// What the operator of a simulated cluster does with its MDMs: takes them in, and switches the cluster between its modes. It
+// What the operator of a simulated cluster does with its MDMs: takes them in, switches the cluster between its modes, and
+// exchanges its members. It
 // must never know which MDM is what but by asking.
 
 import type { ClusterQueryReplyBody, MdmMember } from '../protocol/generated/types.js';
@@ -74,6 +75,24 @@ export class MdmOperator {
     });
   }
 
+  /** Exchanges a member for a standby, while both are there or not; nothing happens where there is none. */
+  exchange(): void {
+    this.isSwitching = true;
+    this.ask((state, nowUs) => {
+      const end = (): void => {
+        this.isSwitching = false;
+      };
+      const gone = this.shuffled(state.members.filter(({ member, master }) => member && !master));
+      for (const { key, role } of gone) {
+        const standby = state.members.find((other) => !other.member && other.role === role);
+        if (standby === undefined) continue;
+        this.change(nowUs, state.mode, [standby.key], [key], end);
+        return;
+      }
+      end();
+    });
+  }
+
   private begin(
     state: ClusterQueryReplyBody,
     mode: number,
@@ -93,6 +112,16 @@ export class MdmOperator {
       const standbys = this.shuffled(all.filter(({ member }) => !member));
       add.push(...standbys.slice(0, Math.max(0, wanted - present.length)).map(({ key }) => key));
     }
+    this.change(nowUs, mode, add, remove, ended);
+  }
+
+  private change(
+    nowUs: number,
+    mode: number,
+    add: readonly number[],
+    remove: readonly number[],
+    ended: () => void,
+  ): void {
     const params = { mode, add, remove, allowFailed: this.prng.chance(1, 2) };
     this.admin.ask(nowUs, 'SWITCH_CLUSTER', params, (status, result) => {
       if (result === null || status !== 0) this.soon(RETRY_US, ended);

@@ -159,6 +159,10 @@ export class SimOperator {
     this.mdms.switch();
   }
 
+  exchangeMdm(): void {
+    this.mdms.exchange();
+  }
+
   private nextStep(nowUs: number): void {
     const step = this.steps.shift();
     if (step === undefined) this.ready = true;

@@ -81,6 +81,12 @@ export class SimEtcds {
   }
 }
 
+interface StoreSeat {
+  isLearner: boolean;
+  /** It began to work, so it gets all that the others have. */
+  works: boolean;
+}
+
 /** A store that all MDMs of a cluster share. */
 export class SimEtcd {
   readonly all: SimEtcds;
@@ -90,7 +96,7 @@ export class SimEtcd {
   /** Where the content went. */
   seal: { readonly token: string; readonly to: number } | null = null;
   /** By address; learners do not count yet. */
-  readonly members = new Map<string, { isLearner: boolean }>();
+  readonly members = new Map<string, StoreSeat>();
   term = 0;
   master: MdmPlace | null = null;
   heir: string | null = null;
@@ -104,6 +110,13 @@ export class SimEtcd {
 
   nextRevision(): number {
     return ++this.revision;
+  }
+
+  /** A member is started: as in etcd it begins only with a list of just those members that there are. */
+  begin(address: string, told: readonly string[]): void {
+    const seat = this.members.get(address);
+    if (seat === undefined) return;
+    seat.works ||= told.length === this.members.size && told.every((one) => this.members.has(one));
   }
 
   view(): MasterView {

@@ -50,6 +50,7 @@ export interface TroubleWeights {
   removeServer: number;
   moveServer: number;
   switchMdms: number;
+  exchangeMdm: number;
   crashTieBreaker: number;
   ailDisk: number;
   restoreMdm: number;
@@ -115,6 +116,7 @@ export const MDM_KINDS: readonly TroubleKind[] = [
   'switchMdms',
   'switchMdms',
   'switchMdms',
+  'exchangeMdm',
   'crashTieBreaker',
 ];
 

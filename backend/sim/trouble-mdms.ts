@@ -12,6 +12,7 @@ export type MdmTrouble =
   | 'fillStore'
   | 'endMdm'
   | 'switchMdms'
+  | 'exchangeMdm'
   | 'crashTieBreaker'
   | 'restoreMdm';
 
@@ -79,19 +80,35 @@ function endMdm(maker: TroubleMaker): boolean {
 
 /** The operator changes how many members the cluster has, and who they are. */
 function switchMdms(maker: TroubleMaker): boolean {
-  const { cluster, say, prng } = maker;
-  const { operator, mdms, sim } = cluster;
+  const { cluster, say } = maker;
+  const { operator, mdms } = cluster;
   if (mdms.length === 1 || operator.isSwitching) return false;
   say('has the MDM cluster switched');
   operator.switchMdms();
-  // What it is made of takes place in the moments after.
+  crashMeanwhile(maker);
+  return true;
+}
+
+/** The operator puts a standby in the place of a member. */
+function exchangeMdm(maker: TroubleMaker): boolean {
+  const { operator, mdms } = maker.cluster;
+  if (mdms.length === 1 || operator.isSwitching) return false;
+  maker.say('has a member of the MDM cluster exchanged');
+  operator.exchangeMdm();
+  crashMeanwhile(maker);
+  return true;
+}
+
+/** What a change is made of takes place in the moments after. */
+function crashMeanwhile(maker: TroubleMaker): void {
+  const { prng } = maker;
+  const { sim } = maker.cluster;
   for (let kills = prng.pick([0, 1, 1, 2]); kills > 0; kills--) {
     const kill = (): void => {
       crash(maker);
     };
     sim.queue.push(sim.nowUs + prng.below(CHANGE_US), { fire: kill }, 0, 0);
   }
-  return true;
 }
 
 function crash(maker: TroubleMaker): void {
@@ -137,6 +154,6 @@ function restoreMdm({ cluster, prng, say, later }: TroubleMaker): boolean {
 }
 
 export const MDM_TROUBLE: Strikes<MdmTrouble> = {
-  ...{ cutStore, stopStore, fillStore, endMdm, switchMdms, crashTieBreaker },
+  ...{ cutStore, stopStore, fillStore, endMdm, switchMdms, exchangeMdm, crashTieBreaker },
   restoreMdm,
 };
