@@ -93,6 +93,7 @@ const MARKS = {
   powerFaultSet: mark('nemesis: a fault set lost its power'),
   stayAwayFaultSet: mark('nemesis: a fault set stayed away for long'),
   stopDomain: mark('nemesis: the protection domain was stopped and went on'),
+  stopRebuild: mark('nemesis: rebuilds were switched off and on again'),
   restServer: mark('nemesis: a server was in instant maintenance'),
   emptyServer: mark('nemesis: a server was in protected maintenance'),
   addServer: mark('nemesis: a server was added'),

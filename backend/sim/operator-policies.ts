@@ -1,4 +1,5 @@
-// What the operator decides while clients work: stops a protection domain and lets it go on, takes servers out for maintenance
+// What the operator decides while clients work: stops a protection domain and lets it go on, switches
+// rebuilds off and on, takes servers out for maintenance
 // and back. It owns when nothing may be served and who is out; it must never know what the servers make of that.
 
 import type { Micros } from '../core/ports.js';
@@ -11,6 +12,7 @@ import type { ServerNode } from './server-node.js';
 
 const STOP_US_MAX = 600_000;
 const MAINTENANCE_US_MAX = 4_000_000;
+const REBUILD_OFF_US_MAX = 3_000_000;
 
 /** The operator, as far as this work needs him. */
 interface Operator {
@@ -32,6 +34,7 @@ export class PolicyWork {
   /** The server that is out, or may be. */
   private resting: ServerNode | null = null;
   domainKey = 0;
+  poolKey = 0;
 
   constructor(operator: Operator) {
     this.operator = operator;
@@ -57,6 +60,37 @@ export class PolicyWork {
       });
     });
     return true;
+  }
+
+  /** Switches rebuilds of the pool off for a while; false: something else is under way. */
+  stopRebuild(): boolean {
+    if (this.changes > 0) return false;
+    this.changes += 1;
+    const { operator } = this;
+    operator.soon(0, (nowUs) => {
+      this.setRebuild(nowUs, false, () => {
+        operator.soon(1 + operator.draw(REBUILD_OFF_US_MAX), (atUs) => {
+          this.setRebuild(atUs, true, () => {
+            this.changes -= 1;
+          });
+        });
+      });
+    });
+    return true;
+  }
+
+  /** Asked until it is done. */
+  private setRebuild(nowUs: Micros, rebuildEnabled: boolean, done: () => void): void {
+    const { operator } = this;
+    const kept = { rebalanceEnabled: null, rebuild: null, rebalance: null, movesPerDevice: null };
+    const params = { key: this.poolKey, rebuildEnabled, ...kept };
+    operator.admin.ask(nowUs, 'SET_POOL_COPYING', params, (status) => {
+      if (status === 0) done();
+      else
+        operator.soon(operator.pauseUs(status), (atUs) => {
+          this.setRebuild(atUs, rebuildEnabled, done);
+        });
+    });
   }
 
   /**

@@ -98,6 +98,7 @@ export class SimOperator {
       (nowUs) => {
         this.addPool(nowUs, this.domainKey, 'pool', (key) => {
           this.poolKey = key;
+          this.policyWork.poolKey = key;
         });
       },
       (nowUs) => {

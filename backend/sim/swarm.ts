@@ -263,6 +263,16 @@ function addPolicies(seed: number, swarm: Swarm): Swarm {
   return { ...swarm, trouble, moves: { ...moves, faultSets: prng.pick([0, 2, 3]) } };
 }
 
+/** Operators who switch rebuilds off for a while, in which copies stay behind. */
+function addPauses(seed: number, swarm: Swarm): Swarm {
+  const prng = new Prng(seed, 0x50415553);
+  const { trouble, slow } = swarm;
+  if (slow.found || trouble.island > 0 || !prng.chance(1, 16)) return swarm;
+  // Metadata of a backup may say that they are off, and that operator believes to have switched them on again.
+  if (trouble.restoreMdm > 0) return swarm;
+  return { ...swarm, trouble: { ...trouble, stopRebuild: prng.between(1, 4) } };
+}
+
 /**
  * Disks that are slower than others for longer. In one of three such scenarios one disk ails and nothing else happens, so
  * that it must be found, taken out, and be forgotten by the clients.
@@ -380,5 +390,5 @@ export function drawSwarm(seed: number): Swarm {
   const settled = addMeetings(seed, addLateFrames(seed, addFurther(seed, drawn)));
   const moving = addHoles(seed, addMoves(seed, settled));
   const troubled = addSlow(seed, addDomains(seed, addPolicies(seed, addMdms(seed, moving))));
-  return addSpares(seed, addRestores(seed, troubled));
+  return addPauses(seed, addSpares(seed, addRestores(seed, troubled)));
 }

@@ -44,6 +44,7 @@ export interface TroubleWeights {
   powerFaultSet: number;
   stayAwayFaultSet: number;
   stopDomain: number;
+  stopRebuild: number;
   restServer: number;
   emptyServer: number;
   addServer: number;
@@ -144,6 +145,7 @@ export const SINGLE_KINDS: readonly TroubleKind[] = [
   'moveServer',
   'restoreMdm',
   'setSpare',
+  'stopRebuild',
 ];
 
 /** Kinds that only happen where the MDM looks for slow devices. */

@@ -13,6 +13,7 @@ export type OperatorTrouble =
   | 'removeServer'
   | 'moveServer'
   | 'stopDomain'
+  | 'stopRebuild'
   | 'restServer'
   | 'emptyServer'
   | 'setSpare';
@@ -79,6 +80,12 @@ function stopDomain({ cluster: { operator }, say }: TroubleMaker): boolean {
   return true;
 }
 
+function stopRebuild({ cluster: { operator }, say }: TroubleMaker): boolean {
+  if (!operator.policyWork.stopRebuild()) return false;
+  say('switches rebuilds off for a while');
+  return true;
+}
+
 /** Takes a server out for maintenance, in which it may be killed, lose its power, or be left alone. */
 function maintain(maker: TroubleMaker, maintenance: 'instant' | 'protected'): boolean {
   const { cluster, prng, say } = maker;
@@ -120,6 +127,7 @@ export const OPERATOR_TROUBLE: Strikes<OperatorTrouble> = {
   moveServer,
   setSpare,
   stopDomain,
+  stopRebuild,
   restServer: (maker) => maintain(maker, 'instant'),
   emptyServer: (maker) => maintain(maker, 'protected'),
 };
