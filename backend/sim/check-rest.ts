@@ -40,12 +40,14 @@ function unrested(cluster: SimCluster): string | null {
     if (data?.alive === true && !isUp(cluster, deviceKey))
       return `server ${number} is not back yet`;
   const units = new Set(used.map(({ number }) => unitOf(cluster, number)));
-  for (const { index, members, inSyncMask } of newestEntries(cluster).values()) {
+  for (const entry of newestEntries(cluster).values()) {
+    const { index, members, inSyncMask } = entry;
     const copies = members.filter((_, place) => ((inSyncMask >> place) & 1) === 1);
     const text = `comb ${index} (members ${members.map(({ deviceKey }) => deviceKey).join(' ')}, in sync ${inSyncMask})`;
     if (units.size < 2) continue;
     if (copies.length < 2) return `${text} lacks a copy`;
     if (members.length > 2) return `${text} is on its way`;
+    if (!cluster.moveWatch.areApart(entry)) return `${text} has its copies in one unit`;
     for (const server of serverWork.leaving())
       if (members.some(({ deviceKey }) => deviceKey === server.deviceKey))
         return `${text} lies on a server that is to be removed`;
