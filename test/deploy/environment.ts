@@ -89,7 +89,8 @@ export interface InventoryParts {
 
 /** What an environment must be told of a cluster that another environment runs. */
 export interface ForeignCluster {
-  readonly manager: string;
+  /** Addresses of all that may be its master. */
+  readonly managers: readonly string[];
   readonly secret: string;
   readonly password: string;
   readonly authority: string;
@@ -118,7 +119,7 @@ export function existingInventory(
       gateway_user: 'admin',
       gateway_password: cluster.password,
       gateway_ca: cluster.authority,
-      mdm_addresses: cluster.manager,
+      mdm_addresses: cluster.managers.join(','),
       system_secret: cluster.secret,
       storage_pools: SETTINGS.storage_pools,
       gateway_port: SETTINGS.gateway_port,

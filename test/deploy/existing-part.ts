@@ -49,7 +49,8 @@ export class ExistingPart {
       await bootWithServices(this.#machine);
       mkdirSync(join(this.#lab.dir, 'existing'), { mode: 0o700 });
       const cluster = {
-        manager: MACHINES[0]?.management ?? '',
+        // Either may be the master.
+        managers: MACHINES.slice(0, 2).map(({ management }) => management),
         secret: this.#of('secret').trim(),
         password: this.#of('admin-password').trim(),
         authority: this.#of('ca.pem'),

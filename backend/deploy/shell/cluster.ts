@@ -150,7 +150,7 @@ export async function viewCluster(
     if (!(error instanceof ClusterError)) throw error;
     if (!needed) return null;
     throw new ClusterUnreachable(
-      `no MDM answers at ${hosts.join(', ')} within ${timeoutMs / 1000} s; on the controller that has it: systemctl status meshsan-mdm`,
+      `no MDM answers at ${hosts.join(', ')} within ${timeoutMs / 1000} s; on the controller that has it: systemctl status meshsan-mdm (${error.message})`,
       { cause: error },
     );
   }
