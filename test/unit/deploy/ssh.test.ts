@@ -29,9 +29,9 @@ async function listen(server: ssh2.Server | NetServer): Promise<number> {
 
 /** A link to a port that can be made to carry nothing, without being closed. */
 async function silentLink(port: number): Promise<{
-  readonly server: NetServer;
   readonly port: number;
   readonly silence: () => void;
+  readonly close: () => void;
 }> {
   const sockets: Socket[] = [];
   const server = createServer((near) => {
@@ -47,7 +47,12 @@ async function silentLink(port: number): Promise<{
       socket.pause();
     }
   };
-  return { server, port: await listen(server), silence };
+  const close = (): void => {
+    server.close();
+    // Who reads nothing never hears that the other end closed.
+    for (const socket of sockets) socket.destroy();
+  };
+  return { port: await listen(server), silence, close };
 }
 
 test('a node that falls silent while a command runs is an error of that command', async (t) => {
@@ -80,7 +85,7 @@ test('a node that falls silent while a command runs is an error of that command'
     });
     node.close();
   } finally {
-    link.server.close();
+    link.close();
     sshd.close();
     rmSync(dir, { recursive: true });
   }
