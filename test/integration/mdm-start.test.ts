@@ -52,7 +52,7 @@ test('queries give all pages, and commands their refusals with the filled text',
     session.command('ADD_PROTECTION_DOMAIN', 'admin', { name: 'x'.repeat(200) }),
     { instanceOf: ClusterError },
   );
-  t.is(invalid.info.name, 'INVALID_PARAMETER');
+  t.is(invalid.info.name, 'NAME_TOO_LONG');
   await Promise.all(
     Array.from({ length: 200 }, (_, number) =>
       session.command('ADD_PROTECTION_DOMAIN', 'admin', { name: `d${number}` }),
