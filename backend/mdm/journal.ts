@@ -5,8 +5,10 @@ import type {
   ApprovedSdc,
   Attachment,
   CombEntry,
+  Cut,
   Device,
   FaultSet,
+  Layer,
   Mapping,
   Mdm,
   MdmCluster,
@@ -35,6 +37,8 @@ export interface Kinds {
   readonly approvedSdc: ApprovedSdc;
   readonly tombstone: Tombstone;
   readonly attachment: Attachment;
+  readonly layer: Layer;
+  readonly cut: Cut;
   readonly mdm: Mdm;
   readonly mdmCluster: MdmCluster;
   readonly comb: CombEntry;

@@ -63,7 +63,10 @@ export function mapDevice(state: State, device: Device): MapDevice {
 
 export function mapVolume(volume: Volume): MapVolume {
   const { key, poolKey, vtreeKey, epoch, sizeSectors, provisioning, name } = volume;
-  return { key, poolKey, vtreeKey, epoch, sizeSectors, thin: provisioning === 'thin', name };
+  return {
+    ...{ key, poolKey, vtreeKey, epoch, sizeSectors, thin: provisioning === 'thin', name },
+    ...{ layers: [], cut: 0, active: true },
+  };
 }
 
 /** Items of a list in one part: keeps a part far below the largest frame. */
@@ -106,6 +109,7 @@ export function parts(
     removedVolumes: cut.removedVolumes[index] ?? [],
     removedMappings: cut.removedMappings[index] ?? [],
     clusterVersion,
+    ...{ merges: [], removedMerges: [], goneVolumes: [], removedLayers: [] },
   }));
 }
 

@@ -54,9 +54,12 @@ const EMPTY: QueryReplyBody = {
   approvedSdcs: [],
   combPages: [],
   attachments: [],
+  layers: [],
 };
 
-const NO_STATUS: StatusQueryReplyBody = { more: false, statuses: [], volumes: [], pools: [] };
+const NO_STATUS: StatusQueryReplyBody = {
+  ...{ more: false, statuses: [], volumes: [], pools: [], vtrees: [] },
+};
 
 interface Paged<T> {
   readonly items: T[];
@@ -280,7 +283,12 @@ export class Queries {
       const each = copies.get(poolKey) ?? this.copiesOf(poolKey);
       copies.set(poolKey, each);
       const rawBytes = raw.get(key) ?? 0;
-      volumes.push({ volumeKey: key, rawBytes, netBytes: Math.round(rawBytes / each) });
+      volumes.push({
+        volumeKey: key,
+        rawBytes,
+        netBytes: Math.round(rawBytes / each),
+        sharedNetBytes: 0,
+      });
       const isMapped = this.engine.state.mappings.ofVolume(key).size > 0;
       statuses.push({
         ...{ key, version: '', sinceMs: this.startedMs, usage: null, losses: 0, jobs: [] },
@@ -289,7 +297,7 @@ export class Queries {
         rates: rates.has(key) ? [addCounters(key, rates.get(key) ?? [])] : [],
       });
     }
-    return { more, statuses, volumes, pools: [] };
+    return { ...NO_STATUS, more, statuses, volumes };
   }
 
   /** Counters by volume as clients saw them; of volumes that no client reports, as data processes did. */
@@ -394,7 +402,10 @@ export function objectsOf(state: State, question: QueryBody): QueryReplyBody | n
       return named('combPages', combPagesOf(state, question));
     case 'attachment':
       return named('attachments', page(state.attachments, question));
+    case 'layer':
+      return named('layers', page(state.layers, question));
     case 'tombstone':
+    case 'cut':
     case 'mdm':
     case 'mdmCluster':
       return null;

@@ -32,6 +32,8 @@ export class State {
   readonly approvedSdcs = new Table('approvedSdc', codec('ApprovedSdc'), this.journal);
   /** By key of the removed volume. */
   readonly tombstones = new Table('tombstone', codec('Tombstone'), this.journal);
+  readonly layers = new Table('layer', codec('Layer'), this.journal);
+  readonly cuts = new Table('cut', codec('Cut'), this.journal);
   readonly attachments = new Table('attachment', codec('Attachment'), this.journal);
   readonly mdms = new Table('mdm', codec('Mdm'), this.journal);
   readonly clusters = new Table('mdmCluster', codec('MdmCluster'), this.journal);
@@ -51,6 +53,8 @@ export class State {
     tombstone: this.tombstones,
     mapping: this.mappings,
     attachment: this.attachments,
+    layer: this.layers,
+    cut: this.cuts,
     mdm: this.mdms,
     mdmCluster: this.clusters,
     combPage: this.combs,

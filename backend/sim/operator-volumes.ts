@@ -114,7 +114,7 @@ export class VolumeWork {
     const { volumes } = operator;
     volumes.splice(volumes.indexOf(volume), 1);
     const drop = (nowUs: Micros): void => {
-      operator.admin.ask(nowUs, 'REMOVE_VOLUME', { key: volume.key }, (status) => {
+      operator.admin.ask(nowUs, 'REMOVE_VOLUME', { key: volume.key, mode: 'onlyMe' }, (status) => {
         if (status !== 0 && status !== ERR.VOLUME_NOT_FOUND) operator.soon(RETRY_US, drop);
         else this.changes -= 1;
       });

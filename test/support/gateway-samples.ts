@@ -26,6 +26,7 @@ export async function startWithVolumes(): Promise<GatewayHarness> {
     volumeKey: thin.key,
     rawBytes: 2 * 2 ** 30,
     netBytes: 2 ** 30,
+    sharedNetBytes: 0,
   });
   gateway.cluster.rates.push({
     key: thin.key,

@@ -391,12 +391,14 @@ export class MemoryCluster implements Cluster {
         epoch: 1,
         lastMappingGeneration: 0,
         createdAtMs: 1_700_000_000_000,
+        ...{ layerKey: 0, accessLimit: 'readWrite', doubtful: false },
       });
       return { key };
     },
     REMOVE_VOLUME: ({ key }) => {
       if (this.tables.mapping.some(({ volumeKey }) => volumeKey === key)) refuse('VOLUME_MAPPED');
-      return this.drop('volume', key, 'VOLUME_NOT_FOUND');
+      this.drop('volume', key, 'VOLUME_NOT_FOUND');
+      return { removed: 1 };
     },
     RENAME_VOLUME: ({ key, name }) => this.change('volume', key, 'VOLUME_NOT_FOUND', { name }),
     RESIZE_VOLUME: ({ key, sizeSectors }) => {

@@ -70,7 +70,10 @@ async function addVolume(run: Run): Promise<Outcome> {
 
 async function removeVolume(run: Run): Promise<Outcome> {
   const volume = needed(await volumeOf(run.reader, run.values), 'volume');
-  await run.cluster.command('REMOVE_VOLUME', run.user, { key: volume.key });
+  await run.cluster.command('REMOVE_VOLUME', run.user, {
+    key: volume.key,
+    mode: 'onlyMe',
+  });
   return outcome(`Successfully removed volume ID ${run.reader.id(volume.key)}`);
 }
 

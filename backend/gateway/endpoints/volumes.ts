@@ -116,7 +116,7 @@ async function remove(call: Call): Promise<void> {
   const mode = textOf(call.body, 'removeMode') ?? 'ONLY_ME';
   if (!REMOVE_MODES.includes(mode)) throw ApiError.named('REMOVE_MODE_ILLEGAL');
   for (const key of await doomed(call, pathKey(call), mode))
-    await ask(call, 'REMOVE_VOLUME', { key });
+    await ask(call, 'REMOVE_VOLUME', { key, mode: 'onlyMe' });
 }
 
 /**

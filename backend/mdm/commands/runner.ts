@@ -26,6 +26,7 @@ import { MAINTENANCE_COMMANDS } from './maintenance.js';
 import { SDC_COMMANDS } from './sdcs.js';
 import { MDM_COMMANDS } from './mdms.js';
 import { METADATA_COMMANDS } from './metadata.js';
+import { SNAPSHOT_COMMANDS } from './snapshots.js';
 import { SDS_MOVE_COMMANDS } from './sds-moves.js';
 import { DEVICE_COMMANDS, SDS_COMMANDS } from './sds.js';
 import { UPGRADE_COMMANDS } from './upgrade.js';
@@ -41,6 +42,7 @@ const HANDLERS: Handlers<CommandName> = {
   ...DEVICE_COMMANDS,
   ...MAINTENANCE_COMMANDS,
   ...VOLUME_COMMANDS,
+  ...SNAPSHOT_COMMANDS,
   ...MAPPING_COMMANDS,
   ...ATTACHMENT_COMMANDS,
   ...SDC_COMMANDS,

@@ -68,6 +68,7 @@ export const VOLUME_COMMANDS: Handlers<
       epoch: 1,
       createdAtMs: wallMs,
       lastMappingGeneration: 0,
+      ...{ layerKey: 0, accessLimit: 'readWrite', doubtful: false },
     });
     return { key };
   },
@@ -77,9 +78,9 @@ export const VOLUME_COMMANDS: Handlers<
     if (state.mappings.ofVolume(key).size > 0) refuse('VOLUME_MAPPED');
     const { poolKey } = volume;
     state.volumes.delete(key);
-    state.tombstones.put(key, { volumeKey: key, poolKey, sequence });
+    state.tombstones.put(key, { volumeKey: key, poolKey, sequence, layerOnly: false });
     waitFor({ kind: 'drain', poolKey, sdcKey: 0 });
-    return NOTHING;
+    return { removed: 1 };
   },
 
   RENAME_VOLUME({ state }, { key, name }) {

@@ -58,6 +58,12 @@ export const MSG = {
   COMB_CHANGE_REPLY: 0x0221,
   COMBS_WANTED: 0x0224,
   COMBS_REMEMBERED: 0x0225,
+  LAYERS_WANTED: 0x0226,
+  LAYERS_REMEMBERED: 0x0227,
+  CUT_HOLD: 0x0228,
+  CUT_HELD: 0x0229,
+  CUT_SWITCHED: 0x022a,
+  CUT_DROP: 0x022b,
   COMB_QUERY: 0x0222,
   COMB_QUERY_REPLY: 0x0223,
   QUERY: 0x0301,
@@ -139,6 +145,10 @@ export const CMD = {
   SET_MAPPING_LIMITS: 0x1057,
   HOLD_MAPPING: 0x1058,
   RELEASE_MAPPING: 0x1059,
+  SNAPSHOT_VOLUMES: 0x105a,
+  REMOVE_GROUP_SNAPSHOTS: 0x105b,
+  OVERWRITE_VOLUME: 0x105c,
+  CONFIRM_VTREE: 0x105d,
   RENAME_SDC: 0x1061,
   APPROVE_SDC: 0x1062,
   REMOVE_SDC: 0x1063,
@@ -183,6 +193,12 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x0221, 'COMB_CHANGE_REPLY'],
   [0x0224, 'COMBS_WANTED'],
   [0x0225, 'COMBS_REMEMBERED'],
+  [0x0226, 'LAYERS_WANTED'],
+  [0x0227, 'LAYERS_REMEMBERED'],
+  [0x0228, 'CUT_HOLD'],
+  [0x0229, 'CUT_HELD'],
+  [0x022a, 'CUT_SWITCHED'],
+  [0x022b, 'CUT_DROP'],
   [0x0222, 'COMB_QUERY'],
   [0x0223, 'COMB_QUERY_REPLY'],
   [0x0301, 'QUERY'],
@@ -260,6 +276,10 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x1057, 'SET_MAPPING_LIMITS'],
   [0x1058, 'HOLD_MAPPING'],
   [0x1059, 'RELEASE_MAPPING'],
+  [0x105a, 'SNAPSHOT_VOLUMES'],
+  [0x105b, 'REMOVE_GROUP_SNAPSHOTS'],
+  [0x105c, 'OVERWRITE_VOLUME'],
+  [0x105d, 'CONFIRM_VTREE'],
   [0x1061, 'RENAME_SDC'],
   [0x1062, 'APPROVE_SDC'],
   [0x1063, 'REMOVE_SDC'],
@@ -315,6 +335,10 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x9057, 'SET_MAPPING_LIMITS_ANSWER'],
   [0x9058, 'HOLD_MAPPING_ANSWER'],
   [0x9059, 'RELEASE_MAPPING_ANSWER'],
+  [0x905a, 'SNAPSHOT_VOLUMES_ANSWER'],
+  [0x905b, 'REMOVE_GROUP_SNAPSHOTS_ANSWER'],
+  [0x905c, 'OVERWRITE_VOLUME_ANSWER'],
+  [0x905d, 'CONFIRM_VTREE_ANSWER'],
   [0x9061, 'RENAME_SDC_ANSWER'],
   [0x9062, 'APPROVE_SDC_ANSWER'],
   [0x9063, 'REMOVE_SDC_ANSWER'],
@@ -340,9 +364,19 @@ export const LATER_CODES: ReadonlyMap<number, number> = new Map<number, number>(
   [0x0211, 2],
   [0x0224, 2],
   [0x0225, 2],
+  [0x0226, 2],
+  [0x0227, 2],
+  [0x0228, 2],
+  [0x0229, 2],
+  [0x022a, 2],
+  [0x022b, 2],
   [0x1024, 2],
   [0x103a, 2],
   [0x103b, 2],
+  [0x105a, 2],
+  [0x105b, 2],
+  [0x105c, 2],
+  [0x105d, 2],
   [0x1072, 2],
   [0x1096, 2],
   [0x1097, 2],
@@ -350,6 +384,10 @@ export const LATER_CODES: ReadonlyMap<number, number> = new Map<number, number>(
   [0x9024, 2],
   [0x903a, 2],
   [0x903b, 2],
+  [0x905a, 2],
+  [0x905b, 2],
+  [0x905c, 2],
+  [0x905d, 2],
   [0x9072, 2],
   [0x9096, 2],
   [0x9097, 2],
@@ -395,6 +433,10 @@ export const COMMAND_BY_CODE: ReadonlyMap<number, keyof T.CommandParams> = new M
   [0x1057, 'SET_MAPPING_LIMITS'],
   [0x1058, 'HOLD_MAPPING'],
   [0x1059, 'RELEASE_MAPPING'],
+  [0x105a, 'SNAPSHOT_VOLUMES'],
+  [0x105b, 'REMOVE_GROUP_SNAPSHOTS'],
+  [0x105c, 'OVERWRITE_VOLUME'],
+  [0x105d, 'CONFIRM_VTREE'],
   [0x1061, 'RENAME_SDC'],
   [0x1062, 'APPROVE_SDC'],
   [0x1063, 'REMOVE_SDC'],
@@ -531,6 +573,12 @@ export const ERR = {
   METADATA_RESTORED: 234,
   METADATA_OLDER: 236,
   BACKUP_GONE: 235,
+  SNAPSHOT_LIMIT: 237,
+  SNAPSHOT_FAILED: 238,
+  GROUP_NOT_FOUND: 239,
+  VTREE_MISMATCH: 240,
+  VOLUME_BUSY: 241,
+  VTREE_NOT_FOUND: 242,
   CLUSTER_VERSION_LOW: 250,
   CLUSTER_VERSION_WRONG: 251,
   COMPONENTS_OLD: 252,
@@ -562,6 +610,9 @@ export const LIMIT = {
   replacedDevicesMax: 8,
   sdsMax: 1024,
   volumesMax: 65536,
+  cutVolumesMax: 1024,
+  layersPerVolumeMax: 2048,
+  snapshotsPerVtreeMax: 1024,
   sdcMax: 2048,
   attachmentsPerVolumeMax: 1024,
   holderBytesMax: 64,
@@ -661,14 +712,20 @@ export const MAINTENANCE_STAGE_WORDS: ReadonlyMap<number, T.MaintenanceStage> = 
 export const SDS_MOVE_STAGE_CODES: ReadonlyMap<T.SdsMoveStage, number> = new Map<T.SdsMoveStage, number>([['leaving', 1], ['joining', 2]]);
 export const SDS_MOVE_STAGE_WORDS: ReadonlyMap<number, T.SdsMoveStage> = new Map<number, T.SdsMoveStage>([[1, 'leaving'], [2, 'joining']]);
 
-export const FINDING_KIND_CODES: ReadonlyMap<T.FindingKind, number> = new Map<T.FindingKind, number>([['deviceMissing', 1], ['deviceSilent', 2], ['deviceUnknown', 3], ['deviceNewer', 4], ['deviceOlder', 5], ['entryDiffers', 6], ['combLacking', 7], ['volumeUnknown', 8], ['noCopy', 9], ['awaited', 10]]);
-export const FINDING_KIND_WORDS: ReadonlyMap<number, T.FindingKind> = new Map<number, T.FindingKind>([[1, 'deviceMissing'], [2, 'deviceSilent'], [3, 'deviceUnknown'], [4, 'deviceNewer'], [5, 'deviceOlder'], [6, 'entryDiffers'], [7, 'combLacking'], [8, 'volumeUnknown'], [9, 'noCopy'], [10, 'awaited']]);
+export const FINDING_KIND_CODES: ReadonlyMap<T.FindingKind, number> = new Map<T.FindingKind, number>([['deviceMissing', 1], ['deviceSilent', 2], ['deviceUnknown', 3], ['deviceNewer', 4], ['deviceOlder', 5], ['entryDiffers', 6], ['combLacking', 7], ['volumeUnknown', 8], ['noCopy', 9], ['awaited', 10], ['volumeDoubtful', 11]]);
+export const FINDING_KIND_WORDS: ReadonlyMap<number, T.FindingKind> = new Map<number, T.FindingKind>([[1, 'deviceMissing'], [2, 'deviceSilent'], [3, 'deviceUnknown'], [4, 'deviceNewer'], [5, 'deviceOlder'], [6, 'entryDiffers'], [7, 'combLacking'], [8, 'volumeUnknown'], [9, 'noCopy'], [10, 'awaited'], [11, 'volumeDoubtful']]);
 
 export const COMB_CHANGE_CODES: ReadonlyMap<T.CombChange, number> = new Map<T.CombChange, number>([['shrink', 1], ['admit', 2]]);
 export const COMB_CHANGE_WORDS: ReadonlyMap<number, T.CombChange> = new Map<number, T.CombChange>([[1, 'shrink'], [2, 'admit']]);
 
-export const OBJECT_TYPE_CODES: ReadonlyMap<T.ObjectType, number> = new Map<T.ObjectType, number>([['system', 1], ['protectionDomain', 2], ['storagePool', 3], ['faultSet', 4], ['sds', 5], ['device', 6], ['sdc', 7], ['volume', 8], ['mapping', 9], ['user', 10], ['combPage', 11], ['approvedSdc', 12], ['tombstone', 13], ['attachment', 14], ['mdm', 20], ['mdmCluster', 21]]);
-export const OBJECT_TYPE_WORDS: ReadonlyMap<number, T.ObjectType> = new Map<number, T.ObjectType>([[1, 'system'], [2, 'protectionDomain'], [3, 'storagePool'], [4, 'faultSet'], [5, 'sds'], [6, 'device'], [7, 'sdc'], [8, 'volume'], [9, 'mapping'], [10, 'user'], [11, 'combPage'], [12, 'approvedSdc'], [13, 'tombstone'], [14, 'attachment'], [20, 'mdm'], [21, 'mdmCluster']]);
+export const OBJECT_TYPE_CODES: ReadonlyMap<T.ObjectType, number> = new Map<T.ObjectType, number>([['system', 1], ['protectionDomain', 2], ['storagePool', 3], ['faultSet', 4], ['sds', 5], ['device', 6], ['sdc', 7], ['volume', 8], ['mapping', 9], ['user', 10], ['combPage', 11], ['approvedSdc', 12], ['tombstone', 13], ['attachment', 14], ['layer', 15], ['cut', 16], ['mdm', 20], ['mdmCluster', 21]]);
+export const OBJECT_TYPE_WORDS: ReadonlyMap<number, T.ObjectType> = new Map<number, T.ObjectType>([[1, 'system'], [2, 'protectionDomain'], [3, 'storagePool'], [4, 'faultSet'], [5, 'sds'], [6, 'device'], [7, 'sdc'], [8, 'volume'], [9, 'mapping'], [10, 'user'], [11, 'combPage'], [12, 'approvedSdc'], [13, 'tombstone'], [14, 'attachment'], [15, 'layer'], [16, 'cut'], [20, 'mdm'], [21, 'mdmCluster']]);
+
+export const CUT_STAGE_CODES: ReadonlyMap<T.CutStage, number> = new Map<T.CutStage, number>([['holding', 1], ['switched', 2]]);
+export const CUT_STAGE_WORDS: ReadonlyMap<number, T.CutStage> = new Map<number, T.CutStage>([[1, 'holding'], [2, 'switched']]);
+
+export const REMOVE_MODE_CODES: ReadonlyMap<T.RemoveMode, number> = new Map<T.RemoveMode, number>([['onlyMe', 1], ['includingDescendants', 2], ['descendantsOnly', 3], ['wholeVtree', 4]]);
+export const REMOVE_MODE_WORDS: ReadonlyMap<number, T.RemoveMode> = new Map<number, T.RemoveMode>([[1, 'onlyMe'], [2, 'includingDescendants'], [3, 'descendantsOnly'], [4, 'wholeVtree']]);
 
 export const COPY_JOB_CODES: ReadonlyMap<T.CopyJob, number> = new Map<T.CopyJob, number>([['forwardRebuild', 1], ['backwardRebuild', 2], ['rebalance', 3], ['enterMaintenance', 4], ['exitMaintenance', 5]]);
 export const COPY_JOB_WORDS: ReadonlyMap<number, T.CopyJob> = new Map<number, T.CopyJob>([[1, 'forwardRebuild'], [2, 'backwardRebuild'], [3, 'rebalance'], [4, 'enterMaintenance'], [5, 'exitMaintenance']]);

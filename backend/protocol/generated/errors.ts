@@ -114,6 +114,12 @@ export type ErrorName =
   | 'METADATA_RESTORED'
   | 'METADATA_OLDER'
   | 'BACKUP_GONE'
+  | 'SNAPSHOT_LIMIT'
+  | 'SNAPSHOT_FAILED'
+  | 'GROUP_NOT_FOUND'
+  | 'VTREE_MISMATCH'
+  | 'VOLUME_BUSY'
+  | 'VTREE_NOT_FOUND'
   | 'CLUSTER_VERSION_LOW'
   | 'CLUSTER_VERSION_WRONG'
   | 'COMPONENTS_OLD'
@@ -241,6 +247,12 @@ export const ERROR_BY_NAME: Readonly<Record<ErrorName, ErrorInfo>> = {
   METADATA_RESTORED: { name: 'METADATA_RESTORED', code: 234, class: 'retry', restCode: 32, httpStatus: 503, nbdErrno: 5, text: 'The metadata was restored and is not in use yet: {reason}' },
   METADATA_OLDER: { name: 'METADATA_OLDER', code: 236, class: 'rejected', restCode: 0, httpStatus: 409, nbdErrno: 5, text: 'The device comes from another life of the metadata: {reason}' },
   BACKUP_GONE: { name: 'BACKUP_GONE', code: 235, class: 'rejected', restCode: 0, httpStatus: 410, nbdErrno: 0, text: 'The backup is not kept any more: begin again' },
+  SNAPSHOT_LIMIT: { name: 'SNAPSHOT_LIMIT', code: 237, class: 'rejected', restCode: 182, httpStatus: 500, nbdErrno: 0, text: 'There are too many snapshots in the VTree' },
+  SNAPSHOT_FAILED: { name: 'SNAPSHOT_FAILED', code: 238, class: 'retry', restCode: 32, httpStatus: 500, nbdErrno: 0, text: 'The volumes could not be held for a snapshot: {reason}' },
+  GROUP_NOT_FOUND: { name: 'GROUP_NOT_FOUND', code: 239, class: 'rejected', restCode: 185, httpStatus: 500, nbdErrno: 0, text: 'Could not find the consistency group' },
+  VTREE_MISMATCH: { name: 'VTREE_MISMATCH', code: 240, class: 'rejected', restCode: 198, httpStatus: 500, nbdErrno: 0, text: 'The content of a volume can only be overwritten by another volume of its VTree and of its size: {reason}' },
+  VOLUME_BUSY: { name: 'VOLUME_BUSY', code: 241, class: 'retry', restCode: 32, httpStatus: 500, nbdErrno: 0, text: 'A snapshot of the volume is being made' },
+  VTREE_NOT_FOUND: { name: 'VTREE_NOT_FOUND', code: 242, class: 'rejected', restCode: 896, httpStatus: 500, nbdErrno: 0, text: 'Could not find the VTree' },
   CLUSTER_VERSION_LOW: { name: 'CLUSTER_VERSION_LOW', code: 250, class: 'rejected', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'The cluster version is {cluster}, this needs {needed}: every component has to be upgraded, then the upgrade has to be finished' },
   CLUSTER_VERSION_WRONG: { name: 'CLUSTER_VERSION_WRONG', code: 251, class: 'rejected', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'The cluster version cannot be {wanted}: it is {cluster}, is never lowered, and this MDM speaks up to {newest}' },
   COMPONENTS_OLD: { name: 'COMPONENTS_OLD', code: 252, class: 'rejected', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'Not every component is known to speak version {wanted}: {components}' },

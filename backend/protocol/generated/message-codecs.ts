@@ -2,7 +2,7 @@
 
 import type { Reader, Writer } from '../wire.js';
 import { DEVICE_TASK_CODES, DEVICE_TASK_WORDS, MDM_STATE_CODES, MDM_STATE_WORDS, MDM_TASK_CODES, MDM_TASK_WORDS, OBJECT_TYPE_CODES, OBJECT_TYPE_WORDS, ROLE_CODES, ROLE_WORDS } from './constants.js';
-import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeAttachment, encodeAttachment, decodeBlockRange, encodeBlockRange, decodeCombAt, encodeCombAt, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombEntry, encodeCombEntry, decodeCombMemory, encodeCombMemory, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeGeneration, encodeGeneration, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeMdmMember, encodeMdmMember, decodeMdmSeat, encodeMdmSeat, decodeOpId, encodeOpId, decodePoolStatus, encodePoolStatus, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeStatus, encodeVolumeStatus, decodeVolumeUsage, encodeVolumeUsage } from './struct-codecs.js';
+import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeAttachment, encodeAttachment, decodeBlockRange, encodeBlockRange, decodeCombAt, encodeCombAt, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombEntry, encodeCombEntry, decodeCombMemory, encodeCombMemory, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeGeneration, encodeGeneration, decodeLayer, encodeLayer, decodeLayerAt, encodeLayerAt, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeMdmMember, encodeMdmMember, decodeMdmSeat, encodeMdmSeat, decodeMerge, encodeMerge, decodeOpId, encodeOpId, decodePoolStatus, encodePoolStatus, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeStatus, encodeVolumeStatus, decodeVolumeUsage, encodeVolumeUsage, decodeVtreeStatus, encodeVtreeStatus } from './struct-codecs.js';
 import type * as T from './types.js';
 
 type Role = T.Role;
@@ -26,6 +26,8 @@ type SdsMoveStage = T.SdsMoveStage;
 type FindingKind = T.FindingKind;
 type CombChange = T.CombChange;
 type ObjectType = T.ObjectType;
+type CutStage = T.CutStage;
+type RemoveMode = T.RemoveMode;
 type CopyJob = T.CopyJob;
 type Liveness = T.Liveness;
 type Address = T.Address;
@@ -42,6 +44,9 @@ type MovedDevice = T.MovedDevice;
 type Device = T.Device;
 type Sdc = T.Sdc;
 type Volume = T.Volume;
+type Layer = T.Layer;
+type CutItem = T.CutItem;
+type Cut = T.Cut;
 type Mapping = T.Mapping;
 type Attachment = T.Attachment;
 type Tombstone = T.Tombstone;
@@ -64,6 +69,8 @@ type MapPool = T.MapPool;
 type MapCombs = T.MapCombs;
 type MapDevice = T.MapDevice;
 type MapVolume = T.MapVolume;
+type Merge = T.Merge;
+type LayerAt = T.LayerAt;
 type DeviceWant = T.DeviceWant;
 type FoundDevice = T.FoundDevice;
 type CombChangeRequest = T.CombChangeRequest;
@@ -73,6 +80,8 @@ type DiskTimes = T.DiskTimes;
 type Usage = T.Usage;
 type VolumeUsage = T.VolumeUsage;
 type VolumeStatus = T.VolumeStatus;
+type VtreeStatus = T.VtreeStatus;
+type SnapshotSpec = T.SnapshotSpec;
 type PoolStatus = T.PoolStatus;
 type CopyJobs = T.CopyJobs;
 type RuntimeStatus = T.RuntimeStatus;
@@ -527,6 +536,42 @@ export function encodeMapUpdateBody(w: Writer, v: T.MapUpdateBody, version: numb
   if (version >= 2) {
     w.u32('clusterVersion', v.clusterVersion, 0, 4294967295);
   }
+  if (version >= 2) {
+    w.count('merges', v.merges, 1000);
+    w.enter('merges');
+    v.merges.forEach((item0, index0) => {
+      w.item(index0);
+      encodeMerge(w, item0, version);
+    });
+    w.leave();
+  }
+  if (version >= 2) {
+    w.count('removedMerges', v.removedMerges, 1000);
+    w.enter('removedMerges');
+    v.removedMerges.forEach((item0, index0) => {
+      w.item(index0);
+      w.u32('', item0, 0, 4294967295);
+    });
+    w.leave();
+  }
+  if (version >= 2) {
+    w.count('goneVolumes', v.goneVolumes, 1000);
+    w.enter('goneVolumes');
+    v.goneVolumes.forEach((item0, index0) => {
+      w.item(index0);
+      w.u32('', item0, 0, 4294967295);
+    });
+    w.leave();
+  }
+  if (version >= 2) {
+    w.count('removedLayers', v.removedLayers, 1000);
+    w.enter('removedLayers');
+    v.removedLayers.forEach((item0, index0) => {
+      w.item(index0);
+      w.u32('', item0, 0, 4294967295);
+    });
+    w.leave();
+  }
 }
 
 export function decodeMapUpdateBody(r: Reader, version: number): T.MapUpdateBody {
@@ -635,7 +680,59 @@ export function decodeMapUpdateBody(r: Reader, version: number): T.MapUpdateBody
     clusterVersionField = r.u32('clusterVersion', 0, 4294967295);
   }
   else clusterVersionField = 1;
-  return { term: termField, sequence: sequenceField, full: fullField, last: lastField, pools: poolsField, combs: combsField, devices: devicesField, volumes: volumesField, mappings: mappingsField, removedDevices: removedDevicesField, removedVolumes: removedVolumesField, removedMappings: removedMappingsField, clusterVersion: clusterVersionField };
+  let mergesField: readonly Merge[];
+  if (version >= 2) {
+    const count0 = r.count('merges', 1000, 16);
+    r.enter('merges');
+    const items0: Merge[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeMerge(r, version));
+    }
+    r.leave();
+    mergesField = items0;
+  }
+  else mergesField = [];
+  let removedMergesField: readonly number[];
+  if (version >= 2) {
+    const count0 = r.count('removedMerges', 1000, 4);
+    r.enter('removedMerges');
+    const items0: number[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(r.u32('', 0, 4294967295));
+    }
+    r.leave();
+    removedMergesField = items0;
+  }
+  else removedMergesField = [];
+  let goneVolumesField: readonly number[];
+  if (version >= 2) {
+    const count0 = r.count('goneVolumes', 1000, 4);
+    r.enter('goneVolumes');
+    const items0: number[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(r.u32('', 0, 4294967295));
+    }
+    r.leave();
+    goneVolumesField = items0;
+  }
+  else goneVolumesField = [];
+  let removedLayersField: readonly number[];
+  if (version >= 2) {
+    const count0 = r.count('removedLayers', 1000, 4);
+    r.enter('removedLayers');
+    const items0: number[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(r.u32('', 0, 4294967295));
+    }
+    r.leave();
+    removedLayersField = items0;
+  }
+  else removedLayersField = [];
+  return { term: termField, sequence: sequenceField, full: fullField, last: lastField, pools: poolsField, combs: combsField, devices: devicesField, volumes: volumesField, mappings: mappingsField, removedDevices: removedDevicesField, removedVolumes: removedVolumesField, removedMappings: removedMappingsField, clusterVersion: clusterVersionField, merges: mergesField, removedMerges: removedMergesField, goneVolumes: goneVolumesField, removedLayers: removedLayersField };
 }
 
 export function encodeDeviceBudgetBody(w: Writer, v: T.DeviceBudgetBody, _version: number): void {
@@ -742,6 +839,116 @@ export function decodeCombsRememberedBody(r: Reader, version: number): T.CombsRe
     memoriesField = items0;
   }
   return { poolKey: poolKeyField, from: fromField, through: throughField, more: moreField, memories: memoriesField };
+}
+
+export function encodeLayersWantedBody(w: Writer, v: T.LayersWantedBody, _version: number): void {
+  w.u32('after', v.after, 0, 4294967295);
+}
+
+export function decodeLayersWantedBody(r: Reader, _version: number): T.LayersWantedBody {
+  const afterField = r.u32('after', 0, 4294967295);
+  return { after: afterField };
+}
+
+export function encodeLayersRememberedBody(w: Writer, v: T.LayersRememberedBody, version: number): void {
+  w.u32('after', v.after, 0, 4294967295);
+  w.bool('more', v.more);
+  w.count('layers', v.layers, 1000);
+  w.enter('layers');
+  v.layers.forEach((item0, index0) => {
+    w.item(index0);
+    encodeLayerAt(w, item0, version);
+  });
+  w.leave();
+}
+
+export function decodeLayersRememberedBody(r: Reader, version: number): T.LayersRememberedBody {
+  const afterField = r.u32('after', 0, 4294967295);
+  const moreField = r.bool('more');
+  let layersField: readonly LayerAt[];
+  {
+    const count0 = r.count('layers', 1000, 8);
+    r.enter('layers');
+    const items0: LayerAt[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeLayerAt(r, version));
+    }
+    r.leave();
+    layersField = items0;
+  }
+  return { after: afterField, more: moreField, layers: layersField };
+}
+
+export function encodeCutHoldBody(w: Writer, v: T.CutHoldBody, _version: number): void {
+  w.u53('cut', v.cut, 0, 9007199254740991);
+  w.count('volumes', v.volumes, 1024);
+  w.enter('volumes');
+  v.volumes.forEach((item0, index0) => {
+    w.item(index0);
+    w.u32('', item0, 0, 4294967295);
+  });
+  w.leave();
+  w.u32('holdMs', v.holdMs, 0, 4294967295);
+}
+
+export function decodeCutHoldBody(r: Reader, _version: number): T.CutHoldBody {
+  const cutField = r.u53('cut', 0, 9007199254740991);
+  let volumesField: readonly number[];
+  {
+    const count0 = r.count('volumes', 1024, 4);
+    r.enter('volumes');
+    const items0: number[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(r.u32('', 0, 4294967295));
+    }
+    r.leave();
+    volumesField = items0;
+  }
+  const holdMsField = r.u32('holdMs', 0, 4294967295);
+  return { cut: cutField, volumes: volumesField, holdMs: holdMsField };
+}
+
+export function encodeCutHeldBody(w: Writer, v: T.CutHeldBody, _version: number): void {
+  w.u53('cut', v.cut, 0, 9007199254740991);
+  w.u32('deviceKey', v.deviceKey, 0, 4294967295);
+  w.u32('incarnation', v.incarnation, 0, 4294967295);
+  w.bool('ok', v.ok);
+  w.str('reason', v.reason, 512);
+}
+
+export function decodeCutHeldBody(r: Reader, _version: number): T.CutHeldBody {
+  const cutField = r.u53('cut', 0, 9007199254740991);
+  const deviceKeyField = r.u32('deviceKey', 0, 4294967295);
+  const incarnationField = r.u32('incarnation', 0, 4294967295);
+  const okField = r.bool('ok');
+  const reasonField = r.str('reason', 512);
+  return { cut: cutField, deviceKey: deviceKeyField, incarnation: incarnationField, ok: okField, reason: reasonField };
+}
+
+export function encodeCutSwitchedBody(w: Writer, v: T.CutSwitchedBody, _version: number): void {
+  w.u53('cut', v.cut, 0, 9007199254740991);
+  w.u32('deviceKey', v.deviceKey, 0, 4294967295);
+  w.u32('incarnation', v.incarnation, 0, 4294967295);
+  w.bool('certified', v.certified);
+}
+
+export function decodeCutSwitchedBody(r: Reader, _version: number): T.CutSwitchedBody {
+  const cutField = r.u53('cut', 0, 9007199254740991);
+  const deviceKeyField = r.u32('deviceKey', 0, 4294967295);
+  const incarnationField = r.u32('incarnation', 0, 4294967295);
+  const certifiedField = r.bool('certified');
+  return { cut: cutField, deviceKey: deviceKeyField, incarnation: incarnationField, certified: certifiedField };
+}
+
+export function encodeCutDropBody(w: Writer, v: T.CutDropBody, _version: number): void {
+  w.u53('cut', v.cut, 0, 9007199254740991);
+}
+
+export function decodeCutDropBody(r: Reader, _version: number): T.CutDropBody {
+  const cutField = r.u53('cut', 0, 9007199254740991);
+  return { cut: cutField };
 }
 
 export function encodeCombQueryBody(w: Writer, v: T.CombQueryBody, _version: number): void {
@@ -921,6 +1128,15 @@ export function encodeQueryReplyBody(w: Writer, v: T.QueryReplyBody, version: nu
     encodeAttachment(w, item0, version);
   });
   w.leave();
+  if (version >= 2) {
+    w.count('layers', v.layers, 1000);
+    w.enter('layers');
+    v.layers.forEach((item0, index0) => {
+      w.item(index0);
+      encodeLayer(w, item0, version);
+    });
+    w.leave();
+  }
 }
 
 export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBody {
@@ -1081,7 +1297,20 @@ export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBo
     r.leave();
     attachmentsField = items0;
   }
-  return { more: moreField, systems: systemsField, domains: domainsField, pools: poolsField, faultSets: faultSetsField, sds: sdsField, devices: devicesField, sdcs: sdcsField, volumes: volumesField, mappings: mappingsField, users: usersField, approvedSdcs: approvedSdcsField, combPages: combPagesField, attachments: attachmentsField };
+  let layersField: readonly Layer[];
+  if (version >= 2) {
+    const count0 = r.count('layers', 1000, 28);
+    r.enter('layers');
+    const items0: Layer[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeLayer(r, version));
+    }
+    r.leave();
+    layersField = items0;
+  }
+  else layersField = [];
+  return { more: moreField, systems: systemsField, domains: domainsField, pools: poolsField, faultSets: faultSetsField, sds: sdsField, devices: devicesField, sdcs: sdcsField, volumes: volumesField, mappings: mappingsField, users: usersField, approvedSdcs: approvedSdcsField, combPages: combPagesField, attachments: attachmentsField, layers: layersField };
 }
 
 export function encodeStatusQueryBody(w: Writer, v: T.StatusQueryBody, _version: number): void {
@@ -1137,6 +1366,15 @@ export function encodeStatusQueryReplyBody(w: Writer, v: T.StatusQueryReplyBody,
     encodePoolStatus(w, item0, version);
   });
   w.leave();
+  if (version >= 2) {
+    w.count('vtrees', v.vtrees, 1000);
+    w.enter('vtrees');
+    v.vtrees.forEach((item0, index0) => {
+      w.item(index0);
+      encodeVtreeStatus(w, item0, version);
+    });
+    w.leave();
+  }
 }
 
 export function decodeStatusQueryReplyBody(r: Reader, version: number): T.StatusQueryReplyBody {
@@ -1177,7 +1415,20 @@ export function decodeStatusQueryReplyBody(r: Reader, version: number): T.Status
     r.leave();
     poolsField = items0;
   }
-  return { more: moreField, statuses: statusesField, volumes: volumesField, pools: poolsField };
+  let vtreesField: readonly VtreeStatus[];
+  if (version >= 2) {
+    const count0 = r.count('vtrees', 1000, 52);
+    r.enter('vtrees');
+    const items0: VtreeStatus[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeVtreeStatus(r, version));
+    }
+    r.leave();
+    vtreesField = items0;
+  }
+  else vtreesField = [];
+  return { more: moreField, statuses: statusesField, volumes: volumesField, pools: poolsField, vtrees: vtreesField };
 }
 
 export function encodeClusterQueryBody(_w: Writer, _v: T.ClusterQueryBody, _version: number): void {
@@ -1617,6 +1868,12 @@ export const CONTROL_CODECS: {
   0x0221: { name: 'COMB_CHANGE_REPLY', encode: encodeCombChangeReplyBody, decode: decodeCombChangeReplyBody },
   0x0224: { name: 'COMBS_WANTED', encode: encodeCombsWantedBody, decode: decodeCombsWantedBody },
   0x0225: { name: 'COMBS_REMEMBERED', encode: encodeCombsRememberedBody, decode: decodeCombsRememberedBody },
+  0x0226: { name: 'LAYERS_WANTED', encode: encodeLayersWantedBody, decode: decodeLayersWantedBody },
+  0x0227: { name: 'LAYERS_REMEMBERED', encode: encodeLayersRememberedBody, decode: decodeLayersRememberedBody },
+  0x0228: { name: 'CUT_HOLD', encode: encodeCutHoldBody, decode: decodeCutHoldBody },
+  0x0229: { name: 'CUT_HELD', encode: encodeCutHeldBody, decode: decodeCutHeldBody },
+  0x022a: { name: 'CUT_SWITCHED', encode: encodeCutSwitchedBody, decode: decodeCutSwitchedBody },
+  0x022b: { name: 'CUT_DROP', encode: encodeCutDropBody, decode: decodeCutDropBody },
   0x0222: { name: 'COMB_QUERY', encode: encodeCombQueryBody, decode: decodeCombQueryBody },
   0x0223: { name: 'COMB_QUERY_REPLY', encode: encodeCombQueryReplyBody, decode: decodeCombQueryReplyBody },
   0x0301: { name: 'QUERY', encode: encodeQueryBody, decode: decodeQueryBody },

@@ -55,13 +55,19 @@ export type MaintenanceStage = 'none' | 'entering' | 'active' | 'exiting';
 export type SdsMoveStage = 'leaving' | 'joining';
 
 /** What a comparison of the metadata with the devices found. */
-export type FindingKind = 'deviceMissing' | 'deviceSilent' | 'deviceUnknown' | 'deviceNewer' | 'deviceOlder' | 'entryDiffers' | 'combLacking' | 'volumeUnknown' | 'noCopy' | 'awaited';
+export type FindingKind = 'deviceMissing' | 'deviceSilent' | 'deviceUnknown' | 'deviceNewer' | 'deviceOlder' | 'entryDiffers' | 'combLacking' | 'volumeUnknown' | 'noCopy' | 'awaited' | 'volumeDoubtful';
 
 /** What a primary asks the MDM to commit for a comb. */
 export type CombChange = 'shrink' | 'admit';
 
 /** Kinds of object that a query names; also the first byte of a key in the metadata store. */
-export type ObjectType = 'system' | 'protectionDomain' | 'storagePool' | 'faultSet' | 'sds' | 'device' | 'sdc' | 'volume' | 'mapping' | 'user' | 'combPage' | 'approvedSdc' | 'tombstone' | 'attachment' | 'mdm' | 'mdmCluster';
+export type ObjectType = 'system' | 'protectionDomain' | 'storagePool' | 'faultSet' | 'sds' | 'device' | 'sdc' | 'volume' | 'mapping' | 'user' | 'combPage' | 'approvedSdc' | 'tombstone' | 'attachment' | 'layer' | 'cut' | 'mdm' | 'mdmCluster';
+
+/** How far a group snapshot is: devices are asked to hold writes, or the volumes are written in new layers and the devices certify. */
+export type CutStage = 'holding' | 'switched';
+
+/** What goes with a volume: nothing, the snapshots that stand on it, these without it, or its whole V-tree. */
+export type RemoveMode = 'onlyMe' | 'includingDescendants' | 'descendantsOnly' | 'wholeVtree';
 
 /** Why a device gets data of a comb: a lost copy is made anew, a returned one catches up, data is moved, or an SDS goes into protected maintenance or comes back from it. */
 export type CopyJob = 'forwardRebuild' | 'backwardRebuild' | 'rebalance' | 'enterMaintenance' | 'exitMaintenance';
@@ -348,6 +354,60 @@ export interface Volume {
   readonly createdAtMs: number;
   /** highest generation that any mapping of it had (C13) */
   readonly lastMappingGeneration: number;
+  /** its top layer, the one that is written; 0: the layer with its own key Since version 2. */
+  readonly layerKey: number;
+  /** the most that a mapping may allow Since version 2. */
+  readonly accessLimit: Access;
+  /** restored metadata may be older than its content: no client is served until an operator confirms it Since version 2. */
+  readonly doubtful: boolean;
+}
+
+/** What was written to one member of a V-tree between two cuts. The top layer of a volume is written, frozen ones never are. A V-tree that never had a snapshot has none stored. */
+export interface Layer {
+  /** object key */
+  readonly key: number;
+  /** storage pool */
+  readonly poolKey: number;
+  /** V-tree */
+  readonly vtreeKey: number;
+  /** layer that a block absent here is read from, 0: none, it reads as zero */
+  readonly parentKey: number;
+  /** its only child, which takes over what it holds; 0: none */
+  readonly mergeKey: number;
+  /** commit that began that, 0: none */
+  readonly mergeSequence: number;
+}
+
+/** A volume of a cut, and what becomes of it. */
+export interface CutItem {
+  /** volume */
+  readonly volumeKey: number;
+  /** its top layer before; 0 while it is held: not known yet */
+  readonly frozenKey: number;
+  /** its top layer afterwards; 0 while it is held */
+  readonly layerKey: number;
+  /** the snapshot; 0 while it is held */
+  readonly snapshotKey: number;
+  /** its top layer; 0 while it is held */
+  readonly snapshotLayerKey: number;
+  /** of the snapshot */
+  readonly name: string;
+}
+
+/** A group snapshot that is under way. Switched: volumes are written in their new layers; nothing is visible before every device certified that its hold was unbroken. */
+export interface Cut {
+  /** object key */
+  readonly key: number;
+  /** consistency group of the snapshots */
+  readonly groupKey: number;
+  /** how far it is */
+  readonly stage: CutStage;
+  /** of the snapshots */
+  readonly accessLimit: Access;
+  /** volumes */
+  readonly items: readonly CutItem[];
+  /** wall clock */
+  readonly startedAtMs: number;
 }
 
 /** The right of one SDC to use one volume. */
@@ -382,14 +442,16 @@ export interface Attachment {
   readonly createdAtMs: number;
 }
 
-/** A removed volume whose chunks some device may still hold: named to devices until all have freed them. */
+/** A removed volume, or layer, whose chunks some device may still hold: named to devices until all have freed them. */
 export interface Tombstone {
-  /** removed volume */
+  /** removed volume of one layer, or removed layer */
   readonly volumeKey: number;
   /** storage pool */
   readonly poolKey: number;
   /** commit that removed it */
   readonly sequence: number;
+  /** a layer goes; a volume of the same key may stay Since version 2. */
+  readonly layerOnly: boolean;
 }
 
 /** A person or program that manages the system. */
@@ -634,6 +696,32 @@ export interface MapVolume {
   readonly thin: boolean;
   /** volume name */
   readonly name: string;
+  /** its layers, top first; empty: the one with its own key. Clients get none Since version 2. */
+  readonly layers: readonly number[];
+  /** cut that made the top layer and is not decided yet, 0: none Since version 2. */
+  readonly cut: number;
+  /** false: no client is served Since version 2. */
+  readonly active: boolean;
+}
+
+/** A frozen layer whose only child takes over what it holds: blocks that the child lacks move there, then the chunk of the layer is gone. */
+export interface Merge {
+  /** layer that goes */
+  readonly parentKey: number;
+  /** layer that stays */
+  readonly childKey: number;
+  /** V-tree of both */
+  readonly vtreeKey: number;
+  /** storage pool */
+  readonly poolKey: number;
+}
+
+/** A layer of which a device holds chunks. */
+export interface LayerAt {
+  /** layer */
+  readonly layerKey: number;
+  /** V-tree */
+  readonly vtreeKey: number;
 }
 
 /** What the MDM wants of a device; sent again at every registration. */
@@ -752,9 +840,9 @@ export interface Usage {
   readonly times: DiskTimes | null;
 }
 
-/** Allocated capacity of one volume on one device. */
+/** Allocated capacity of one volume on one device; of one layer, where it has several. */
 export interface VolumeUsage {
-  /** volume */
+  /** volume or layer */
   readonly volumeKey: number;
   /** allocated */
   readonly usedBytes: number;
@@ -768,6 +856,38 @@ export interface VolumeStatus {
   readonly rawBytes: number;
   /** allocated, one copy of each comb counted */
   readonly netBytes: number;
+  /** of which in layers that other volumes of its V-tree read, too Since version 2. */
+  readonly sharedNetBytes: number;
+}
+
+/** Allocated capacity of a V-tree on all devices together, every layer counted once. */
+export interface VtreeStatus {
+  /** V-tree */
+  readonly vtreeKey: number;
+  /** storage pool */
+  readonly poolKey: number;
+  /** every copy counted */
+  readonly rawBytes: number;
+  /** one copy of each comb counted */
+  readonly netBytes: number;
+  /** of which in layers that its base volume reads */
+  readonly baseNetBytes: number;
+  /** of which in all other layers */
+  readonly snapshotNetBytes: number;
+  /** volumes and snapshots */
+  readonly volumes: number;
+  /** layers */
+  readonly layers: number;
+  /** layers that are being taken over by their child */
+  readonly merging: number;
+}
+
+/** A snapshot that is asked for. */
+export interface SnapshotSpec {
+  /** volume or snapshot */
+  readonly volumeKey: number;
+  /** may be empty: a name is made */
+  readonly name: string;
 }
 
 /** How the data of a storage pool is kept, and how much more it may promise. */
@@ -878,6 +998,9 @@ export interface StructTypes {
   readonly Device: Device;
   readonly Sdc: Sdc;
   readonly Volume: Volume;
+  readonly Layer: Layer;
+  readonly CutItem: CutItem;
+  readonly Cut: Cut;
   readonly Mapping: Mapping;
   readonly Attachment: Attachment;
   readonly Tombstone: Tombstone;
@@ -900,6 +1023,8 @@ export interface StructTypes {
   readonly MapCombs: MapCombs;
   readonly MapDevice: MapDevice;
   readonly MapVolume: MapVolume;
+  readonly Merge: Merge;
+  readonly LayerAt: LayerAt;
   readonly DeviceWant: DeviceWant;
   readonly FoundDevice: FoundDevice;
   readonly CombChangeRequest: CombChangeRequest;
@@ -909,6 +1034,8 @@ export interface StructTypes {
   readonly Usage: Usage;
   readonly VolumeUsage: VolumeUsage;
   readonly VolumeStatus: VolumeStatus;
+  readonly VtreeStatus: VtreeStatus;
+  readonly SnapshotSpec: SnapshotSpec;
   readonly PoolStatus: PoolStatus;
   readonly CopyJobs: CopyJobs;
   readonly RuntimeStatus: RuntimeStatus;
@@ -1149,6 +1276,14 @@ export interface MapUpdateBody {
   readonly removedMappings: readonly Mapping[];
   /** version that every component speaks; gates disk formats Since version 2. */
   readonly clusterVersion: number;
+  /** new or changed Since version 2. */
+  readonly merges: readonly Merge[];
+  /** layers: no longer merged, done or not Since version 2. */
+  readonly removedMerges: readonly number[];
+  /** volumes that are removed, as in removedVolumes, but chunks of a layer with their key stay Since version 2. */
+  readonly goneVolumes: readonly number[];
+  /** layers whose chunks are freed; a volume of the same key may stay Since version 2. */
+  readonly removedLayers: readonly number[];
 }
 
 /** To a data process, at its registration and when it changes: what changes of thin volumes leave free on its device. */
@@ -1188,6 +1323,63 @@ export interface CombsRememberedBody {
   /** there may be combs above */
   readonly more: boolean;
   readonly memories: readonly CombMemory[];
+}
+
+/** To a data process: of which layers its device holds chunks. Answered by LAYERS_REMEMBERED. */
+export interface LayersWantedBody {
+  /** layers of a higher key */
+  readonly after: number;
+}
+
+/** Layers of which the device holds chunks, in ascending order of key. */
+export interface LayersRememberedBody {
+  /** as asked */
+  readonly after: number;
+  /** there may be layers above the last one */
+  readonly more: boolean;
+  readonly layers: readonly LayerAt[];
+}
+
+/** To every data process of the pools concerned: start no change of these volumes until the cut is switched or dropped, and say when all that ran here as primary is settled. Sent again until it is answered. */
+export interface CutHoldBody {
+  /** never reused */
+  readonly cut: number;
+  /** of the pool */
+  readonly volumes: readonly number[];
+  /** after that the hold ends by itself, and never certifies */
+  readonly holdMs: number;
+}
+
+/** Answer to CUT_HOLD, as often as it is asked. */
+export interface CutHeldBody {
+  /** which */
+  readonly cut: number;
+  /** device */
+  readonly deviceKey: number;
+  /** life of it that holds */
+  readonly incarnation: number;
+  /** nothing is running any more and nothing begins */
+  readonly ok: boolean;
+  /** why not */
+  readonly reason: string;
+}
+
+/** The map in which volumes name this cut is applied. Sent at that, and as an answer to CUT_HOLD after that. */
+export interface CutSwitchedBody {
+  /** which */
+  readonly cut: number;
+  /** device */
+  readonly deviceKey: number;
+  /** life of it that held */
+  readonly incarnation: number;
+  /** the hold was unbroken from CUT_HELD to the map */
+  readonly certified: boolean;
+}
+
+/** The cut is called off or decided: holds of it end. */
+export interface CutDropBody {
+  /** which */
+  readonly cut: number;
 }
 
 /** A data process asks for the entries of combs that it remembers and that its map does not name. */
@@ -1232,6 +1424,8 @@ export interface QueryReplyBody {
   /** keys are page numbers; the pool is the query key */
   readonly combPages: readonly CombPage[];
   readonly attachments: readonly Attachment[];
+  /** Since version 2. */
+  readonly layers: readonly Layer[];
 }
 
 /** What the MDM has seen of SDSs, devices, SDCs, volumes or storage pools. */
@@ -1253,6 +1447,8 @@ export interface StatusQueryReplyBody {
   readonly volumes: readonly VolumeStatus[];
   /** of a pool query */
   readonly pools: readonly PoolStatus[];
+  /** of a query of type layer, whose keys are V-trees Since version 2. */
+  readonly vtrees: readonly VtreeStatus[];
 }
 
 /** Who is master, how the MDM runs. */
@@ -1452,6 +1648,12 @@ export interface ControlBodies {
   readonly 0x0221: CombChangeReplyBody;
   readonly 0x0224: CombsWantedBody;
   readonly 0x0225: CombsRememberedBody;
+  readonly 0x0226: LayersWantedBody;
+  readonly 0x0227: LayersRememberedBody;
+  readonly 0x0228: CutHoldBody;
+  readonly 0x0229: CutHeldBody;
+  readonly 0x022a: CutSwitchedBody;
+  readonly 0x022b: CutDropBody;
   readonly 0x0222: CombQueryBody;
   readonly 0x0223: CombQueryReplyBody;
   readonly 0x0301: QueryBody;
@@ -1887,14 +2089,18 @@ export interface AddVolumeResult {
   readonly key: number;
 }
 
-/** It must not be mapped. */
+/** None of those that go may be mapped. */
 export interface RemoveVolumeParams {
   /** volume */
   readonly key: number;
+  /** what goes with it Since version 2. */
+  readonly mode: RemoveMode;
 }
 
 /** Result of REMOVE_VOLUME. */
 export interface RemoveVolumeResult {
+  /** volumes and snapshots that went Since version 2. */
+  readonly removed: number;
 }
 
 /** New name. */
@@ -2003,6 +2209,56 @@ export interface ReleaseMappingParams {
 export interface ReleaseMappingResult {
   /** nobody else relied on it */
   readonly unmapped: boolean;
+}
+
+/** Snapshots of volumes as of one moment, all or none. Answered when every device certified it. */
+export interface SnapshotVolumesParams {
+  /** which */
+  readonly items: readonly SnapshotSpec[];
+  /** the most that a mapping of them may allow */
+  readonly accessLimit: Access;
+}
+
+/** Result of SNAPSHOT_VOLUMES. */
+export interface SnapshotVolumesResult {
+  /** consistency group of the snapshots */
+  readonly groupKey: number;
+  /** snapshots, in the order asked */
+  readonly keys: readonly number[];
+}
+
+/** Removes all snapshots of a consistency group, or none. */
+export interface RemoveGroupSnapshotsParams {
+  /** consistency group */
+  readonly groupKey: number;
+}
+
+/** Result of REMOVE_GROUP_SNAPSHOTS. */
+export interface RemoveGroupSnapshotsResult {
+  /** snapshots that went */
+  readonly removed: number;
+}
+
+/** Gives a volume the content that another one of its V-tree has at that moment. Both must be of one size. */
+export interface OverwriteVolumeParams {
+  /** volume that loses its content */
+  readonly key: number;
+  /** volume or snapshot */
+  readonly sourceKey: number;
+}
+
+/** Result of OVERWRITE_VOLUME. */
+export interface OverwriteVolumeResult {
+}
+
+/** After a restore of metadata that is older than a snapshot: the volumes of the V-tree are served as the metadata has them. What was written to layers that it does not know is lost. */
+export interface ConfirmVtreeParams {
+  /** V-tree */
+  readonly vtreeKey: number;
+}
+
+/** Result of CONFIRM_VTREE. */
+export interface ConfirmVtreeResult {
 }
 
 /** New name. */
@@ -2292,6 +2548,10 @@ export interface CommandParams {
   readonly SET_MAPPING_LIMITS: SetMappingLimitsParams;
   readonly HOLD_MAPPING: HoldMappingParams;
   readonly RELEASE_MAPPING: ReleaseMappingParams;
+  readonly SNAPSHOT_VOLUMES: SnapshotVolumesParams;
+  readonly REMOVE_GROUP_SNAPSHOTS: RemoveGroupSnapshotsParams;
+  readonly OVERWRITE_VOLUME: OverwriteVolumeParams;
+  readonly CONFIRM_VTREE: ConfirmVtreeParams;
   readonly RENAME_SDC: RenameSdcParams;
   readonly APPROVE_SDC: ApproveSdcParams;
   readonly REMOVE_SDC: RemoveSdcParams;
@@ -2351,6 +2611,10 @@ export interface CommandResults {
   readonly SET_MAPPING_LIMITS: SetMappingLimitsResult;
   readonly HOLD_MAPPING: HoldMappingResult;
   readonly RELEASE_MAPPING: ReleaseMappingResult;
+  readonly SNAPSHOT_VOLUMES: SnapshotVolumesResult;
+  readonly REMOVE_GROUP_SNAPSHOTS: RemoveGroupSnapshotsResult;
+  readonly OVERWRITE_VOLUME: OverwriteVolumeResult;
+  readonly CONFIRM_VTREE: ConfirmVtreeResult;
   readonly RENAME_SDC: RenameSdcResult;
   readonly APPROVE_SDC: ApproveSdcResult;
   readonly REMOVE_SDC: RemoveSdcResult;

@@ -95,6 +95,7 @@ export const CHOICES = {
       volumeUnknown: 8,
       noCopy: 9,
       awaited: 10,
+      volumeDoubtful: 11,
     },
   },
   combChange: {
@@ -119,9 +120,22 @@ export const CHOICES = {
       approvedSdc: 12,
       tombstone: 13,
       attachment: 14,
+      layer: 15,
+      cut: 16,
       mdm: 20,
       mdmCluster: 21,
     },
+    since: { layer: 2, cut: 2 },
+  },
+  cutStage: {
+    about:
+      'How far a group snapshot is: devices are asked to hold writes, or the volumes are written in new layers and the devices certify.',
+    values: { holding: 1, switched: 2 },
+  },
+  removeMode: {
+    about:
+      'What goes with a volume: nothing, the snapshots that stand on it, these without it, or its whole V-tree.',
+    values: { onlyMe: 1, includingDescendants: 2, descendantsOnly: 3, wholeVtree: 4 },
   },
   copyJob: {
     about:

@@ -270,7 +270,16 @@ export const COMMANDS = {
     ],
     newKey,
   ),
-  REMOVE_VOLUME: command(0x1052, 'frontend', 'It must not be mapped.', [u32('key', 'volume')]),
+  REMOVE_VOLUME: command(
+    0x1052,
+    'frontend',
+    'None of those that go may be mapped.',
+    [
+      u32('key', 'volume'),
+      choice('mode', 'removeMode', 'what goes with it', { since: 2, absent: 'onlyMe' }),
+    ],
+    [u32('removed', 'volumes and snapshots that went', { since: 2, absent: 1 })],
+  ),
   RENAME_VOLUME: command(0x1053, 'frontend', 'New name.', [u32('key', 'volume'), name()]),
   RESIZE_VOLUME: command(0x1054, 'frontend', 'Grow.', [
     u32('key', 'volume'),
@@ -326,6 +335,51 @@ export const COMMANDS = {
       u32('generation', 'only as holder of this mapping generation; 0: whatever it is'),
     ],
     [bool('unmapped', 'nobody else relied on it')],
+  ),
+
+  SNAPSHOT_VOLUMES: later(
+    2,
+    command(
+      0x105a,
+      'frontend',
+      'Snapshots of volumes as of one moment, all or none. Answered when every device certified it.',
+      [
+        list('items', struct('item', 'SnapshotSpec', ''), LIMITS.cutVolumesMax.value, 'which'),
+        choice('accessLimit', 'access', 'the most that a mapping of them may allow'),
+      ],
+      [
+        u32('groupKey', 'consistency group of the snapshots'),
+        list('keys', u32('key', ''), LIMITS.cutVolumesMax.value, 'snapshots, in the order asked'),
+      ],
+    ),
+  ),
+  REMOVE_GROUP_SNAPSHOTS: later(
+    2,
+    command(
+      0x105b,
+      'frontend',
+      'Removes all snapshots of a consistency group, or none.',
+      [u32('groupKey', 'consistency group')],
+      [u32('removed', 'snapshots that went')],
+    ),
+  ),
+  OVERWRITE_VOLUME: later(
+    2,
+    command(
+      0x105c,
+      'frontend',
+      'Gives a volume the content that another one of its V-tree has at that moment. Both must be of one size.',
+      [u32('key', 'volume that loses its content'), u32('sourceKey', 'volume or snapshot')],
+    ),
+  ),
+  CONFIRM_VTREE: later(
+    2,
+    command(
+      0x105d,
+      'administrator',
+      'After a restore of metadata that is older than a snapshot: the volumes of the V-tree are served as the metadata has them. What was written to layers that it does not know is lost.',
+      [u32('vtreeKey', 'V-tree')],
+    ),
   ),
 
   RENAME_SDC: command(0x1061, 'frontend', 'New name.', [u32('key', 'SDC'), name()]),

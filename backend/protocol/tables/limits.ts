@@ -55,6 +55,12 @@ export const LIMITS = {
   },
   sdsMax: { value: 1024, why: 'of the original' },
   volumesMax: { value: 65536, why: 'more than the original: 32,768' },
+  cutVolumesMax: { value: 1024, why: 'volumes of one consistency group' },
+  layersPerVolumeMax: {
+    value: 2048,
+    why: 'a snapshot adds one; what merges have not taken out yet counts',
+  },
+  snapshotsPerVtreeMax: { value: 1024, why: 'layers of a volume stay below their limit' },
   sdcMax: { value: 2048, why: 'more than the original: 1,024' },
   attachmentsPerVolumeMax: {
     value: 1024,

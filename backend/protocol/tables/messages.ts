@@ -339,6 +339,30 @@ export const MESSAGES = {
         since: 2,
         absent: 1,
       }),
+      list('merges', struct('merge', 'Merge', ''), LIMITS.queryItemsMax.value, 'new or changed', {
+        ...{ since: 2, absent: [] },
+      }),
+      list(
+        'removedMerges',
+        u32('parentKey', ''),
+        LIMITS.queryItemsMax.value,
+        'layers: no longer merged, done or not',
+        { since: 2, absent: [] },
+      ),
+      list(
+        'goneVolumes',
+        u32('key', ''),
+        LIMITS.queryItemsMax.value,
+        'volumes that are removed, as in removedVolumes, but chunks of a layer with their key stay',
+        { since: 2, absent: [] },
+      ),
+      list(
+        'removedLayers',
+        u32('key', ''),
+        LIMITS.queryItemsMax.value,
+        'layers whose chunks are freed; a volume of the same key may stay',
+        { since: 2, absent: [] },
+      ),
     ],
   ),
   DEVICE_BUDGET: {
@@ -390,6 +414,61 @@ export const MESSAGES = {
     ),
     since: 2,
   },
+  LAYERS_WANTED: {
+    ...control(
+      0x0226,
+      'To a data process: of which layers its device holds chunks. Answered by LAYERS_REMEMBERED.',
+      [u32('after', 'layers of a higher key')],
+    ),
+    since: 2,
+  },
+  LAYERS_REMEMBERED: {
+    ...control(0x0227, 'Layers of which the device holds chunks, in ascending order of key.', [
+      u32('after', 'as asked'),
+      bool('more', 'there may be layers above the last one'),
+      list('layers', struct('layer', 'LayerAt', ''), LIMITS.queryItemsMax.value, ''),
+    ]),
+    since: 2,
+  },
+  CUT_HOLD: {
+    ...control(
+      0x0228,
+      'To every data process of the pools concerned: start no change of these volumes until the cut is switched or dropped, and say when all that ran here as primary is settled. Sent again until it is answered.',
+      [
+        u53('cut', 'never reused'),
+        list('volumes', u32('volumeKey', ''), LIMITS.cutVolumesMax.value, 'of the pool'),
+        u32('holdMs', 'after that the hold ends by itself, and never certifies'),
+      ],
+    ),
+    since: 2,
+  },
+  CUT_HELD: {
+    ...control(0x0229, 'Answer to CUT_HOLD, as often as it is asked.', [
+      u53('cut', 'which'),
+      u32('deviceKey', 'device'),
+      u32('incarnation', 'life of it that holds'),
+      bool('ok', 'nothing is running any more and nothing begins'),
+      str('reason', LIMITS.reasonBytesMax.value, 'why not'),
+    ]),
+    since: 2,
+  },
+  CUT_SWITCHED: {
+    ...control(
+      0x022a,
+      'The map in which volumes name this cut is applied. Sent at that, and as an answer to CUT_HOLD after that.',
+      [
+        u53('cut', 'which'),
+        u32('deviceKey', 'device'),
+        u32('incarnation', 'life of it that held'),
+        bool('certified', 'the hold was unbroken from CUT_HELD to the map'),
+      ],
+    ),
+    since: 2,
+  },
+  CUT_DROP: {
+    ...control(0x022b, 'The cut is called off or decided: holds of it end.', [u53('cut', 'which')]),
+    since: 2,
+  },
   COMB_QUERY: control(
     0x0222,
     'A data process asks for the entries of combs that it remembers and that its map does not name.',
@@ -437,6 +516,9 @@ export const MESSAGES = {
         'keys are page numbers; the pool is the query key',
       ),
       list('attachments', struct('o', 'Attachment', ''), LIMITS.queryItemsMax.value, ''),
+      list('layers', struct('o', 'Layer', ''), LIMITS.queryItemsMax.value, '', {
+        ...{ since: 2, absent: [] },
+      }),
     ],
   ),
   STATUS_QUERY: control(
@@ -459,6 +541,13 @@ export const MESSAGES = {
       'of a volume query: allocated on all devices together',
     ),
     list('pools', struct('pool', 'PoolStatus', ''), LIMITS.queryItemsMax.value, 'of a pool query'),
+    list(
+      'vtrees',
+      struct('vtree', 'VtreeStatus', ''),
+      LIMITS.queryItemsMax.value,
+      'of a query of type layer, whose keys are V-trees',
+      { since: 2, absent: [] },
+    ),
   ]),
   CLUSTER_QUERY: control(0x0305, 'Who is master, how the MDM runs.', [], 'CLUSTER_QUERY_REPLY'),
   CLUSTER_QUERY_REPLY: control(0x0306, 'State of the MDM cluster and of the whole system.', [

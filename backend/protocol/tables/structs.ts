@@ -232,6 +232,55 @@ export const STRUCTS = {
       u32('epoch', 'raised by resize, snapshot, revert, migration and delete (C1)'),
       u53('createdAtMs', 'wall clock at creation'),
       u32('lastMappingGeneration', 'highest generation that any mapping of it had (C13)'),
+      u32('layerKey', 'its top layer, the one that is written; 0: the layer with its own key', {
+        ...{ since: 2, absent: 0 },
+      }),
+      choice('accessLimit', 'access', 'the most that a mapping may allow', {
+        ...{ since: 2, absent: 'readWrite' },
+      }),
+      bool(
+        'doubtful',
+        'restored metadata may be older than its content: no client is served until an operator confirms it',
+        { since: 2, absent: false },
+      ),
+    ],
+  },
+  Layer: {
+    since: 2,
+    about:
+      'What was written to one member of a V-tree between two cuts. The top layer of a volume is written, frozen ones never are. A V-tree that never had a snapshot has none stored.',
+    fields: [
+      key,
+      u32('poolKey', 'storage pool'),
+      u32('vtreeKey', 'V-tree'),
+      u32('parentKey', 'layer that a block absent here is read from, 0: none, it reads as zero'),
+      u32('mergeKey', 'its only child, which takes over what it holds; 0: none'),
+      u53('mergeSequence', 'commit that began that, 0: none'),
+    ],
+  },
+  CutItem: {
+    since: 2,
+    about: 'A volume of a cut, and what becomes of it.',
+    fields: [
+      u32('volumeKey', 'volume'),
+      u32('frozenKey', 'its top layer before; 0 while it is held: not known yet'),
+      u32('layerKey', 'its top layer afterwards; 0 while it is held'),
+      u32('snapshotKey', 'the snapshot; 0 while it is held'),
+      u32('snapshotLayerKey', 'its top layer; 0 while it is held'),
+      name('of the snapshot'),
+    ],
+  },
+  Cut: {
+    since: 2,
+    about:
+      'A group snapshot that is under way. Switched: volumes are written in their new layers; nothing is visible before every device certified that its hold was unbroken.',
+    fields: [
+      key,
+      u32('groupKey', 'consistency group of the snapshots'),
+      choice('stage', 'cutStage', 'how far it is'),
+      choice('accessLimit', 'access', 'of the snapshots'),
+      list('items', struct('item', 'CutItem', ''), LIMITS.cutVolumesMax.value, 'volumes'),
+      u53('startedAtMs', 'wall clock'),
     ],
   },
   Mapping: {
@@ -263,11 +312,14 @@ export const STRUCTS = {
   },
   Tombstone: {
     about:
-      'A removed volume whose chunks some device may still hold: named to devices until all have freed them.',
+      'A removed volume, or layer, whose chunks some device may still hold: named to devices until all have freed them.',
     fields: [
-      u32('volumeKey', 'removed volume'),
+      u32('volumeKey', 'removed volume of one layer, or removed layer'),
       u32('poolKey', 'storage pool'),
       u53('sequence', 'commit that removed it'),
+      bool('layerOnly', 'a layer goes; a volume of the same key may stay', {
+        ...{ since: 2, absent: false },
+      }),
     ],
   },
   User: {
@@ -474,7 +526,34 @@ export const STRUCTS = {
       u53('sizeSectors', '512-byte sectors'),
       bool('thin', 'thin provisioning'),
       name('volume name'),
+      list(
+        'layers',
+        u32('layerKey', ''),
+        LIMITS.layersPerVolumeMax.value,
+        'its layers, top first; empty: the one with its own key. Clients get none',
+        { since: 2, absent: [] },
+      ),
+      u53('cut', 'cut that made the top layer and is not decided yet, 0: none', {
+        ...{ since: 2, absent: 0 },
+      }),
+      bool('active', 'false: no client is served', { since: 2, absent: true }),
     ],
+  },
+  Merge: {
+    since: 2,
+    about:
+      'A frozen layer whose only child takes over what it holds: blocks that the child lacks move there, then the chunk of the layer is gone.',
+    fields: [
+      u32('parentKey', 'layer that goes'),
+      u32('childKey', 'layer that stays'),
+      u32('vtreeKey', 'V-tree of both'),
+      u32('poolKey', 'storage pool'),
+    ],
+  },
+  LayerAt: {
+    since: 2,
+    about: 'A layer of which a device holds chunks.',
+    fields: [u32('layerKey', 'layer'), u32('vtreeKey', 'V-tree')],
   },
 
   // Found, wanted and reported.
@@ -573,8 +652,8 @@ export const STRUCTS = {
     ],
   },
   VolumeUsage: {
-    about: 'Allocated capacity of one volume on one device.',
-    fields: [u32('volumeKey', 'volume'), u53('usedBytes', 'allocated')],
+    about: 'Allocated capacity of one volume on one device; of one layer, where it has several.',
+    fields: [u32('volumeKey', 'volume or layer'), u53('usedBytes', 'allocated')],
   },
   VolumeStatus: {
     about: 'Allocated capacity of one volume on all devices together.',
@@ -582,6 +661,32 @@ export const STRUCTS = {
       u32('volumeKey', 'volume'),
       u53('rawBytes', 'allocated, every copy counted'),
       u53('netBytes', 'allocated, one copy of each comb counted'),
+      u53('sharedNetBytes', 'of which in layers that other volumes of its V-tree read, too', {
+        ...{ since: 2, absent: 0 },
+      }),
+    ],
+  },
+  VtreeStatus: {
+    since: 2,
+    about: 'Allocated capacity of a V-tree on all devices together, every layer counted once.',
+    fields: [
+      u32('vtreeKey', 'V-tree'),
+      u32('poolKey', 'storage pool'),
+      u53('rawBytes', 'every copy counted'),
+      u53('netBytes', 'one copy of each comb counted'),
+      u53('baseNetBytes', 'of which in layers that its base volume reads'),
+      u53('snapshotNetBytes', 'of which in all other layers'),
+      u32('volumes', 'volumes and snapshots'),
+      u32('layers', 'layers'),
+      u32('merging', 'layers that are being taken over by their child'),
+    ],
+  },
+  SnapshotSpec: {
+    since: 2,
+    about: 'A snapshot that is asked for.',
+    fields: [
+      u32('volumeKey', 'volume or snapshot'),
+      str('name', LIMITS.nameBytesMax.value * 4, 'may be empty: a name is made'),
     ],
   },
   PoolStatus: {

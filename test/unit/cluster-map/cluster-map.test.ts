@@ -21,6 +21,7 @@ const NOTHING: MapUpdate = {
   removedVolumes: [],
   removedMappings: [],
   clusterVersion: 2,
+  ...{ merges: [], removedMerges: [], goneVolumes: [], removedLayers: [] },
 };
 
 const POOL = {

@@ -33,6 +33,7 @@ const UPDATE: ControlBodies[typeof MSG.MAP_UPDATE] = {
   ...{ term: 2, sequence: 10, full: true, last: true, pools: [], combs: [], devices: [] },
   ...{ volumes: [], mappings: [], removedDevices: [], removedVolumes: [], removedMappings: [] },
   clusterVersion: 2,
+  ...{ merges: [], removedMerges: [], goneVolumes: [], removedLayers: [] },
 };
 
 interface Sent {
@@ -424,7 +425,7 @@ test('an answer that breaks the protocol ends the link, and its request as of un
     outcomes.push(status);
   });
   const [request] = bench.sent();
-  bench.give(encodeCommandAnswer('REMOVE_VOLUME', request?.tag ?? 0, {}));
+  bench.give(encodeCommandAnswer('REMOVE_VOLUME', request?.tag ?? 0, { removed: 1 }));
   t.deepEqual(outcomes, [ERR.INTERNAL]);
   t.deepEqual(bench.closed, [1]);
 });

@@ -81,7 +81,8 @@ test('users: roles, passwords, the last administrator', (t) => {
   const pool = { ...KEEP, key: 9999 };
   const may = (actor: string): string =>
     [
-      cluster.refused('REMOVE_VOLUME', { key: 9999 }, actor).error === 'VOLUME_NOT_FOUND'
+      cluster.refused('REMOVE_VOLUME', { key: 9999, mode: 'onlyMe' }, actor).error ===
+      'VOLUME_NOT_FOUND'
         ? 'f'
         : '-',
       cluster.refused('SET_STORAGE_POOL', pool, actor).error === 'POOL_NOT_FOUND' ? 'b' : '-',

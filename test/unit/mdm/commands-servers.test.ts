@@ -104,9 +104,9 @@ test('devices: every refusal; an SDS goes only when nothing loses its second cop
     t.regex(text, /\/dev\/d0/);
   }
   t.is(cluster.query('device').devices.length, 3);
-  const removal = cluster.begin('REMOVE_VOLUME', { key });
+  const removal = cluster.begin('REMOVE_VOLUME', { key, mode: 'onlyMe' });
   cluster.applyAll(devices);
-  t.deepEqual(cluster.outcome('REMOVE_VOLUME', removal), {});
+  t.deepEqual(cluster.outcome('REMOVE_VOLUME', removal), { removed: 1 });
   cluster.command('REMOVE_SDS', { key: sdsKey, force: false });
   t.is(cluster.query('device').devices.length, 2);
   for (const { members } of cluster.combs(poolKey))

@@ -52,9 +52,9 @@ test('volumes: names, sizes, capacity, removal and growth', (t) => {
 
   const { sdcKey } = cluster.sdc(1);
   const map = cluster.begin('MAP_VOLUME', mapping(key, sdcKey));
-  t.is(cluster.refused('REMOVE_VOLUME', { key }).error, 'VOLUME_MAPPED');
+  t.is(cluster.refused('REMOVE_VOLUME', { key, mode: 'onlyMe' }).error, 'VOLUME_MAPPED');
   apply(map);
-  t.is(cluster.refused('REMOVE_VOLUME', { key: 9999 }).error, 'VOLUME_NOT_FOUND');
+  t.is(cluster.refused('REMOVE_VOLUME', { key: 9999, mode: 'onlyMe' }).error, 'VOLUME_NOT_FOUND');
 });
 
 test('a volume without a name gets one that nobody has', (t) => {

@@ -263,7 +263,7 @@ test('a tombstone is named to devices until all have freed the volume, also to o
   cluster.applyAll([a, b]);
   const usage = [{ volumeKey, usedBytes: 2 ** 20 }];
   cluster.beat(a, cluster.store.sequence, usage);
-  cluster.begin('REMOVE_VOLUME', { key: volumeKey });
+  cluster.begin('REMOVE_VOLUME', { key: volumeKey, mode: 'onlyMe' });
   t.deepEqual(cluster.messages(a.link, MSG.MAP_UPDATE).at(-1)?.removedVolumes, [volumeKey]);
   const keep = (): void => {
     cluster.beat(a, cluster.store.sequence, usage);

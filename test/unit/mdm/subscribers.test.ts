@@ -41,7 +41,7 @@ test('what changes gives the same map as a new registration gets', (t) => {
     cluster.begin('MAP_VOLUME', { volumeKey, sdcKey, allowMultiple: true, access: 'readWrite' });
   cluster.begin('RESIZE_VOLUME', { key: v1, sizeSectors: 2 * SECTORS_PER_GIB });
   cluster.begin('UNMAP_VOLUME', { volumeKey: v2, sdcKeys: [], generation: 0 });
-  cluster.begin('REMOVE_VOLUME', { key: v2 });
+  cluster.begin('REMOVE_VOLUME', { key: v2, mode: 'onlyMe' });
   cluster.pass(2000, () => {
     for (const device of devices.slice(1)) cluster.beat(device);
   });

@@ -23,6 +23,7 @@ const VOLUME: Volume = {
   epoch: 1,
   createdAtMs: 1_700_000_000_000,
   lastMappingGeneration: 4,
+  ...{ layerKey: 0, accessLimit: 'readWrite', doubtful: false },
 };
 
 for (const row of ROWS) {

@@ -60,7 +60,7 @@ test('whole frames', (t) => {
     '4d5301000501000000000000db90c7520000000004030201' + '00'.repeat(40),
   );
   t.is(
-    hex(encodeCommand('REMOVE_VOLUME', 9, 'admin', { key: 5 }, 1)).slice(128),
+    hex(encodeCommand('REMOVE_VOLUME', 9, 'admin', { key: 5, mode: 'onlyMe' }, 1)).slice(128),
     '0500000061646d696e05000000',
   );
   t.is(

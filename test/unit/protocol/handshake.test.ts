@@ -236,7 +236,7 @@ test('targets: role and key must be those wanted, and the role of the asker must
 test('no frame but those of the handshake, in order and short, is looked at', (t) => {
   const frames = [
     encodeControl(MSG.PING, 0, 0, {}),
-    encodeCommand('REMOVE_VOLUME', 1, 'admin', { key: 1 }),
+    encodeCommand('REMOVE_VOLUME', 1, 'admin', { key: 1, mode: 'onlyMe' }),
     encodeControl(MSG.PROOF, 0, 0, { proof: new Uint8Array(32) }),
     encodeControl(MSG.WELCOME, 0, 0, { reason: '' }),
     encodeControl(MSG.HELLO, 0, 1, {

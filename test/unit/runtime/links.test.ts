@@ -148,7 +148,7 @@ test('a stranger who sends anything but a handshake is cut off unheard', async (
   head.setBodyBytes(viewOf(claim), 0, LIMIT.frameBodyBytesMax);
   sealHeader(viewOf(claim), 0);
   const attempts: readonly Uint8Array[] = [
-    encodeCommand('REMOVE_VOLUME', 1, 'admin', { key: 1 }),
+    encodeCommand('REMOVE_VOLUME', 1, 'admin', { key: 1, mode: 'onlyMe' }),
     encodeControl(MSG.PING, 0, 0, {}),
     encodeControl(MSG.PROOF, 0, 0, { proof: new Uint8Array(32) }),
     encodeControl(MSG.WELCOME, 0, 0, { reason: '' }),

@@ -88,6 +88,7 @@ class ModelMdm implements Machine {
       encodeControl(MSG.MAP_UPDATE, 0, 0, {
         term: 1,
         clusterVersion: 2,
+        ...{ merges: [], removedMerges: [], goneVolumes: [], removedLayers: [] },
         sequence: this.sequence,
         full,
         last: true,
@@ -367,6 +368,7 @@ export class ModelCluster {
       sizeSectors,
       thin: true,
       name: `volume${key}`,
+      ...{ layers: [], cut: 0, active: true },
     });
     for (const sdcKey of sdcKeys)
       this.mappings.push({

@@ -21,6 +21,7 @@ const EMPTY: MapUpdate = {
   removedVolumes: [],
   removedMappings: [],
   clusterVersion: 2,
+  ...{ merges: [], removedMerges: [], goneVolumes: [], removedLayers: [] },
 };
 const volume = {
   key: 4,
@@ -28,6 +29,7 @@ const volume = {
   vtreeKey: 4,
   epoch: 3,
   sizeSectors: 64,
+  ...{ layers: [], cut: 0, active: true },
   thin: true,
   name: 'v',
 };
