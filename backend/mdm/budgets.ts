@@ -176,8 +176,8 @@ export class Budgets {
     const capacityBytes = run.usage?.capacityBytes ?? 0;
     const isSame =
       known?.link === run.link && Math.abs(known.bytes - bytes) <= capacityBytes * CHANGE_MIN;
-    const isSmall = known === undefined && bytes === 0;
-    if (isSame || isSmall) return;
+    // A process that a former master told something is told anew, also that nothing is kept.
+    if (isSame) return;
     this.told.set(deviceKey, { link: run.link, bytes });
     this.sessions.send(run.link, MSG.DEVICE_BUDGET, 0, { keptBytes: bytes });
   }

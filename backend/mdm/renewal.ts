@@ -1,6 +1,7 @@
 // What restored metadata becomes before anybody may use it: another life of the same system. Whatever the former life gave
 // out after the backup (keys, client runs, mapping generations, terms, sequences) must never be given out again, so every
-// counter goes up by more than a life uses. It must never touch who holds the data of a comb: only the devices know (recovery.ts).
+// counter goes up by more than a life uses: those that devices and clients compare with what they saw follow the clock, so that the
+// life restored last has the highest, however often one backup was restored before. It must never touch who holds the data of a comb: only the devices know (recovery.ts).
 
 import type { MdmContent } from './options.js';
 import { State } from './state.js';
@@ -14,8 +15,8 @@ const SEQUENCES = 2 ** 22;
 const KEYS = 2 ** 19;
 const GENERATIONS = 2 ** 20;
 const EPOCHS = 2 ** 16;
-/** Terms are at least the seconds since this time, the beginning of 2020. */
-const TERMS_FROM_MS = 1_577_836_800_000;
+/** What follows the clock is at least the seconds since this time, the beginning of 2020. */
+const CLOCK_FROM_MS = 1_577_836_800_000;
 const SECOND_MS = 1000;
 const TERM_MAX = 2 ** 32 - TERMS;
 /** Keys stay below this: data processes join two of them in one number. */
@@ -38,7 +39,8 @@ export interface Renewed {
  * The content of a backup as the beginning of another life.
  *
  * @param nowMs - wall clock: who knows the term of a life follows none of an older one, and a backup may be restored again after
- *   lives that it knows nothing of. So term and cluster epoch follow the time; a life uses fewer than one a second.
+ *   lives that it knows nothing of. So term, cluster epoch, client runs and the numbers of volumes and mappings follow the time; a
+ *   life uses fewer than one a second of each.
  * @param draw - random number of [0, 1): two restores of one backup must not give out the same numbers either
  * @throws ContentError when the content cannot be understood, RenewalError when no numbers are left
  */
@@ -52,18 +54,18 @@ export function renewed(
   if (!state.hasSystem()) throw new RenewalError('it holds no system');
   const { system } = state;
   const step = (size: number): number => size + Math.floor(draw() * size);
-  const seconds = Math.floor((nowMs - TERMS_FROM_MS) / SECOND_MS);
+  const seconds = Math.floor((nowMs - CLOCK_FROM_MS) / SECOND_MS);
+  /** How far a number goes up that follows the clock. */
+  const ahead = (from: number, size: number): number =>
+    seconds > from ? seconds - from : step(size);
   const next = {
     ...system,
     nextKey: system.nextKey + step(KEYS),
-    nextRun: system.nextRun + step(KEYS),
-    clusterEpoch:
-      seconds > system.clusterEpoch
-        ? seconds
-        : system.clusterEpoch + 1 + Math.floor(draw() * EPOCHS),
+    nextRun: system.nextRun + ahead(system.nextRun, KEYS),
+    clusterEpoch: system.clusterEpoch + ahead(system.clusterEpoch, EPOCHS),
   };
   const renewedSequence = sequence + step(SEQUENCES);
-  const renewedTerm = seconds > term ? seconds : term + step(TERMS);
+  const renewedTerm = term + ahead(term, TERMS);
   if (renewedTerm > TERM_MAX)
     throw new RenewalError(
       `its term would be ${renewedTerm}, which is too high: look at the clock of this server`,
@@ -78,21 +80,7 @@ export function renewed(
       'the system was restored too often: no numbers are left that were never used',
     );
   state.systems.put(system.key, next);
-  const generations = step(GENERATIONS);
-  for (const volume of [...state.volumes.values()])
-    state.volumes.put(volume.key, {
-      ...volume,
-      epoch: volume.epoch + generations,
-      lastMappingGeneration: volume.lastMappingGeneration + generations,
-    });
-  for (const volumeKey of [...state.mappings.volumes()])
-    for (const mapping of [...state.mappings.ofVolume(volumeKey).values()])
-      state.mappings.put({ ...mapping, generation: mapping.generation + generations });
-  for (const attachment of [...state.attachments.values()])
-    state.attachments.put(attachment.key, {
-      ...attachment,
-      generation: attachment.generation + generations,
-    });
+  renumberVolumes(state, (from) => ahead(from, GENERATIONS));
   // It begins as the only MDM; the others are taken in again.
   for (const key of [...state.mdms.keys()]) state.mdms.delete(key);
   for (const cluster of [...state.clusters.values()])
@@ -105,4 +93,35 @@ export function renewed(
       entries: state.all(),
     },
   };
+}
+
+/**
+ * Gives all volumes later epochs, and their mappings later generations.
+ *
+ * @param ahead - how far a number goes up
+ */
+function renumberVolumes(state: State, ahead: (from: number) => number): void {
+  /** By volume: all generations of one go up alike, so that they stay different. */
+  const steps = new Map<number, number>();
+  for (const volume of [...state.volumes.values()]) {
+    const { key, epoch, lastMappingGeneration } = volume;
+    const step = ahead(lastMappingGeneration);
+    steps.set(key, step);
+    state.volumes.put(key, {
+      ...volume,
+      epoch: epoch + ahead(epoch),
+      lastMappingGeneration: lastMappingGeneration + step,
+    });
+  }
+  for (const volumeKey of [...state.mappings.volumes()])
+    for (const mapping of [...state.mappings.ofVolume(volumeKey).values()])
+      state.mappings.put({
+        ...mapping,
+        generation: mapping.generation + (steps.get(volumeKey) ?? 0),
+      });
+  for (const attachment of [...state.attachments.values()])
+    state.attachments.put(attachment.key, {
+      ...attachment,
+      generation: attachment.generation + (steps.get(attachment.volumeKey) ?? 0),
+    });
 }

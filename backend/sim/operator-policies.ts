@@ -14,6 +14,13 @@ const STOP_US_MAX = 600_000;
 const MAINTENANCE_US_MAX = 4_000_000;
 const REBUILD_OFF_US_MAX = 3_000_000;
 
+/** A change of a pool: settings that stay as they are. */
+export const KEEP_POOL = {
+  ...{ durability: null, fullPolicy: null, zeroPadding: null, checksums: null, rmcache: null },
+  ...{ sparePercent: null, capacityAlertHighPercent: null, capacityAlertCriticalPercent: null },
+  ...{ mediaType: null, loneReturn: null, force: false },
+} as const;
+
 /** The operator, as far as this work needs him. */
 interface Operator {
   readonly admin: Admin;
@@ -77,6 +84,29 @@ export class PolicyWork {
       });
     });
     return true;
+  }
+
+  /** Sets the spare; asked once, whatever comes of it. */
+  setSpare(sparePercent: number, force: boolean): void {
+    const { operator } = this;
+    const params = { ...KEEP_POOL, key: this.poolKey, sparePercent, force };
+    operator.soon(0, (nowUs) => {
+      operator.admin.ask(nowUs, 'SET_STORAGE_POOL', params, () => undefined);
+    });
+  }
+
+  /** Takes the spare back, asked until it is done: writes that wait for room get what was kept free. */
+  giveSpareBack(): void {
+    const { operator } = this;
+    const params = { ...KEEP_POOL, key: this.poolKey, sparePercent: 0, force: true };
+    operator.soon(0, (nowUs) => {
+      operator.admin.ask(nowUs, 'SET_STORAGE_POOL', params, (status) => {
+        if (status === 0) return;
+        operator.soon(operator.pauseUs(status), () => {
+          this.giveSpareBack();
+        });
+      });
+    });
   }
 
   /** Asked until it is done. */

@@ -15,7 +15,7 @@ import type { History } from './history.js';
 import type { SimMdm } from './mdm-company.js';
 import { BackupWork } from './operator-backups.js';
 import { MdmOperator } from './operator-mdms.js';
-import { PolicyWork } from './operator-policies.js';
+import { KEEP_POOL, PolicyWork } from './operator-policies.js';
 import { ServerWork } from './operator-servers.js';
 import type { MoveTarget } from './operator-servers.js';
 import { VolumeWork } from './operator-volumes.js';
@@ -30,12 +30,6 @@ import type { Swarm } from './swarm-options.js';
 const RETRY_US = 100_000;
 /** A frame of a broken link is on its way no longer than this, beside what the network adds of its own. */
 const ON_ITS_WAY_US_MAX = 1_000_000;
-/** Settings of a pool that stay as they are. */
-const KEEP_ALL = {
-  ...{ durability: null, fullPolicy: null, zeroPadding: null, checksums: null, rmcache: null },
-  ...{ sparePercent: null, capacityAlertHighPercent: null, capacityAlertCriticalPercent: null },
-  ...{ mediaType: null, loneReturn: null, force: false },
-} as const;
 
 /** Whom the operator works for. */
 interface Site {
@@ -122,7 +116,7 @@ export class SimOperator {
         this.addVolume(nowUs, chunks, index);
       }),
       ...this.swarm.spares.slice(0, 1).map((sparePercent) => (nowUs: number) => {
-        const params = { ...KEEP_ALL, key: this.poolKey, sparePercent, force: true };
+        const params = { ...KEEP_POOL, key: this.poolKey, sparePercent, force: true };
         this.insist(nowUs, 'SET_STORAGE_POOL', params, () => undefined);
       }),
     ];
@@ -235,17 +229,9 @@ export class SimOperator {
     this.insist(
       nowUs,
       'SET_STORAGE_POOL',
-      { ...KEEP_ALL, key: this.poolKey, fullPolicy, loneReturn },
+      { ...KEEP_POOL, key: this.poolKey, fullPolicy, loneReturn },
       () => undefined,
     );
-  }
-
-  /** Asked once; whatever comes of it. */
-  setSpare(sparePercent: number, force: boolean): void {
-    const params = { ...KEEP_ALL, key: this.poolKey, sparePercent, force };
-    this.soon(0, (nowUs) => {
-      this.admin.ask(nowUs, 'SET_STORAGE_POOL', params, () => undefined);
-    });
   }
 
   /** So little at a time, and of so few bytes, as a policy can say. */

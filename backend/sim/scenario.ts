@@ -159,7 +159,10 @@ class Scenario {
     }
     cluster.mdm.timing.unknownPermille = 0;
     if (cluster.etcd !== null) cluster.etcd.lostPermille = 0;
-    if (swarm.capacityBlocks > 0) this.makeRoom();
+    if (swarm.capacityBlocks > 0) {
+      if (swarm.spares.length > 0) cluster.operator.policyWork.giveSpareBack();
+      this.makeRoom();
+    }
     const rest = (): boolean =>
       cluster.operator.isSettled() &&
       cluster.clients.every(({ load, sdc }) => load?.open === 0 && sdc?.openCount === 0);

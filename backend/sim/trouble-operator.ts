@@ -114,7 +114,7 @@ function setSpare({ cluster: { operator, swarm }, prng, say }: TroubleMaker): bo
   const percent = prng.pick(swarm.spares);
   const force = prng.chance(1, 2);
   say(`sets the spare to ${percent} %${force ? ' by force' : ''}`);
-  operator.setSpare(percent, force);
+  operator.policyWork.setSpare(percent, force);
   return true;
 }
 

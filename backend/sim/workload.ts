@@ -42,6 +42,9 @@ const TOGETHER_US = 400_000;
 const SPREAD = 0x9e3779b1;
 /** Requests that only the last reads use: others may wait for room for as long as it takes. */
 const SPARE = 2;
+/** After so many requests a client takes its time: a scenario ends by what it tries, not by how many events that takes. */
+const BUSY_REQUESTS = 10_000;
+const TIRED_US = 100_000;
 
 interface Slot {
   readonly token: number;
@@ -220,7 +223,9 @@ export class Workload implements BlockFront, EventTarget {
   }
 
   private think(token: number): void {
-    const inUs = this.options.thinkUsMax === 0 ? 1 : this.prng.below(this.options.thinkUsMax) + 1;
+    const { thinkUsMax } = this.options;
+    const restUs = this.completed < BUSY_REQUESTS || this.reading ? 0 : TIRED_US;
+    const inUs = restUs + (thinkUsMax === 0 ? 1 : this.prng.below(thinkUsMax) + 1);
     this.sim.queue.push(this.sim.nowUs + inUs, this, 0, token);
   }
 

@@ -106,7 +106,7 @@ export const FIXES: readonly Mutation[] = [
     replacements: [
       {
         file: 'backend/mdm/renewal.js',
-        from: 'seconds > term ? seconds : term + step(TERMS)',
+        from: 'term + ahead(term, TERMS)',
         to: 'term + step(TERMS)',
       },
     ],
@@ -119,6 +119,28 @@ export const FIXES: readonly Mutation[] = [
         file: `${SDS}/volumes.js`,
         from: 'if (grant.generation !== generation)\n            return ERR.NOT_READY;',
         to: 'if (grant.generation !== generation)\n            return generation < grant.generation ? ERR.MAPPING_REVOKED : ERR.NOT_READY;',
+      },
+    ],
+  },
+  {
+    rule: 'restored-thrice-with-a-new-client',
+    about: 'runs of a restored life may be lower than those of the life before',
+    replacements: [
+      {
+        file: 'backend/mdm/renewal.js',
+        from: 'system.nextRun + ahead(system.nextRun, KEYS)',
+        to: 'system.nextRun + step(KEYS)',
+      },
+    ],
+  },
+  {
+    rule: 'spare-of-a-former-master',
+    about: 'a master that keeps nothing free does not say so to whom a former one told something',
+    replacements: [
+      {
+        file: 'backend/mdm/budgets.js',
+        from: 'if (isSame)',
+        to: 'if (isSame || (known === undefined && bytes === 0))',
       },
     ],
   },

@@ -53,6 +53,12 @@ function made(): Made {
   return { cluster, poolKey, devices, entries: cluster.combs(poolKey) };
 }
 
+function stateOf({ entries }: { readonly entries: readonly StoredEntry[] }): State {
+  const state = new State();
+  state.load(entries);
+  return state;
+}
+
 class Rig {
   readonly links = new TestLinks();
   readonly machine: Recovery;
@@ -318,7 +324,10 @@ test('a device that went to another domain with its SDS has no place in the back
 });
 
 test('a life has its own numbers; a backup restored twice gives out others; they end', (t) => {
-  const { cluster } = made();
+  const { cluster, poolKey } = made();
+  cluster.command('ADD_VOLUME', {
+    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin' },
+  });
   const { term, sequence } = cluster.store;
   const content = { term, sequence, entries: cluster.store.entries() };
   const one = renewed(content, NOW_MS, () => 0.7).content;
@@ -326,6 +335,16 @@ test('a life has its own numbers; a backup restored twice gives out others; they
   t.true(one.term > term && one.sequence > sequence);
   t.is(two.term, one.term + 60, 'whoever followed the first life follows the second');
   t.not(one.sequence, two.sequence);
+  const [life, later] = [stateOf(one), stateOf(two)];
+  t.is(later.system.nextRun, life.system.nextRun + 60, 'a new client gets a run that is new');
+  const numbers = (state: State): number[] =>
+    [...state.volumes.values()].map((volume) => volume.epoch + volume.lastMappingGeneration);
+  t.true(numbers(life).length > 0);
+  t.deepEqual(
+    numbers(later),
+    numbers(life).map((number) => number + 120),
+    'what devices remember of volumes is older',
+  );
   const timeless = renewed(content, 0, () => 0.5).content;
   t.true(timeless.term > term, 'a clock that says nothing');
   t.throws(() => renewed(content, Date.UTC(2200, 0), () => 0.5), {
