@@ -9,6 +9,7 @@ import type {
   MapPool,
   MapVolume,
   Mapping,
+  Merge,
 } from '../protocol/generated/types.js';
 import type { MSG } from '../protocol/generated/constants.js';
 import { PoolMap } from './pool-map.js';
@@ -24,8 +25,12 @@ interface Content {
   readonly volumes: ReadonlyMap<number, MapVolume>;
   /** By volume, then by SDC. */
   readonly mappings: ReadonlyMap<number, ReadonlyMap<number, Mapping>>;
-  /** Volumes that the last update named as removed: tombstones (their chunks may be freed). */
+  /** By the layer that goes. */
+  readonly merges: ReadonlyMap<number, Merge>;
+  /** Volumes that the last update named as removed. */
   readonly tombstones: readonly number[];
+  /** Layers whose chunks the last update named as free. */
+  readonly freedLayers: readonly number[];
 }
 
 export class ClusterMap {
@@ -36,7 +41,9 @@ export class ClusterMap {
     devices: new Map(),
     volumes: new Map(),
     mappings: new Map(),
+    merges: new Map(),
     tombstones: [],
+    freedLayers: [],
   });
 
   /** Term and sequence of the commit that this view reflects. */
@@ -49,6 +56,10 @@ export class ClusterMap {
   readonly mappings: ReadonlyMap<number, ReadonlyMap<number, Mapping>>;
   /** Keys of volumes that the update which made this view named as removed. */
   readonly tombstones: readonly number[];
+  /** Layers whose chunks are freed, by that update: a volume of the same key may be there. */
+  readonly freedLayers: readonly number[];
+  /** Layers that their child takes over, by their key. */
+  readonly merges: ReadonlyMap<number, Merge>;
 
   private constructor(content: Content) {
     this.term = content.term;
@@ -58,6 +69,8 @@ export class ClusterMap {
     this.volumes = content.volumes;
     this.mappings = content.mappings;
     this.tombstones = content.tombstones;
+    this.freedLayers = content.freedLayers;
+    this.merges = content.merges;
   }
 
   mapping(volumeKey: number, sdcKey: number): Mapping | undefined {
@@ -86,9 +99,10 @@ export class ClusterMap {
     const pool = this.pools.get(poolKey);
     const next = pool?.withEntries([entry]);
     if (pool === undefined || next === undefined || next === pool) return this;
-    const { term, sequence, devices, volumes, mappings, tombstones } = this;
+    const { term, sequence, devices, volumes, mappings, merges, tombstones, freedLayers } = this;
     const pools = new Map(this.pools).set(poolKey, next);
-    return new ClusterMap({ term, sequence, pools, devices, volumes, mappings, tombstones });
+    const known = { term, sequence, devices, volumes, mappings, merges, tombstones, freedLayers };
+    return new ClusterMap({ ...known, pools });
   }
 }
 
@@ -101,7 +115,9 @@ class Draft {
   private devices: Map<number, MapDevice>;
   private volumes: Map<number, MapVolume>;
   private mappings: Map<number, ReadonlyMap<number, Mapping>>;
+  private merges: Map<number, Merge>;
   private readonly tombstones = new Set<number>();
+  private readonly freedLayers = new Set<number>();
   private readonly ownMappings = new Set<number>();
   private full = false;
 
@@ -113,6 +129,7 @@ class Draft {
     this.devices = new Map(before.devices);
     this.volumes = new Map(before.volumes);
     this.mappings = new Map(before.mappings);
+    this.merges = new Map(before.merges);
   }
 
   take(part: MapUpdate): void {
@@ -130,17 +147,23 @@ class Draft {
     for (const mapping of part.mappings)
       this.mutable(mapping.volumeKey).set(mapping.sdcKey, mapping);
     for (const key of part.removedDevices) this.devices.delete(key);
-    for (const key of part.removedVolumes) {
+    for (const merge of part.merges) this.merges.set(merge.parentKey, merge);
+    for (const key of part.removedMerges) this.merges.delete(key);
+    for (const key of [...part.removedVolumes, ...part.goneVolumes]) {
       this.volumes.delete(key);
       this.mappings.delete(key);
       this.tombstones.add(key);
     }
+    for (const key of [...part.removedVolumes, ...part.removedLayers]) this.freedLayers.add(key);
   }
 
   content(): Content {
     if (this.full) this.keepNewer();
-    const { term, sequence, pools, devices, volumes, mappings } = this;
-    return { term, sequence, pools, devices, volumes, mappings, tombstones: [...this.tombstones] };
+    const { term, sequence, pools, devices, volumes, mappings, merges } = this;
+    return {
+      ...{ term, sequence, pools, devices, volumes, mappings, merges },
+      ...{ tombstones: [...this.tombstones], freedLayers: [...this.freedLayers] },
+    };
   }
 
   private forget(): void {
@@ -149,6 +172,7 @@ class Draft {
     this.devices = new Map();
     this.volumes = new Map();
     this.mappings = new Map();
+    this.merges = new Map();
     this.ownMappings.clear();
   }
 

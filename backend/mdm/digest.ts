@@ -1,9 +1,18 @@
 // What a commit changed, in the terms of subscribers: each object once, with what it was before where that matters. It
 // must never know a subscriber.
 
-import type { CombEntry, Device, Mapping, Volume } from '../protocol/generated/types.js';
+import type {
+  CombEntry,
+  Device,
+  Layer,
+  Mapping,
+  Merge,
+  Tombstone,
+  Volume,
+} from '../protocol/generated/types.js';
 import type { Touch } from './journal.js';
 import type { State } from './state.js';
+import { mergeOf, volumesOf } from './vtrees.js';
 
 export interface Digest {
   /** Pools whose settings, or whose domain's, changed. */
@@ -15,10 +24,18 @@ export interface Digest {
   >;
   readonly devices: readonly Device[];
   readonly removedDevices: readonly Device[];
+  /** Changed themselves, or read other layers than before. */
   readonly volumes: readonly Volume[];
   readonly removedVolumes: readonly Volume[];
   readonly mappings: readonly { readonly mapping: Mapping; readonly poolKey: number }[];
   readonly removedMappings: readonly { readonly mapping: Mapping; readonly poolKey: number }[];
+  /** Whether chunks of a layer with this key are freed. */
+  readonly isFreed: (key: number) => boolean;
+  /** Layers and volumes that are freed. */
+  readonly freed: readonly Tombstone[];
+  readonly merges: readonly Merge[];
+  /** Layers that were merged, or are gone. */
+  readonly removedMerges: readonly Layer[];
   /** SDCs whose approval changed. */
   readonly approvedSdcs: ReadonlySet<number>;
   /** SDSs whose devices are wanted otherwise than before. */
@@ -42,7 +59,12 @@ class DigestBuilder {
   readonly combs = new Map<number, { entry: CombEntry; before: CombEntry | null }[]>();
   readonly deviceKeys = new Set<number>();
   readonly removedDevices: Device[] = [];
-  readonly volumes: Volume[] = [];
+  readonly volumes = new Map<number, Volume>();
+  readonly freed: Tombstone[] = [];
+  readonly merges: Merge[] = [];
+  readonly removedMerges: Layer[] = [];
+  /** Whose layers changed. */
+  readonly vtreeKeys = new Set<number>();
   readonly removedVolumes: Volume[] = [];
   readonly mappings: { mapping: Mapping; poolKey: number }[] = [];
   readonly removedMappings: { mapping: Mapping; poolKey: number }[] = [];
@@ -97,9 +119,18 @@ class DigestBuilder {
           this.approvedSdcs.add(touch.key);
         return;
       default:
-        // The others are of no concern to subscribers.
-        return;
+        this.takeLayers(touch);
     }
+  }
+
+  private takeLayers(touch: Touch): void {
+    if (touch.kind === 'layer') this.layer(touch);
+    else if (touch.kind === 'cut') this.cut(touch);
+    else if (touch.kind === 'tombstone') {
+      const tombstone = this.state.tombstones.get(touch.key);
+      if (tombstone !== undefined) this.freed.push(tombstone);
+    }
+    // The others are of no concern to subscribers.
   }
 
   private device({ key, before }: Extract<Touch, { kind: 'device' }>): void {
@@ -120,8 +151,27 @@ class DigestBuilder {
 
   private volume({ key, before }: Extract<Touch, { kind: 'volume' }>): void {
     const volume = this.state.volumes.get(key);
-    if (volume !== undefined) this.volumes.push(volume);
+    if (volume !== undefined) this.volumes.set(key, volume);
     else if (before !== null) this.removedVolumes.push(before);
+  }
+
+  private layer({ key, before }: Extract<Touch, { kind: 'layer' }>): void {
+    const layer = this.state.layers.get(key);
+    const vtreeKey = layer?.vtreeKey ?? before?.vtreeKey;
+    if (vtreeKey !== undefined) this.vtreeKeys.add(vtreeKey);
+    const merge = layer === undefined ? null : mergeOf(layer);
+    if (merge !== null) this.merges.push(merge);
+    else if (before !== null && before.mergeKey !== 0) this.removedMerges.push(before);
+  }
+
+  /** What its volumes are written in may have changed. */
+  private cut({ key, before }: Extract<Touch, { kind: 'cut' }>): void {
+    const cut = this.state.cuts.get(key);
+    if (cut?.stage !== 'switched' && before?.stage !== 'switched') return;
+    for (const { volumeKey } of cut?.items ?? before?.items ?? []) {
+      const volume = this.state.volumes.get(volumeKey);
+      if (volume !== undefined) this.volumes.set(volumeKey, volume);
+    }
   }
 
   private mapping({ key, second, before }: Extract<Touch, { kind: 'mapping' }>): void {
@@ -156,17 +206,23 @@ function isOnSameDevices({ members }: CombEntry, before: CombEntry | null): bool
 export function digest(state: State, touches: readonly Touch[]): Digest {
   const builder = new DigestBuilder(state, touches);
   for (const touch of firsts(touches)) builder.take(touch);
+  for (const volumes of volumesOf(state, builder.vtreeKeys).values())
+    for (const volume of volumes) builder.volumes.set(volume.key, volume);
   const devices = [...builder.deviceKeys]
     .map((key) => state.devices.get(key))
     .filter((device) => device !== undefined);
-  return { ...pick(builder), devices };
+  const isFreed = (key: number): boolean => state.tombstones.get(key)?.layerOnly === false;
+  return { ...pick(builder), devices, isFreed };
 }
 
-function pick(builder: DigestBuilder): Omit<Digest, 'devices'> {
-  const { pools, combs, removedDevices, volumes, removedVolumes } = builder;
+function pick(builder: DigestBuilder): Omit<Digest, 'devices' | 'isFreed'> {
+  const { pools, combs, removedDevices, removedVolumes } = builder;
+  const { freed, merges, removedMerges } = builder;
+  const volumes = [...builder.volumes.values()];
   const { mappings, removedMappings, approvedSdcs, wantedSds, isRaised } = builder;
   return {
     ...{ pools, combs, removedDevices, volumes, removedVolumes },
     ...{ mappings, removedMappings, approvedSdcs, wantedSds, isRaised },
+    ...{ freed, merges, removedMerges },
   };
 }

@@ -10,10 +10,12 @@ import type {
   MapPool,
   MapVolume,
   Mapping,
+  Merge,
   StoragePool,
   Volume,
 } from '../protocol/generated/types.js';
 import type { State } from './state.js';
+import { writingOf } from './vtrees.js';
 
 /** What is told, before it is cut. */
 export interface News {
@@ -26,6 +28,10 @@ export interface News {
   readonly removedDevices: number[];
   readonly removedVolumes: number[];
   readonly removedMappings: Mapping[];
+  readonly merges: Merge[];
+  readonly removedMerges: number[];
+  readonly goneVolumes: number[];
+  readonly removedLayers: number[];
 }
 
 export function noNews(): News {
@@ -38,6 +44,7 @@ export function noNews(): News {
     removedDevices: [],
     removedVolumes: [],
     removedMappings: [],
+    ...{ merges: [], removedMerges: [], goneVolumes: [], removedLayers: [] },
   };
 }
 
@@ -61,17 +68,26 @@ export function mapDevice(state: State, device: Device): MapDevice {
   return { key, sdsKey, poolKey, incarnation, up: device.state === 'up', addresses, port };
 }
 
-export function mapVolume(volume: Volume): MapVolume {
-  const { key, poolKey, vtreeKey, epoch, sizeSectors, provisioning, name } = volume;
+/** A volume as data processes see it. */
+export function mapVolume(state: State, volume: Volume): MapVolume {
+  const { key, poolKey, vtreeKey, sizeSectors, provisioning, name, doubtful } = volume;
+  const { epoch, layers, cut } = writingOf(state, volume);
   return {
     ...{ key, poolKey, vtreeKey, epoch, sizeSectors, thin: provisioning === 'thin', name },
-    ...{ layers: [], cut: 0, active: true },
+    ...{ layers, cut, active: !doubtful },
   };
+}
+
+/** As clients see it: layers are none of their business. */
+export function clientVolume(state: State, volume: Volume): MapVolume {
+  return { ...mapVolume(state, volume), layers: [], cut: 0 };
 }
 
 /** Items of a list in one part: keeps a part far below the largest frame. */
 const ITEMS_PER_PART = 400;
 const COMB_GROUPS_PER_PART = 16;
+/** Layers of volumes in one part. */
+const LAYERS_PER_PART = 100_000;
 
 /** Cuts news into parts; at least one, the last marked. */
 export function parts(
@@ -88,11 +104,15 @@ export function parts(
     pools: slices(news.pools, ITEMS_PER_PART),
     combs: slices(groups, COMB_GROUPS_PER_PART),
     devices: slices(news.devices, ITEMS_PER_PART),
-    volumes: slices(news.volumes, ITEMS_PER_PART),
+    volumes: volumeSlices(news.volumes),
     mappings: slices(news.mappings, ITEMS_PER_PART),
     removedDevices: slices(news.removedDevices, ITEMS_PER_PART),
     removedVolumes: slices(news.removedVolumes, ITEMS_PER_PART),
     removedMappings: slices(news.removedMappings, ITEMS_PER_PART),
+    merges: slices(news.merges, ITEMS_PER_PART),
+    removedMerges: slices(news.removedMerges, ITEMS_PER_PART),
+    goneVolumes: slices(news.goneVolumes, ITEMS_PER_PART),
+    removedLayers: slices(news.removedLayers, ITEMS_PER_PART),
   };
   const count = Math.max(1, ...Object.values(cut).map((list) => list.length));
   return Array.from({ length: count }, (_, index) => ({
@@ -109,12 +129,34 @@ export function parts(
     removedVolumes: cut.removedVolumes[index] ?? [],
     removedMappings: cut.removedMappings[index] ?? [],
     clusterVersion,
-    ...{ merges: [], removedMerges: [], goneVolumes: [], removedLayers: [] },
+    merges: cut.merges[index] ?? [],
+    removedMerges: cut.removedMerges[index] ?? [],
+    goneVolumes: cut.goneVolumes[index] ?? [],
+    removedLayers: cut.removedLayers[index] ?? [],
   }));
 }
 
 function slices<T>(list: readonly T[], size: number): T[][] {
   const cut: T[][] = [];
   for (let at = 0; at < list.length; at += size) cut.push(list.slice(at, at + size));
+  return cut;
+}
+
+/** Volumes of a part; those of many layers are long. */
+function volumeSlices(volumes: readonly MapVolume[]): MapVolume[][] {
+  const cut: MapVolume[][] = [];
+  let part: MapVolume[] = [];
+  let layers = 0;
+  for (const volume of volumes) {
+    const isFull = part.length >= ITEMS_PER_PART || layers + volume.layers.length > LAYERS_PER_PART;
+    if (part.length > 0 && isFull) {
+      cut.push(part);
+      part = [];
+      layers = 0;
+    }
+    part.push(volume);
+    layers += volume.layers.length;
+  }
+  if (part.length > 0) cut.push(part);
   return cut;
 }

@@ -10,7 +10,7 @@ import type { StoreKey } from './keys.js';
 import { Journal } from './journal.js';
 import type { Touch } from './journal.js';
 import type { StoredEntry } from './options.js';
-import { codec, Combs, Mappings, Table } from './tables.js';
+import { codec, Combs, Layers, Mappings, Table } from './tables.js';
 import type { StoredTable } from './tables.js';
 
 /** The content of the store cannot be understood; the text says where. */
@@ -32,7 +32,7 @@ export class State {
   readonly approvedSdcs = new Table('approvedSdc', codec('ApprovedSdc'), this.journal);
   /** By key of the removed volume. */
   readonly tombstones = new Table('tombstone', codec('Tombstone'), this.journal);
-  readonly layers = new Table('layer', codec('Layer'), this.journal);
+  readonly layers = new Layers('layer', codec('Layer'), this.journal);
   readonly cuts = new Table('cut', codec('Cut'), this.journal);
   readonly attachments = new Table('attachment', codec('Attachment'), this.journal);
   readonly mdms = new Table('mdm', codec('Mdm'), this.journal);

@@ -8,9 +8,18 @@ import { MSG } from '../protocol/generated/constants.js';
 import type { CombEntry } from '../protocol/generated/types.js';
 import type { Digest } from './digest.js';
 import type { Engine } from './engine.js';
-import { isEmpty, mapDevice, mapPool, mapVolume, noNews, parts } from './map-parts.js';
+import {
+  clientVolume,
+  isEmpty,
+  mapDevice,
+  mapPool,
+  mapVolume,
+  noNews,
+  parts,
+} from './map-parts.js';
 import type { News } from './map-parts.js';
 import type { Registered, Session, Sessions } from './sessions.js';
+import { mergeOf } from './vtrees.js';
 
 const MARKS = {
   slow: mark('mdm: a subscriber that reads too slowly was cut off'),
@@ -96,11 +105,15 @@ export class Subscribers {
     this.addDevices(news, poolKey);
     for (const volume of state.volumes.values()) {
       if (volume.poolKey !== poolKey) continue;
-      news.volumes.push(mapVolume(volume));
+      news.volumes.push(mapVolume(state, volume));
       news.mappings.push(...state.mappings.ofVolume(volume.key).values());
     }
-    for (const tombstone of state.tombstones.values())
-      if (tombstone.poolKey === poolKey) news.removedVolumes.push(tombstone.volumeKey);
+    for (const layer of state.layers.values()) {
+      const merge = layer.poolKey === poolKey ? mergeOf(layer) : null;
+      if (merge !== null) news.merges.push(merge);
+    }
+    for (const { poolKey: owner, volumeKey, layerOnly } of state.tombstones.values())
+      if (owner === poolKey) (layerOnly ? news.removedLayers : news.removedVolumes).push(volumeKey);
     return news;
   }
 
@@ -118,8 +131,14 @@ export class Subscribers {
     for (const device of changed.devices.filter(isOurs))
       news.devices.push(mapDevice(state, device));
     for (const { key } of changed.removedDevices.filter(isOurs)) news.removedDevices.push(key);
-    for (const volume of changed.volumes.filter(isOurs)) news.volumes.push(mapVolume(volume));
-    for (const { key } of changed.removedVolumes.filter(isOurs)) news.removedVolumes.push(key);
+    for (const volume of changed.volumes.filter(isOurs))
+      news.volumes.push(mapVolume(state, volume));
+    for (const { key } of changed.removedVolumes.filter(isOurs))
+      (changed.isFreed(key) ? news.removedVolumes : news.goneVolumes).push(key);
+    news.merges.push(...changed.merges.filter(isOurs));
+    for (const { key } of changed.removedMerges.filter(isOurs)) news.removedMerges.push(key);
+    for (const { volumeKey, layerOnly } of changed.freed.filter(isOurs))
+      if (layerOnly) news.removedLayers.push(volumeKey);
     for (const { mapping } of changed.mappings.filter(isOurs)) news.mappings.push(mapping);
     for (const { mapping } of changed.removedMappings.filter(isOurs))
       news.removedMappings.push(mapping);
@@ -165,7 +184,7 @@ export class Subscribers {
     }
     for (const volume of changed.volumes)
       if (!told.has(volume.key) && state.mappings.get(volume.key, sdcKey) !== undefined)
-        news.volumes.push(mapVolume(volume));
+        news.volumes.push(clientVolume(state, volume));
     return news;
   }
 
@@ -175,7 +194,7 @@ export class Subscribers {
     const volume = state.volumes.get(volumeKey);
     const mapping = state.mappings.get(volumeKey, subscriber.sdcKey);
     if (volume === undefined || mapping === undefined) return;
-    news.volumes.push(mapVolume(volume));
+    news.volumes.push(clientVolume(state, volume));
     news.mappings.push(mapping);
     const pool = state.pools.get(volume.poolKey);
     if (pool === undefined || subscriber.poolKeys.has(pool.key)) return;

@@ -4,7 +4,7 @@ import { assert } from '../core/assert.js';
 import { entryFault } from '../cluster-map/entry.js';
 import { decodeStored, encodeStored } from '../protocol/control.js';
 import { LIMIT } from '../protocol/generated/constants.js';
-import type { CombEntry, Mapping, StructTypes } from '../protocol/generated/types.js';
+import type { CombEntry, Layer, Mapping, StructTypes } from '../protocol/generated/types.js';
 import type { Journal, Kind, Kinds, Touch } from './journal.js';
 import type { StoreKey } from './keys.js';
 
@@ -52,7 +52,7 @@ export class Table<K extends KeyedKind> implements StoredTable {
   }
 
   loadStored({ key }: StoreKey, value: Uint8Array): void {
-    this.objects.set(key, this.codec.decode(value));
+    this.set(key, this.codec.decode(value));
   }
 
   stored({ key }: StoreKey, version: number): Uint8Array | null {
@@ -86,12 +86,12 @@ export class Table<K extends KeyedKind> implements StoredTable {
 
   put(key: number, object: Kinds[K]): void {
     this.note(key);
-    this.objects.set(key, object);
+    this.set(key, object);
   }
 
   delete(key: number): void {
     this.note(key);
-    this.objects.delete(key);
+    this.set(key, undefined);
   }
 
   find(matches: (object: Kinds[K]) => boolean): Kinds[K] | undefined {
@@ -105,17 +105,46 @@ export class Table<K extends KeyedKind> implements StoredTable {
     return found;
   }
 
+  /** An object came, went or changed, also by taking that back: for indexes. */
+  protected follow?(before: Kinds[K] | undefined, after: Kinds[K] | undefined): void;
+
+  private set(key: number, object: Kinds[K] | undefined): void {
+    this.follow?.(this.objects.get(key), object);
+    if (object === undefined) this.objects.delete(key);
+    else this.objects.set(key, object);
+  }
+
   private note(key: number): void {
     const before = this.objects.get(key) ?? null;
     const undo = (): void => {
-      if (before === null) this.objects.delete(key);
-      else this.objects.set(key, before);
+      this.set(key, before ?? undefined);
     };
     this.journal.note({ kind: this.kind, key, second: 0, before, undo } as unknown as Touch);
   }
 }
 
 const ascending = (one: number, other: number): number => one - other;
+
+/** Layers, and who stands on whom. */
+export class Layers extends Table<'layer'> {
+  private readonly byParent = new Map<number, Set<number>>();
+
+  /** Layers that stand on one: what is absent in them is read from it. */
+  childrenOf(key: number): ReadonlySet<number> {
+    return this.byParent.get(key) ?? NO_KEYS;
+  }
+
+  protected override follow(before: Layer | undefined, after: Layer | undefined): void {
+    if (before !== undefined && before.parentKey !== 0) {
+      const siblings = this.byParent.get(before.parentKey);
+      siblings?.delete(before.key);
+      if (siblings?.size === 0) this.byParent.delete(before.parentKey);
+    }
+    if (after === undefined || after.parentKey === 0) return;
+    const siblings = this.byParent.get(after.parentKey) ?? new Set();
+    this.byParent.set(after.parentKey, siblings.add(after.key));
+  }
+}
 
 const NO_MAPPINGS: ReadonlyMap<number, Mapping> = new Map();
 const NO_KEYS: ReadonlySet<number> = new Set();

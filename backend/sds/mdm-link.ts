@@ -162,7 +162,7 @@ export class MdmLink implements MdmClientHost {
     this.entriesLsn = Math.max(this.entriesLsn, topics.membership.savedLsn);
     topics.leftovers.mapChanged(nowUs, parts);
     this.revoke(nowUs);
-    for (const key of map.tombstones) shared.store.freeVolume(key);
+    for (const key of map.freedLayers) shared.store.freeVolume(key);
     topics.peerLinks.mapChanged(nowUs);
     this.changes?.considerAll();
     for (const comb of shared.knownCombs()) topics.peering.activateIfReady(nowUs, comb);

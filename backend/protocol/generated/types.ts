@@ -386,10 +386,8 @@ export interface CutItem {
   readonly frozenKey: number;
   /** its top layer afterwards; 0 while it is held */
   readonly layerKey: number;
-  /** the snapshot; 0 while it is held */
+  /** the snapshot, and its top layer; 0 while it is held */
   readonly snapshotKey: number;
-  /** its top layer; 0 while it is held */
-  readonly snapshotLayerKey: number;
   /** of the snapshot */
   readonly name: string;
 }
