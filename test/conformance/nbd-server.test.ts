@@ -164,9 +164,16 @@ const exportName = Buffer.concat([
 ]);
 const AFTER_EXPORT_NAME = GREETING + 10;
 
-function request(command: number, offset: number, length: number, cookie: number): Buffer {
+function request(
+  command: number,
+  offset: number,
+  length: number,
+  cookie: number,
+  flags = 0,
+): Buffer {
   const bytes = Buffer.alloc(28);
   bytes.writeUInt32BE(0x25609513, 0);
+  bytes.writeUInt16BE(flags, 4);
   bytes.writeUInt16BE(command, 6);
   bytes.writeUInt32BE(cookie, 12);
   bytes.writeBigUInt64BE(BigInt(offset), 16);
@@ -174,7 +181,7 @@ function request(command: number, offset: number, length: number, cookie: number
   return bytes;
 }
 
-for (const [what, command, offset, length, errno] of [
+for (const [what, command, offset, length, errno, flags = 0] of [
   ['a read behind the end', 0, SIZE_BYTES, 512, 22],
   ['a read of nothing', 0, 0, 0, 22],
   ['a read that is not aligned', 0, 1, 512, 22],
@@ -182,11 +189,14 @@ for (const [what, command, offset, length, errno] of [
   ['an unknown command', 99, 0, 512, 22],
   ['a flush of a range', 3, 512, 512, 22],
   ['a block status without its context', 7, 0, 512, 22],
+  ['a write with a flag that does not exist', 1, 0, 512, 22, 0x8000],
+  ['zeroes that have to be fast, which was not offered', 6, 0, 512, 22, 16],
+  ['a discard that must leave no hole', 4, 0, 512, 22, 2],
 ] as const)
   test.serial(`${what} is refused with ${errno}, and the connection goes on`, async (t) => {
     const payload = command === 1 ? Buffer.alloc(length, 1) : Buffer.alloc(0);
     const answer = await exchange(
-      [exportName, request(command, offset, length, 5), payload, request(3, 0, 0, 6)],
+      [exportName, request(command, offset, length, 5, flags), payload, request(3, 0, 0, 6)],
       AFTER_EXPORT_NAME + 32,
     );
     const replies = answer.subarray(AFTER_EXPORT_NAME);

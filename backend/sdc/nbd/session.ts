@@ -151,7 +151,7 @@ export class NbdSession implements SlotOwner {
     if (this.#isDeaf()) return false;
     const lengthBytes = view.getUint32(24);
     const offsetBytes = view.getUint32(16) * 2 ** 32 + view.getUint32(20);
-    const errno = this.#fault(command, offsetBytes, lengthBytes);
+    const errno = this.#fault(command, view.getUint16(4), offsetBytes, lengthBytes);
     if (errno !== 0) {
       this.#refuse(command, lengthBytes, errno);
       return true;
@@ -174,9 +174,11 @@ export class NbdSession implements SlotOwner {
   }
 
   /** Why a request is refused, 0: it is not. */
-  #fault(command: number, offsetBytes: number, lengthBytes: number): number {
+  #fault(command: number, flags: number, offsetBytes: number, lengthBytes: number): number {
     const volume = this.#volume;
     if (volume === null) return NBD_ERROR.ESHUTDOWN;
+    // A promise that was never made: whoever asks for it relies on what would not happen.
+    if ((flags & ~flagsFor(command)) !== 0) return NBD_ERROR.EINVAL;
     const empty = offsetBytes === 0 && lengthBytes === 0;
     if (command === COMMAND.flush) return empty ? 0 : NBD_ERROR.EINVAL;
     if (!isKnown(command, this.#negotiation.metaContext)) return NBD_ERROR.EINVAL;
@@ -310,6 +312,13 @@ const isChange = (kind: IoKind): boolean =>
 function isKnown(command: number, metaContext: boolean): boolean {
   if (command === COMMAND.blockStatus) return metaContext;
   return carriesData(command) || command === COMMAND.trim || command === COMMAND.writeZeroes;
+}
+
+/** Flags that a request may have, by what was announced. */
+function flagsFor(command: number): number {
+  if (command === COMMAND.writeZeroes) return COMMAND_FLAG.fua | COMMAND_FLAG.noHole;
+  if (command === COMMAND.blockStatus) return COMMAND_FLAG.fua | COMMAND_FLAG.reqOne;
+  return COMMAND_FLAG.fua;
 }
 
 function kindOf(command: number, flags: number): IoKind {
