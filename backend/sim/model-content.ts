@@ -32,6 +32,26 @@ export interface ModelRead {
   readonly badHigh: number;
 }
 
+/**
+ * The child takes over what it lacks, and the parent's chunk is empty.
+ *
+ * @returns blocks of data that are gone
+ */
+function mergeChunks(child: ModelChunk, parent: ModelChunk, blockBytes: number): number {
+  let gone = 0;
+  for (let block = 0; block < child.states.length; block++) {
+    const state = parent.states[block] ?? BLOCK_STATE.absent;
+    const at = block * blockBytes;
+    if (child.states[block] === BLOCK_STATE.absent) {
+      child.states[block] = state;
+      child.bytes.set(parent.bytes.subarray(at, at + blockBytes), at);
+      child.crcs[block] = parent.crcs[block] ?? 0;
+    } else if (state === BLOCK_STATE.data) gone++;
+    parent.states[block] = BLOCK_STATE.absent;
+  }
+  return gone;
+}
+
 export class ModelContent {
   readonly chunks = new Map<string, ModelChunk>();
   readonly saved = new Map<number, SavedEntry>();
@@ -77,6 +97,9 @@ export class ModelContent {
       case 'drop':
         for (const [key, chunk] of this.chunks)
           if (chunk.comb === record.comb) this.dropChunk(key, chunk);
+        return;
+      case 'merge':
+        this.foldMerge(record.child, record.parentKey);
         return;
       case 'mode':
         return;
@@ -130,7 +153,7 @@ export class ModelContent {
       const block = write.firstBlock + index;
       const had = chunk.states[block] === BLOCK_STATE.data;
       if (write.content === null || view === null) {
-        chunk.states[block] = BLOCK_STATE.zero;
+        chunk.states[block] = write.absent ? BLOCK_STATE.absent : BLOCK_STATE.zero;
         if (had) this.usedBlocks -= 1;
         continue;
       }
@@ -145,6 +168,16 @@ export class ModelContent {
         chunk.bytes[place] = (chunk.bytes[place] ?? 0) ^ 4;
       }
     }
+  }
+
+  private foldMerge(write: ModelWrite, parentKey: number): void {
+    const parent = this.chunks.get(this.keyOf(parentKey, write.chunkIndex));
+    if (parent === undefined) return;
+    const child = this.chunkOf(write);
+    this.usedBlocks -= mergeChunks(child, parent, this.geometry.blockBytes);
+    for (const chunk of [child, parent]) this.stamp(chunk, write.epoch, write.number);
+    if (write.lsn <= this.medium.settledLsn) return;
+    this.unsettled.push({ ...write, volumeKey: parentKey }, write);
   }
 
   private dropChunk(key: string, chunk: ModelChunk): void {

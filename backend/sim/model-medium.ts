@@ -21,6 +21,8 @@ export interface ModelWrite {
   readonly opHigh: number;
   /** CRCs, then blocks; null: zero. */
   readonly content: Uint8Array | null;
+  /** To zero, and nothing hides what lies below. */
+  readonly absent: boolean;
 }
 
 /** The record of a write; `content` null: to zero. */
@@ -28,6 +30,7 @@ export function writeRecord(
   context: WriteContext,
   lsn: number,
   content: Uint8Array | null,
+  absent = false,
 ): ModelWrite {
   return {
     kind: 'write',
@@ -44,6 +47,7 @@ export function writeRecord(
     opLow: context.opLow,
     opHigh: context.opHigh,
     content,
+    absent,
   };
 }
 
@@ -66,6 +70,13 @@ export type ModelRecord =
       readonly run: number;
       readonly opLow: number;
       readonly opHigh: number;
+    }
+  | {
+      readonly kind: 'merge';
+      readonly lsn: number;
+      /** Of the child, all blocks. */
+      readonly child: ModelWrite;
+      readonly parentKey: number;
     }
   | { readonly kind: 'free'; readonly lsn: number; readonly volumeKey: number }
   | { readonly kind: 'drop'; readonly lsn: number; readonly comb: number }

@@ -7,7 +7,7 @@ import type { DiskTimes } from '../core/disk-meter.js';
 import type { Micros, Token } from '../core/ports.js';
 import type { Prng } from '../core/prng.js';
 import { DISK_FORMAT_MAX } from '../protocol/tables/disk.js';
-import { BLOCK_STATE, ROOM, STORE_STATUS } from '../sds/store/store.js';
+import { BLOCK_STATE, IO_BLOCKS_MAX, ROOM, STORE_STATUS } from '../sds/store/store.js';
 import type {
   ChunkInfo,
   Geometry,
@@ -22,6 +22,7 @@ import type {
 
 import type { EventTarget } from './event-queue.js';
 import { ModelContent } from './model-content.js';
+import { describeLayers, isEmptied, mergeConflicts, readLayers } from './model-layers.js';
 import type { ModelRead } from './model-content.js';
 import { writeRecord } from './model-medium.js';
 import type { ModelMedium, ModelRecord } from './model-medium.js';
@@ -31,6 +32,8 @@ interface PendingRead extends ModelRead {
   readonly beganUs: number;
   readonly token: Token;
   readonly describe: boolean;
+  /** Through a chain: the layer of each block. */
+  readonly foundIn?: Uint32Array;
 }
 
 const WHAT = { opened: 1, written: 2, flushed: 3, read: 4 } as const;
@@ -157,8 +160,18 @@ export class ModelStore implements Store, EventTarget {
     return this.append((lsn) => writeRecord(context, lsn, content));
   }
 
-  zero(context: WriteContext): number {
-    return this.append((lsn) => writeRecord(context, lsn, null));
+  zero(context: WriteContext, discard: boolean): number {
+    const absent = discard && !context.masks;
+    return this.append((lsn) => writeRecord(context, lsn, null, absent));
+  }
+
+  merge(context: WriteContext, parentKey: number): number {
+    if (this.isEmptied(parentKey, context.chunkIndex)) return this.lastLsn;
+    const whole = { ...context, firstBlock: 0, blockCount: this.geometry.chunkBlocks, run: 0 };
+    return this.append((lsn) => ({
+      ...{ kind: 'merge', lsn, parentKey },
+      child: writeRecord(whole, lsn, null),
+    }));
   }
 
   endBatch(): void {
@@ -265,7 +278,74 @@ export class ModelStore implements Store, EventTarget {
     return Math.max(0, this.freeBlocks() - this.keptBlocks);
   }
 
+  maskRoom(): Room {
+    return ROOM.ok;
+  }
+
+  mergeRoom(): Room {
+    return ROOM.ok;
+  }
+
+  mergeConflicts(
+    childKey: number,
+    parentKey: number,
+    chunkIndex: number,
+    blocks: Uint8Array,
+  ): number {
+    const { content, geometry, medium } = this;
+    const { unitBlocks } = geometry;
+    const count = mergeConflicts(content, childKey, parentKey, chunkIndex, unitBlocks, blocks);
+    // Units are not modelled: what a real device does without a new one must not fail here.
+    if (content.usedBlocks + count <= medium.capacityBlocks) return count;
+    blocks.fill(0);
+    return 0;
+  }
+
   // Reading.
+
+  readonly badLayers: Uint32Array = new Uint32Array(IO_BLOCKS_MAX);
+
+  hasChunk(layerKey: number, chunkIndex: number): boolean {
+    return this.content.chunks.has(this.content.keyOf(layerKey, chunkIndex));
+  }
+
+  isEmptied(layerKey: number, chunkIndex: number): boolean {
+    return isEmptied(this.content, layerKey, chunkIndex);
+  }
+
+  *chunksOf(layerKey: number): Iterable<ChunkInfo> {
+    for (const chunk of [...this.content.chunks.values()])
+      if (chunk.volumeKey === layerKey) yield chunk;
+  }
+
+  readLayers(
+    token: Token,
+    layers: readonly number[],
+    vtreeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+    bytes: Uint8Array,
+    at: number,
+  ): void {
+    const range = { vtreeKey, chunkIndex, firstBlock, blockCount };
+    const foundIn = new Uint32Array(blockCount);
+    const { blockBytes } = this.geometry;
+    const read = readLayers(this.content, layers, range, bytes, at, blockBytes, foundIn);
+    const { badLow, badHigh } = read;
+    const status = this.medium.faults.failReads ? STORE_STATUS.failed : read.status;
+    this.push({ token, status, badLow, badHigh, describe: false, foundIn });
+  }
+
+  describeLayers(
+    token: Token,
+    layers: readonly number[],
+    chunkIndex: number,
+    states: Uint8Array,
+  ): void {
+    describeLayers(this.content, layers, chunkIndex, states, this.geometry.chunkBlocks);
+    this.push({ token, status: STORE_STATUS.ok, badLow: 0, badHigh: 0, describe: true });
+  }
 
   read(
     token: Token,
@@ -302,6 +382,7 @@ export class ModelStore implements Store, EventTarget {
     const read = this.reads.shift();
     if (read === undefined) return;
     this.meter.end(DISK_KIND.read, read.beganUs, this.process.sim.nowUs);
+    if (read.foundIn !== undefined) this.badLayers.set(read.foundIn);
     if (read.describe) this.host.storeDescribed(nowUs, read.token, read.status);
     else if (read.status === STORE_STATUS.failed && ++this.failedReads >= FAILED_READS_MAX)
       this.fail(nowUs, 'nothing can be read from the device');

@@ -26,6 +26,7 @@ const CONTEXT: WriteContext = {
   volumeKey: 1,
   vtreeKey: 1,
   volumeEpoch: 1,
+  masks: false,
   chunkIndex: 0,
   firstBlock: 0,
   blockCount: 1,

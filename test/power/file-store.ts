@@ -222,6 +222,7 @@ function context(chunk: number, first: number, count: number, op: number): Write
     volumeKey: 1,
     vtreeKey: 1,
     volumeEpoch: 1,
+    masks: false,
     chunkIndex: chunk,
     firstBlock: first,
     blockCount: count,

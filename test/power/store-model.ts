@@ -52,6 +52,7 @@ export class Model {
       volumeKey,
       vtreeKey: volumeKey,
       volumeEpoch: 1,
+      masks: false,
       chunkIndex: chunk,
       firstBlock: first,
       blockCount: count,

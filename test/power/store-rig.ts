@@ -94,6 +94,7 @@ export class Rig implements StoreHost {
   boots = 1;
   readonly neededOps = new Set<string>();
   private readonly reads = new Map<number, ReadResult>();
+  private readonly begun = new Map<number, Uint8Array>();
   private nextToken = 1;
 
   constructor(seed: number, sizeBytes: number, options: StoreOptions = optionsOf()) {
@@ -256,6 +257,64 @@ export class Rig implements StoreHost {
     const crc = new DataView(bytes.buffer).getUint32(4 * index, true);
     const real = blockChecksum(bytes.subarray(at, at + BYTES), addressSeed(vtreeKey, chunk, block));
     return crc === real ? tagOf(bytes, at) : -1;
+  }
+
+  /** Begins a read through a chain; `takeThrough` has what it found. */
+  beginThrough(
+    layers: readonly number[],
+    vtreeKey: number,
+    chunk: number,
+    first: number,
+    count: number,
+  ): number {
+    const token = this.nextToken++;
+    const bytes = new Uint8Array(count * (BYTES + 4));
+    this.begun.set(token, bytes);
+    this.store.readLayers(token, layers, vtreeKey, chunk, first, count, bytes, 0);
+    return token;
+  }
+
+  hasRead(token: number): boolean {
+    return this.reads.has(token);
+  }
+
+  takeThrough(
+    token: number,
+    vtreeKey: number,
+    chunk: number,
+    first: number,
+    count: number,
+  ): number[] {
+    const bytes = this.begun.get(token) ?? new Uint8Array(0);
+    this.begun.delete(token);
+    const result = this.reads.get(token);
+    return Array.from({ length: count }, (_, index) => {
+      if (result?.status === 1) return 0;
+      if (((result?.bad ?? 0) & (1 << index)) !== 0) return -2;
+      return this.checkedTag(vtreeKey, chunk, first + index, bytes, index, count);
+    });
+  }
+
+  readThrough(
+    layers: readonly number[],
+    vtreeKey: number,
+    chunk: number,
+    first: number,
+    count: number,
+  ): number[] {
+    const token = this.beginThrough(layers, vtreeKey, chunk, first, count);
+    this.endBatch();
+    this.runUntil(() => this.reads.has(token));
+    return this.takeThrough(token, vtreeKey, chunk, first, count);
+  }
+
+  /** Units by all counts; what is wrong, or null. Volumes that are being freed change the counts while they are counted. */
+  checkUnits(): string | null {
+    const running = (this.store as unknown as { running: { parts: Parts } }).running;
+    this.runUntil(() => running.parts.dying.size === 0);
+    const { bitmap, directory, descriptors, doubles } = this.audit();
+    if (doubles === 0 && bitmap === directory && directory === descriptors) return null;
+    return `units: ${JSON.stringify({ bitmap, directory, descriptors, doubles })}`;
   }
 
   describe(volumeKey: number, chunk: number): Uint8Array {

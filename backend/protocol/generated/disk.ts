@@ -379,10 +379,10 @@ export function setPageHeadSequence(view: DataView, at: number, value: number): 
   view.setUint32(at + 36, Math.floor(value / 4294967296), true);
 }
 
-/** A chunk that has a descriptor. volumeKey 0: free row. Its size. */
+/** A chunk of a layer that has a descriptor. volumeKey 0: free row. Its size. */
 export const DIRECTORY_ROW_BYTES = 32;
 
-/** volume, 0: free */
+/** layer; the first one of a volume has its key. 0: free */
 export function getDirectoryRowVolumeKey(view: DataView, at: number): number {
   return view.getUint32(at + 0, true);
 }
@@ -614,7 +614,7 @@ export function setLogHeadSettledLsn(view: DataView, at: number, value: number):
   view.setUint32(at + 68, Math.floor(value / 4294967296), true);
 }
 
-/** Head of a log record. Behind it: addresses of new units, of freed units, CRCs of blocks; or what the kind says. Its size. */
+/** Head of a log record. Behind it: addresses of new units, of freed units, CRCs of blocks; or what the kind says. merge: both addresses, then 2 bits per block of the chunk that is taken (as in a descriptor, 0: not taken) in whole u32, then the CRC of each taken block that holds data. Its size. */
 export const RECORD_BYTES = 68;
 
 /** RECORD_KIND */
@@ -665,7 +665,7 @@ export function setRecordGenerationNumber(view: DataView, at: number, value: num
   view.setUint32(at + 12, value, true);
 }
 
-/** volume */
+/** layer */
 export function getRecordVolumeKey(view: DataView, at: number): number {
   return view.getUint32(at + 16, true);
 }
@@ -681,7 +681,7 @@ export function setRecordVtreeKey(view: DataView, at: number, value: number): vo
   view.setUint32(at + 20, value, true);
 }
 
-/** volume epoch */
+/** volume epoch; merge: layer that goes */
 export function getRecordVolumeEpoch(view: DataView, at: number): number {
   return view.getUint32(at + 24, true);
 }
@@ -769,7 +769,7 @@ export function setRecordDirectMask(view: DataView, at: number, value: number): 
   view.setUint32(at + 60, value, true);
 }
 
-/** reserved */
+/** merge: row of the layer that goes */
 export function getRecordExtra(view: DataView, at: number): number {
   return view.getUint32(at + 64, true);
 }

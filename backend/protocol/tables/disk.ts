@@ -38,10 +38,11 @@ export const RECORD_KIND = {
   note: 8,
   mode: 9,
   forget: 10,
+  merge: 11,
 } as const;
 
 /** Bits of a record's flags. */
-export const RECORD_FLAGS = { fresh: 1, discard: 2, volatile: 4 } as const;
+export const RECORD_FLAGS = { fresh: 1, discard: 2, volatile: 4, masks: 8 } as const;
 
 export const DISK = {
   superblock: {
@@ -125,10 +126,14 @@ export const DISK = {
     },
   },
   directoryRow: {
-    about: 'A chunk that has a descriptor. volumeKey 0: free row.',
+    about: 'A chunk of a layer that has a descriptor. volumeKey 0: free row.',
     sizeBytes: 32,
     fields: {
-      volumeKey: { at: 0, type: 'u32', about: 'volume, 0: free' },
+      volumeKey: {
+        at: 0,
+        type: 'u32',
+        about: 'layer; the first one of a volume has its key. 0: free',
+      },
       vtreeKey: { at: 4, type: 'u32', about: 'V-tree of the volume' },
       chunkIndex: { at: 8, type: 'u32', about: 'chunk of the volume' },
       comb: { at: 12, type: 'u32', about: 'comb of the chunk' },
@@ -184,7 +189,7 @@ export const DISK = {
   },
   record: {
     about:
-      'Head of a log record. Behind it: addresses of new units, of freed units, CRCs of blocks; or what the kind says.',
+      'Head of a log record. Behind it: addresses of new units, of freed units, CRCs of blocks; or what the kind says. merge: both addresses, then 2 bits per block of the chunk that is taken (as in a descriptor, 0: not taken) in whole u32, then the CRC of each taken block that holds data.',
     sizeBytes: 68,
     fields: {
       kind: { at: 0, type: 'u8', about: 'RECORD_KIND' },
@@ -193,9 +198,9 @@ export const DISK = {
       comb: { at: 4, type: 'u32', about: 'comb' },
       generationEpoch: { at: 8, type: 'u32', about: 'generation of the change' },
       generationNumber: { at: 12, type: 'u32', about: 'generation of the change' },
-      volumeKey: { at: 16, type: 'u32', about: 'volume' },
+      volumeKey: { at: 16, type: 'u32', about: 'layer' },
       vtreeKey: { at: 20, type: 'u32', about: 'V-tree' },
-      volumeEpoch: { at: 24, type: 'u32', about: 'volume epoch' },
+      volumeEpoch: { at: 24, type: 'u32', about: 'volume epoch; merge: layer that goes' },
       chunkIndex: { at: 28, type: 'u32', about: 'chunk' },
       firstBlock: { at: 32, type: 'u16', about: 'first block in the chunk' },
       blockCount: { at: 34, type: 'u16', about: 'blocks; entry: bytes; restamp: rows' },
@@ -206,7 +211,7 @@ export const DISK = {
       newMask: { at: 52, type: 'u32', about: 'units that were allocated; their addresses follow' },
       freeMask: { at: 56, type: 'u32', about: 'units that were freed; their old addresses follow' },
       directMask: { at: 60, type: 'u32', about: 'units whose data is at home, not in the payload' },
-      extra: { at: 64, type: 'u32', about: 'reserved' },
+      extra: { at: 64, type: 'u32', about: 'merge: row of the layer that goes' },
     },
   },
 } as const satisfies Record<string, FixedRow>;

@@ -91,7 +91,8 @@ export class Appender {
     return lsn;
   }
 
-  private createRow(context: WriteContext): number {
+  /** Takes a row for a chunk that has none; the record that says so has the flag `fresh`. */
+  createRow(context: WriteContext): number {
     const { directory, cache } = this.parts;
     const { volumeKey, vtreeKey, chunkIndex, comb } = context;
     const row = directory.create(volumeKey, vtreeKey, chunkIndex, comb);
@@ -233,8 +234,13 @@ export class Appender {
     const { layout, directory, cache, log, ring } = this.parts;
     const { firstBlock, blockCount } = context;
     assert(firstBlock + blockCount <= layout.geometry.chunkBlocks, 'a change lies within a chunk');
-    const row = directory.find(context.volumeKey, context.chunkIndex);
-    const flags = discard ? RECORD_FLAGS.discard : 0;
+    let row = directory.find(context.volumeKey, context.chunkIndex);
+    let flags = discard ? RECORD_FLAGS.discard : 0;
+    if (context.masks) flags |= RECORD_FLAGS.masks;
+    if (row < 0 && context.masks) {
+      row = this.createRow(context);
+      flags |= RECORD_FLAGS.fresh;
+    }
     if (row < 0) {
       const lsn = log.beginRecord(disk.RECORD_BYTES, 0);
       this.records.putHead(RECORD_KIND.zero, flags, disk.RECORD_BYTES, context, ROW_NONE);
@@ -242,7 +248,7 @@ export class Appender {
       return lsn;
     }
     const entry = this.loader.entryOf(row);
-    const state = discard ? STATE.absent : STATE.zero;
+    const state = discard && !context.masks ? STATE.absent : STATE.zero;
     for (let block = firstBlock; block < firstBlock + blockCount; block++)
       cache.setHome(entry, block, state, 0);
     const freeMask = discard ? this.takeEmpty(entry, row, firstBlock, blockCount) : 0;

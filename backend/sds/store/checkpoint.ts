@@ -178,7 +178,7 @@ export class Checkpoint {
       const slot = ring.slotOf(lsn);
       const originLsn = ring.originLsns[slot] ?? 0;
       // A crash between the notes and the superblock leaves both in the log: one of them is enough.
-      if (originLsn > 0 && (newest.get(originLsn) ?? lsn) > lsn) continue;
+      if (ring.isNotedLater(lsn, newest)) continue;
       if (originLsn > log.settledLsn || this.opNeeded(slot, ring.runs[slot] ?? 0)) yield lsn;
     }
   }

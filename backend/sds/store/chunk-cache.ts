@@ -207,6 +207,31 @@ export class ChunkCache {
     this.crcs[index] = crc;
   }
 
+  /**
+   * Gives a block of one chunk to another one, with its place in the log if its newest version is only there.
+   *
+   * @param state - and `crc`: what the record of that says
+   * @returns the block of the log, -1: it is home or nowhere
+   */
+  takeBlock(entry: number, from: number, block: number, state: number, crc: number): number {
+    const place = this.places[from * this.chunkBlocks + block] ?? 0;
+    this.setHome(from, block, STATE.absent, 0);
+    if (state !== STATE.data || place === 0) {
+      this.setHome(entry, block, state, crc);
+      return NONE;
+    }
+    this.setInLog(entry, block, crc, place - 1);
+    return place - 1;
+  }
+
+  /** Whether no block is anything but absent. All of it is known. */
+  isEmptied(entry: number): boolean {
+    const first = entry * this.chunkBlocks;
+    for (let index = first; index < first + this.chunkBlocks; index++)
+      if (this.states[index] !== STATE.absent) return false;
+    return true;
+  }
+
   /** Whether every block of a unit is known and holds no data. */
   unitIsEmpty(entry: number, unit: number): boolean {
     const per = this.chunkBlocks / this.unitsPerChunk;

@@ -200,6 +200,73 @@ export class DeviceStore implements Store, RecoveryHost {
     this.need().reader.describe(token, volumeKey, chunkIndex, states);
   }
 
+  readLayers(
+    token: Token,
+    layers: readonly number[],
+    vtreeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+    bytes: Uint8Array,
+    at: number,
+  ): void {
+    const { reader } = this.need();
+    reader.readLayers(token, layers, vtreeKey, chunkIndex, firstBlock, blockCount, bytes, at);
+  }
+
+  describeLayers(
+    token: Token,
+    layers: readonly number[],
+    chunkIndex: number,
+    states: Uint8Array,
+  ): void {
+    this.need().reader.describeLayers(token, layers, chunkIndex, states);
+  }
+
+  get badLayers(): Uint32Array {
+    return this.need().reader.badLayers;
+  }
+
+  hasChunk(layerKey: number, chunkIndex: number): boolean {
+    return this.need().parts.directory.find(layerKey, chunkIndex) >= 0;
+  }
+
+  maskRoom(layerKey: number, chunkIndex: number, forwarded: boolean): Room {
+    return this.running?.maskRoom(layerKey, chunkIndex, forwarded) ?? ROOM.wait;
+  }
+
+  chunksOf(layerKey: number): Iterable<ChunkInfo> {
+    return this.need().parts.directory.chunksOf(layerKey);
+  }
+
+  isEmptied(layerKey: number, chunkIndex: number): boolean | null {
+    const running = this.need();
+    running.stir();
+    return running.isEmptied(layerKey, chunkIndex);
+  }
+
+  mergeRoom(childKey: number, parentKey: number, chunkIndex: number, forwarded: boolean): Room {
+    return this.running?.mergeRoom(childKey, parentKey, chunkIndex, forwarded) ?? ROOM.wait;
+  }
+
+  mergeConflicts(
+    childKey: number,
+    parentKey: number,
+    chunkIndex: number,
+    blocks: Uint8Array,
+  ): number {
+    const { parts, merger } = this.need();
+    const { directory } = parts;
+    const row = directory.find(childKey, chunkIndex);
+    return merger.conflicts(row, directory.find(parentKey, chunkIndex), blocks);
+  }
+
+  merge(context: WriteContext, parentKey: number): number {
+    const { parts, merger } = this.change();
+    const parentRow = parts.directory.find(parentKey, context.chunkIndex);
+    return merger.merge(context, parentRow, parentKey);
+  }
+
   wantDurable(lsn: number): void {
     const running = this.need();
     running.stir();

@@ -315,7 +315,7 @@ export class Directory {
       if (!after || volumeKey === 0 || this.combs[row] !== comb) continue;
       const vtreeKey = this.vtreeKeys[row] ?? 0;
       const chunkIndex = this.chunkIndexes[row] ?? 0;
-      yield { volumeKey, vtreeKey, chunkIndex, stampEpoch, stampNumber };
+      yield { volumeKey, vtreeKey, chunkIndex, comb, stampEpoch, stampNumber };
     }
   }
 
@@ -325,6 +325,21 @@ export class Directory {
     for (let row = from; row < this.fresh; row++)
       if (this.volumeKeys[row] === volumeKey) return row;
     return NONE;
+  }
+
+  /** See `LayerStore.chunksOf`. */
+  *chunksOf(layerKey: number): Generator<ChunkInfo> {
+    for (let row = this.nextRowOfVolume(layerKey, 0); row >= 0;) {
+      yield {
+        volumeKey: layerKey,
+        vtreeKey: this.vtreeKeys[row] ?? 0,
+        chunkIndex: this.chunkIndexes[row] ?? 0,
+        comb: this.combs[row] ?? 0,
+        stampEpoch: this.stampEpochs[row] ?? 0,
+        stampNumber: this.stampNumbers[row] ?? 0,
+      };
+      row = this.nextRowOfVolume(layerKey, row + 1);
+    }
   }
 
   /** Volumes that have rows, with the number of their units. */

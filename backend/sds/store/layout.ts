@@ -65,6 +65,11 @@ export interface Layout {
   readonly dataAt: number;
 }
 
+/** Bytes of the states of a chunk's blocks in a log record: two bits each, whole words. */
+export function stateBytes(chunkBlocks: number): number {
+  return Math.ceil(chunkBlocks / 16) * 4;
+}
+
 /** Number, counted since ever, of the log's segment that holds a position. */
 export function segmentOf(layout: Layout, position: number): number {
   return Math.floor(position / layout.segmentBlocks);
@@ -112,8 +117,9 @@ function place(geometry: Geometry, sizeBytes: number, counts: Counts): Layout {
   const pageBlocks = pageBytes / blockBytes;
   const descriptorBytes = roundUp(descriptorContentBytes(geometry), blockBytes);
   const unitsPerChunk = chunkBlocks / unitBlocks;
-  // A header must at least hold the largest record: every unit new and freed, every block with its CRC.
-  const recordBytesMax = RECORD_BYTES + 8 * unitsPerChunk + 4 * chunkBlocks;
+  // A header must at least hold the largest record: every unit new and freed, every block with its CRC and its state.
+  const recordBytesMax =
+    RECORD_BYTES + 8 * unitsPerChunk + 4 * chunkBlocks + stateBytes(chunkBlocks);
   const headerBytes = roundUp(
     Math.max(blockBytes, PAGE_BYTES_MIN, LOG_HEAD_BYTES + recordBytesMax),
     blockBytes,

@@ -133,6 +133,12 @@ export class Log {
     return ++this.lastLsn;
   }
 
+  /** Records that follow, without payload and of so many bytes together, are in one batch: all of them happened or none. */
+  keepTogether(recordBytes: number): void {
+    assert(disk.LOG_HEAD_BYTES + recordBytes <= this.layout.headerBytes, 'a batch holds them all');
+    if (this.open && this.batchUsed + recordBytes > this.layout.headerBytes) this.closeBatch();
+  }
+
   /** Appends a batch without records: its header says what is durable by now. */
   appendMarker(): void {
     if (!this.open) this.openBatch(0);

@@ -7,6 +7,12 @@ import type { OpRef, UnsettledRange, WriteContext } from './store.js';
 
 const NONE = -1;
 
+/** By LSN of a change, the newest record that notes it. A merge is a change of two layers: the other one is in `second`. */
+interface NewestNotes {
+  readonly first: Map<number, number>;
+  readonly second: Map<number, number>;
+}
+
 export class OpRing {
   readonly capacity: number;
   /** LSNs from here on are held. */
@@ -141,14 +147,32 @@ export class OpRing {
     return true;
   }
 
-  /** For changes that were noted again: their LSN, and the LSN of the newest note. */
-  newestNotes(lastLsn: number): ReadonlyMap<number, number> {
-    const newest = new Map<number, number>();
+  /** Which changes were noted again, and by which records last. */
+  newestNotes(lastLsn: number): NewestNotes {
+    const newest: NewestNotes = { first: new Map(), second: new Map() };
     for (let lsn = this.tailLsn; lsn <= lastLsn; lsn++) {
       const originLsn = this.originLsns[this.slotOf(lsn)] ?? 0;
-      if (originLsn > 0 && originLsn !== lsn) newest.set(originLsn, lsn);
+      if (originLsn === 0 || originLsn === lsn) continue;
+      const before = newest.first.get(originLsn) ?? lsn;
+      if (!this.isSameLayer(before, lsn)) newest.second.set(originLsn, before);
+      newest.first.set(originLsn, lsn);
     }
     return newest;
+  }
+
+  /** Whether a later record notes the same change of the same layer. */
+  isNotedLater(lsn: number, { first, second }: NewestNotes): boolean {
+    const originLsn = this.originLsns[this.slotOf(lsn)] ?? 0;
+    if (originLsn === 0) return false;
+    for (const notes of [first, second]) {
+      const noted = notes.get(originLsn) ?? lsn;
+      if (noted > lsn && this.isSameLayer(noted, lsn)) return true;
+    }
+    return false;
+  }
+
+  private isSameLayer(lsn: number, otherLsn: number): boolean {
+    return this.volumeKeys[this.slotOf(lsn)] === this.volumeKeys[this.slotOf(otherLsn)];
   }
 
   /** Forgets the operation of a slot; its range stays. */

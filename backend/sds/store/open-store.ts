@@ -10,6 +10,7 @@ import { Homing } from './homing.js';
 import { IO } from './io.js';
 import type { DiskQueue } from './io.js';
 import type { Loader } from './loader.js';
+import { Merger } from './merger.js';
 import { PageWriter } from './page-writer.js';
 import { homeOffset } from './parts.js';
 import type { Parts } from './parts.js';
@@ -28,6 +29,7 @@ export class OpenStore {
   readonly appender: Appender;
   readonly reader: Reader;
   readonly rooms: Rooms;
+  readonly merger: Merger;
   private readonly queue: DiskQueue;
   private readonly host: StoreHost;
   private readonly loader: Loader;
@@ -71,6 +73,7 @@ export class OpenStore {
     );
     this.reader = new Reader(parts, loader);
     this.rooms = new Rooms(parts, appender);
+    this.merger = new Merger(parts, loader, appender);
     this.trimming = new Trimming(parts, this.homing, checkpoint, nowUs);
     this.reaper = new Reaper(parts, loader, appender);
     this.combReaper = new CombReaper(parts, loader, appender);
@@ -110,6 +113,34 @@ export class OpenStore {
     const fits = this.rooms.takesNotes(count);
     if (!fits) this.wantRoom();
     return fits;
+  }
+
+  /** See `LayerStore.maskRoom`. */
+  maskRoom(layerKey: number, chunkIndex: number, forwarded: boolean): Room {
+    const room = this.rooms.judgeMask(layerKey, chunkIndex, forwarded);
+    if (room === ROOM.wait) this.wantRoom();
+    return room;
+  }
+
+  /** See `LayerStore.mergeRoom`. */
+  mergeRoom(childKey: number, parentKey: number, chunkIndex: number, forwarded: boolean): Room {
+    const { directory } = this.parts;
+    const parentRow = directory.find(parentKey, chunkIndex);
+    if (parentRow < 0) return ROOM.ok;
+    const row = directory.find(childKey, chunkIndex);
+    const room = this.rooms.judgeMerge(row, parentRow, forwarded);
+    if (room === ROOM.wait) this.wantRoom();
+    if (room !== ROOM.ok) return room;
+    const isHere = this.merger.has(parentRow);
+    return (row < 0 || this.merger.has(row)) && isHere ? ROOM.ok : ROOM.wait;
+  }
+
+  /** See `LayerStore.isEmptied`. */
+  isEmptied(layerKey: number, chunkIndex: number): boolean | null {
+    const { directory, cache } = this.parts;
+    const row = directory.find(layerKey, chunkIndex);
+    if (row < 0) return true;
+    return this.merger.has(row) ? cache.isEmptied(directory.cacheEntryOf(row)) : null;
   }
 
   private wantRoom(): void {
@@ -170,6 +201,7 @@ export class OpenStore {
     if (this.loader.done(entry, buffer, ok)) this.appender.reclaim(entry);
     else this.appender.replaceLost(entry);
     this.reader.loaded(entry);
+    if (this.merger.loaded(entry)) this.progress = true;
   }
 
   tick(nowUs: Micros): void {
@@ -199,6 +231,7 @@ export class OpenStore {
         this.progress = false;
         told = true;
         this.host.storeProgress(nowUs);
+        this.merger.told();
       }
       if (this.reader.deliver(nowUs, this.host)) told = true;
       // What the host appended meanwhile belongs to this batch.

@@ -7,51 +7,16 @@ import type { Micros, Token } from '../../core/ports.js';
 
 import { STATE } from './chunk-cache.js';
 import { IO } from './io.js';
+import { LayerLookup } from './layer-lookup.js';
 import type { Loader } from './loader.js';
 import { homeOffset } from './parts.js';
 import type { Parts } from './parts.js';
+import { NOTHING, ReadOp, putU32, u32At } from './read-op.js';
 import { BLOCK_STATE, IO_BLOCKS_MAX, STORE_STATUS } from './store.js';
-import type { StoreHost, StoreStatus } from './store.js';
+import type { StoreHost } from './store.js';
 
 const RANGE = 1024;
-const NOTHING = new Uint8Array(0);
-
-class ReadOp {
-  index = 0;
-  token: Token = 0;
-  describes = false;
-  /** Waits for a direct write; its entry stays until then. */
-  pinned = false;
-  entry = 0;
-  vtreeKey = 0;
-  chunkIndex = 0;
-  firstBlock = 0;
-  blockCount = 0;
-  bytes: Uint8Array = NOTHING;
-  at = 0;
-  dataAt = 0;
-  pending = 0;
-  status: StoreStatus = STORE_STATUS.ok;
-  badLow = 0;
-  badHigh = 0;
-}
-
-function putU32(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value;
-  bytes[at + 1] = value >>> 8;
-  bytes[at + 2] = value >>> 16;
-  bytes[at + 3] = value >>> 24;
-}
-
-function u32At(bytes: Uint8Array, at: number): number {
-  return (
-    ((bytes[at] ?? 0) |
-      ((bytes[at + 1] ?? 0) << 8) |
-      ((bytes[at + 2] ?? 0) << 16) |
-      ((bytes[at + 3] ?? 0) << 24)) >>>
-    0
-  );
-}
+const NONE = -1;
 
 export class Reader {
   private readonly parts: Parts;
@@ -64,12 +29,17 @@ export class Reader {
   /** Wait for a descriptor, or for a direct write. */
   private waiting: ReadOp[] = [];
   private readonly zeros: Uint8Array;
+  private readonly lookup: LayerLookup;
 
   constructor(parts: Parts, loader: Loader) {
     this.parts = parts;
     this.loader = loader;
+    this.lookup = new LayerLookup(parts, loader);
     this.zeros = new Uint8Array(parts.layout.geometry.blockBytes);
   }
+
+  /** See `LayerStore.badLayers`. */
+  readonly badLayers = new Uint32Array(IO_BLOCKS_MAX);
 
   get hasReady(): boolean {
     return this.ready.length > 0;
@@ -82,11 +52,47 @@ export class Reader {
       op.index = this.ops.push(op) - 1;
     }
     op.token = token;
+    op.layers = null;
     op.describes = false;
     op.pending = 0;
     op.status = STORE_STATUS.ok;
     op.badLow = 0;
     op.badHigh = 0;
+    return op;
+  }
+
+  private takeRead(
+    token: Token,
+    vtreeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+    bytes: Uint8Array,
+    at: number,
+  ): ReadOp {
+    assert(
+      blockCount > 0 && blockCount <= IO_BLOCKS_MAX,
+      'a read has a length and is not too long',
+    );
+    const op = this.take(token);
+    op.vtreeKey = vtreeKey;
+    op.chunkIndex = chunkIndex;
+    op.firstBlock = firstBlock;
+    op.blockCount = blockCount;
+    op.bytes = bytes;
+    op.at = at;
+    op.dataAt = at + 4 * blockCount;
+    return op;
+  }
+
+  private takeDescription(token: Token, chunkIndex: number, states: Uint8Array): ReadOp {
+    const op = this.take(token);
+    op.describes = true;
+    op.chunkIndex = chunkIndex;
+    op.firstBlock = 0;
+    op.blockCount = this.parts.layout.geometry.chunkBlocks;
+    assert(states.length >= op.blockCount, 'a description has one byte per block');
+    op.bytes = states;
     return op;
   }
 
@@ -101,31 +107,75 @@ export class Reader {
     bytes: Uint8Array,
     at: number,
   ): void {
-    assert(
-      blockCount > 0 && blockCount <= IO_BLOCKS_MAX,
-      'a read has a length and is not too long',
-    );
-    const op = this.take(token);
-    op.vtreeKey = vtreeKey;
-    op.chunkIndex = chunkIndex;
-    op.firstBlock = firstBlock;
-    op.blockCount = blockCount;
-    op.bytes = bytes;
-    op.at = at;
-    op.dataAt = at + 4 * blockCount;
+    const op = this.takeRead(token, vtreeKey, chunkIndex, firstBlock, blockCount, bytes, at);
     this.begin(op, volumeKey);
   }
 
   /** See `Store.describe`. */
   describe(token: Token, volumeKey: number, chunkIndex: number, states: Uint8Array): void {
-    const op = this.take(token);
-    op.describes = true;
-    op.chunkIndex = chunkIndex;
-    op.firstBlock = 0;
-    op.blockCount = this.parts.layout.geometry.chunkBlocks;
-    assert(states.length >= op.blockCount, 'a description has one byte per block');
-    op.bytes = states;
+    const op = this.takeDescription(token, chunkIndex, states);
     this.begin(op, volumeKey);
+  }
+
+  /** See `LayerStore.readLayers`. */
+  readLayers(
+    token: Token,
+    layers: readonly number[],
+    vtreeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+    bytes: Uint8Array,
+    at: number,
+  ): void {
+    const op = this.takeRead(token, vtreeKey, chunkIndex, firstBlock, blockCount, bytes, at);
+    this.beginLayers(op, layers);
+  }
+
+  /** See `LayerStore.describeLayers`. */
+  describeLayers(
+    token: Token,
+    layers: readonly number[],
+    chunkIndex: number,
+    states: Uint8Array,
+  ): void {
+    const op = this.takeDescription(token, chunkIndex, states);
+    this.beginLayers(op, layers);
+  }
+
+  private beginLayers(op: ReadOp, layers: readonly number[]): void {
+    const { chunkBlocks } = this.parts.layout.geometry;
+    op.goThrough(layers, chunkBlocks);
+    this.attempt(op);
+  }
+
+  /** The entry that holds a block of an operation, by its place in it; -1: none. */
+  private entryAt(op: ReadOp, index: number): number {
+    return op.layers === null ? op.entry : (op.sources[index] ?? NONE);
+  }
+
+  /** As `attempt`, through a chain. */
+  private attemptLayers(op: ReadOp, layers: readonly number[]): void {
+    const { cache } = this.parts;
+    if (!this.lookup.resolve(op, layers)) {
+      // What was looked at stays until all of it can be looked at again: a deep chain must not push itself out.
+      this.waiting.push(op);
+      return;
+    }
+    this.lookup.letGo(op);
+    let any = false;
+    for (let index = 0; index < op.blockCount; index++) {
+      const entry = op.sources[index] ?? NONE;
+      if (entry < 0) continue;
+      const state = cache.states[entry * cache.chunkBlocks + op.firstBlock + index];
+      if (state === STATE.data || state === STATE.lost) any = true;
+    }
+    if (op.describes) this.fillStates(op);
+    else if (!any) {
+      op.status = STORE_STATUS.zero;
+      this.ready.push(op);
+    } else if (this.mustWait(op)) this.waiting.push(op);
+    else this.fill(op);
   }
 
   private begin(op: ReadOp, volumeKey: number): void {
@@ -142,6 +192,10 @@ export class Reader {
 
   private attempt(op: ReadOp): void {
     const { cache } = this.parts;
+    if (op.layers !== null) {
+      this.attemptLayers(op, op.layers);
+      return;
+    }
     const first = op.entry * cache.chunkBlocks + op.firstBlock;
     let any = false;
     for (let index = first; index < first + op.blockCount; index++) {
@@ -157,17 +211,16 @@ export class Reader {
       op.status = STORE_STATUS.zero;
       this.ready.push(op);
     } else if (this.mustWait(op)) {
-      cache.pins[op.entry] = (cache.pins[op.entry] ?? 0) + 1;
-      op.pinned = true;
+      this.lookup.hold(op, op.entry);
       this.waiting.push(op);
     } else this.fill(op);
   }
 
   private fillStates(op: ReadOp): void {
     const { cache } = this.parts;
-    const first = op.entry * cache.chunkBlocks;
     for (let block = 0; block < op.blockCount; block++) {
-      const state = cache.states[first + block];
+      const entry = this.entryAt(op, block);
+      const state = entry < 0 ? STATE.absent : cache.states[entry * cache.chunkBlocks + block];
       op.bytes[block] =
         state === STATE.absent
           ? BLOCK_STATE.absent
@@ -178,21 +231,24 @@ export class Reader {
     this.ready.push(op);
   }
 
-  private offsetOf(op: ReadOp, block: number): number {
+  private offsetOf(entry: number, block: number): number {
     const { cache, layout } = this.parts;
     const { unitBlocks } = layout.geometry;
     const unit = Math.floor(block / unitBlocks);
-    const address = cache.units[op.entry * cache.unitsPerChunk + unit] ?? 0;
+    const address = cache.units[entry * cache.unitsPerChunk + unit] ?? 0;
     return homeOffset(layout, address, block % unitBlocks);
   }
 
   /** Whether a block at home is being written directly right now. */
   private mustWait(op: ReadOp): boolean {
     const { cache, queue, layout } = this.parts;
-    const first = op.entry * cache.chunkBlocks;
-    for (let block = op.firstBlock; block < op.firstBlock + op.blockCount; block++) {
-      if (cache.states[first + block] !== STATE.data || cache.places[first + block] !== 0) continue;
-      if (queue.overlapsWrite(this.offsetOf(op, block), layout.geometry.blockBytes)) return true;
+    for (let index = 0; index < op.blockCount; index++) {
+      const entry = this.entryAt(op, index);
+      if (entry < 0) continue;
+      const block = op.firstBlock + index;
+      const at = entry * cache.chunkBlocks + block;
+      if (cache.states[at] !== STATE.data || cache.places[at] !== 0) continue;
+      if (queue.overlapsWrite(this.offsetOf(entry, block), layout.geometry.blockBytes)) return true;
     }
     return false;
   }
@@ -200,20 +256,21 @@ export class Reader {
   private fill(op: ReadOp): void {
     const { cache, layout } = this.parts;
     const { blockBytes } = layout.geometry;
-    const first = op.entry * cache.chunkBlocks;
     op.pending = 1;
     let runStart = -1;
     let runOffset = 0;
     let runEnd = 0;
     for (let index = 0; index < op.blockCount; index++) {
       const block = op.firstBlock + index;
-      const state = cache.states[first + block] ?? 0;
-      if (state !== STATE.data || cache.places[first + block] !== 0) {
-        this.fillFromMemory(op, index, state, cache.places[first + block] ?? 0);
+      const entry = this.entryAt(op, index);
+      const at = entry * cache.chunkBlocks + block;
+      const state = entry < 0 ? STATE.absent : (cache.states[at] ?? 0);
+      if (state !== STATE.data || cache.places[at] !== 0) {
+        this.fillFromMemory(op, index, state, at);
         continue;
       }
-      putU32(op.bytes, op.at + 4 * index, cache.crcs[first + block] ?? 0);
-      const offset = this.offsetOf(op, block);
+      putU32(op.bytes, op.at + 4 * index, cache.crcs[at] ?? 0);
+      const offset = this.offsetOf(entry, block);
       if (
         runStart >= 0 &&
         runEnd === index &&
@@ -231,16 +288,18 @@ export class Reader {
     this.part(op);
   }
 
-  private fillFromMemory(op: ReadOp, index: number, state: number, place: number): void {
+  /** @param cached - index of the block in the cache, where it is data */
+  private fillFromMemory(op: ReadOp, index: number, state: number, cached: number): void {
     const { cache, layout, log } = this.parts;
     const { blockBytes } = layout.geometry;
     const block = op.firstBlock + index;
     const to = op.dataAt + index * blockBytes;
     if (state === STATE.data) {
+      const place = cache.places[cached] ?? 0;
       const memory = log.window.memoryOf(place - 1);
       const from = ((place - 1) % layout.segmentBlocks) * blockBytes;
       op.bytes.set(memory.subarray(from, from + blockBytes), to);
-      putU32(op.bytes, op.at + 4 * index, cache.crcs[op.entry * cache.chunkBlocks + block] ?? 0);
+      putU32(op.bytes, op.at + 4 * index, cache.crcs[cached] ?? 0);
       return;
     }
     op.bytes.fill(0, to, to + blockBytes);
@@ -265,7 +324,7 @@ export class Reader {
     );
   }
 
-  /** A run arrived from the device; a failed read is as bad as a wrong checksum. */
+  /** A run arrived; a failed read is as bad as a wrong checksum. */
   runDone(opIndex: number, range: number, ok: boolean): void {
     const op = this.ops[opIndex];
     assert(op !== undefined, 'a read has its operation');
@@ -297,7 +356,7 @@ export class Reader {
 
   /** A descriptor arrived. */
   loaded(entry: number): void {
-    this.retry((op) => op.entry === entry);
+    this.retry((op) => (op.layers === null ? op.entry === entry : op.held.includes(entry)));
   }
 
   /** A direct write is done. */
@@ -306,17 +365,14 @@ export class Reader {
   }
 
   private retry(which: (op: ReadOp) => boolean): void {
-    const { cache } = this.parts;
     const all = this.waiting;
-    if (all.length === 0) return;
     this.waiting = [];
     for (const op of all) {
       if (!which(op)) {
         this.waiting.push(op);
         continue;
       }
-      if (op.pinned) cache.pins[op.entry] = (cache.pins[op.entry] ?? 0) - 1;
-      op.pinned = false;
+      this.lookup.letGo(op);
       this.attempt(op);
     }
   }
@@ -332,7 +388,11 @@ export class Reader {
       op.bytes = NOTHING;
       this.free.push(op);
       if (describes) host.storeDescribed(nowUs, token, status);
-      else host.storeRead(nowUs, token, status, badLow, badHigh);
+      else {
+        if (status === STORE_STATUS.corrupt && op.layers !== null)
+          this.badLayers.set(op.sourceLayers.subarray(0, Math.min(op.blockCount, IO_BLOCKS_MAX)));
+        host.storeRead(nowUs, token, status, badLow, badHigh);
+      }
     }
     batch.length = 0;
     return true;

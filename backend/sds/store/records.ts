@@ -11,6 +11,7 @@ import { makeContext } from './store.js';
 import type { SavedEntry, WriteContext } from './store.js';
 
 const EMPTY = makeContext();
+export const NOTE_BYTES = disk.RECORD_BYTES + 8;
 
 export class Records {
   private readonly parts: Parts;
@@ -96,7 +97,7 @@ export class Records {
   /** Notes an operation or an unsettled range anew. `originLsn` 0: settled. */
   note(context: WriteContext, originLsn: number): number {
     const { log, ring } = this.parts;
-    const recordBytes = disk.RECORD_BYTES + 8;
+    const recordBytes = NOTE_BYTES;
     const lsn = log.beginRecord(recordBytes, 0);
     this.putHead(RECORD_KIND.note, 0, recordBytes, context, ROW_NONE);
     const at = log.recordAt + disk.RECORD_BYTES;

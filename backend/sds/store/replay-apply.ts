@@ -5,6 +5,7 @@ import * as disk from '../../protocol/generated/disk.js';
 import { RECORD_FLAGS, RECORD_KIND } from '../../protocol/tables/disk.js';
 
 import { STATE, UNIT_NONE } from './chunk-cache.js';
+import { stateBytes } from './layout.js';
 import { ROW_NONE } from './parts.js';
 import type { Parts } from './parts.js';
 import { forEachRecord, listsOf } from './replay-scan.js';
@@ -15,15 +16,19 @@ import { makeContext } from './store.js';
 export function rowsToLoad(batches: readonly Batch[]): number[] {
   const seen = new Set<number>();
   const rows: number[] = [];
+  const want = (row: number, needed: boolean): void => {
+    if (row === ROW_NONE || seen.has(row)) return;
+    seen.add(row);
+    if (needed) rows.push(row);
+  };
   for (const batch of batches) {
     const { header } = batch;
     forEachRecord(batch, (at) => {
       const row = disk.getRecordRow(header, at);
-      if (row === ROW_NONE || seen.has(row)) return;
-      seen.add(row);
       const kind = disk.getRecordKind(header, at);
       const fresh = (disk.getRecordFlags(header, at) & RECORD_FLAGS.fresh) !== 0;
-      if (kind !== RECORD_KIND.freeChunk && !(kind === RECORD_KIND.write && fresh)) rows.push(row);
+      if (kind === RECORD_KIND.merge) want(disk.getRecordExtra(header, at), true);
+      want(row, kind !== RECORD_KIND.freeChunk && !fresh);
     });
   }
   return rows;
@@ -54,6 +59,9 @@ export class ReplayApply {
           }
           break;
         }
+        case RECORD_KIND.merge:
+          this.merge(header, at, lsn);
+          break;
         case RECORD_KIND.zero:
           this.zero(header, at, lsn);
           break;
@@ -175,14 +183,66 @@ export class ReplayApply {
     ring.add(lsn, context, lsn);
     const row = disk.getRecordRow(header, at);
     if (row === ROW_NONE) return;
-    const entry = this.entryOf(row, false);
-    const discard = (disk.getRecordFlags(header, at) & RECORD_FLAGS.discard) !== 0;
-    const state = discard ? STATE.absent : STATE.zero;
+    const flags = disk.getRecordFlags(header, at);
+    const entry = this.entryOf(row, (flags & RECORD_FLAGS.fresh) !== 0);
+    const isAbsent = (flags & (RECORD_FLAGS.discard | RECORD_FLAGS.masks)) === RECORD_FLAGS.discard;
+    const state = isAbsent ? STATE.absent : STATE.zero;
     for (let index = 0; index < context.blockCount; index++)
       cache.setHome(entry, context.firstBlock + index, state, 0);
     this.freeUnits(header, at, lsn, entry);
     directory.raiseStamp(row, context.generationEpoch, context.generationNumber);
     cache.touch(entry, lsn);
+  }
+
+  /** See merger.ts: units and blocks change hands as the record says, and the parent's chunk is empty. */
+  private merge(header: DataView, at: number, lsn: number): void {
+    const { ring, cache, directory, units, log } = this.parts;
+    const { context } = this;
+    ring.add(lsn, context, lsn);
+    const row = disk.getRecordRow(header, at);
+    const parentRow = disk.getRecordExtra(header, at);
+    const entry = this.entryOf(row, (disk.getRecordFlags(header, at) & RECORD_FLAGS.fresh) !== 0);
+    // Changed, so that the other entry does not take its place.
+    cache.touch(entry, lsn);
+    const childKey = context.volumeKey;
+    context.volumeKey = context.volumeEpoch;
+    const parent = this.entryOf(parentRow, false);
+    context.volumeKey = childKey;
+    const newMask = disk.getRecordNewMask(header, at);
+    const { news, crcs: statesAt } = listsOf(header, at);
+    this.releaseUnits(header, at, lsn);
+    let place = news;
+    for (let unit = 0; unit < cache.unitsPerChunk; unit++) {
+      cache.units[parent * cache.unitsPerChunk + unit] = UNIT_NONE;
+      if ((newMask & (1 << unit)) === 0) continue;
+      const address = header.getUint32(place, true);
+      units.replayTake(address - 1);
+      cache.units[entry * cache.unitsPerChunk + unit] = address;
+      place += 4;
+    }
+    let crcAt = statesAt + stateBytes(cache.chunkBlocks);
+    for (let block = 0; block < cache.chunkBlocks; block++) {
+      const state = (header.getUint8(statesAt + (block >>> 2)) >>> ((block & 3) * 2)) & 3;
+      if (state === STATE.absent) {
+        cache.setHome(parent, block, STATE.absent, 0);
+        continue;
+      }
+      const crc = state === STATE.data ? header.getUint32(crcAt, true) : 0;
+      if (state === STATE.data) crcAt += 4;
+      const logBlock = cache.takeBlock(entry, parent, block, state, crc);
+      if (logBlock >= 0) log.owners[logBlock] = entry * cache.chunkBlocks + block + 1;
+    }
+    directory.setUnitMask(row, ((directory.unitMasks[row] ?? 0) | newMask) >>> 0);
+    directory.setUnitMask(parentRow, 0);
+    for (const changed of [row, parentRow])
+      directory.raiseStamp(changed, context.generationEpoch, context.generationNumber);
+    cache.touch(parent, lsn);
+  }
+
+  private releaseUnits(header: DataView, at: number, lsn: number): void {
+    let place = listsOf(header, at).freed;
+    for (let rest = disk.getRecordFreeMask(header, at); rest !== 0; rest &= rest - 1, place += 4)
+      this.parts.units.release(header.getUint32(place, true) - 1, lsn, true);
   }
 
   private freeUnits(header: DataView, at: number, lsn: number, entry: number): void {
@@ -201,12 +261,9 @@ export class ReplayApply {
   }
 
   private freeChunk(header: DataView, at: number, lsn: number): void {
-    const { cache, directory, units } = this.parts;
+    const { cache, directory } = this.parts;
     const row = disk.getRecordRow(header, at);
-    const freeMask = disk.getRecordFreeMask(header, at);
-    let place = listsOf(header, at).freed;
-    for (let rest = freeMask; rest !== 0; rest &= rest - 1, place += 4)
-      units.release(header.getUint32(place, true) - 1, lsn, true);
+    this.releaseUnits(header, at, lsn);
     const entry = directory.cacheEntryOf(row);
     if (entry >= 0) {
       cache.pins[entry] = 0;

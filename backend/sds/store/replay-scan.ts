@@ -12,6 +12,7 @@ import { DISK_MAGIC, DISK_VERSION, RECORD_KIND } from '../../protocol/tables/dis
 import { bitCount } from './directory.js';
 import { IO } from './io.js';
 import type { DiskQueue } from './io.js';
+import { stateBytes } from './layout.js';
 import type { Layout } from './layout.js';
 import { homeOffset } from './parts.js';
 import type { Superblock } from './superblock.js';
@@ -75,7 +76,8 @@ function recordsAreSane(layout: Layout, header: DataView, count: number, used: n
       bitCount(disk.getRecordNewMask(header, at) ^ 0) +
       bitCount(disk.getRecordFreeMask(header, at) ^ 0);
     const crcs = kind === RECORD_KIND.write ? blocks : 0;
-    if (bytes < disk.RECORD_BYTES + 4 * (lists + crcs) || at + bytes > used) return false;
+    const states = kind === RECORD_KIND.merge ? stateBytes(layout.geometry.chunkBlocks) : 0;
+    if (bytes < disk.RECORD_BYTES + 4 * (lists + crcs) + states || at + bytes > used) return false;
     if (crcs > 0 && first + blocks > layout.geometry.chunkBlocks) return false;
     at += bytes;
   }

@@ -75,6 +75,32 @@ export class Rooms {
     return (touched & ~(directory.unitMasks[row] ?? 0)) >>> 0;
   }
 
+  /** See `LayerStore.maskRoom`. */
+  judgeMask(layerKey: number, chunkIndex: number, forwarded: boolean): Room {
+    const { directory, cache } = this.parts;
+    const row = directory.find(layerKey, chunkIndex);
+    if (row < 0 && directory.freeRows === 0) return ROOM.full;
+    if ((row < 0 || directory.cacheEntryOf(row) < 0) && isCrowded(cache)) {
+      this.cacheWanted = true;
+      return ROOM.wait;
+    }
+    return this.logTakes(0, forwarded) ? ROOM.ok : ROOM.wait;
+  }
+
+  /** See `LayerStore.mergeRoom`; `parentRow` is there. */
+  judgeMerge(row: number, parentRow: number, forwarded: boolean): Room {
+    const { directory, cache } = this.parts;
+    if (row < 0 && directory.freeRows === 0) return ROOM.full;
+    for (const needed of [row, parentRow]) {
+      if (needed >= 0 && directory.cacheEntryOf(needed) >= 0) continue;
+      if (!isCrowded(cache)) continue;
+      this.cacheWanted = true;
+      return ROOM.wait;
+    }
+    // The note may go to a batch of its own.
+    return this.logTakes(this.parts.layout.headerBlocks, forwarded) ? ROOM.ok : ROOM.wait;
+  }
+
   /** See `Store.takesSpace`. */
   takesSpace(
     volumeKey: number,

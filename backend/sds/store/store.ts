@@ -29,6 +29,7 @@ export interface WriteContext {
   comb: number;
   generationEpoch: number;
   generationNumber: number;
+  /** The layer that is written; the first one of a volume has its key. */
   volumeKey: number;
   vtreeKey: number;
   volumeEpoch: number;
@@ -39,6 +40,8 @@ export interface WriteContext {
   run: number;
   opLow: number;
   opHigh: number;
+  /** Other layers lie below: zeroes must hide what they hold, so they take a descriptor where there is none. */
+  masks: boolean;
 }
 
 /** A write context to fill in. */
@@ -56,6 +59,7 @@ export function makeContext(): WriteContext {
     run: 0,
     opLow: 0,
     opHigh: 0,
+    masks: false,
   };
 }
 
@@ -82,6 +86,7 @@ export interface ChunkInfo {
   readonly volumeKey: number;
   readonly vtreeKey: number;
   readonly chunkIndex: number;
+  readonly comb: number;
   readonly stampEpoch: number;
   readonly stampNumber: number;
 }
@@ -136,7 +141,69 @@ export interface StoreHost {
   opIdNeeded(run: number, opLow: number, opHigh: number): boolean;
 }
 
-export interface Store {
+/**
+ * What a store offers for volumes that have snapshots. A layer is what was written to one member of a V-tree between two
+ * cuts. A chunk of a layer is stored under the key of the layer; the first layer of a volume has the volume's key. A chain
+ * names layers, the one that is written first, the root last: a block that is absent in a layer is read from the next one,
+ * absent at the root it reads as zero. A volume that never had a snapshot has a chain of one, and none of this concerns it.
+ */
+interface LayerStore {
+  /**
+   * As `read`, through a chain: all layers are looked at in one moment. The owner's range lock keeps changes of all layers
+   * of the V-tree away until it is answered.
+   */
+  readLayers(
+    token: Token,
+    layers: readonly number[],
+    vtreeKey: number,
+    chunkIndex: number,
+    firstBlock: number,
+    blockCount: number,
+    bytes: Uint8Array,
+    at: number,
+  ): void;
+  /** As `describe`, through a chain. */
+  describeLayers(
+    token: Token,
+    layers: readonly number[],
+    chunkIndex: number,
+    states: Uint8Array,
+  ): void;
+  /** Within `storeRead` of a corrupt read through a chain: for each block of the read the layer in which it was found. */
+  readonly badLayers: Uint32Array;
+
+  /** Whether the layer holds anything of the chunk, or did. */
+  hasChunk(layerKey: number, chunkIndex: number): boolean;
+  /** Room for zeroes that hide what lies below (`masks`). Never `full` where the layer has a descriptor already. */
+  maskRoom(layerKey: number, chunkIndex: number, forwarded: boolean): Room;
+
+  /** Chunks of a layer; what comes while they are gone through may be listed or not. */
+  chunksOf(layerKey: number): Iterable<ChunkInfo>;
+  /** Whether no block of a layer's chunk holds data or zeroes; null: not known before a `storeProgress`. */
+  isEmptied(layerKey: number, chunkIndex: number): boolean | null;
+  /**
+   * May a layer's chunk be merged into its child's right now? Asked right before `mergeConflicts` and `merge`. `full`: the
+   * child needs a descriptor, and there is none.
+   */
+  mergeRoom(childKey: number, parentKey: number, chunkIndex: number, forwarded: boolean): Room;
+  /**
+   * Marks the blocks (1 each) that have to be written to the child before, because parts of the same unit are in both.
+   * Returns how many. Only after `mergeRoom` said ok.
+   */
+  mergeConflicts(
+    childKey: number,
+    parentKey: number,
+    chunkIndex: number,
+    blocks: Uint8Array,
+  ): number;
+  /**
+   * The child, which the context names, takes over what the parent holds of the chunk and the child lacks; the parent's
+   * chunk is empty then. A change of both chunks, as one record. Returns the LSN. Only after `mergeRoom` said ok.
+   */
+  merge(context: WriteContext, parentKey: number): number;
+}
+
+export interface Store extends LayerStore {
   readonly geometry: Geometry;
   readonly writtenLsn: number;
   readonly durableLsn: number;
@@ -157,7 +224,8 @@ export interface Store {
 
   /**
    * May these blocks be written right now? Asked right before each `write`. `zero` may be asked for with `blockCount` 0:
-   * it is never `full`, and it needs no asking as long as the owner bounds what it has in flight.
+   * it is never `full`, and it needs no asking as long as the owner bounds what it has in flight. Zeroes of a context that
+   * masks ask `maskRoom`.
    *
    * @param forwarded - by another primary: taken for longer than what clients ask for (default: not)
    */
@@ -190,7 +258,7 @@ export interface Store {
    * Blocks that are all zero where nothing is allocated allocate nothing. Returns the LSN.
    */
   write(context: WriteContext, bytes: Uint8Array, crcsAt: number, dataAt: number): number;
-  /** Appends a change to zero; `discard`: the space may be given back. Returns the LSN. */
+  /** Appends a change to zero; `discard`: the space may be given back, and without `masks` the blocks are absent then. */
   zero(context: WriteContext, discard: boolean): number;
   /**
    * Reads at most IO_BLOCKS_MAX blocks: CRCs to `at`, data behind them, verified. Status `zero`: every block is absent or zero

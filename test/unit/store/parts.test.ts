@@ -195,6 +195,7 @@ function contextOf(op: number, comb: number): WriteContext {
     volumeKey: 1,
     vtreeKey: 1,
     volumeEpoch: 1,
+    masks: false,
     chunkIndex: op,
     firstBlock: 0,
     blockCount: 1,

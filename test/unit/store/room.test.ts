@@ -66,7 +66,15 @@ test('operations are noted only as far as the log takes them, and go on once it 
   rig.openFully();
   const context = {
     ...{ comb: 1, generationEpoch: 1, generationNumber: 1, volumeKey: 1, vtreeKey: 1 },
-    ...{ volumeEpoch: 1, chunkIndex: 0, firstBlock: 0, blockCount: 0, run: 5, opHigh: 1 },
+    ...{
+      volumeEpoch: 1,
+      chunkIndex: 0,
+      firstBlock: 0,
+      blockCount: 0,
+      run: 5,
+      opHigh: 1,
+      masks: false,
+    },
   };
   let told = 0;
   for (; told < 10_000 && rig.store.roomForNotes(64); told += 64) {
