@@ -54,6 +54,8 @@ export function machineOptions(config: MdmConfig, wallMsAtZero: number): MdmOpti
     combCountLog2: options.combCountLog2 ?? MDM_DEFAULTS.combCountLog2,
     combsPerPair: options.combsPerPair ?? MDM_DEFAULTS.combsPerPair,
     overProvisioningFactor: options.overProvisioningFactor ?? MDM_DEFAULTS.overProvisioningFactor,
+    cutHoldMs: options.cutHoldMs ?? MDM_DEFAULTS.cutHoldMs,
+    snapshotsPerVtree: options.snapshotsPerVtree ?? MDM_DEFAULTS.snapshotsPerVtree,
     initial: initialSystem(config),
   };
 }

@@ -63,7 +63,8 @@ export function promisedOf(state: State, pool: StoragePool, sectorBytes: number)
   let thickBytes = 0;
   let thinBytes = 0;
   for (const volume of state.volumes.values()) {
-    if (volume.poolKey !== pool.key) continue;
+    // A snapshot promises nothing: it is there at once, and what it comes to hold is what thin volumes hold.
+    if (volume.poolKey !== pool.key || volume.ancestorKey !== 0) continue;
     if (volume.provisioning === 'thick') thickBytes += volume.sizeSectors * sectorBytes;
     else thinBytes += volume.sizeSectors * sectorBytes;
   }

@@ -21,6 +21,7 @@ import type { ClusterInputs } from './cluster-port.js';
 import { noteSelf } from './cluster-state.js';
 import { Checker } from './checker.js';
 import { CommandRunner } from './commands/runner.js';
+import { Cuts } from './cuts.js';
 import { Drains } from './drains.js';
 import { Engine } from './engine.js';
 import { makeSystem } from './first-start.js';
@@ -29,6 +30,7 @@ import { digest, movedCombs } from './digest.js';
 import type { Digest } from './digest.js';
 import { Maintenance } from './maintenance.js';
 import { Membership } from './membership.js';
+import { Merges } from './merges.js';
 import { Mover } from './mover.js';
 import type { MdmContent, MdmOptions, MdmPorts } from './options.js';
 import { Queries } from './queries.js';
@@ -62,6 +64,8 @@ const SENDERS: ReadonlyMap<number, readonly Role[]> = new Map([
   [MSG.COMB_CHANGE, ['sdsData']],
   [MSG.COMB_QUERY, ['sdsData']],
   [MSG.COMBS_REMEMBERED, ['sdsData']],
+  [MSG.CUT_HELD, ['sdsData']],
+  [MSG.CUT_SWITCHED, ['sdsData']],
   [MSG.HEARTBEAT, ['sds', 'sdsData', 'sdc']],
   [MSG.REGISTER_SDC, ['sdc']],
   [MSG.QUERY, ['admin', 'lia']],
@@ -84,6 +88,8 @@ export class Mdm implements Machine, ClusterInputs {
   private readonly additions: Additions;
   private readonly subscribers: Subscribers;
   private readonly tombstones: Tombstones;
+  private readonly merges: Merges;
+  private readonly cuts: Cuts;
   private readonly versions: Versions;
   private readonly registrations: Registrations;
   private readonly reshaper: Reshaper;
@@ -125,6 +131,8 @@ export class Mdm implements Machine, ClusterInputs {
       this.subscribers.remind(runs.devices.get(deviceKey)?.link ?? NO_LINK, sequence);
     };
     this.tombstones = new Tombstones(engine, runs);
+    this.merges = new Merges(engine, runs);
+    this.cuts = new Cuts(engine, runs, sessions);
     this.versions = new Versions(engine, runs, sessions, (nowUs, key) =>
       this.reshaper.report(nowUs, key),
     );
@@ -145,6 +153,7 @@ export class Mdm implements Machine, ClusterInputs {
       sessions,
       this.drains,
       this.additions,
+      this.cuts,
       this.reshaper,
       this.checker,
       {
@@ -177,6 +186,7 @@ export class Mdm implements Machine, ClusterInputs {
         this.sdsMover.start(done);
         this.slowDevices.start(done);
         this.budgets.start(done);
+        this.cuts.start(done);
         ports.log.event('info', 'mdm.master', { term: engine.term, sequence: engine.sequence });
       });
     });
@@ -251,6 +261,8 @@ export class Mdm implements Machine, ClusterInputs {
     this.budgets.tick(nowUs);
     this.additions.tick(nowUs);
     this.tombstones.tick(nowUs);
+    this.merges.tick(nowUs);
+    this.cuts.tick(nowUs);
     this.reshaper.tick(nowUs);
     this.checker.tick(nowUs);
     this.checkDrains(nowUs);
@@ -268,6 +280,8 @@ export class Mdm implements Machine, ClusterInputs {
       this.budgets.nextDeadlineUs(),
       this.additions.nextDeadlineUs(),
       this.tombstones.nextDeadlineUs(),
+      this.merges.nextDeadlineUs(),
+      this.cuts.nextDeadlineUs(),
       this.reshaper.nextDeadlineUs(),
       this.checker.nextDeadlineUs(),
       this.drains.nextDeadlineUs(),
@@ -324,6 +338,14 @@ export class Mdm implements Machine, ClusterInputs {
       case MSG.COMBS_REMEMBERED:
         if (session.registered.kind === 'device')
           this.checker.told(nowUs, session.registered.deviceKey, session.link, message.body);
+        return;
+      case MSG.CUT_HELD:
+        if (session.registered.kind === 'device')
+          this.cuts.held(nowUs, session.registered.deviceKey, message.body);
+        return;
+      case MSG.CUT_SWITCHED:
+        if (session.registered.kind === 'device')
+          this.cuts.switched(nowUs, session.registered.deviceKey, message.body);
         return;
       case MSG.COMB_QUERY:
         this.ask(nowUs, session, tag, () => {

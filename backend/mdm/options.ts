@@ -89,6 +89,10 @@ export interface MdmOptions {
   readonly overProvisioningFactor: number;
   /** Bytes of the sectors in which volume sizes count. */
   readonly sectorBytes: number;
+  /** How long data processes hold changes of volumes for a group snapshot, at most. */
+  readonly cutHoldMs: number;
+  /** Snapshots of a V-tree. */
+  readonly snapshotsPerVtree: number;
   /** Ports of the store of a cluster: for MDMs, and among its members. */
   readonly clientPort: number;
   readonly peerPort: number;
@@ -122,6 +126,8 @@ export const MDM_DEFAULTS = {
   combsPerPair: 16,
   overProvisioningFactor: 10,
   sectorBytes: 512,
+  cutHoldMs: 500,
+  snapshotsPerVtree: 126,
   clientPort: 9012,
   peerPort: 9013,
   wallMsAtZero: 0,

@@ -8,7 +8,7 @@ import type { Runs } from './runs.js';
 
 const PERIOD_US = 1_000_000;
 /** What a device reports as freed is durable there long before. */
-const SETTLED_US = 10_000_000;
+export const SETTLED_US = 10_000_000;
 
 export class Tombstones {
   private readonly engine: Engine;
@@ -40,17 +40,26 @@ export class Tombstones {
   }
 
   private freed(): number[] {
-    const { state } = this.engine;
-    return state.tombstones
+    return this.engine.state.tombstones
       .filter(({ volumeKey, poolKey, sequence }) =>
-        state.devices
-          .filter((device) => device.poolKey === poolKey && device.incarnation > 0)
-          .every(({ key }) => {
-            const run = this.runs.devices.get(key);
-            if (run?.status !== 'alive') return false;
-            return run.volumes.hasFreed(volumeKey, sequence);
-          }),
+        isFreed(this.engine, this.runs, volumeKey, poolKey, sequence),
       )
       .map(({ volumeKey }) => volumeKey);
   }
+}
+
+/** Whether every device of a pool holds nothing of a layer, said after it had applied a commit. */
+export function isFreed(
+  { state }: Engine,
+  runs: Runs,
+  layerKey: number,
+  poolKey: number,
+  sequence: number,
+): boolean {
+  for (const device of state.devices.values()) {
+    if (device.poolKey !== poolKey || device.incarnation === 0) continue;
+    const run = runs.devices.get(device.key);
+    if (run?.status !== 'alive' || !run.volumes.hasFreed(layerKey, sequence)) return false;
+  }
+  return true;
 }

@@ -45,6 +45,8 @@ export type Wait =
   | { readonly kind: 'changed'; readonly poolKey: number }
   /** The devices are formatted and up, or all of the addition is taken back. */
   | { readonly kind: 'devices'; readonly sdsKey: number; readonly deviceKeys: readonly number[] }
+  /** Every device certified the cut, or it is given up. */
+  | { readonly kind: 'cut'; readonly cutKey: number }
   /** Nothing: once it is answered, another MDM is to be the master. */
   | { readonly kind: 'handOver'; readonly heir: string };
 

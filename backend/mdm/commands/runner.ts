@@ -11,6 +11,7 @@ import type { CommandRow } from '../../protocol/tables/commands.js';
 import type { Additions } from '../additions.js';
 import { Backups } from '../backups.js';
 import type { Checked, Checker } from '../checker.js';
+import type { Cuts } from '../cuts.js';
 import type { Drains } from '../drains.js';
 import type { Engine } from '../engine.js';
 import { refuse, refuseWith, RefusalWhenDrained } from '../refusal.js';
@@ -74,6 +75,7 @@ export class CommandRunner {
   private readonly sessions: Sessions;
   private readonly drains: Drains;
   private readonly additions: Additions;
+  private readonly cuts: Cuts;
   private readonly reshaper: Reshaper;
   private readonly checker: Checker;
   private readonly seen: Seen;
@@ -84,6 +86,7 @@ export class CommandRunner {
     sessions: Sessions,
     drains: Drains,
     additions: Additions,
+    cuts: Cuts,
     reshaper: Reshaper,
     checker: Checker,
     seen: Seen,
@@ -92,6 +95,7 @@ export class CommandRunner {
     this.sessions = sessions;
     this.drains = drains;
     this.additions = additions;
+    this.cuts = cuts;
     this.reshaper = reshaper;
     this.checker = checker;
     this.seen = seen;
@@ -231,6 +235,13 @@ export class CommandRunner {
         failed: (_, status, details) => {
           this.sessions.refuse(link, tag, status, details);
         },
+      });
+      return;
+    }
+    if (wait.kind === 'cut') {
+      this.cuts.begin(nowUs, wait.cutKey, (at, refusal) => {
+        if (refusal === null) next(at);
+        else this.sessions.refuse(link, tag, refusal.status, refusal.details);
       });
       return;
     }

@@ -1,16 +1,181 @@
-// Commands about snapshots and V-trees. Until devices keep layers they are refused: a snapshot that is not one would be worse.
+// Commands about snapshots and V-trees: snapshots of several volumes as of one moment, their removal, reverting. Each is judged
+// as a whole: all of it happens or nothing.
 
-import { refuse } from '../refusal.js';
-import type { Handlers } from './context.js';
+import { LIMIT } from '../../protocol/generated/constants.js';
+import type { CutItem, Volume } from '../../protocol/generated/types.js';
+import { validName } from '../names.js';
+import { found, refuse } from '../refusal.js';
+import type { State } from '../state.js';
+import { chainOf, cutOf, dropVolume, revert, topOf } from '../vtrees.js';
+import { NOTHING } from './context.js';
+import type { CommandContext, Handlers } from './context.js';
 
-const notYet = (): never =>
-  refuse('INVALID_PARAMETER', 'snapshots are not supported by this release');
+/** Refuses what would change a volume while a snapshot of it is being made. @throws Refusal VOLUME_BUSY */
+export function requireNoCut(state: State, volumeKey: number): void {
+  if (state.cuts.size > 0 && cutOf(state, volumeKey) !== null) refuse('VOLUME_BUSY');
+}
+
+/** Names that volumes have, or will have once a cut is valid. */
+function namesInUse(state: State): Set<string> {
+  const names = new Set<string>();
+  for (const { name } of state.volumes.values()) names.add(name);
+  for (const { items } of state.cuts.values()) for (const { name } of items) names.add(name);
+  return names;
+}
+
+/** Members by V-tree, those that a cut will add included. */
+function membersByVtree(state: State): Map<number, number> {
+  const counts = new Map<number, number>();
+  const add = (vtreeKey: number): void => {
+    counts.set(vtreeKey, (counts.get(vtreeKey) ?? 0) + 1);
+  };
+  for (const { vtreeKey } of state.volumes.values()) add(vtreeKey);
+  for (const { items } of state.cuts.values())
+    for (const { volumeKey } of items) add(state.volumes.get(volumeKey)?.vtreeKey ?? 0);
+  return counts;
+}
+
+/** @throws Refusal SNAPSHOT_LIMIT */
+function requireLayer(state: State, volume: Volume): void {
+  if (chainOf(state, topOf(volume)).length >= LIMIT.layersPerVolumeMax) refuse('SNAPSHOT_LIMIT');
+}
+
+function requireSnapshotable(
+  { state, options }: CommandContext,
+  volume: Volume,
+  members: Map<number, number>,
+): void {
+  const { key, vtreeKey, doubtful } = volume;
+  requireNoCut(state, key);
+  if (doubtful) refuse('INVALID_PARAMETER', 'the V-tree of the volume is not confirmed');
+  const count = (members.get(vtreeKey) ?? 0) + 1;
+  // The base volume does not count.
+  if (count > options.snapshotsPerVtree + 1) refuse('SNAPSHOT_LIMIT');
+  members.set(vtreeKey, count);
+  requireLayer(state, volume);
+}
+
+/** A name that nobody has; taken from now on. */
+function takeName(names: Set<string>, wanted: string, key: number): string {
+  if (wanted !== '') {
+    validName(wanted);
+    if (names.has(wanted)) refuse('VOLUME_NAME_IN_USE');
+    names.add(wanted);
+    return wanted;
+  }
+  const base = `snap-${key.toString(16).padStart(8, '0')}`;
+  let name = base;
+  for (let suffix = 2; names.has(name); suffix++) name = `${base}-${suffix}`;
+  names.add(name);
+  return name;
+}
 
 export const SNAPSHOT_COMMANDS: Handlers<
   'SNAPSHOT_VOLUMES' | 'REMOVE_GROUP_SNAPSHOTS' | 'OVERWRITE_VOLUME' | 'CONFIRM_VTREE'
 > = {
-  SNAPSHOT_VOLUMES: notYet,
-  REMOVE_GROUP_SNAPSHOTS: notYet,
-  OVERWRITE_VOLUME: notYet,
-  CONFIRM_VTREE: notYet,
+  SNAPSHOT_VOLUMES(context, { items: asked, accessLimit }) {
+    const { state, wallMs, waitFor } = context;
+    if (asked.length === 0) refuse('INVALID_PARAMETER', 'no volume is named');
+    if (new Set(asked.map(({ volumeKey }) => volumeKey)).size < asked.length)
+      refuse('INVALID_PARAMETER', 'a volume is named twice');
+    if (state.volumes.size + asked.length > LIMIT.volumesMax)
+      refuse('TOO_MANY', `at most ${LIMIT.volumesMax} volumes`);
+    const names = namesInUse(state);
+    const members = membersByVtree(state);
+    const items = asked.map(({ volumeKey, name }): CutItem => {
+      const volume = found(state.volumes.get(volumeKey), 'VOLUME_NOT_FOUND');
+      requireSnapshotable(context, volume, members);
+      const snapshotKey = state.newKey();
+      const layerKey = state.newKey();
+      return { volumeKey, layerKey, snapshotKey, name: takeName(names, name, snapshotKey) };
+    });
+    const key = state.newKey();
+    const groupKey = state.newKey();
+    const stage = 'holding' as const;
+    state.cuts.put(key, { key, groupKey, stage, accessLimit, items, startedAtMs: wallMs });
+    waitFor({ kind: 'cut', cutKey: key });
+    return { groupKey, keys: items.map(({ snapshotKey }) => snapshotKey) };
+  },
+
+  REMOVE_GROUP_SNAPSHOTS(context, { groupKey }) {
+    const { state } = context;
+    const members = groupKey === 0 ? [] : state.volumes.filter((one) => one.groupKey === groupKey);
+    if (members.length === 0) refuse('GROUP_NOT_FOUND');
+    return { removed: removeVolumes(context, members) };
+  },
+
+  OVERWRITE_VOLUME({ state, sequence, waitFor }, { key, sourceKey }) {
+    const volume = found(state.volumes.get(key), 'VOLUME_NOT_FOUND');
+    const source = found(state.volumes.get(sourceKey), 'VOLUME_NOT_FOUND');
+    if (key === sourceKey) refuse('VTREE_MISMATCH', 'both are the same volume');
+    if (volume.vtreeKey !== source.vtreeKey) refuse('VTREE_MISMATCH', 'they are of two VTrees');
+    if (volume.sizeSectors !== source.sizeSectors)
+      refuse('VTREE_MISMATCH', 'they are of different sizes');
+    for (const one of [key, sourceKey]) {
+      requireNoCut(state, one);
+      // What is written meanwhile would be in the new content or not, by chance.
+      if (state.mappings.ofVolume(one).size > 0) refuse('VOLUME_MAPPED');
+    }
+    requireLayer(state, source);
+    revert(state, volume, source, [state.newKey(), state.newKey()], sequence);
+    waitFor({ kind: 'drain', poolKey: volume.poolKey, sdcKey: 0 });
+    return NOTHING;
+  },
+
+  CONFIRM_VTREE({ state, waitFor }, { vtreeKey }) {
+    const members = state.volumes.filter((volume) => volume.vtreeKey === vtreeKey);
+    const [first] = members;
+    if (first === undefined) refuse('VTREE_NOT_FOUND');
+    for (const volume of members)
+      if (volume.doubtful) state.volumes.put(volume.key, { ...volume, doubtful: false });
+    waitFor({ kind: 'changed', poolKey: first.poolKey });
+    return NOTHING;
+  },
 };
+
+/** Volumes that go with one, by the removal modes of the original. */
+export function volumesToRemove(
+  state: State,
+  volume: Volume,
+  mode: 'onlyMe' | 'includingDescendants' | 'descendantsOnly' | 'wholeVtree',
+): Volume[] {
+  if (mode === 'onlyMe') return [volume];
+  const vtree = state.volumes.filter(({ vtreeKey }) => vtreeKey === volume.vtreeKey);
+  if (mode === 'wholeVtree') return vtree;
+  const ancestors = new Set([volume.key]);
+  const below: Volume[] = [];
+  // A descendant has a higher key than what it is a snapshot of.
+  for (const one of vtree.sort((left, right) => left.key - right.key))
+    if (ancestors.has(one.ancestorKey)) {
+      ancestors.add(one.key);
+      below.push(one);
+    }
+  return mode === 'descendantsOnly' ? below : [volume, ...below];
+}
+
+/**
+ * Removes volumes of any V-trees, all or none. What was a snapshot of one of them counts as one of what that was a snapshot of.
+ *
+ * @returns how many
+ */
+export function removeVolumes(context: CommandContext, volumes: readonly Volume[]): number {
+  const { state, sequence, waitFor } = context;
+  for (const { key } of volumes) {
+    if (state.mappings.ofVolume(key).size > 0) refuse('VOLUME_MAPPED');
+    requireNoCut(state, key);
+  }
+  const ancestors = new Map(volumes.map(({ key, ancestorKey }) => [key, ancestorKey]));
+  const vtrees = new Set(volumes.map(({ vtreeKey }) => vtreeKey));
+  for (const volume of volumes) dropVolume(state, volume, sequence);
+  const orphans = state.volumes.filter(
+    ({ vtreeKey, ancestorKey }) => vtrees.has(vtreeKey) && ancestors.has(ancestorKey),
+  );
+  for (const orphan of orphans) {
+    let { ancestorKey } = orphan;
+    while (ancestors.has(ancestorKey)) ancestorKey = ancestors.get(ancestorKey) ?? 0;
+    state.volumes.put(orphan.key, { ...orphan, ancestorKey });
+  }
+  for (const poolKey of new Set(volumes.map((volume) => volume.poolKey)))
+    waitFor({ kind: 'drain', poolKey, sdcKey: 0 });
+  return volumes.length;
+}

@@ -10,6 +10,7 @@ import { unplacedReason } from '../spare.js';
 import type { State } from '../state.js';
 import { NOTHING } from './context.js';
 import type { CommandContext, Handlers } from './context.js';
+import { removeVolumes, requireNoCut, volumesToRemove } from './snapshots.js';
 
 /** Volumes are whole blocks: hosts see blocks as physical sectors. */
 const SECTORS_PER_BLOCK = LIMIT.blockBytes / LIMIT.sectorBytes;
@@ -18,6 +19,8 @@ function freeVolumeName(state: State, name: string, self = 0): string {
   validName(name);
   const other = state.volumes.find((volume) => volume.name === name);
   if (other !== undefined && other.key !== self) refuse('VOLUME_NAME_IN_USE');
+  for (const { items } of state.cuts.values())
+    if (items.some((item) => item.name === name)) refuse('VOLUME_NAME_IN_USE');
   return name;
 }
 
@@ -73,14 +76,9 @@ export const VOLUME_COMMANDS: Handlers<
     return { key };
   },
 
-  REMOVE_VOLUME({ state, sequence, waitFor }, { key }) {
-    const volume = found(state.volumes.get(key), 'VOLUME_NOT_FOUND');
-    if (state.mappings.ofVolume(key).size > 0) refuse('VOLUME_MAPPED');
-    const { poolKey } = volume;
-    state.volumes.delete(key);
-    state.tombstones.put(key, { volumeKey: key, poolKey, sequence, layerOnly: false });
-    waitFor({ kind: 'drain', poolKey, sdcKey: 0 });
-    return { removed: 1 };
+  REMOVE_VOLUME(context, { key, mode }) {
+    const volume = found(context.state.volumes.get(key), 'VOLUME_NOT_FOUND');
+    return { removed: removeVolumes(context, volumesToRemove(context.state, volume, mode)) };
   },
 
   RENAME_VOLUME({ state }, { key, name }) {
@@ -93,6 +91,7 @@ export const VOLUME_COMMANDS: Handlers<
     const { state } = context;
     const volume = found(state.volumes.get(key), 'VOLUME_NOT_FOUND');
     if (sizeSectors < volume.sizeSectors) refuse('VOLUME_SHRINK');
+    requireNoCut(state, key);
     checkSize(sizeSectors);
     const { poolKey } = volume;
     if (sizeSectors === volume.sizeSectors) {
@@ -121,6 +120,8 @@ export const MAPPING_COMMANDS: Handlers<'MAP_VOLUME' | 'UNMAP_VOLUME' | 'SET_MAP
     const sdc = found(state.sdcs.get(sdcKey), 'SDC_NOT_FOUND');
     if (!sdc.approved) refuse('SDC_NOT_APPROVED');
     const mappings = state.mappings.ofVolume(volumeKey);
+    if (access === 'readWrite' && volume.accessLimit === 'readOnly')
+      refuse('INVALID_PARAMETER', 'the volume may be mapped read-only only');
     if (mappings.has(sdcKey)) refuse('VOLUME_ALREADY_MAPPED');
     if (mappings.size > 0 && !allowMultiple) refuse('ONLY_ONE_MAPPING');
     if (mappings.size >= LIMIT.mappingsPerVolumeMax)

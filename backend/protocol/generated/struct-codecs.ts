@@ -567,7 +567,6 @@ export function decodeLayer(r: Reader, _version: number): Layer {
 
 export function encodeCutItem(w: Writer, v: CutItem, _version: number): void {
   w.u32('volumeKey', v.volumeKey, 0, 4294967295);
-  w.u32('frozenKey', v.frozenKey, 0, 4294967295);
   w.u32('layerKey', v.layerKey, 0, 4294967295);
   w.u32('snapshotKey', v.snapshotKey, 0, 4294967295);
   w.str('name', v.name, 31);
@@ -575,11 +574,10 @@ export function encodeCutItem(w: Writer, v: CutItem, _version: number): void {
 
 export function decodeCutItem(r: Reader, _version: number): CutItem {
   const volumeKeyField = r.u32('volumeKey', 0, 4294967295);
-  const frozenKeyField = r.u32('frozenKey', 0, 4294967295);
   const layerKeyField = r.u32('layerKey', 0, 4294967295);
   const snapshotKeyField = r.u32('snapshotKey', 0, 4294967295);
   const nameField = r.str('name', 31);
-  return { volumeKey: volumeKeyField, frozenKey: frozenKeyField, layerKey: layerKeyField, snapshotKey: snapshotKeyField, name: nameField };
+  return { volumeKey: volumeKeyField, layerKey: layerKeyField, snapshotKey: snapshotKeyField, name: nameField };
 }
 
 export function encodeCut(w: Writer, v: Cut, version: number): void {
@@ -604,7 +602,7 @@ export function decodeCut(r: Reader, version: number): Cut {
   const accessLimitField = r.choice('accessLimit', ACCESS_WORDS);
   let itemsField: readonly CutItem[];
   {
-    const count0 = r.count('items', 1024, 20);
+    const count0 = r.count('items', 1024, 16);
     r.enter('items');
     const items0: CutItem[] = [];
     for (let index0 = 0; index0 < count0; index0++) {

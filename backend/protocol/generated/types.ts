@@ -382,11 +382,9 @@ export interface Layer {
 export interface CutItem {
   /** volume */
   readonly volumeKey: number;
-  /** its top layer before; 0 while it is held: not known yet */
-  readonly frozenKey: number;
-  /** its top layer afterwards; 0 while it is held */
+  /** its top layer once it is switched */
   readonly layerKey: number;
-  /** the snapshot, and its top layer; 0 while it is held */
+  /** the snapshot, and the top layer of that */
   readonly snapshotKey: number;
   /** of the snapshot */
   readonly name: string;

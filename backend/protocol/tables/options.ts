@@ -245,6 +245,25 @@ export const OPTIONS = {
     live: false,
     about: 'Thin volumes of a storage pool together may be this many times its net capacity.',
   },
+  cutHoldMs: {
+    of: ['mdm'],
+    type: 'number',
+    default: 500,
+    min: 50,
+    max: 10000,
+    live: false,
+    about:
+      'How long data processes hold changes of volumes for a group snapshot at most. Mostly that takes milliseconds; it lasts so long where a device or the MDM is lost meanwhile.',
+  },
+  snapshotsPerVtree: {
+    of: ['mdm'],
+    type: 'number',
+    default: 126,
+    min: 0,
+    max: 1000,
+    live: false,
+    about: 'Snapshots that a V-tree may have, as in the original; more are refused.',
+  },
   logWindowMiB: {
     of: ['sdsData'],
     type: 'number',

@@ -263,9 +263,8 @@ export const STRUCTS = {
     about: 'A volume of a cut, and what becomes of it.',
     fields: [
       u32('volumeKey', 'volume'),
-      u32('frozenKey', 'its top layer before; 0 while it is held: not known yet'),
-      u32('layerKey', 'its top layer afterwards; 0 while it is held'),
-      u32('snapshotKey', 'the snapshot, and its top layer; 0 while it is held'),
+      u32('layerKey', 'its top layer once it is switched'),
+      u32('snapshotKey', 'the snapshot, and the top layer of that'),
       name('of the snapshot'),
     ],
   },

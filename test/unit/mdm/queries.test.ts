@@ -85,7 +85,7 @@ test('volumes report what they hold raw and net, and what clients did with them'
   cluster.nowUs += 1_000_000;
   beat(300);
   const { statuses, volumes } = cluster.status('volume');
-  t.deepEqual(volumes, [{ volumeKey: key, rawBytes: 100, netBytes: 50 }]);
+  t.deepEqual(volumes, [{ volumeKey: key, rawBytes: 100, netBytes: 50, sharedNetBytes: 0 }]);
   t.is(statuses[0]?.counters[0]?.readOps, 300);
   t.is(statuses[0]?.rates[0]?.readOps, 300);
 });
