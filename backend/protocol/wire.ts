@@ -24,6 +24,8 @@ const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const LONE_SURROGATE = /\p{Cs}/u;
 const TWO_32 = 0x100000000;
 const GROW_FROM_BYTES = 1024;
+/** Below this a loop beats the calls into the encoder and the decoder. */
+const SHORT_CHARACTERS = 64;
 
 /** Path to the value at hand, for error messages: names of fields and numbers of list items. */
 class Path {
@@ -168,9 +170,21 @@ export class Writer {
     const expected = `must be a string of at most ${maxBytes} bytes of UTF-8`;
     if (typeof value !== 'string' || value.length > maxBytes || LONE_SURROGATE.test(value))
       this.path.fail(name, expected);
+    if (value.length <= SHORT_CHARACTERS && this.ascii(name, value)) return;
     const encoded = ENCODER.encode(value);
     if (encoded.length > maxBytes) this.path.fail(name, expected);
     this.content(name, encoded);
+  }
+
+  /** A string of plain letters is written without the encoder; false: it has others, and nothing was written. */
+  private ascii(name: string, value: string): boolean {
+    for (let index = 0; index < value.length; index++)
+      if (value.charCodeAt(index) >= 0x80) return false;
+    const at = this.room(name, 4 + value.length);
+    this.view.setUint32(at, value.length, true);
+    for (let index = 0; index < value.length; index++)
+      this.bytes[at + 4 + index] = value.charCodeAt(index);
+    return true;
   }
 
   bytesField(name: string, value: Uint8Array, maxBytes: number): void {
