@@ -44,21 +44,33 @@ export function noNews(): News {
     removedDevices: [],
     removedVolumes: [],
     removedMappings: [],
-    ...{ merges: [], removedMerges: [], goneVolumes: [], removedLayers: [] },
+    merges: [],
+    removedMerges: [],
+    goneVolumes: [],
+    removedLayers: [],
   };
 }
 
 export function isEmpty(news: News): boolean {
-  const { combs, ...lists } = news;
-  return combs.size === 0 && Object.values(lists).every((list) => list.length === 0);
+  for (const name of Object.keys(news) as (keyof News)[]) {
+    const part = news[name];
+    if ((part instanceof Map ? part.size : part.length) > 0) return false;
+  }
+  return true;
 }
 
 export function mapPool(state: State, pool: StoragePool): MapPool {
   const { key, combCountLog2, durability, fullPolicy, rebuildEnabled, rebuild, rebalance } = pool;
   const active = state.domains.get(pool.domainKey)?.active === true;
   return {
-    ...{ key, combCountLog2, durability, fullPolicy, active },
-    ...{ rebuildEnabled, rebuild, rebalance },
+    key,
+    combCountLog2,
+    durability,
+    fullPolicy,
+    active,
+    rebuildEnabled,
+    rebuild,
+    rebalance,
   };
 }
 
@@ -97,9 +109,9 @@ export function parts(
   full: boolean,
   clusterVersion: number,
 ): MapUpdate[] {
-  const groups = [...news.combs].flatMap(([poolKey, combs]) =>
-    slices(combs, LIMIT.combsPerPage).map((slice) => ({ poolKey, combs: slice })),
-  );
+  const groups: MapUpdate['combs'][number][] = [];
+  for (const [poolKey, combs] of news.combs)
+    for (const slice of slices(combs, LIMIT.combsPerPage)) groups.push({ poolKey, combs: slice });
   const cut = {
     pools: slices(news.pools, ITEMS_PER_PART),
     combs: slices(groups, COMB_GROUPS_PER_PART),
@@ -114,26 +126,36 @@ export function parts(
     goneVolumes: slices(news.goneVolumes, ITEMS_PER_PART),
     removedLayers: slices(news.removedLayers, ITEMS_PER_PART),
   };
-  const count = Math.max(1, ...Object.values(cut).map((list) => list.length));
-  return Array.from({ length: count }, (_, index) => ({
-    term,
-    sequence,
-    full: full && index === 0,
-    last: index === count - 1,
-    pools: cut.pools[index] ?? [],
-    combs: cut.combs[index] ?? [],
-    devices: cut.devices[index] ?? [],
-    volumes: cut.volumes[index] ?? [],
-    mappings: cut.mappings[index] ?? [],
-    removedDevices: cut.removedDevices[index] ?? [],
-    removedVolumes: cut.removedVolumes[index] ?? [],
-    removedMappings: cut.removedMappings[index] ?? [],
-    clusterVersion,
-    merges: cut.merges[index] ?? [],
-    removedMerges: cut.removedMerges[index] ?? [],
-    goneVolumes: cut.goneVolumes[index] ?? [],
-    removedLayers: cut.removedLayers[index] ?? [],
-  }));
+  const count = longest(Object.values(cut));
+  const made: MapUpdate[] = [];
+  for (let index = 0; index < count; index++)
+    made.push({
+      term,
+      sequence,
+      full: full && index === 0,
+      last: index === count - 1,
+      pools: cut.pools[index] ?? [],
+      combs: cut.combs[index] ?? [],
+      devices: cut.devices[index] ?? [],
+      volumes: cut.volumes[index] ?? [],
+      mappings: cut.mappings[index] ?? [],
+      removedDevices: cut.removedDevices[index] ?? [],
+      removedVolumes: cut.removedVolumes[index] ?? [],
+      removedMappings: cut.removedMappings[index] ?? [],
+      clusterVersion,
+      merges: cut.merges[index] ?? [],
+      removedMerges: cut.removedMerges[index] ?? [],
+      goneVolumes: cut.goneVolumes[index] ?? [],
+      removedLayers: cut.removedLayers[index] ?? [],
+    });
+  return made;
+}
+
+/** Of the longest list, at least 1. */
+function longest(lists: readonly (readonly unknown[])[]): number {
+  let length = 1;
+  for (const list of lists) length = Math.max(length, list.length);
+  return length;
 }
 
 function slices<T>(list: readonly T[], size: number): T[][] {

@@ -130,20 +130,28 @@ export class Queries {
 
   cluster(nowUs: Micros): ClusterQueryReplyBody {
     const { term, sequence, options, state } = this.engine;
-    const sum = { combs: 0, degradedCombs: 0, unavailableCombs: 0 };
+    let combs = 0;
+    let degradedCombs = 0;
+    let unavailableCombs = 0;
     for (const [, entries] of state.combs.pooled()) {
       const health = this.healthOf(entries);
-      sum.combs += health.combs;
-      sum.degradedCombs += health.degradedCombs;
-      sum.unavailableCombs += health.unavailableCombs;
+      combs += health.combs;
+      degradedCombs += health.degradedCombs;
+      unavailableCombs += health.unavailableCombs;
     }
     const self = selfOf(state, options);
     const { job, lastJob, lastReason } = clusterOf(state);
     return {
-      ...{ term, sequence, ...sum },
+      term,
+      sequence,
+      combs,
+      degradedCombs,
+      unavailableCombs,
       mode: Math.max(1, membersOf(state).length),
       members: [...state.mdms.values()].map((mdm) => this.member(nowUs, mdm, self)),
-      ...{ job: job?.id ?? 0, lastJob, lastReason },
+      job: job?.id ?? 0,
+      lastJob,
+      lastReason,
       name: self?.name ?? options.name,
       addresses: options.addresses,
       port: options.port,

@@ -192,6 +192,7 @@ export class Shared {
   readonly buffers: BufferPool;
   /** By comb number; holes where this device has no part. */
   readonly combs: (Comb | undefined)[] = [];
+  private known: readonly Comb[] = [];
   readonly peers: PeerDevice[] = [];
   private readonly peersByKey = new Map<number, PeerDevice>();
   private readonly peersByLink = new Map<LinkId, PeerDevice>();
@@ -273,12 +274,16 @@ export class Shared {
 
   makeComb(index: number): Comb {
     while (this.combs.length <= index) this.combs.push(undefined);
-    const comb = this.combs[index] ?? new Comb(index);
+    const known = this.combs[index];
+    if (known !== undefined) return known;
+    const comb = new Comb(index);
     this.combs[index] = comb;
+    this.known = this.combs.filter((one) => one !== undefined);
     return comb;
   }
 
-  *knownCombs(): Iterable<Comb> {
-    for (const comb of this.combs) if (comb !== undefined) yield comb;
+  /** In order of their numbers. */
+  knownCombs(): readonly Comb[] {
+    return this.known;
   }
 }
