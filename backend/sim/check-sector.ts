@@ -163,7 +163,8 @@ export class SectorSearch {
     this.visited = new ConfigSet();
     for (const config of this.configs) {
       this.expand(config, record, bit, next);
-      next.add({ ...config, pending: config.pending & ~bit });
+      const { past, pending, found } = config;
+      next.add({ past, pending: pending & ~bit, found });
     }
     this.leave(record, slot);
     if (this.isTooMuch(next)) this.giveUp();
@@ -245,7 +246,8 @@ export class SectorSearch {
   private expand(config: Config, record: OpRecord, bit: number, into: ConfigSet): void {
     if (hasTakenEffect(config, record, bit)) {
       // Sets do not share what changes later.
-      into.add({ ...config });
+      const { past, pending, found } = config;
+      into.add({ past, pending, found });
       return;
     }
     if (into.size > CONFIGS_MAX || this.isSpent) return;

@@ -3,6 +3,7 @@
 
 import type { LinkId, Peer, Role } from '../core/ports.js';
 
+import { AddressQueue } from './address-queue.js';
 import type { EventTarget } from './event-queue.js';
 import type { SimHost } from './host.js';
 import type { Simulation } from './simulation.js';
@@ -66,11 +67,9 @@ export class LinkEnd implements EventTarget {
   /** It came up while connections of one of its hosts carried nothing. */
   cameUpMute = false;
   /** Frames that arrived and were not taken: addresses in the arena. */
-  private incoming: number[] = [];
-  private incomingHead = 0;
-  /** Frames that were sent and have not arrived: addresses and lengths. */
-  private outgoing: number[] = [];
-  private outgoingHead = 0;
+  private readonly incoming = new AddressQueue();
+  /** Frames that were sent and have not arrived. */
+  private readonly outgoing = new AddressQueue();
   private reservedCount = 0;
   private reservedBytes = 0;
   private stuckCount = 0;
@@ -88,19 +87,15 @@ export class LinkEnd implements EventTarget {
   }
 
   waiting(): number {
-    return this.incoming.length - this.incomingHead;
+    return this.incoming.length;
   }
 
   peekAddress(): number {
-    return this.incoming[this.incomingHead] ?? 0;
+    return this.incoming.at(0);
   }
 
   drop(): void {
-    this.incomingHead += 1;
-    if (this.incomingHead === this.incoming.length) {
-      this.incoming.length = 0;
-      this.incomingHead = 0;
-    }
+    this.incoming.shift();
   }
 
   reserve(frameBytes: number): number {
@@ -126,7 +121,7 @@ export class LinkEnd implements EventTarget {
     if (!this.open) return;
     const sim = this.network.sim;
     for (let index = this.outgoing.length - count; index < this.outgoing.length; index++) {
-      const address = this.outgoing[index] ?? 0;
+      const address = this.outgoing.at(index);
       sim.trace.mix(TRACE.frameOut, sim.nowUs, this.process.node, this.id);
       this.network.sent(this, address);
     }
@@ -167,14 +162,10 @@ export class LinkEnd implements EventTarget {
   private moveToOther(count: number): void {
     const other = this.other;
     for (let index = 0; index < count; index++) {
-      const address = this.outgoing[this.outgoingHead++] ?? 0;
+      const address = this.outgoing.shift();
       if (other?.open === true) other.incoming.push(address);
     }
-    if (this.outgoingHead === this.outgoing.length) {
-      this.outgoing.length = 0;
-      this.outgoingHead = 0;
-      this.reservedBytes = 0;
-    }
+    if (this.outgoing.length === 0) this.reservedBytes = 0;
     if (other?.open === true && other.up) other.process.receive(other);
   }
 
@@ -187,8 +178,7 @@ export class LinkEnd implements EventTarget {
   discard(): void {
     this.open = false;
     this.up = false;
-    this.incoming.length = 0;
-    this.incomingHead = 0;
+    this.incoming.clear();
     const place = this.process.ends.indexOf(this);
     if (place >= 0) this.process.ends.splice(place, 1);
     this.network.forget(this);
@@ -196,8 +186,7 @@ export class LinkEnd implements EventTarget {
 
   /** What is on its way is lost. */
   loseOutgoing(): void {
-    this.outgoing.length = 0;
-    this.outgoingHead = 0;
+    this.outgoing.clear();
     this.stuckCount = 0;
   }
 }

@@ -254,7 +254,8 @@ export class ModelContent {
   volumes(): { readonly volumeKey: number; readonly usedBytes: number }[] {
     const used = new Map<number, number>();
     for (const { volumeKey, states } of this.chunks.values()) {
-      const blocks = states.filter((state) => state === BLOCK_STATE.data).length;
+      let blocks = 0;
+      for (const state of states) if (state === BLOCK_STATE.data) blocks += 1;
       used.set(volumeKey, (used.get(volumeKey) ?? 0) + blocks * this.geometry.blockBytes);
     }
     return [...used].map(([volumeKey, usedBytes]) => ({ volumeKey, usedBytes }));

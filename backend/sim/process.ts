@@ -27,7 +27,9 @@ export class SimProcess implements EndOwner, EventTarget {
   readonly ends: LinkEnd[] = [];
   private machine: Machine | null = null;
   private tickAtUs = Infinity;
+  /** The first `dirtyCount` have frames to send; shrinking a list costs more than keeping its length. */
   private readonly dirty: LinkEnd[] = [];
+  private dirtyCount = 0;
   private readonly resumed: LinkEnd[] = [];
   private readonly held: (() => void)[] = [];
   private pumping = false;
@@ -141,7 +143,7 @@ export class SimProcess implements EndOwner, EventTarget {
   markDirty(end: LinkEnd): void {
     if (end.dirty) return;
     end.dirty = true;
-    this.dirty.push(end);
+    this.dirty[this.dirtyCount++] = end;
   }
 
   markResumed(end: LinkEnd): void {
@@ -161,8 +163,8 @@ export class SimProcess implements EndOwner, EventTarget {
   }
 
   private flush(): void {
-    for (const end of this.dirty) end.flush();
-    this.dirty.length = 0;
+    for (let index = 0; index < this.dirtyCount; index++) this.dirty[index]?.flush();
+    this.dirtyCount = 0;
   }
 
   private scheduleTick(): void {

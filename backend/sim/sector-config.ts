@@ -13,15 +13,16 @@ export interface Past {
   readonly before: Past | null;
   /** How many values there are. */
   readonly length: number;
+  /** Those that are this one and one value more: few, because few writes run at a time. */
+  readonly after: Past[];
 }
-
-/** Keys of pasts have room for so many records and tags. */
-const NAMES_MAX = 0x100000;
 
 /** All pasts of one search. */
 export class Pasts {
-  private readonly known = new Map<number, Past>();
+  /** Those before which nothing comes: by record where something may be lost, else by value. */
+  private readonly first = new Map<number, Past>();
   private readonly isKept: boolean;
+  private count = 0;
 
   /** @param isKept - something may be lost: what a value replaces is kept */
   constructor(isKept: boolean) {
@@ -30,14 +31,23 @@ export class Pasts {
 
   /** `before` and then a value; null: nothing that a loss could bring back comes before it. */
   add(before: Past | null, value: number, by: number): Past {
-    const kept = this.isKept ? before : null;
-    const key = (kept?.id ?? 0) * NAMES_MAX + (this.isKept ? by + 1 : value);
-    const known = this.known.get(key);
+    if (this.isKept && before !== null) {
+      for (const known of before.after) if (known.by === by) return known;
+      const past = this.make(before, value, by, before.length + 1);
+      before.after.push(past);
+      return past;
+    }
+    const key = this.isKept ? by : value;
+    const known = this.first.get(key);
     if (known !== undefined) return known;
-    const id = this.known.size + 1;
-    const past = { id, value, by, before: kept, length: (kept?.length ?? 0) + 1 };
-    this.known.set(key, past);
+    const past = this.make(null, value, by, 1);
+    this.first.set(key, past);
     return past;
+  }
+
+  private make(before: Past | null, value: number, by: number, length: number): Past {
+    this.count += 1;
+    return { id: this.count, value, by, before, length, after: [] };
   }
 
   /** Without what is older than the newest value that `isSafe`; all of it when none is. */
