@@ -12,6 +12,8 @@ export interface SimArguments {
   readonly verbose: boolean;
   readonly twicePercent: number;
   readonly stopAtFailure: boolean;
+  /** Operators take snapshots in every scenario that can have them. */
+  readonly snapshots: boolean;
   /** File to which the outcome is added; empty: none. */
   readonly ledger: string;
   /** File with the scenario to run instead of one that a seed draws; empty: none. */
@@ -20,8 +22,8 @@ export interface SimArguments {
   readonly minimise: string;
 }
 
-export const HELP = `Usage: npm run sim -- [--seeds N] [--seed S] [--jobs J] [--twice P] [--stop] [--ledger FILE] [--json]
-       npm run sim -- --seed S [--verbose]
+export const HELP = `Usage: npm run sim -- [--seeds N] [--seed S] [--jobs J] [--twice P] [--stop] [--snapshots] [--ledger FILE] [--json]
+       npm run sim -- --seed S [--snapshots] [--verbose]
        npm run sim -- --scenario FILE [--seed S] [--seeds N] [--verbose]
        npm run sim -- (--seed S | --scenario FILE) --minimise FILE
 
@@ -33,6 +35,7 @@ could have worked with one correct disk. A seed decides everything: the same see
   --jobs J     threads, 1 to 64 (default: 2)
   --twice P    percent of the scenarios that run twice and must leave the same trace (default: 2)
   --stop       stop at the first failure
+  --snapshots  operators take snapshots in every scenario that can have them
   --ledger F   add a line to F: code, seeds, what failed
   --scenario F run the scenario that file F holds with all its options (test/sim/scenarios); --seed and --seeds run it
                with other seeds than its own
@@ -87,6 +90,7 @@ function parseValues(args: readonly string[]): Record<string, string | boolean |
       minimise: { type: 'string' },
       json: { type: 'boolean' },
       verbose: { type: 'boolean' },
+      snapshots: { type: 'boolean' },
       help: { type: 'boolean' },
     },
   });
@@ -109,6 +113,10 @@ export function parseSimArguments(args: readonly string[], drawnSeed: number): S
   };
   const flag = (name: string): boolean => values[name] === true;
   const scenario = text('scenario') ?? '';
+  if (flag('snapshots') && (scenario !== '' || text('ledger') !== undefined))
+    throw new UsageError(
+      '--snapshots changes what seeds draw: give it without --scenario and --ledger',
+    );
   if (scenario !== '' && text('ledger') !== undefined)
     throw new UsageError('--ledger counts scenarios that seeds draw: give it without --scenario');
   const alone = (scenario !== '' || text('seed') !== undefined) && text('seeds') === undefined;
@@ -134,6 +142,7 @@ export function parseSimArguments(args: readonly string[], drawnSeed: number): S
     verbose: flag('verbose'),
     twicePercent: integer('twice', text('twice'), 0, 100, 2),
     stopAtFailure: flag('stop'),
+    snapshots: flag('snapshots'),
     ledger: text('ledger') ?? '',
     scenario,
     minimise,

@@ -7,6 +7,7 @@ import { runScenario } from './scenario.js';
 import type { ScenarioResult } from './scenario.js';
 import { makeSimulationMemory } from './simulation.js';
 import { drawSwarm } from './swarm.js';
+import { withSnapshots } from './swarm-snapshots.js';
 import type { Swarm } from './swarm-options.js';
 
 export interface BatchOrder {
@@ -17,6 +18,8 @@ export interface BatchOrder {
   readonly twicePercent: number;
   /** The options of all of them; null: each seed draws its own. */
   readonly swarm: Swarm | null;
+  /** What seeds draw has snapshots, where it can. */
+  readonly snapshots: boolean;
 }
 
 export interface BatchFailure {
@@ -40,6 +43,11 @@ export function emptyResult(): BatchResult {
     failures: [],
     marks: {},
   };
+}
+
+/** The scenario of a seed. */
+export function drawn(seed: number, snapshots: boolean): Swarm {
+  return snapshots ? withSnapshots(drawSwarm(seed)) : drawSwarm(seed);
 }
 
 /** Runs a scenario, and once more where asked; a difference is a failure. */
@@ -71,7 +79,7 @@ export function runBatch(
   for (let index = 0; index < order.count; index++) {
     const seed = order.firstSeed + index * order.stride;
     const twice = seed % 100 < order.twicePercent;
-    const swarm = order.swarm === null ? drawSwarm(seed) : { ...order.swarm, seed };
+    const swarm = order.swarm === null ? drawn(seed, order.snapshots) : { ...order.swarm, seed };
     const result = runOne(swarm, twice, memory);
     total.scenarios += 1;
     if (twice) total.twice += 1;

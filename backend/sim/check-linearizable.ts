@@ -22,6 +22,8 @@ export function checkHistory(history: History, options: Options): string | null 
   const inner = { ...options, budget: new StepBudget() };
   const volumes = new Set(history.ops.map((record) => record.volume));
   for (const volume of volumes) {
+    // What it began with may have been lost since.
+    if (history.beginnings.get(volume) === null) continue;
     const fault = checkVolume(history, volume, inner);
     if (fault !== null) return fault;
   }
@@ -42,6 +44,11 @@ function checkVolume(history: History, volume: number, options: Inner): string |
       else list.push(record);
     }
   }
+  for (const [sector, tag] of history.beginnings.get(volume) ?? []) {
+    if (tag === 0) continue;
+    const block = Math.floor(sector / sectorsPerBlock);
+    byBlock.set(block, [begunWith(volume, sector, tag), ...(byBlock.get(block) ?? [])]);
+  }
   const writes = new Map<number, OpRecord>();
   for (const record of history.ops) if (record.kind === 'write') writes.set(record.tag, record);
   const flushes = history.ops.filter(
@@ -52,6 +59,15 @@ function checkVolume(history: History, volume: number, options: Inner): string |
     if (fault !== null) return fault;
   }
   return null;
+}
+
+/** What a snapshot began with, as a write before everything else. */
+function begunWith(volume: number, sector: number, tag: number): OpRecord {
+  return {
+    ...{ index: -1, kind: 'write', volume, volumeKey: volume, root: volume, client: 0, life: 0 },
+    ...{ fua: true, firstSector: sector, sectors: 1, tag, startUs: -2, endUs: -1 },
+    ...{ fencedUs: Infinity, isShutDown: false, seen: [] },
+  };
 }
 
 function checkBlock(

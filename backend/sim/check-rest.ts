@@ -83,13 +83,13 @@ function leftovers(
   combOf: (volumeKey: number, chunk: number) => number,
 ): string | null {
   if (cluster.swarm.moves.combsMax === 0) return null;
-  const volumeKeys = new Set(cluster.operator.volumes.map(({ key }) => key));
+  const layers = layersOf(cluster);
   for (const server of cluster.servers) {
     if (!cluster.operator.serverWork.isUsed(server) || !isUp(cluster, server.deviceKey)) continue;
     for (const place of contents.get(server.deviceKey)?.keys() ?? []) {
       const [volumeKey = 0, chunk = 0] = place.split(':').map(Number);
       const entry = entries.get(combOf(volumeKey, chunk));
-      if (entry === undefined || !volumeKeys.has(volumeKey)) continue;
+      if (entry === undefined || !layers.has(volumeKey)) continue;
       if (!entry.members.some(({ deviceKey }) => deviceKey === server.deviceKey))
         return `device ${server.deviceKey} still holds chunk ${chunk} of volume ${volumeKey} of comb ${entry.index}`;
     }
@@ -121,15 +121,33 @@ export function unequalCopies(cluster: SimCluster): string | null {
   );
   const pool = [...(cluster.clients[0]?.sdc?.map.pools.values() ?? [])][0];
   if (pool === undefined) return null;
-  for (const volume of cluster.operator.volumes)
-    for (let chunk = 0; chunk < volume.chunks; chunk++) {
-      // The V-tree of a volume that is no snapshot has the volume's own key.
-      const entry = entries.get(pool.combOf(volume.key, chunk));
+  const layers = layersOf(cluster);
+  const chunks = Math.max(0, ...cluster.operator.volumes.map((volume) => volume.chunks));
+  for (const [layerKey, vtreeKey] of layers)
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      const entry = entries.get(pool.combOf(vtreeKey, chunk));
       if (entry === undefined) continue;
-      const fault = unequalChunk(entry, contents, volume.key, chunk);
+      const fault = unequalChunk(entry, contents, layerKey, chunk);
       if (fault !== null) return fault;
     }
-  return leftovers(cluster, entries, contents, (volumeKey, chunk) => pool.combOf(volumeKey, chunk));
+  return leftovers(cluster, entries, contents, (layerKey, chunk) =>
+    pool.combOf(layers.get(layerKey) ?? 0, chunk),
+  );
+}
+
+/** V-tree of each layer whose content is at rest: nothing is moved out of it or into it. */
+function layersOf({ operator, moveWatch, history }: SimCluster): Map<number, number> {
+  const layers = new Map<number, number>();
+  for (const { key, vtreeKey } of moveWatch.layers.values()) layers.set(key, vtreeKey);
+  const snapshotted = new Set(layers.values());
+  for (const { key } of operator.volumes)
+    if (!snapshotted.has(history.rootOf(key))) layers.set(key, key);
+  for (const { key, mergeKey } of moveWatch.layers.values())
+    if (mergeKey !== 0) {
+      layers.delete(key);
+      layers.delete(mergeKey);
+    }
+  return layers;
 }
 
 function unequalChunk(

@@ -9,7 +9,11 @@ export type OpKind = 'read' | 'write' | 'zero' | 'flush' | 'describe';
 export interface OpRecord {
   readonly index: number;
   readonly kind: OpKind;
+  /** Content that it is about: a volume, or a volume from a revert on. */
   readonly volume: number;
+  readonly volumeKey: number;
+  /** First volume of its V-tree, by which content knows its place. */
+  readonly root: number;
   readonly client: number;
   /** Number of the client's process. */
   readonly life: number;
@@ -42,19 +46,56 @@ export interface UnmappedWindow {
   readonly toUs: number;
 }
 
+/** From one moment between command and answer, each target begins with what its source had. */
+export interface CutRecord {
+  readonly startUs: number;
+  readonly endUs: number;
+  readonly pairs: readonly { readonly source: number; readonly target: number }[];
+}
+
+/** Contents of volumes that were reverted have numbers above all keys. */
+const CONTENTS_FROM = 1_000_000_000;
+
 export class History {
   readonly ops: OpRecord[] = [];
   readonly losses: LossRecord[] = [];
   readonly windows: UnmappedWindow[] = [];
+  readonly cuts: CutRecord[] = [];
+  /** What contents began with, by sector, as far as the checker of cuts knows; null: not known at all. */
+  readonly beginnings = new Map<number, ReadonlyMap<number, number> | null>();
+  private readonly contents = new Map<number, number>();
+  private readonly roots = new Map<number, number>();
+  private nextContent = CONTENTS_FROM;
   /** All I/O counts as stopped: the operator was told so. */
   stopped = false;
   /** A disk that lied about flushes lost its power: what it was sure of may be lost. */
   lied = false;
   private nextTag = 1;
 
+  /** What a volume holds now. */
+  contentOf(volumeKey: number): number {
+    return this.contents.get(volumeKey) ?? volumeKey;
+  }
+
+  /** A volume was reverted: what it held is gone. */
+  newContent(volumeKey: number): number {
+    const content = this.nextContent++;
+    this.contents.set(volumeKey, content);
+    return content;
+  }
+
+  /** A snapshot belongs to the V-tree of its source. */
+  joinTree(volumeKey: number, sourceKey: number): void {
+    this.roots.set(volumeKey, this.rootOf(sourceKey));
+  }
+
+  rootOf(volumeKey: number): number {
+    return this.roots.get(volumeKey) ?? volumeKey;
+  }
+
   begin(
     kind: OpKind,
-    volume: number,
+    volumeKey: number,
     client: number,
     life: number,
     fua: boolean,
@@ -65,7 +106,9 @@ export class History {
     const record: OpRecord = {
       index: this.ops.length,
       kind,
-      volume,
+      volume: this.contentOf(volumeKey),
+      volumeKey,
+      root: this.rootOf(volumeKey),
       client,
       life,
       fua,
@@ -85,8 +128,8 @@ export class History {
 
   /** A description said that blocks hold nothing: as good as a read that saw zeroes. */
   sawNothing(described: OpRecord, firstSector: number, sectors: number, endUs: number): void {
-    const { volume, client, life, startUs } = described;
-    const read = this.begin('read', volume, client, life, false, firstSector, sectors, startUs);
+    const { volumeKey, client, life, startUs } = described;
+    const read = this.begin('read', volumeKey, client, life, false, firstSector, sectors, startUs);
     read.endUs = endUs;
     read.seen = new Array<number>(sectors).fill(0);
   }
@@ -95,7 +138,7 @@ export class History {
   servedUnmapped(): string | null {
     for (const { volume, client, fromUs, toUs } of this.windows)
       for (const record of this.ops) {
-        if (record.volume !== volume || record.client !== client || record.kind === 'flush')
+        if (record.volumeKey !== volume || record.client !== client || record.kind === 'flush')
           continue;
         if (record.startUs >= fromUs && record.endUs <= toUs)
           return `${record.kind} ${record.index} of client ${client} was served while volume ${volume} was not mapped to it, or stopped`;
@@ -109,7 +152,7 @@ export class History {
    */
   fence(volume: number, client: number, life: number, atUs: number): void {
     for (const record of this.ops) {
-      if (record.volume !== volume || record.client !== client || record.endUs !== Infinity)
+      if (record.volumeKey !== volume || record.client !== client || record.endUs !== Infinity)
         continue;
       // A client that still tries may do so under a newer mapping.
       if (!record.isShutDown && record.life >= life) continue;
@@ -129,7 +172,7 @@ export function writeTags(view: DataView, at: number, record: OpRecord): void {
   for (let index = 0; index < record.sectors; index++) {
     const place = at + index * SECTOR_BYTES;
     view.setUint32(place, record.tag, true);
-    view.setUint32(place + 4, placeWord(record.volume, record.firstSector + index), true);
+    view.setUint32(place + 4, placeWord(record.root, record.firstSector + index), true);
   }
 }
 
@@ -144,7 +187,7 @@ export function readTags(view: DataView, at: number, record: OpRecord): number[]
     const place = at + index * SECTOR_BYTES;
     const tag = view.getUint32(place, true);
     const word = view.getUint32(place + 4, true);
-    const expected = tag === 0 ? 0 : placeWord(record.volume, record.firstSector + index);
+    const expected = tag === 0 ? 0 : placeWord(record.root, record.firstSector + index);
     if (word !== expected) return null;
     tags.push(tag);
   }

@@ -5,7 +5,7 @@ import { Worker, isMainThread, parentPort, workerData } from 'node:worker_thread
 
 import { HELP, parseSimArguments, UsageError } from './arguments.js';
 import type { SimArguments } from './arguments.js';
-import { addResult, emptyResult, runBatch } from './batch.js';
+import { addResult, drawn, emptyResult, runBatch } from './batch.js';
 import type { BatchOrder, BatchResult } from './batch.js';
 import { note } from './ledger.js';
 import { minimise, strikesOf } from './minimise.js';
@@ -14,7 +14,6 @@ import type { KeptScenario } from './scenario-file.js';
 import { runScenario } from './scenario.js';
 import type { ScenarioResult } from './scenario.js';
 import { makeSimulationMemory } from './simulation.js';
-import { drawSwarm } from './swarm.js';
 import { describeSwarm } from './swarm-text.js';
 
 type FromWorker =
@@ -42,8 +41,8 @@ function say(text: string): void {
 }
 
 /** The scenario that the arguments name. */
-function wanted({ firstSeed, scenario }: SimArguments): KeptScenario {
-  if (scenario === '') return { about: '', seed: firstSeed, swarm: drawSwarm(firstSeed) };
+function wanted({ firstSeed, scenario, snapshots }: SimArguments): KeptScenario {
+  if (scenario === '') return { about: '', seed: firstSeed, swarm: drawn(firstSeed, snapshots) };
   try {
     const kept = parseScenario(readFileSync(scenario, 'utf8'));
     const seed = firstSeed === 0 ? kept.seed : firstSeed;
@@ -115,6 +114,7 @@ async function runAll(args: SimArguments, { seed, swarm }: KeptScenario): Promis
       count: Math.ceil((args.seeds - job) / jobs),
       twicePercent: args.twicePercent,
       swarm: args.scenario === '' ? null : swarm,
+      snapshots: args.snapshots,
     };
     return new Promise<void>((resolve, reject) => {
       const worker = new Worker(new URL(import.meta.url), { workerData: order });

@@ -14,6 +14,7 @@ import {
 import type {
   CombEntry,
   Device,
+  Layer,
   Sds,
   SdsMoveStage,
   StoragePool,
@@ -28,6 +29,8 @@ export class MoveWatch {
   private readonly sds = new Map<number, Sds>();
   private readonly pools = new Map<number, StoragePool>();
   private readonly volumes = new Set<number>();
+  /** Layers of V-trees that were snapshotted. */
+  readonly layers = new Map<number, Layer>();
 
   constructor(sim: Simulation) {
     this.sim = sim;
@@ -49,6 +52,7 @@ export class MoveWatch {
     this.sds.clear();
     this.pools.clear();
     this.volumes.clear();
+    this.layers.clear();
     this.committed(changes);
   }
 
@@ -72,6 +76,9 @@ export class MoveWatch {
       } else if (type === 'volume') {
         if (value === null) this.volumes.delete(object);
         else this.volumes.add(object);
+      } else if (type === 'layer') {
+        if (value === null) this.layers.delete(object);
+        else this.layers.set(object, decodeStored('Layer', value));
       } else if (type === 'combPage') {
         hasPages = true;
         if (value !== null) pages.push(...decodeStored('CombPage', value).combs);

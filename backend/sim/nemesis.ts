@@ -101,6 +101,8 @@ const MARKS = {
   moveServer: mark('nemesis: a server was moved to another protection domain'),
   restoreMdm: mark('nemesis: a backup of the metadata was taken or restored'),
   setSpare: mark('nemesis: the spare percentage of the pool was set'),
+  snapshot: mark('nemesis: snapshots of volumes were taken'),
+  revertVolume: mark('nemesis: a volume was reverted'),
 } satisfies Record<TroubleKind, unknown>;
 
 export class Nemesis implements EventTarget, TroubleMaker {

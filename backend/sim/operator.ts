@@ -18,6 +18,7 @@ import { MdmOperator } from './operator-mdms.js';
 import { KEEP_POOL, PolicyWork } from './operator-policies.js';
 import { ServerWork } from './operator-servers.js';
 import type { MoveTarget } from './operator-servers.js';
+import { SnapshotWork } from './operator-snapshots.js';
 import { VolumeWork } from './operator-volumes.js';
 import type { SimVolume } from './operator-volumes.js';
 import type { SimProcess } from './process.js';
@@ -47,6 +48,7 @@ export class SimOperator {
   readonly process: SimProcess;
   readonly volumes: SimVolume[] = [];
   readonly volumeWork: VolumeWork;
+  readonly snapshotWork: SnapshotWork;
   readonly serverWork = new ServerWork(this);
   readonly policyWork = new PolicyWork(this);
   readonly backupWork = new BackupWork(this);
@@ -69,6 +71,7 @@ export class SimOperator {
     this.admin = admin;
     this.site = site;
     this.volumeWork = new VolumeWork(this, sim, site.clients, site.history);
+    this.snapshotWork = new SnapshotWork(this, sim, site.history);
     this.mdms = new MdmOperator(
       admin,
       (inUs, run) => {
@@ -312,7 +315,7 @@ export class SimOperator {
       ({ key }) => {
         this.volumes.push({ key, index, chunks });
         this.steps.unshift(
-          ...this.owners(index).map((client) => (atUs: number) => {
+          ...this.ownersOf(index).map((client) => (atUs: number) => {
             this.map(atUs, key, client);
           }),
         );
@@ -321,7 +324,7 @@ export class SimOperator {
   }
 
   /** Clients that have a volume. */
-  private owners(index: number): readonly ClientNode[] {
+  ownersOf(index: number): readonly ClientNode[] {
     return this.swarm.shared
       ? this.site.clients
       : this.site.clients.filter((_, number) => number === index % this.site.clients.length);
@@ -331,12 +334,12 @@ export class SimOperator {
   isSettled(): boolean {
     if (this.isBusy || this.backupWork.isChanging) return false;
     return this.volumes.every(({ key, index }) =>
-      this.owners(index).every(({ load }) => load?.has(key) === true),
+      this.ownersOf(index).every(({ load }) => load?.has(key) === true),
     );
   }
 
   private get isBusy(): boolean {
-    const work = [this.volumeWork, this.serverWork, this.policyWork];
+    const work = [this.volumeWork, this.snapshotWork, this.serverWork, this.policyWork];
     if (work.some(({ isChanging }) => isChanging)) return true;
     return this.admin.pending > 0 || this.isSwitching;
   }

@@ -6,6 +6,7 @@
 
 import { AckWatch } from './ack-watch.js';
 import { checkHistory } from './check-linearizable.js';
+import { checkCuts } from './check-cut.js';
 import { lackingCopies, unequalCopies } from './check-rest.js';
 import { SIM_GEOMETRY } from './client-node.js';
 import { SimCluster } from './cluster.js';
@@ -206,6 +207,10 @@ class Scenario {
     const tailsLost = swarm.overLimit && this.loseSpoiledTails();
     const flushesLie = cluster.history.lied || tailsLost;
     const isVolatile = swarm.durability !== 'media' || flushesLie;
+    const { losses } = cluster.history;
+    const mayLose = flushesLie || (isVolatile && losses.length > 0);
+    const mixed = checkCuts(cluster.history, { mayLose });
+    if (mixed !== null) sim.fail(mixed);
     const fault = checkHistory(cluster.history, { sectorsPerBlock, isVolatile, flushesLie });
     if (fault !== null) sim.fail(fault);
     const served = cluster.history.servedUnmapped();

@@ -56,6 +56,8 @@ export interface TroubleWeights {
   ailDisk: number;
   restoreMdm: number;
   setSpare: number;
+  snapshot: number;
+  revertVolume: number;
 }
 
 export type TroubleKind = keyof TroubleWeights;
@@ -146,6 +148,8 @@ export const SINGLE_KINDS: readonly TroubleKind[] = [
   'restoreMdm',
   'setSpare',
   'stopRebuild',
+  'snapshot',
+  'revertVolume',
 ];
 
 /** Kinds that only happen where the MDM looks for slow devices. */

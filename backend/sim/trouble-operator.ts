@@ -16,7 +16,9 @@ export type OperatorTrouble =
   | 'stopRebuild'
   | 'restServer'
   | 'emptyServer'
-  | 'setSpare';
+  | 'setSpare'
+  | 'snapshot'
+  | 'revertVolume';
 
 function unmap({ cluster, prng, say }: TroubleMaker): boolean {
   const { operator } = cluster;
@@ -25,6 +27,7 @@ function unmap({ cluster, prng, say }: TroubleMaker): boolean {
   const { sdcKey } = client;
   if (
     operator.volumeWork.isChanging ||
+    operator.snapshotWork.isChanging ||
     sdcKey === 0 ||
     client.sdc?.map.mapping(volume.key, sdcKey) === undefined
   )
@@ -42,7 +45,8 @@ function resize({ cluster: { operator }, prng, say }: TroubleMaker): boolean {
 }
 
 function removeVolume({ cluster: { operator }, prng, say }: TroubleMaker): boolean {
-  if (operator.volumeWork.isChanging || operator.volumes.length < 2) return false;
+  if (operator.volumeWork.isChanging || operator.snapshotWork.isChanging) return false;
+  if (operator.volumes.length < 2) return false;
   const volume = prng.pick(operator.volumes.slice(0, -1));
   say(`removes volume ${volume.key}`);
   operator.volumeWork.remove(volume);
@@ -118,6 +122,25 @@ function setSpare({ cluster: { operator, swarm }, prng, say }: TroubleMaker): bo
   return true;
 }
 
+/** Of some volumes as of one moment, also of snapshots. */
+function snapshot({ cluster: { operator }, prng, say }: TroubleMaker): boolean {
+  if (operator.volumeWork.isChanging) return false;
+  const all = prng.chance(1, 2);
+  const sources = operator.volumes.filter(() => all || prng.chance(1, 2));
+  if (sources.length === 0 || !operator.snapshotWork.snapshot(sources)) return false;
+  say(`takes a snapshot of volumes ${sources.map(({ key }) => key).join(' ')}`);
+  return true;
+}
+
+function revertVolume({ cluster: { operator }, prng, say }: TroubleMaker): boolean {
+  if (operator.volumeWork.isChanging || operator.volumes.length < 2) return false;
+  const volume = prng.pick(operator.volumes);
+  const source = prng.pick(operator.volumes);
+  if (!operator.snapshotWork.revert(volume, source)) return false;
+  say(`reverts volume ${volume.key} to ${source.key}`);
+  return true;
+}
+
 export const OPERATOR_TROUBLE: Strikes<OperatorTrouble> = {
   unmap,
   resize,
@@ -126,6 +149,8 @@ export const OPERATOR_TROUBLE: Strikes<OperatorTrouble> = {
   removeServer,
   moveServer,
   setSpare,
+  snapshot,
+  revertVolume,
   stopDomain,
   stopRebuild,
   restServer: (maker) => maintain(maker, 'instant'),

@@ -157,7 +157,7 @@ export class Workload implements BlockFront, EventTarget {
   volumeRemoved(_nowUs: number, volumeKey: number): void {
     const place = this.volumes.findIndex(({ key }) => key === volumeKey);
     if (place < 0) this.sim.fail(`client ${this.client} lost a volume that it did not have`);
-    if (this.slots.some(({ record }) => record?.volume === volumeKey))
+    if (this.slots.some(({ record }) => record?.volumeKey === volumeKey))
       this.sim.fail(`volume ${volumeKey} was removed before its requests were answered`);
     this.volumes.splice(place, 1);
   }

@@ -1,0 +1,154 @@
+// Judges snapshots: what a snapshot, or a volume that was reverted, begins with is the content that its source had at one moment
+// between the command and its answer, the same for all volumes of the command. It must never look at the cluster.
+//
+// One moment shows in dependent writes: whoever was answered before another request began, whoever asked and on whichever
+// volume, is in the snapshot when that one is. And what was answered before the command began is in it, nothing that began after
+// the answer is.
+
+import type { CutRecord, History, OpRecord } from './history.js';
+
+interface Options {
+  /** What was acknowledged may have been lost: older content of a source is no proof. */
+  readonly mayLose: boolean;
+}
+
+/** By sector of a volume, the tag that it began with, as far as a read showed it. */
+type Content = Map<number, number>;
+
+/** What is wrong with a snapshot, in words; null: nothing. Also tells the history what volumes began with. */
+export function checkCuts(history: History, options: Options): string | null {
+  const writes = new Map<number, OpRecord>();
+  for (const record of history.ops) if (record.kind === 'write') writes.set(record.tag, record);
+  const byVolume = new Map<number, OpRecord[]>();
+  for (const record of history.ops) {
+    const list = byVolume.get(record.volume);
+    if (list === undefined) byVolume.set(record.volume, [record]);
+    else list.push(record);
+  }
+  for (const cut of history.cuts) {
+    const fault = new CutCheck(history, cut, writes, byVolume, options).run();
+    if (fault !== null) return fault;
+  }
+  return null;
+}
+
+class CutCheck {
+  private readonly history: History;
+  private readonly cut: CutRecord;
+  private readonly writes: ReadonlyMap<number, OpRecord>;
+  private readonly byVolume: ReadonlyMap<number, readonly OpRecord[]>;
+  private readonly options: Options;
+  /** Whatever was answered before this is in it. */
+  private sinceUs: number;
+  private sinceText = 'the command';
+
+  constructor(
+    history: History,
+    cut: CutRecord,
+    writes: ReadonlyMap<number, OpRecord>,
+    byVolume: ReadonlyMap<number, readonly OpRecord[]>,
+    options: Options,
+  ) {
+    this.history = history;
+    this.cut = cut;
+    this.writes = writes;
+    this.byVolume = byVolume;
+    this.options = options;
+    this.sinceUs = cut.startUs;
+  }
+
+  run(): string | null {
+    const contents: { source: number; target: number; content: Content }[] = [];
+    const { cut, history, options } = this;
+    for (const { source, target } of cut.pairs) {
+      const content: Content = new Map();
+      const fault = this.gather(target, content);
+      if (fault !== null) return fault;
+      history.beginnings.set(target, options.mayLose ? null : content);
+      contents.push({ source, target, content });
+    }
+    if (options.mayLose) return null;
+    for (const { source, target, content } of contents) {
+      const fault = this.lacking(source, target, content);
+      if (fault !== null) return fault;
+    }
+    return null;
+  }
+
+  /** What reads showed of the content that a volume began with. */
+  private gather(target: number, content: Content): string | null {
+    const records = this.byVolume.get(target) ?? [];
+    const zeroed = new Set<number>();
+    for (const { kind, firstSector, sectors } of records)
+      if (kind === 'zero') for (let at = 0; at < sectors; at++) zeroed.add(firstSector + at);
+    for (const read of records) {
+      if (read.kind !== 'read' || read.endUs === Infinity) continue;
+      for (const [at, tag] of read.seen.entries()) {
+        const sector = read.firstSector + at;
+        const write = this.writes.get(tag);
+        if (write?.volume === target) continue;
+        if (tag === 0 && (zeroed.has(sector) || this.isOwn(records, sector, read))) continue;
+        const known = content.get(sector);
+        if (known !== undefined && known !== tag && !this.options.mayLose)
+          return `volume ${target} sector ${sector} began with tag ${known} and with tag ${tag}: what is frozen changed`;
+        content.set(sector, tag);
+        if (write === undefined) continue;
+        if (write.startUs > this.cut.endUs)
+          return `write ${write.index}, which began after the snapshot was there, is in volume ${target}`;
+        if (write.startUs <= this.sinceUs) continue;
+        this.sinceUs = write.startUs;
+        this.sinceText = `write ${write.index} of volume ${write.volume}, which is in it`;
+      }
+    }
+    return null;
+  }
+
+  /** Whether a sector was written by then: after a loss it may read as zero again. */
+  private isOwn(records: readonly OpRecord[], sector: number, { endUs }: OpRecord): boolean {
+    return records.some(
+      (record) =>
+        record.kind === 'write' &&
+        record.startUs < endUs &&
+        record.firstSector <= sector &&
+        record.firstSector + record.sectors > sector,
+    );
+  }
+
+  /** A change that was answered before something that is in the snapshot began, and is not in it. */
+  private lacking(source: number, target: number, content: Content): string | null {
+    const changes = (this.byVolume.get(source) ?? []).filter(
+      ({ kind }) => kind === 'write' || kind === 'zero',
+    );
+    const zeros = changes.filter(({ kind }) => kind === 'zero');
+    for (const change of changes) {
+      if (change.endUs >= this.sinceUs) continue;
+      for (let at = 0; at < change.sectors; at++) {
+        const sector = change.firstSector + at;
+        const tag = content.get(sector);
+        if (tag === undefined || tag === change.tag) continue;
+        if (!this.isOlder(tag, source, sector, change, zeros)) continue;
+        return `change ${change.index} of volume ${source} was answered before ${this.sinceText} began, and volume ${target} has what was at sector ${sector} before it (tag ${tag})`;
+      }
+    }
+    return null;
+  }
+
+  /** Whether content is certainly older than a change. */
+  private isOlder(
+    tag: number,
+    source: number,
+    sector: number,
+    change: OpRecord,
+    zeros: readonly OpRecord[],
+  ): boolean {
+    const write = this.writes.get(tag);
+    if (write !== undefined) return write.volume !== source || write.endUs < change.startUs;
+    // A zero tag is old when nobody may have zeroed the sector since.
+    return !zeros.some(
+      (zero) =>
+        zero.firstSector <= sector &&
+        zero.firstSector + zero.sectors > sector &&
+        zero.endUs >= change.startUs,
+    );
+  }
+}

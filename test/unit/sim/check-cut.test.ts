@@ -1,0 +1,125 @@
+// The checker of snapshots finds a point that is not one moment, and nothing else.
+
+import test from 'ava';
+
+import { checkCuts } from '../../../backend/sim/check-cut.js';
+import { checkHistory } from '../../../backend/sim/check-linearizable.js';
+import { History } from '../../../backend/sim/history.js';
+import type { OpKind, OpRecord } from '../../../backend/sim/history.js';
+
+const KEEPS = { mayLose: false };
+const BLOCKS = { sectorsPerBlock: 8, isVolatile: false };
+
+/** Volumes 1 and 2 with snapshots 11 and 12, taken between 100 and 110. */
+class Story {
+  readonly history = new History();
+
+  constructor() {
+    this.history.joinTree(11, 1);
+    this.history.joinTree(12, 2);
+    const pairs = [
+      { source: 1, target: 11 },
+      { source: 2, target: 12 },
+    ];
+    this.history.cuts.push({ startUs: 100, endUs: 110, pairs });
+  }
+
+  op(kind: OpKind, volume: number, sector: number, fromUs: number, toUs: number): OpRecord {
+    const record = this.history.begin(kind, volume, 1, 1, false, sector, 1, fromUs);
+    record.endUs = toUs;
+    return record;
+  }
+
+  write(volume: number, sector: number, fromUs: number, toUs = Infinity): number {
+    return this.op('write', volume, sector, fromUs, toUs).tag;
+  }
+
+  read(volume: number, sector: number, tag: number, fromUs = 200): void {
+    this.op('read', volume, sector, fromUs, fromUs + 1).seen = [tag];
+  }
+
+  fault(): string | null {
+    return checkCuts(this.history, KEEPS) ?? checkHistory(this.history, BLOCKS);
+  }
+}
+
+test('a snapshot with what was answered before it, and without what began after, is right', (t) => {
+  const story = new Story();
+  const first = story.write(1, 0, 10, 20);
+  const second = story.write(2, 0, 30, 40);
+  story.write(1, 0, 120, 130);
+  story.read(11, 0, first);
+  story.read(12, 0, second);
+  story.read(12, 5, 0);
+  t.is(story.fault(), null);
+});
+
+test('what was answered before the command and is not in the snapshot is missed', (t) => {
+  const story = new Story();
+  const old = story.write(1, 0, 1, 5);
+  story.write(1, 0, 10, 20);
+  story.read(11, 0, old);
+  t.regex(story.fault() ?? '', /was answered before the command began/);
+});
+
+test('a dependent write of another volume without the one that it depends on is no moment', (t) => {
+  const story = new Story();
+  const old = story.write(1, 0, 1, 5);
+  // Both run while the snapshot is made: each alone may be in it or not.
+  story.write(1, 0, 101, 102);
+  const dependent = story.write(2, 3, 103, 104);
+  story.read(11, 0, old);
+  t.is(story.fault(), null);
+  story.read(12, 3, dependent);
+  t.regex(story.fault() ?? '', /answered before write .* of volume 2, which is in it/);
+});
+
+test('writes that overlap the snapshot may be in it each by itself', (t) => {
+  const story = new Story();
+  const old = story.write(1, 0, 1, 5);
+  story.write(1, 0, 90, 108);
+  const other = story.write(2, 0, 90, 108);
+  story.read(11, 0, old);
+  story.read(12, 0, other);
+  t.is(story.fault(), null);
+});
+
+test('what began after the answer is not in the snapshot', (t) => {
+  const story = new Story();
+  const late = story.write(1, 0, 111, 112);
+  story.read(11, 0, late);
+  t.regex(story.fault() ?? '', /which began after the snapshot was there/);
+});
+
+test('a snapshot does not change, but for what is written to itself', (t) => {
+  const story = new Story();
+  const old = story.write(1, 0, 1, 5);
+  const unknown = story.write(1, 0, 90);
+  story.read(11, 0, unknown, 200);
+  const own = story.write(11, 0, 210, 220);
+  story.read(11, 0, own, 230);
+  t.is(story.fault(), null);
+  story.read(11, 0, old, 205);
+  t.regex(story.fault() ?? '', /what is frozen changed/);
+});
+
+test('what a snapshot began with does not come back when it was overwritten', (t) => {
+  const story = new Story();
+  const old = story.write(1, 0, 1, 5);
+  story.write(11, 0, 210, 220);
+  story.read(11, 0, old, 230);
+  t.not(story.fault(), null);
+});
+
+test('after a revert a volume begins with what its source had', (t) => {
+  const story = new Story();
+  const old = story.write(1, 0, 1, 5);
+  story.write(1, 0, 120, 130);
+  const target = story.history.newContent(1);
+  story.history.cuts.push({ startUs: 300, endUs: 310, pairs: [{ source: 11, target }] });
+  story.read(1, 0, old, 320);
+  t.is(story.fault(), null);
+  const own = story.write(11, 1, 250, 260);
+  story.read(1, 1, 0, 321);
+  t.regex(story.fault() ?? '', /was answered before the command began/, `tag ${own} is lacking`);
+});
