@@ -30,6 +30,7 @@ import { StoreError } from '../runtime/metadata-store.js';
 import type { LmdbStore } from '../runtime/metadata-store.js';
 
 import { ClusterDoor } from './mdm-door.js';
+import { watchFormer } from './mdm-former.js';
 import { Moves } from './mdm-moves.js';
 import { freshSystem, managerTimes, ownPlace } from './mdm-options.js';
 import { NodePart } from './mdm-part.js';
@@ -306,11 +307,20 @@ export class MdmNode implements NodeHost {
       });
     };
     const machine = new Recovery({ links, log, recovered }, content, options);
-    this.role = { kind: 'restored', machine, store };
+    const role: Role = { kind: 'restored', machine, store };
+    this.role = role;
     this.input((nowUs) => {
       this.machine.become(nowUs, machine);
       machine.start(nowUs);
     });
+    const { config, loop } = this.tools;
+    const reach = new StoreReach(
+      this.caller,
+      () => this.report(),
+      config,
+      () => null,
+    );
+    watchFormer(machine, reach, loop, () => this.role === role);
   }
 
   /** @param opens - it was this node's store that the content came from: the other one is opened for all */

@@ -162,7 +162,8 @@ function enter(
     const report = reports.get(node.key);
     if (typeof report !== 'object')
       return wait(`${node.name} does not answer (${report ?? 'not asked yet'})`);
-    if (report.state === 'member' && report.token !== token)
+    // One that was struck out and not told yet has files of a member that is no more.
+    if (report.state === 'member' && (report.token !== token || seat === undefined))
       return step({ kind: 'leave', node, token: report.token });
     if (seat === undefined) {
       const { host, peerPort } = node;

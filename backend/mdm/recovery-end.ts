@@ -2,7 +2,7 @@
 // entry under a new cluster epoch. It must never put a copy in sync that this entry does not put in sync.
 
 import { isInSync } from '../cluster-map/entry.js';
-import type { CombEntry } from '../protocol/generated/types.js';
+import type { CombEntry, Device } from '../protocol/generated/types.js';
 import { withMembers } from './reconcile.js';
 import type { State } from './state.js';
 
@@ -10,6 +10,7 @@ import type { State } from './state.js';
 export interface Heard {
   readonly incarnation: number;
   readonly port: number;
+  readonly capacityBytes: number;
 }
 
 /**
@@ -20,7 +21,7 @@ export interface Heard {
  * @param isLost - a device that was given up
  * @returns the cluster epoch
  */
-export function conclude(
+export function concluded(
   state: State,
   newest: ReadonlyMap<number, ReadonlyMap<number, CombEntry>>,
   heard: ReadonlyMap<number, Heard>,
@@ -41,14 +42,21 @@ export function conclude(
       const generation = { epoch, number: entry.generation.number + 1 };
       state.combs.put(poolKey, { ...withoutLost(entry, isLost), generation });
     }
-  for (const [key, { incarnation, port }] of heard) {
+  for (const [key, { incarnation, port, capacityBytes }] of heard) {
     const device = state.devices.get(key);
     if (device === undefined) continue;
     // Whether it rolled back was told to the former life; an entry of an earlier one is not trusted on its word.
     const rolledBackIncarnation = Math.max(device.rolledBackIncarnation, incarnation);
-    state.devices.put(key, { ...device, incarnation, port, rolledBackIncarnation });
+    const known = { ...device, incarnation, port, rolledBackIncarnation };
+    state.devices.put(key, device.state === 'adding' ? arrived(known, capacityBytes) : known);
   }
   return epoch;
+}
+
+/** It was being added, or came along with its SDS, when the backup was taken; whoever tells what he remembers is there. */
+function arrived(device: Device, capacityBytes: number): Device {
+  const there = { state: 'up', formatted: true, capacityBytes, dataSince: 1 } as const;
+  return { ...device, ...there, force: false, failure: '', replaces: [] };
 }
 
 /** Copies of devices that will not come back leave where another one in sync stays (C8). */

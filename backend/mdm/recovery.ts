@@ -33,10 +33,12 @@ import type {
 import { COMMANDS } from '../protocol/tables/commands.js';
 import { ProtocolError } from '../protocol/wire.js';
 import { CombsHeard } from './combs-heard.js';
+import type { NodeReport } from './cluster-plan.js';
 import { mayAsk } from './commands/users.js';
+import { FormerMdms } from './former-mdms.js';
 import type { MdmContent, MdmOptions, StoredEntry } from './options.js';
 import { objectsOf } from './queries.js';
-import { conclude } from './recovery-end.js';
+import { concluded } from './recovery-end.js';
 import type { Heard } from './recovery-end.js';
 import { Sessions } from './sessions.js';
 import type { Session } from './sessions.js';
@@ -72,6 +74,8 @@ export class Recovery implements Machine {
   /** Map sequence that each device has applied, of the former life; whoever did not say so is not heard. */
   private readonly applied = new Map<number, number>();
   private readonly toldAll = new Set<number>();
+  /** Whoever runs it has them looked for, again and again. */
+  readonly former: FormerMdms;
   private isDone = false;
 
   /** @throws ContentError when the content cannot be understood */
@@ -81,6 +85,7 @@ export class Recovery implements Machine {
     this.term = content.term + 1;
     this.sequence = content.sequence;
     this.state.load(content.entries);
+    this.former = new FormerMdms(this.state.mdms.values());
     this.sessions = new Sessions(ports.links, (_, session) => {
       const { registered } = session;
       if (registered.kind === 'device') this.combsHeard.forget(registered.deviceKey);
@@ -143,6 +148,20 @@ export class Recovery implements Machine {
 
   nextDeadlineUs(): Micros {
     return Infinity;
+  }
+
+  /** What the MDMs of the former cluster are: only right after none of them was at work anything is concluded. */
+  formerSeen(nowUs: Micros, reports: ReadonlyMap<number, NodeReport | string>): void {
+    if (this.isDone) return;
+    if (!this.former.seen(reports)) {
+      this.conclude(nowUs);
+      return;
+    }
+    // What devices said may be old by the time that the other one is silent.
+    this.heard.clear();
+    this.toldAll.clear();
+    for (const { link, registered } of [...this.sessions.all()])
+      if (registered.kind === 'device') this.sessions.drop(nowUs, link);
   }
 
   private message(nowUs: Micros, session: Session, tag: number, message: ControlMessage): void {
@@ -209,7 +228,10 @@ export class Recovery implements Machine {
 
   /** What is waited for, in a sentence. */
   private reason(): string {
+    const [former] = this.former.reasons();
+    if (former !== undefined) return former;
     const keys = [...this.awaited().keys()];
+    if (keys.length === 0) return 'it looks whether an MDM of the former cluster runs';
     const named = keys.slice(0, 8).map((key) => this.nameOf(key));
     const more = keys.length > named.length ? ` and ${keys.length - named.length} more` : '';
     return `it waits for what these devices know: ${named.join(', ')}${more}`;
@@ -238,8 +260,10 @@ export class Recovery implements Machine {
     this.sessions.send(link, MSG.REGISTER_SDS_REPLY, tag, { sdsKey: sds.key, systemId });
     // What is told to an SDS is complete: a device that came after the backup would be closed.
     if (body.devices.some(({ deviceKey }) => !state.devices.has(deviceKey))) return;
+    const isFound = (key: number): boolean => body.devices.some((found) => found.deviceKey === key);
+    // One that was on its way into the system is there since, when its disk says so.
     const wants = state.devices
-      .filter(({ sdsKey, formatted }) => sdsKey === sds.key && formatted)
+      .filter(({ key, sdsKey, formatted }) => sdsKey === sds.key && (formatted || isFound(key)))
       .map(({ key, poolKey, path }) => ({
         ...{ deviceKey: key, poolKey, task: 'open' as const, path, force: false },
         durability: state.pools.get(poolKey)?.durability ?? ('media' as const),
@@ -306,7 +330,8 @@ export class Recovery implements Machine {
     if (body === undefined || !this.toldAll.has(deviceKey) || !this.applied.has(deviceKey)) return;
     // What it holds has no place in this metadata: nobody goes on without deciding about that.
     if (this.moved.has(deviceKey)) return;
-    this.heard.set(deviceKey, { incarnation: body.incarnation, port: body.port });
+    const { incarnation, port, usage } = body;
+    this.heard.set(deviceKey, { incarnation, port, capacityBytes: usage.capacityBytes });
   }
 
   /** Devices that may know something newer, and of how many combs. */
@@ -323,11 +348,15 @@ export class Recovery implements Machine {
   }
 
   private consider(nowUs: Micros): void {
+    if (this.former.all.length === 0) this.conclude(nowUs);
+  }
+
+  private conclude(nowUs: Micros): void {
     if (this.isDone || this.awaited().size > 0) return;
     this.isDone = true;
     const isLost = (deviceKey: number): boolean =>
       this.givenUp.has(deviceKey) && !this.heard.has(deviceKey);
-    const epoch = conclude(this.state, this.newest, this.heard, isLost);
+    const epoch = concluded(this.state, this.newest, this.heard, isLost);
     const { log } = this.ports;
     log.event('warn', 'mdm.restore-confirmed', {
       ...{ epoch, devices: this.heard.size, lost: this.givenUp.size },
@@ -364,7 +393,10 @@ export class Recovery implements Machine {
   }
 
   private check() {
-    const findings = [...this.awaited()].map(([deviceKey, combs]): Finding => ({
+    const former = this.former
+      .reasons()
+      .map((reason): Finding => ({ ...NO_FINDING, kind: 'awaited', reason }));
+    const awaited = [...this.awaited()].map(([deviceKey, combs]): Finding => ({
       ...NO_FINDING,
       ...{ kind: 'awaited', deviceKey, combs },
       poolKey: this.state.devices.get(deviceKey)?.poolKey ?? 0,
@@ -372,6 +404,7 @@ export class Recovery implements Machine {
         ? `${this.nameOf(deviceKey)} went to another protection domain with its SDS since the backup: restore a later one, or give it up`
         : `${this.nameOf(deviceKey)} did not say yet what it knows`,
     }));
+    const findings = [...former, ...awaited];
     const combs = [...this.newest.values()].reduce((sum, pool) => sum + pool.size, 0);
     return {
       ...{ restoring: true, combs, devices: this.heard.size, total: findings.length },

@@ -3,6 +3,8 @@
 // counter goes up by more than a life uses: those that devices and clients compare with what they saw follow the clock, so that the
 // life restored last has the highest, however often one backup was restored before. It must never touch who holds the data of a comb: only the devices know (recovery.ts).
 
+import type { Mdm } from '../protocol/generated/types.js';
+
 import type { MdmContent } from './options.js';
 import { State } from './state.js';
 
@@ -30,6 +32,8 @@ export class RenewalError extends Error {
 export interface Renewed {
   readonly systemId: { readonly idPrefix: number; readonly key: number };
   readonly systemName: string;
+  /** Other MDMs that the backup knows. */
+  readonly others: readonly Mdm[];
   readonly content: MdmContent & {
     readonly entries: readonly { key: Uint8Array; value: Uint8Array }[];
   };
@@ -42,12 +46,14 @@ export interface Renewed {
  *   lives that it knows nothing of. So term, cluster epoch, client runs and the numbers of volumes and mappings follow the time; a
  *   life uses fewer than one a second of each.
  * @param draw - random number of [0, 1): two restores of one backup must not give out the same numbers either
+ * @param isHere - the MDM on whose disk it is put
  * @throws ContentError when the content cannot be understood, RenewalError when no numbers are left
  */
 export function renewed(
   { term, sequence, entries }: MdmContent,
   nowMs: number,
   draw: () => number,
+  isHere: (mdm: Mdm) => boolean,
 ): Renewed {
   const state = new State();
   state.load(entries);
@@ -81,13 +87,13 @@ export function renewed(
     );
   state.systems.put(system.key, next);
   renumberVolumes(state, (from) => ahead(from, GENERATIONS));
-  // It begins as the only MDM; the others are taken in again.
-  for (const key of [...state.mdms.keys()]) state.mdms.delete(key);
+  standAlone(state, isHere);
   for (const cluster of [...state.clusters.values()])
     state.clusters.put(cluster.key, { ...cluster, job: null, lastJob: 0, lastReason: '' });
   const { idPrefix, key } = system;
   return {
     ...{ systemId: { idPrefix, key }, systemName: system.name },
+    others: state.mdms.filter(({ member }) => !member),
     content: {
       ...{ term: renewedTerm, sequence: renewedSequence },
       entries: state.all(),
@@ -124,4 +130,17 @@ function renumberVolumes(state: State, ahead: (from: number) => number): void {
       ...attachment,
       generation: attachment.generation + (steps.get(attachment.volumeKey) ?? 0),
     });
+}
+
+/**
+ * It begins as the only MDM. The others are standbys, so that each of them which still takes part in the former cluster is
+ * seen, and told to leave it (cluster-plan.ts).
+ */
+function standAlone(state: State, isHere: (mdm: Mdm) => boolean): void {
+  const mdms = [...state.mdms.values()];
+  for (const mdm of mdms)
+    if (isHere(mdm)) state.mdms.put(mdm.key, { ...mdm, role: 'manager', member: true });
+    // The only MDM there was: this one under an address that it had before.
+    else if (mdms.length === 1) state.mdms.delete(mdm.key);
+    else state.mdms.put(mdm.key, { ...mdm, member: false });
 }

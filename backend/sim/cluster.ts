@@ -40,6 +40,9 @@ function moveOptions({ moves, setUpTroubleUs }: Swarm): Partial<MdmOptions> {
   };
 }
 
+/** How long it takes the operator to have an MDM forget what it was part of. */
+const FORGET_US = 200_000;
+
 export class SimCluster {
   readonly sim: Simulation;
   readonly swarm: Swarm;
@@ -171,6 +174,16 @@ export class SimCluster {
     for (const client of this.clients) client.start();
     this.operator.start();
     if (this.etcd !== null) this.watchMasters(this.etcd);
+  }
+
+  /** The operator has MDMs forget a cluster that is no more. */
+  forgetFormer(): void {
+    for (const node of [...this.mdms, ...this.tieBreakers]) {
+      if (!node.isLeftBehind || node.process?.alive !== true) continue;
+      node.kill();
+      node.forget();
+      node.restartIn(FORGET_US);
+    }
   }
 
   private watchMasters(etcd: SimEtcds): void {

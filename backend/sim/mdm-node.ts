@@ -26,7 +26,7 @@ import { MDM_PORT } from './mdm-company.js';
 import type { MdmCompany, SimMdm } from './mdm-company.js';
 import { ContentMove } from './mdm-content-move.js';
 import { MdmDisk } from './mdm-disk.js';
-import { recoveryOf } from './mdm-recovery.js';
+import { recoveryOf, watchFormer } from './mdm-recovery.js';
 import { SimReach } from './mdm-reach.js';
 import type { SimNetwork } from './network.js';
 import { SimProcess } from './process.js';
@@ -148,7 +148,8 @@ export class MdmNode implements EventTarget, SimMdm {
     const { record, role, company, host } = this;
     const isAlone = role.kind === 'alone' || role.kind === 'restored';
     const state = record.part === 'member' ? 'member' : isAlone ? 'alone' : 'blank';
-    const seat = company?.etcds.store(record.token).members.get(host.address);
+    const store = company?.etcds.store(record.token);
+    const seat = store?.isAside === false ? store.members.get(host.address) : undefined;
     const storeUp = company?.etcds.reaches(host.address) === true && seat?.isLearner === false;
     const token = record.part === 'none' ? '' : record.token;
     return { state, token, storeUp, systemId: '', version: 'sim', protocolMax: VERSION_MAX };
@@ -192,6 +193,20 @@ export class MdmNode implements EventTarget, SimMdm {
     this.disk.content.load(term, sequence, entries);
     this.disk.mark = { state: 'restored', token: 'restored' };
     this.disk.record = leftRecord(this.record, this.record.term);
+  }
+
+  /** What it was part of does not concern it any more; no process of it runs. */
+  forget(): void {
+    assert(this.process?.alive !== true, 'an MDM that runs forgets nothing');
+    this.disk.record = leftRecord(this.record, 1);
+    this.disk.mark = null;
+    this.disk.content.replace(new SimMetadata());
+  }
+
+  /** It takes part in a cluster that is no more. */
+  get isLeftBehind(): boolean {
+    const { part, token } = this.record;
+    return part !== 'none' && this.company?.etcds.store(token).isAside === true;
   }
 
   restartIn(inUs: number): void {
@@ -256,6 +271,9 @@ export class MdmNode implements EventTarget, SimMdm {
     process.input((nowUs) => {
       recovery.start(nowUs);
     });
+    const isCurrent = (): boolean =>
+      this.role.kind === 'restored' && this.role.machine === recovery && process.alive;
+    watchFormer(sim, recovery, (current) => this.reach('', current), isCurrent);
   }
 
   private becomeNothing(): void {

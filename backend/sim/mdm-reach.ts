@@ -74,7 +74,8 @@ export class SimReach implements ClusterPort {
       });
       return;
     }
-    const { lostPermille } = this.company.etcds;
+    const { etcds } = this.company;
+    const { lostPermille, lives } = etcds;
     const isLate = prng.chance(lostPermille, 1000);
     if (isLate) MARKS.late.hits++;
     const inUs = isLate ? prng.below(LATE_US_MAX) : prng.below(DELAY_US_MAX);
@@ -83,6 +84,8 @@ export class SimReach implements ClusterPort {
       this.sim.nowUs + inUs,
       {
         fire: () => {
+          // Everybody was stopped since.
+          if (lives !== etcds.lives) return;
           failure = 'seat' in step ? this.change(step.kind, step.seat) : this.tell(step, term);
         },
       },

@@ -6,16 +6,21 @@ import type { Change, Links, Log } from '../core/ports.js';
 import type { MdmOptions, StoredEntry } from '../mdm/options.js';
 import { Recovery } from '../mdm/recovery.js';
 
+import type { ClusterInputs } from '../mdm/cluster-port.js';
+
 import type { MdmDisk } from './mdm-disk.js';
+import type { SimReach } from './mdm-reach.js';
 import type { SimProcess } from './process.js';
 import type { Simulation } from './simulation.js';
 
 const MARKS = {
   confirmed: mark('sim: restored metadata was confirmed by the devices'),
+  former: mark('sim: restored metadata waited for an MDM of the former cluster to end'),
   cutShort: mark('sim: an MDM died before confirmed metadata was durable'),
 };
 
 const IMPORT_US_MAX = 400_000;
+const LOOK_US = 1_000_000;
 
 /** The MDM, and who wants to hear of it. */
 interface Site {
@@ -62,4 +67,37 @@ export function recoveryOf(
   };
   const content = { term, sequence, entries: disk.content.entries() };
   return new Recovery({ ...ports, recovered }, content, options);
+}
+
+/**
+ * Looks for MDMs of the former cluster, again and again.
+ *
+ * @param reachOf - how the process reaches others; who hears of it
+ * @param isCurrent - the machine is still at work
+ */
+export function watchFormer(
+  sim: Simulation,
+  machine: Recovery,
+  reachOf: (current: () => ClusterInputs | null) => SimReach | null,
+  isCurrent: () => boolean,
+): void {
+  const { all } = machine.former;
+  const reach = reachOf(() =>
+    isCurrent()
+      ? {
+          observed: (nowUs, _, { reports }) => {
+            machine.formerSeen(nowUs, reports);
+            if (machine.former.reasons().length > 0) MARKS.former.hits++;
+          },
+          performed: () => undefined,
+        }
+      : null,
+  );
+  if (all.length === 0 || reach === null) return;
+  const look = (): void => {
+    if (!isCurrent()) return;
+    reach.observe(0, all);
+    sim.queue.push(sim.nowUs + LOOK_US, { fire: look }, 0, 0);
+  };
+  look();
 }

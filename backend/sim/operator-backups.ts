@@ -24,6 +24,10 @@ interface Operator {
   soon(inUs: number, run: (nowUs: number) => void): void;
   /** Pause before a command is asked again whose outcome is this status. */
   pauseUs(status: number): number;
+  /** MDMs that run in a cluster which is no more forget it. */
+  forgetFormer(): void;
+  /** Restored metadata is in use. */
+  restored(): void;
   /** A number below `below`, drawn for this scenario. */
   draw(below: number): number;
 }
@@ -94,17 +98,18 @@ export class BackupWork {
   private sequence = 0;
 
   /**
-   * The backup as the beginning of another life. Whoever asks has it restored, and then lets the operator `follow`.
+   * The backup as the beginning of another life, on the MDM of an address. Whoever asks has it restored, and then lets the operator `follow`.
    *
    * @returns null: there is none, or it would not know what was made since
    */
-  toRestore(): MdmContent | null {
+  toRestore(address: string): MdmContent | null {
     const { operator, kept } = this;
     if (this.changes > 0 || kept === null) return null;
     if (operator.facts() !== kept.facts) return null;
     // It takes the operator longer than a second.
     this.clockMs += RESTORE_MS;
-    return renewed(kept.content, this.clockMs, () => operator.draw(DRAWS) / DRAWS).content;
+    const draw = (): number => operator.draw(DRAWS) / DRAWS;
+    return renewed(kept.content, this.clockMs, draw, ({ host }) => host === address).content;
   }
 
   /** Waits until the restored metadata is in use, and gives up devices that will not come back. */
@@ -125,8 +130,10 @@ export class BackupWork {
         }
         if (!result.restoring) {
           this.changes -= 1;
+          operator.restored();
           return;
         }
+        if (result.findings.some(({ deviceKey }) => deviceKey === 0)) operator.forgetFormer();
         this.giveUp(result.findings.map(({ deviceKey }) => deviceKey));
       });
     });

@@ -62,6 +62,15 @@ export class MdmOperator {
     });
   }
 
+  /** Half of the operators insist on so many members, when nothing else is under way. */
+  reform(mode: number): void {
+    if (this.isSwitching || !this.prng.chance(1, 2)) return;
+    this.isSwitching = true;
+    this.insist(mode, () => {
+      this.isSwitching = false;
+    });
+  }
+
   /** Switches the cluster to another mode, whatever comes of it. */
   switch(): void {
     this.isSwitching = true;

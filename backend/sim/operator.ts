@@ -5,7 +5,12 @@ import { REBUILD_POLICY } from '../cluster-map/copy-policy.js';
 import type { Micros } from '../core/ports.js';
 import type { CommandName } from '../protocol/control.js';
 import { ERR, LIMIT } from '../protocol/generated/constants.js';
-import type { CommandParams, CommandResults, CopyPolicy } from '../protocol/generated/types.js';
+import type {
+  CommandParams,
+  CommandResults,
+  CopyPolicy,
+  SdsMoveStage,
+} from '../protocol/generated/types.js';
 
 import type { Admin } from './admin.js';
 import { SIM_CHUNK_SECTORS } from './client-node.js';
@@ -39,8 +44,10 @@ interface Site {
   readonly history: History;
   readonly mdms: readonly SimMdm[];
   readonly tieBreakers: readonly SimMdm[];
+  /** MDMs that run in a cluster which is no more forget it. */
+  forgetFormer(): void;
   /** Servers on their way to another protection domain, as committed. */
-  readonly moveWatch: { onTheWay(): readonly unknown[] };
+  readonly moveWatch: { onTheWay(): readonly { readonly stage: SdsMoveStage }[] };
 }
 
 export class SimOperator {
@@ -159,6 +166,16 @@ export class SimOperator {
 
   exchangeMdm(): void {
     this.mdms.exchange();
+  }
+
+  forgetFormer(): void {
+    this.site.forgetFormer();
+  }
+
+  /** Restored metadata has one MDM; some operators take the others in at once. */
+  restored(): void {
+    const { mdms, tieBreakers } = this.site;
+    if (mdms.length > 1) this.mdms.reform(mdms.length + tieBreakers.length);
   }
 
   private nextStep(nowUs: number): void {
@@ -351,8 +368,9 @@ export class SimOperator {
   /** What a backup would know, and an older one might not; null: something is under way. */
   facts(): string | null {
     const servers = this.serverWork.facts();
-    const isMoving = this.site.moveWatch.onTheWay().length > 0;
-    if (this.isBusy || servers === null || isMoving) return null;
+    // Whoever left one domain while the backup knows him there has no place in it; whoever is about to join another has one.
+    const isLeaving = this.site.moveWatch.onTheWay().some(({ stage }) => stage === 'leaving');
+    if (this.isBusy || servers === null || isLeaving) return null;
     return JSON.stringify([servers, this.volumes.map(({ key, chunks }) => [key, chunks])]);
   }
 

@@ -49,6 +49,8 @@ export class SimEtcds {
   lostPermille = 0;
   /** What every request takes longer. */
   slowUs = 0;
+  /** How often everything that MDMs share was put aside: what was on its way before reaches nobody. */
+  lives = 0;
   /** Latency of a request, at most. */
   readonly latencyUsMax: number;
   /** Highest sequence of which a living master was told that it is committed, in whatever store. */
@@ -72,6 +74,14 @@ export class SimEtcds {
     return made;
   }
 
+  /** No member of any store runs any more, and none will. */
+  putAside(): void {
+    this.lives += 1;
+    // Lives have nothing in common: a later one may begin below the one before.
+    this.toldSequence = 0;
+    for (const store of this.stores.values()) store.isAside = true;
+  }
+
   tell(sequence: number): void {
     this.toldSequence = Math.max(this.toldSequence, sequence);
   }
@@ -93,6 +103,8 @@ export class SimEtcd {
   readonly metadata = new SimMetadata();
   /** Nobody uses it before the content is complete. */
   open = false;
+  /** Its members do not run any more. */
+  isAside = false;
   /** Where the content went. */
   seal: { readonly token: string; readonly to: number } | null = null;
   /** By address; learners do not count yet. */
@@ -371,7 +383,7 @@ export class SimSharedStore implements SharedStore, EventTarget {
   private arrived(timeUs: number, number: number, request: Request): void {
     const { sim, prng } = this;
     const etcd = this.etcd.all;
-    if (etcd.down) return;
+    if (etcd.down || this.etcd.isAside) return;
     if (request.life !== this.life || !this.process.alive) MARKS.late.hits++;
     request.outcome = request.arrive();
     const isLost = prng.chance(etcd.lostPermille, 1000);

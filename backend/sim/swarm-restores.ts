@@ -14,8 +14,8 @@ const MISSED: readonly TroubleKind[] = [
 
 export function addRestores(seed: number, swarm: Swarm): Swarm {
   const prng = new Prng(seed, 0x52455354);
-  const { trouble, overLimit, mdms, slow } = swarm;
-  if (overLimit || mdms > 1 || slow.factor > 0 || trouble.island > 0) return swarm;
+  const { trouble, overLimit, slow } = swarm;
+  if (overLimit || slow.factor > 0 || trouble.island > 0) return swarm;
   if (!prng.chance(1, 10)) return swarm;
   return withRestores(prng, swarm);
 }

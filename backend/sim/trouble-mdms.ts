@@ -134,21 +134,33 @@ function crashTieBreaker({ cluster: { tieBreakers }, prng, say, later }: Trouble
   return true;
 }
 
-/** The operator takes a backup; later he loses everything else, stops the MDM and goes on with that. */
+/**
+ * The operator takes a backup; later he loses everything else, stops the MDMs and goes on with that on one of them. The others
+ * forget what they were part of, but for one whose host he does not reach.
+ */
 function restoreMdm({ cluster, prng, say, later }: TroubleMaker): boolean {
-  const { mdm, operator } = cluster;
-  const content = prng.chance(2, 3) ? operator.backupWork.toRestore() : null;
+  const { mdms, tieBreakers, etcd, operator } = cluster;
+  const mdm = mdms.length === 1 ? cluster.mdm : prng.pick(mdms);
+  const content = prng.chance(2, 3) ? operator.backupWork.toRestore(mdm.host.address) : null;
   if (content === null) {
     if (!operator.backupWork.take()) return false;
     say('takes a backup of the metadata');
     return true;
   }
   say(`loses the metadata and restores the backup, from commit ${content.sequence} on`);
-  mdm.kill();
+  const all = [...mdms, ...tieBreakers];
+  for (const node of all) node.kill();
+  etcd?.putAside();
   mdm.restore(content);
-  later(() => {
-    mdm.start();
-  });
+  const others = all.filter((node) => node !== mdm);
+  // Whoever has the content in a store of his own is never missed: nobody could tell him what became of it.
+  const members = others.filter(({ isLeftBehind }) => isLeftBehind);
+  const missed = members.length > 0 && prng.chance(1, 2) ? prng.pick(members) : null;
+  for (const node of others) if (node !== missed) node.forget();
+  for (const node of all)
+    later(() => {
+      node.start();
+    });
   operator.backupWork.follow();
   return true;
 }

@@ -12,10 +12,10 @@ import {
   rmSync,
   statSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 import type { Log } from '../../core/ports.js';
-import { makePrivateDirectory, writePrivate } from '../durable-files.js';
+import { makePrivateDirectory, syncDirectory, writePrivate } from '../durable-files.js';
 import { identify, isRunning, signal, waitForEnd } from '../processes.js';
 import type { ProcessId } from '../processes.js';
 import { tlsFiles } from './certificates.js';
@@ -160,6 +160,19 @@ export class EtcdMember {
   async discard(): Promise<void> {
     await this.stop();
     rmSync(this.options.directory, { recursive: true, force: true });
+  }
+
+  /** Ends the member; its files stay beside, under a name that no member has. @returns where */
+  async putAside(): Promise<string> {
+    await this.stop();
+    const { directory } = this.options;
+    for (let count = 1; ; count++) {
+      const kept = join(dirname(directory), `kept-${basename(directory)}-${count}`);
+      if (existsSync(kept)) continue;
+      renameSync(directory, kept);
+      syncDirectory(dirname(directory));
+      return kept;
+    }
   }
 
   get pid(): number {

@@ -29,18 +29,31 @@ export interface SeatTools {
 
 const directoryOf = (stateDir: string, token: string): string => join(stateDir, DIRECTORY + token);
 
+/** Members whose files are here, but of one store. */
+function membersBut({ stateDir, program, log }: SeatTools, token: string): EtcdMember[] {
+  if (!existsSync(stateDir)) return [];
+  return readdirSync(stateDir)
+    .filter((name) => name.startsWith(DIRECTORY) && name !== DIRECTORY + token)
+    .map(
+      (name) =>
+        new EtcdMember({
+          ...{ program, log, directory: join(stateDir, name) },
+          ...{ self: { name: '', host: '', clientPort: 0, peerPort: 0 }, members: [] },
+          ...{ joins: false, clusterToken: '' },
+        }),
+    );
+}
+
 /** Removes what is left of stores that this node takes no part in any more. */
 export async function removeOthers(tools: SeatTools, token: string): Promise<void> {
-  const { stateDir } = tools;
-  if (!existsSync(stateDir)) return;
-  for (const name of readdirSync(stateDir)) {
-    if (!name.startsWith(DIRECTORY) || name === DIRECTORY + token) continue;
-    await new EtcdMember({
-      ...{ program: tools.program, log: tools.log, directory: join(stateDir, name) },
-      ...{ self: { name: '', host: '', clientPort: 0, peerPort: 0 }, members: [] },
-      ...{ joins: false, clusterToken: '' },
-    }).discard();
-  }
+  for (const member of membersBut(tools, token)) await member.discard();
+}
+
+/** No member runs here any more; what they held stays beside. @returns where */
+export async function putMembersAside(tools: SeatTools): Promise<string[]> {
+  const kept: string[] = [];
+  for (const member of membersBut(tools, '')) kept.push(await member.putAside());
+  return kept;
 }
 
 export class Seat {

@@ -92,6 +92,7 @@ test('members enter as learners, one by one, and leave one by one', (t) => {
   ): string => told(planJob(change, input('t', mdms, reports, store)));
   const five = job('t', [1, 2, 3, 4, 5]);
   t.is(plan(five, up, three), 'add 10.0.0.4');
+  t.is(plan(five, { ...up, 4: member('t', false) }, three), 'leave m4 t', 'it was struck out');
   const learner = seat(4, { isLearner: true, isStarted: false });
   t.is(plan(five, up, [...three, learner]), 'join m4 t');
   t.is(plan(five, { ...up, 4: member('t', false) }, [...three, learner]), 'promote 10.0.0.4');

@@ -30,6 +30,7 @@ import type { TestDevice } from './harness.js';
 
 /** A day of 2026. */
 const NOW_MS = 1_785_000_000_000;
+const isHere = (): boolean => false;
 
 interface Made {
   readonly cluster: Cluster;
@@ -68,10 +69,14 @@ class Rig {
   private lastLink = 0;
   private lastTag = 0;
 
-  constructor({ cluster, poolKey, devices, entries }: Made) {
+  /** @param change - of what the backup holds */
+  constructor({ cluster, poolKey, devices, entries }: Made, change?: (state: State) => void) {
     this.poolKey = poolKey;
     const { term, sequence } = cluster.store;
-    const content = { term, sequence, entries: cluster.store.entries() };
+    const taken = new State();
+    taken.load(cluster.store.entries());
+    change?.(taken);
+    const content = { term, sequence, entries: taken.all() };
     const log = { event: (): void => undefined };
     const recovered = (_: number, at: number, stored: readonly StoredEntry[]): void => {
       const state = new State();
@@ -81,7 +86,7 @@ class Rig {
     const options = { ...MDM_DEFAULTS };
     this.machine = new Recovery(
       { links: this.links, log, recovered },
-      renewed(content, NOW_MS, () => 0).content,
+      renewed(content, NOW_MS, () => 0, isHere).content,
       options,
     );
     this.machine.start(0);
@@ -90,6 +95,21 @@ class Rig {
         key,
         entries.filter(({ members }) => members.some(({ deviceKey }) => deviceKey === key)),
       );
+  }
+
+  /** What the control process of a server is told to do with disks that it found. */
+  wants(guid: string, found: readonly number[]): readonly { deviceKey: number; task: string }[] {
+    const link = this.open('sds');
+    this.send(link, MSG.REGISTER_SDS, {
+      ...{ guid, addresses: [], port: 7072, version: '1', systemId: '' },
+      devices: found.map((deviceKey) => ({ deviceKey, path: '/dev/disk', incarnation: 1 })),
+    });
+    const told = this.links.sent
+      .filter((sent) => sent.link === link && sent.code === MSG.DEVICE_WANTS)
+      .at(-1);
+    if (told === undefined) throw new Error('nothing was wanted');
+    const { body } = decodeControl(MSG.DEVICE_WANTS, told.body);
+    return (body as ControlBodies[typeof MSG.DEVICE_WANTS]).wants;
   }
 
   /** A device knows a newer entry of a comb. */
@@ -323,6 +343,63 @@ test('a device that went to another domain with its SDS has no place in the back
   );
 });
 
+/** What the backup knows of a device that came along with its SDS to another domain, and is not formatted yet. */
+function onTheWay(facts: Made, deviceKey: number, sdsKey: number): (state: State) => void {
+  return (state) => {
+    const device = state.devices.get(deviceKey);
+    const sds = state.sds.get(sdsKey);
+    if (device === undefined || sds === undefined) throw new Error('a device and its SDS');
+    const blank = { incarnation: 0, capacityBytes: 0, port: 0, dataSince: 0, formatted: false };
+    state.devices.put(deviceKey, { ...device, ...blank, state: 'adding', replaces: [77] });
+    const { domainKey, faultSetKey } = sds;
+    state.sds.put(sdsKey, {
+      ...sds,
+      move: {
+        ...{ stage: 'joining', domainKey, faultSetKey, fromDomainKey: 55, fromFaultSetKey: 0 },
+        devices: [{ deviceKey, poolKey: facts.poolKey, fromPoolKey: 56 }],
+      },
+    });
+  };
+}
+
+test('a device that was on its way into the pool when the backup was taken tells what it got since, and is there', (t) => {
+  const facts = made();
+  const [a, b, c] = facts.devices as [TestDevice, TestDevice, TestDevice];
+  const rig = new Rig(facts, onTheWay(facts, c.key, c.sdsKey));
+  const guid = facts.cluster.query('sds', [c.sdsKey]).sds[0]?.guid ?? '';
+  t.deepEqual(
+    rig.wants(guid, [c.key]).map(({ deviceKey, task }) => [deviceKey, task]),
+    [[c.key, 'open']],
+    'a disk that is one of the system by now is not closed',
+  );
+  for (const device of [a, b]) rig.tells(device);
+  t.is(rig.recovered, null, 'combs name it');
+  rig.tells(c);
+  const { state } = rig.recovered ?? { state: new State() };
+  t.like(state.devices.get(c.key), {
+    ...{ state: 'up', formatted: true, capacityBytes: GIB, incarnation: c.incarnation },
+    replaces: [],
+  });
+});
+
+test('a disk that was not formatted by then is not opened, and the system goes on without it', (t) => {
+  const facts = made();
+  const [a, b, c] = facts.devices as [TestDevice, TestDevice, TestDevice];
+  const rig = new Rig(facts, (state) => {
+    onTheWay(facts, c.key, c.sdsKey)(state);
+    for (const entry of state.combs.ofPool(facts.poolKey))
+      state.combs.put(facts.poolKey, {
+        ...entry,
+        members: [a, b].map(({ key, incarnation }) => ({ deviceKey: key, incarnation })),
+      });
+  });
+  const guid = facts.cluster.query('sds', [c.sdsKey]).sds[0]?.guid ?? '';
+  t.deepEqual(rig.wants(guid, []), []);
+  rig.tells(a);
+  rig.tells(b);
+  t.like(rig.recovered?.state.devices.get(c.key), { state: 'adding', formatted: false });
+});
+
 test('a life has its own numbers; a backup restored twice gives out others; they end', (t) => {
   const { cluster, poolKey } = made();
   cluster.command('ADD_VOLUME', {
@@ -330,8 +407,8 @@ test('a life has its own numbers; a backup restored twice gives out others; they
   });
   const { term, sequence } = cluster.store;
   const content = { term, sequence, entries: cluster.store.entries() };
-  const one = renewed(content, NOW_MS, () => 0.7).content;
-  const two = renewed(content, NOW_MS + 60_000, () => 0.1).content;
+  const one = renewed(content, NOW_MS, () => 0.7, isHere).content;
+  const two = renewed(content, NOW_MS + 60_000, () => 0.1, isHere).content;
   t.true(one.term > term && one.sequence > sequence);
   t.is(two.term, one.term + 60, 'whoever followed the first life follows the second');
   t.not(one.sequence, two.sequence);
@@ -345,21 +422,22 @@ test('a life has its own numbers; a backup restored twice gives out others; they
     numbers(life).map((number) => number + 120),
     'what devices remember of volumes is older',
   );
-  const timeless = renewed(content, 0, () => 0.5).content;
+  const timeless = renewed(content, 0, () => 0.5, isHere).content;
   t.true(timeless.term > term, 'a clock that says nothing');
-  t.throws(() => renewed(content, Date.UTC(2200, 0), () => 0.5), {
+  t.throws(() => renewed(content, Date.UTC(2200, 0), () => 0.5, isHere), {
     instanceOf: RenewalError,
     message: /term would be \d+, which is too high: look at the clock of this server/,
   });
   let again: Parameters<typeof renewed>[0] = content;
   const error = t.throws(
     () => {
-      for (let count = 0; count < 2000; count++) again = renewed(again, NOW_MS, () => 0.5).content;
+      for (let count = 0; count < 2000; count++)
+        again = renewed(again, NOW_MS, () => 0.5, isHere).content;
     },
     { instanceOf: RenewalError },
   );
   t.regex(error.message, /restored too often/);
-  t.throws(() => renewed({ term: 0, sequence: 0, entries: [] }, NOW_MS, () => 0), {
+  t.throws(() => renewed({ term: 0, sequence: 0, entries: [] }, NOW_MS, () => 0, isHere), {
     message: /holds no system/,
   });
 });
