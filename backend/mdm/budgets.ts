@@ -11,6 +11,7 @@ import { HEADROOM } from './room.js';
 import { NO_LINK } from './runs.js';
 import type { Runs } from './runs.js';
 import type { Sessions } from './sessions.js';
+import { topOf } from './vtrees.js';
 
 /** What is written and lost changes by itself: looked at anew after this. */
 const AGAIN_US = 1_000_000;
@@ -130,7 +131,8 @@ export class Budgets {
     const isNeeded = pool.sparePercent > 0 || thick.length > 0;
     if (!isNeeded) return new Map(devices.map(({ key }) => [key, 0]));
     const { sectorBytes } = this.engine.options;
-    const sizes = new Map(thick.map(({ key, sizeSectors }) => [key, sizeSectors * sectorBytes]));
+    // What was frozen below does not count: all of the volume may be written once more.
+    const sizes = new Map(thick.map((volume) => [topOf(volume), volume.sizeSectors * sectorBytes]));
     const facts = devices.map((device): BudgetDevice => {
       const { key, capacityBytes, state } = device;
       return {
@@ -153,8 +155,8 @@ export class Budgets {
     const combs = this.engine.state.combs.ofDevices(poolKey, [deviceKey]).length;
     const held = this.runs.devices.get(deviceKey)?.volumes.bytes;
     let bytes = 0;
-    for (const [volumeKey, size] of sizes)
-      bytes += Math.max(0, (size * combs) / 2 ** combCountLog2 - (held?.get(volumeKey) ?? 0));
+    for (const [layerKey, size] of sizes)
+      bytes += Math.max(0, (size * combs) / 2 ** combCountLog2 - (held?.get(layerKey) ?? 0));
     return bytes;
   }
 

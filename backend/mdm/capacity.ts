@@ -47,6 +47,13 @@ export interface Promised {
   readonly netBytes: number;
   readonly thickBytes: number;
   readonly thinBytes: number;
+  /** Of snapshots: they promise nothing, but may come to hold so much. */
+  readonly snapshotBytes: number;
+}
+
+/** What is held beside thick volumes, of all that may be: a volume that was removed may still be reported. */
+export function heldBytes({ thinBytes, snapshotBytes }: Promised, thinUsedBytes: number): number {
+  return Math.min(thinUsedBytes, thinBytes + snapshotBytes);
 }
 
 /** Whether the data of a device is being moved away. */
@@ -62,16 +69,19 @@ export function promisedOf(state: State, pool: StoragePool, sectorBytes: number)
     .map(({ key, capacityBytes }) => ({ capacityBytes, copies: copies.get(key) ?? 0 }));
   let thickBytes = 0;
   let thinBytes = 0;
+  let snapshotBytes = 0;
   for (const volume of state.volumes.values()) {
-    // A snapshot promises nothing: it is there at once, and what it comes to hold is what thin volumes hold.
-    if (volume.poolKey !== pool.key || volume.ancestorKey !== 0) continue;
-    if (volume.provisioning === 'thick') thickBytes += volume.sizeSectors * sectorBytes;
-    else thinBytes += volume.sizeSectors * sectorBytes;
+    if (volume.poolKey !== pool.key) continue;
+    const bytes = volume.sizeSectors * sectorBytes;
+    if (volume.provisioning === 'thick') thickBytes += bytes;
+    else if (volume.ancestorKey === 0) thinBytes += bytes;
+    else snapshotBytes += bytes;
   }
   return {
     netBytes: netCapacityBytes(devices, combs.length, pool.sparePercent),
     thickBytes,
     thinBytes,
+    snapshotBytes,
   };
 }
 
@@ -88,12 +98,13 @@ export interface Allowance {
  * @param thinUsedBytes - what thin volumes of the pool hold now, one copy counted
  */
 export function allowanceOf(
-  { netBytes, thickBytes, thinBytes }: Promised,
+  promised: Promised,
   thinUsedBytes: number,
   overProvisioningFactor: number,
 ): Allowance {
+  const { netBytes, thickBytes, thinBytes } = promised;
   const left = netBytes * overProvisioningFactor - thickBytes - thinBytes;
-  const leftThick = netBytes - thickBytes - Math.min(thinUsedBytes, thinBytes);
+  const leftThick = netBytes - thickBytes - heldBytes(promised, thinUsedBytes);
   return { thinBytes: left, thickBytes: Math.min(left, leftThick) };
 }
 

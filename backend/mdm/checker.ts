@@ -17,6 +17,7 @@ import type { Engine } from './engine.js';
 import type { Runs } from './runs.js';
 import { NO_LINK } from './runs.js';
 import type { Sessions } from './sessions.js';
+import { layerKeys } from './vtree-usage.js';
 
 const PATIENCE_US = 20_000_000;
 const NOTHING = { deviceKey: 0, poolKey: 0, comb: 0, combs: 0, volumeKey: 0 } as const;
@@ -38,6 +39,8 @@ export class Checker {
   private readonly runs: Runs;
   private readonly heard: CombsHeard;
   private check: Check | null = null;
+  /** Layers of all volumes as of the check. */
+  private known: ReadonlySet<number> = new Set();
 
   constructor(engine: Engine, runs: Runs, sessions: Sessions) {
     this.engine = engine;
@@ -64,6 +67,7 @@ export class Checker {
       ...{ combs: 0, devices: 0, total: 0 },
     };
     const { state } = this.engine;
+    this.known = layerKeys(state);
     for (const { key, poolKey, state: stage, failure } of state.devices.values()) {
       const run = this.runs.devices.get(key);
       const isThere = run?.status === 'alive' && run.link !== NO_LINK;
@@ -121,7 +125,7 @@ export class Checker {
   private volumes(deviceKey: number, poolKey: number): void {
     const { state } = this.engine;
     for (const [volumeKey, bytes] of this.runs.devices.get(deviceKey)?.volumes.bytes ?? []) {
-      if (bytes === 0 || state.volumes.get(volumeKey) !== undefined) continue;
+      if (bytes === 0 || this.known.has(volumeKey)) continue;
       if (state.tombstones.get(volumeKey) !== undefined) continue;
       this.found({
         ...{ ...NOTHING, kind: 'volumeUnknown', deviceKey, poolKey, volumeKey },

@@ -163,6 +163,7 @@ export class Mdm implements Machine, ClusterInputs {
         waitingSds: (host, port) => this.registrations.waitingSds(host, port),
         sdsConnected: (key) => runs.sds.has(engine.state.sds.get(key)?.guid ?? ''),
         sdcConnected: (key) => runs.sdcs.has(key),
+        layerUsedBytes: (poolKey, key) => this.queries.layerUsedBytes(poolKey, key),
         poolThinUsedBytes: (poolKey) => this.queries.poolThinUsedBytes(poolKey),
       },
     );

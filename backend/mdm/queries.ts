@@ -17,6 +17,7 @@ import type {
   RuntimeStatus,
   StatusQueryBody,
   StatusQueryReplyBody,
+  Volume,
   VolumeStatus,
 } from '../protocol/generated/types.js';
 import { allowanceOf, promisedOf } from './capacity.js';
@@ -26,45 +27,21 @@ import type { CounterHistory } from './counters.js';
 import { clusterOf, membersOf, selfOf } from './cluster-state.js';
 import type { Engine } from './engine.js';
 import type { Membership } from './membership.js';
+import { ascending, objectsOf, page } from './query-objects.js';
+import type { Paged } from './query-objects.js';
 import { refuse } from './refusal.js';
 import { NOTHING_PENDING } from './runs.js';
 import type { Reshaper } from './reshaper.js';
 import { Room } from './room.js';
 import type { Runs } from './runs.js';
-import type { State } from './state.js';
+import { heldBy, thinRawBytes, vtreeStatuses } from './vtree-usage.js';
 
-/** Items of a page whose items may be long: texts and addresses at their longest still fit into a frame. */
-const LONG_ITEMS_MAX = 400;
 /** Counters of a page of statuses: twice 68 bytes each. */
 const PAGE_COUNTERS_MAX = 5000;
-const COMB_PAGES_MAX = 32;
-
-const EMPTY: QueryReplyBody = {
-  more: false,
-  systems: [],
-  domains: [],
-  pools: [],
-  faultSets: [],
-  sds: [],
-  devices: [],
-  sdcs: [],
-  volumes: [],
-  mappings: [],
-  users: [],
-  approvedSdcs: [],
-  combPages: [],
-  attachments: [],
-  layers: [],
-};
 
 const NO_STATUS: StatusQueryReplyBody = {
   ...{ more: false, statuses: [], volumes: [], pools: [], vtrees: [] },
 };
-
-interface Paged<T> {
-  readonly items: T[];
-  readonly more: boolean;
-}
 
 export class Queries {
   private readonly engine: Engine;
@@ -117,8 +94,13 @@ export class Queries {
         return this.volumes(nowUs, question);
       case 'storagePool':
         return this.pools(question);
+      case 'layer':
+        return this.vtrees(question);
       default:
-        return refuse('INVALID_PARAMETER', 'type must be sds, device, sdc, volume or storagePool');
+        return refuse(
+          'INVALID_PARAMETER',
+          'type must be sds, device, sdc, volume, storagePool or layer',
+        );
     }
   }
 
@@ -219,17 +201,18 @@ export class Queries {
   }
 
   /**
-   * Data that thin volumes of a pool hold, one copy counted.
+   * Data that thin volumes of a pool and snapshots hold, one copy counted.
    *
-   * @param raw - what volumes hold on all devices together
+   * @param raw - what layers hold on all devices together
    */
   poolThinUsedBytes(poolKey: number, raw = this.rawBytes()): number {
-    const thin = this.engine.state.volumes.filter(
-      (volume) => volume.poolKey === poolKey && volume.provisioning === 'thin',
-    );
-    if (thin.length === 0) return 0;
-    const sum = thin.reduce((total, { key }) => total + (raw.get(key) ?? 0), 0);
-    return Math.round(sum / this.copiesOf(poolKey));
+    return Math.round(thinRawBytes(this.engine.state, poolKey, raw) / this.copiesOf(poolKey));
+  }
+
+  layerUsedBytes(poolKey: number, layerKey: number): number {
+    let raw = 0;
+    for (const { volumes } of this.runs.devices.values()) raw += volumes.bytes.get(layerKey) ?? 0;
+    return Math.round(raw / this.copiesOf(poolKey));
   }
 
   /** Mappings in order of volume, then SDC; a page never ends within a volume. */
@@ -287,15 +270,16 @@ export class Queries {
     const copies = new Map<number, number>();
     const statuses: RuntimeStatus[] = [];
     const volumes: VolumeStatus[] = [];
-    for (const { key, poolKey } of items) {
+    for (const volume of items) {
+      const { key, poolKey } = volume;
       const each = copies.get(poolKey) ?? this.copiesOf(poolKey);
       copies.set(poolKey, each);
-      const rawBytes = raw.get(key) ?? 0;
+      const { bytes, shared } = heldBy(this.engine.state, volume, raw);
       volumes.push({
         volumeKey: key,
-        rawBytes,
-        netBytes: Math.round(rawBytes / each),
-        sharedNetBytes: 0,
+        rawBytes: bytes,
+        netBytes: Math.round(bytes / each),
+        sharedNetBytes: Math.round(shared / each),
       });
       const isMapped = this.engine.state.mappings.ofVolume(key).size > 0;
       statuses.push({
@@ -306,6 +290,15 @@ export class Queries {
       });
     }
     return { ...NO_STATUS, more, statuses, volumes };
+  }
+
+  private vtrees({ keys, after }: StatusQueryBody): StatusQueryReplyBody {
+    const { state } = this.engine;
+    const known = keys.length > 0 ? keys : Array.from(state.volumes.values(), vtreeOf);
+    const wanted = [...new Set(known)].filter((key) => key > after).sort(ascending);
+    const vtreeKeys = wanted.slice(0, LIMIT.queryItemsMax);
+    const vtrees = vtreeStatuses(state, vtreeKeys, this.rawBytes(), (key) => this.copiesOf(key));
+    return { ...NO_STATUS, more: wanted.length > vtreeKeys.length, vtrees };
   }
 
   /** Counters by volume as clients saw them; of volumes that no client reports, as data processes did. */
@@ -352,102 +345,4 @@ function own(key: number, counters: readonly Counter[]): Counter[] {
   return counters.filter((counter) => counter.key === key);
 }
 
-function ascending(one: number, other: number): number {
-  return one - other;
-}
-
-function page<T>(
-  table: { readonly get: (key: number) => T | undefined; readonly keys: () => Iterable<number> },
-  { keys, after }: { readonly keys: readonly number[]; readonly after: number },
-  itemsMax: number = LIMIT.queryItemsMax,
-): Paged<T> {
-  const wanted = [...new Set(keys.length > 0 ? keys : table.keys())]
-    .filter((key) => key > after)
-    .sort(ascending);
-  const items: T[] = [];
-  for (const key of wanted) {
-    const object = table.get(key);
-    if (object === undefined) continue;
-    if (items.length === itemsMax) return { items, more: true };
-    items.push(object);
-  }
-  return { items, more: false };
-}
-
-function named<K extends Exclude<keyof QueryReplyBody, 'more'>>(
-  list: K,
-  { items, more }: Paged<QueryReplyBody[K][number]>,
-): QueryReplyBody {
-  return { ...EMPTY, [list]: items, more };
-}
-
-/** Objects of one type; null: they cannot be queried. */
-export function objectsOf(state: State, question: QueryBody): QueryReplyBody | null {
-  switch (question.type) {
-    case 'system':
-      return { ...EMPTY, systems: [state.system] };
-    case 'protectionDomain':
-      return named('domains', page(state.domains, question));
-    case 'storagePool':
-      return named('pools', page(state.pools, question));
-    case 'faultSet':
-      return named('faultSets', page(state.faultSets, question));
-    case 'sds':
-      return named('sds', page(state.sds, question, LONG_ITEMS_MAX));
-    case 'device':
-      return named('devices', page(state.devices, question, LONG_ITEMS_MAX));
-    case 'sdc':
-      return named('sdcs', page(state.sdcs, question, LONG_ITEMS_MAX));
-    case 'volume':
-      return named('volumes', page(state.volumes, question));
-    case 'mapping':
-      return named('mappings', mappingsOf(state, question));
-    case 'user':
-      return named('users', page(state.users, question));
-    case 'approvedSdc':
-      return named('approvedSdcs', page(state.approvedSdcs, question));
-    case 'combPage':
-      return named('combPages', combPagesOf(state, question));
-    case 'attachment':
-      return named('attachments', page(state.attachments, question));
-    case 'layer':
-      return named('layers', page(state.layers, question));
-    case 'tombstone':
-    case 'cut':
-    case 'mdm':
-    case 'mdmCluster':
-      return null;
-  }
-}
-
-function mappingsOf(
-  state: State,
-  { keys, after }: QueryBody,
-): Paged<QueryReplyBody['mappings'][number]> {
-  const source = keys.length > 0 ? keys : [...state.mappings.volumes()];
-  const volumeKeys = [...new Set(source)].filter((key) => key > after).sort(ascending);
-  const items: QueryReplyBody['mappings'][number][] = [];
-  for (const volumeKey of volumeKeys) {
-    const ofVolume = [...state.mappings.ofVolume(volumeKey).values()];
-    if (items.length > 0 && items.length + ofVolume.length > LIMIT.queryItemsMax)
-      return { items, more: true };
-    items.push(...ofVolume.sort((one, other) => one.sdcKey - other.sdcKey));
-  }
-  return { items, more: false };
-}
-
-function combPagesOf(
-  state: State,
-  { keys, after }: QueryBody,
-): Paged<QueryReplyBody['combPages'][number]> {
-  const [poolKey = 0] = keys;
-  const combs = state.combs.ofPool(poolKey);
-  const pageCount = Math.ceil(combs.length / LIMIT.combsPerPage);
-  const first = after === 0 ? 0 : after + 1;
-  const last = Math.min(pageCount, first + COMB_PAGES_MAX);
-  const items = Array.from({ length: Math.max(0, last - first) }, (_, offset) => {
-    const at = (first + offset) * LIMIT.combsPerPage;
-    return { poolKey, page: first + offset, combs: combs.slice(at, at + LIMIT.combsPerPage) };
-  });
-  return { items, more: last < pageCount };
-}
+const vtreeOf = ({ vtreeKey }: Volume): number => vtreeKey;

@@ -37,7 +37,7 @@ import type { NodeReport } from './cluster-plan.js';
 import { mayAsk } from './commands/users.js';
 import { FormerMdms } from './former-mdms.js';
 import type { MdmContent, MdmOptions, StoredEntry } from './options.js';
-import { objectsOf } from './queries.js';
+import { objectsOf } from './query-objects.js';
 import { concluded } from './recovery-end.js';
 import type { Heard } from './recovery-end.js';
 import { Sessions } from './sessions.js';

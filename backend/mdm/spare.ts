@@ -10,7 +10,7 @@ import {
 import type { FaultUnit } from '../cluster-map/fault-units.js';
 import { formatSize } from '../core/units.js';
 import type { StoragePool } from '../protocol/generated/types.js';
-import { promisedOf } from './capacity.js';
+import { heldBytes, promisedOf } from './capacity.js';
 import { refuse } from './refusal.js';
 import type { State } from './state.js';
 
@@ -47,8 +47,9 @@ export function checkSpare(
       `${pool.sparePercent} % are ${formatSize(spareBytes)}, less than ${unitName(state, largest)}, the largest fault unit, has (${formatSize(largest.capacityBytes)}): at least ${needed} % are needed`,
     );
   }
-  const { netBytes, thickBytes, thinBytes } = promisedOf(state, pool, sectorBytes);
-  const promisedBytes = thickBytes + Math.min(usedBytes, thinBytes);
+  const promised = promisedOf(state, pool, sectorBytes);
+  const { netBytes } = promised;
+  const promisedBytes = promised.thickBytes + heldBytes(promised, usedBytes);
   if (promisedBytes > netBytes)
     refuse(
       'SPARE_ILLEGAL',

@@ -31,6 +31,8 @@ export interface Seen {
   sdcConnected(sdcKey: number): boolean;
   /** Data that thin volumes of a pool hold, one copy counted. */
   poolThinUsedBytes(poolKey: number): number;
+  /** Data in one layer of a pool, one copy counted. */
+  layerUsedBytes(poolKey: number, layerKey: number): number;
   /** Components that do not speak a protocol version, or of which that is not known, in words; empty: none. */
   componentsBelow(nowUs: Micros, version: number): string;
   /** What an MDM said of itself lately, or why nothing is known. */

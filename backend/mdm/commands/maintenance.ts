@@ -4,7 +4,7 @@
 import { isInSync, memberIndex } from '../../cluster-map/entry.js';
 import { formatSize } from '../../core/units.js';
 import type { Device, Sds } from '../../protocol/generated/types.js';
-import { netCapacityBytes, promisedOf } from '../capacity.js';
+import { heldBytes, netCapacityBytes, promisedOf } from '../capacity.js';
 import { canPlace, quotas } from '../placement.js';
 import { found, refuse } from '../refusal.js';
 import { placesOf, unitOf } from '../replacement.js';
@@ -117,8 +117,8 @@ function requireRoom({ state, options, seen }: CommandContext, sds: Sds, poolKey
   }));
   // The spare is there for this, too.
   const netBytes = netCapacityBytes(left, combCount, 0);
-  const { thickBytes, thinBytes } = promisedOf(state, pool, options.sectorBytes);
-  const neededBytes = thickBytes + Math.min(thinBytes, seen.poolThinUsedBytes(poolKey));
+  const promised = promisedOf(state, pool, options.sectorBytes);
+  const neededBytes = promised.thickBytes + heldBytes(promised, seen.poolThinUsedBytes(poolKey));
   if (neededBytes > netBytes)
     refuse(
       'MAINTENANCE_NO_ROOM',

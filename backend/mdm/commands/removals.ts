@@ -4,7 +4,7 @@
 import { formatSize } from '../../core/units.js';
 import { isInSync, memberIndex } from '../../cluster-map/entry.js';
 import type { CombEntry, Device } from '../../protocol/generated/types.js';
-import { netCapacityBytes, promisedOf } from '../capacity.js';
+import { heldBytes, netCapacityBytes, promisedOf } from '../capacity.js';
 import { canPlace, quotas } from '../placement.js';
 import { withoutMember } from '../reconcile.js';
 import { refuse } from '../refusal.js';
@@ -140,8 +140,8 @@ function requirePlace(context: CommandContext, poolKey: number, names: string): 
     copies: copies.get(deviceKey) ?? 0,
   }));
   const netBytes = netCapacityBytes(left, combCount, pool.sparePercent);
-  const { thickBytes, thinBytes } = promisedOf(state, pool, options.sectorBytes);
-  const neededBytes = thickBytes + Math.min(thinBytes, seen.poolThinUsedBytes(poolKey));
+  const promised = promisedOf(state, pool, options.sectorBytes);
+  const neededBytes = promised.thickBytes + heldBytes(promised, seen.poolThinUsedBytes(poolKey));
   if (neededBytes > netBytes)
     refuse(
       'SDS_HAS_DATA',

@@ -3,6 +3,7 @@
 
 import { LIMIT } from '../../protocol/generated/constants.js';
 import type { CutItem, Volume } from '../../protocol/generated/types.js';
+import { allowanceOf, checkPromise, promisedOf } from '../capacity.js';
 import { validName } from '../names.js';
 import { found, refuse } from '../refusal.js';
 import type { State } from '../state.js';
@@ -70,6 +71,27 @@ function takeName(names: Set<string>, wanted: string, key: number): string {
   return name;
 }
 
+/** A thick volume may be written once more over what is frozen: that has to fit beside all else. */
+function requireRoomForThick(
+  { state, options, seen }: CommandContext,
+  volumeKeys: readonly number[],
+): void {
+  const byPool = new Map<number, number>();
+  for (const volumeKey of volumeKeys) {
+    const volume = state.volumes.get(volumeKey);
+    if (volume?.provisioning !== 'thick') continue;
+    const { poolKey } = volume;
+    const bytes = seen.layerUsedBytes(poolKey, topOf(volume));
+    byPool.set(poolKey, (byPool.get(poolKey) ?? 0) + bytes);
+  }
+  for (const [poolKey, bytes] of byPool) {
+    const pool = found(state.pools.get(poolKey), 'POOL_NOT_FOUND');
+    const promised = promisedOf(state, pool, options.sectorBytes);
+    const used = seen.poolThinUsedBytes(poolKey);
+    checkPromise(bytes, allowanceOf(promised, used, options.overProvisioningFactor).thickBytes);
+  }
+}
+
 export const SNAPSHOT_COMMANDS: Handlers<
   'SNAPSHOT_VOLUMES' | 'REMOVE_GROUP_SNAPSHOTS' | 'OVERWRITE_VOLUME' | 'CONFIRM_VTREE'
 > = {
@@ -89,6 +111,10 @@ export const SNAPSHOT_COMMANDS: Handlers<
       const layerKey = state.newKey();
       return { volumeKey, layerKey, snapshotKey, name: takeName(names, name, snapshotKey) };
     });
+    requireRoomForThick(
+      context,
+      asked.map(({ volumeKey }) => volumeKey),
+    );
     const key = state.newKey();
     const groupKey = state.newKey();
     const stage = 'holding' as const;
