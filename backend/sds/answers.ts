@@ -113,7 +113,7 @@ function answerRead(shared: Shared, op: Op, client: Client): void {
   );
   const { view, at } = region;
   if (op.comb !== null) setPlace(view, at, op.comb);
-  setVolumeKey(view, at, op.lockVolume);
+  setVolumeKey(view, at, op.volume?.key ?? 0);
   setChunkIndex(view, at, op.chunkIndex);
   // The number of checksums in front of the bytes follows from the range: it names whole blocks.
   setOffsetSectors(view, at, op.firstBlock * sectorsPerBlock);

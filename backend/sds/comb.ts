@@ -3,6 +3,7 @@
 
 import type { BlockRange, CombEntry, Generation } from '../protocol/generated/types.js';
 import { isInSync, isTarget } from '../cluster-map/entry.js';
+import type { CopyRange } from './block-ranges.js';
 import type { PeerDevice } from './peer.js';
 
 export const NO_GENERATION: Generation = { epoch: 0, number: 0 };
@@ -35,7 +36,7 @@ export class Member {
 
   catchUp: CatchUp = CATCH_UP.idle;
   /** Chunks to copy to it, and how many of them were begun and ended. */
-  work: BlockRange[] = [];
+  work: CopyRange[] = [];
   workNext = 0;
   workDone = 0;
   /** Everything that it needs lies at or before this tag. */

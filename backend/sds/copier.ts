@@ -6,18 +6,17 @@ import { assert } from '../core/assert.js';
 import { mark } from '../core/marks.js';
 import { FLAG } from '../protocol/generated/constants.js';
 import { getStatus } from '../protocol/generated/frame-head.js';
-import type { BlockRange } from '../protocol/generated/types.js';
 import { HEADER_BYTES } from '../protocol/frames.js';
-import type { PayloadBuffer } from './buffers.js';
+import type { CopyRange } from './block-ranges.js';
 import { PART } from './comb.js';
 import type { Comb, Member } from './comb.js';
 import type { CopyLimits } from './copy-limits.js';
-import { COPY_KIND } from './copy-work.js';
 import type { CopyKind } from './copy-work.js';
 import { COPY_TOKENS } from './load-token.js';
 import { MutableExtent, verifies } from './payload.js';
+import { CopyTask, PASS, PHASE, isBadBlock } from './copy-task.js';
 import { askBlocks, copyTag, copyTask } from './peer-read.js';
-import { LOCK_STATE, LockRequest } from './range-lock.js';
+import { LOCK_STATE } from './range-lock.js';
 import type { Shared } from './shared.js';
 import { BLOCK_STATE, ROOM, STORE_STATUS, makeContext } from './store/store.js';
 import { tagDistance } from './tag-ring.js';
@@ -31,42 +30,10 @@ export const COPY_RESULT = { done: 0, abandoned: 1, corrupt: 2 } as const;
 /** Copies of all kinds under way together: each may hold a buffer. */
 const COPIES_MAX = 64;
 
-const PHASE = { idle: 0, locking: 1, describing: 2, paused: 3, reading: 4, mending: 5 } as const;
 /** Forwarded frames of copies that the member has not taken in yet, per link. */
 const OUTSTANDING_MAX = 32;
 /** Bytes that may wait for the network before copies pause. */
 const PENDING_BYTES_MAX = 2 * 1024 * 1024;
-
-export class CopyTask extends LockRequest {
-  readonly index: number;
-  readonly states: Uint8Array;
-  phase: number = PHASE.idle;
-  comb: Comb | null = null;
-  member: Member | null = null;
-  session = 0;
-  /** Of the operation that is sent again, 0: a copy of content. */
-  handle = 0;
-  kind: CopyKind = COPY_KIND.awaited;
-  volumeKey = 0;
-  vtreeKey = 0;
-  chunkIndex = 0;
-  /** Next block, and the one behind the last. */
-  next = 0;
-  end = 0;
-  /** Blocks of the read in flight. */
-  reading = 0;
-  buffer: PayloadBuffer | null = null;
-  /** Blocks of the read that did not verify, and the tag under which the member was asked for them. */
-  badLow = 0;
-  badHigh = 0;
-  mendTag = 0;
-
-  constructor(index: number, chunkBlocks: number) {
-    super();
-    this.index = index;
-    this.states = new Uint8Array(chunkBlocks);
-  }
-}
 
 export class Copier {
   private readonly shared: Shared;
@@ -89,7 +56,7 @@ export class Copier {
   }
 
   /** @param handle - of an operation that is sent again and holds the lock itself; 0: a copy of content */
-  start(comb: Comb, member: Member, range: BlockRange, kind: CopyKind, handle = 0): void {
+  start(comb: Comb, member: Member, range: CopyRange, kind: CopyKind, handle = 0): void {
     const task = this.freeTask();
     this.busy++;
     task.kind = kind;
@@ -99,21 +66,16 @@ export class Copier {
     task.member = member;
     task.session = member.session;
     task.handle = handle;
-    task.volumeKey = range.volumeKey;
-    task.vtreeKey = range.vtreeKey;
-    task.chunkIndex = range.chunkIndex;
-    task.next = range.firstBlock;
-    task.end = Math.min(range.firstBlock + range.blockCount, this.shared.geometry.chunkBlocks);
-    task.lockVolume = range.volumeKey;
-    task.lockChunk = range.chunkIndex;
-    task.lockFirst = task.next;
-    task.lockEnd = task.end;
-    task.lockExclusive = false;
+    task.cover(range, this.shared.geometry.chunkBlocks);
     if (handle !== 0 || this.shared.lock.acquire(task)) this.granted(task);
   }
 
   granted(task: CopyTask): void {
     if (this.abandonIfOver(task)) return;
+    this.describe(task);
+  }
+
+  private describe(task: CopyTask): void {
     task.phase = PHASE.describing;
     const token = COPY_TOKENS + task.index;
     this.shared.store.describe(token, task.volumeKey, task.chunkIndex, task.states);
@@ -237,11 +199,21 @@ export class Copier {
   private proceed(task: CopyTask): void {
     for (;;) {
       if (task.next >= task.end) {
+        if (task.nextLayer()) {
+          this.describe(task);
+          return;
+        }
+        if (task.pass === PASS.absent) this.endMerge(task);
         this.finish(task, COPY_RESULT.done);
         return;
       }
       const state = task.states[task.next] ?? BLOCK_STATE.absent;
       const run = this.runLength(task, state);
+      const isTurn = (state === BLOCK_STATE.absent) === (task.pass === PASS.absent);
+      if (task.pass !== PASS.both && !isTurn) {
+        task.next += run;
+        continue;
+      }
       if (!this.mayForward(task, state === BLOCK_STATE.data ? run : 0)) {
         task.phase = PHASE.paused;
         return;
@@ -253,6 +225,22 @@ export class Copier {
       this.forwardZero(task, run, state === BLOCK_STATE.absent ? FLAG.discard : 0);
       task.next += run;
     }
+  }
+
+  /** A merge that is sent again ends with itself: what it changed is there already, so that it only says so. */
+  private endMerge(task: CopyTask): void {
+    const { comb, member, handle } = task;
+    const op = handle === 0 ? null : this.shared.ops.find(handle);
+    if (op === null || comb === null || member === null) return;
+    this.prepare(task, 0);
+    this.context.volumeKey = op.layerKey;
+    const flags = op.needMedia ? FLAG.fua : 0;
+    const { forward } = this.shared.parts;
+    this.noteTag(
+      task,
+      handle,
+      forward.merge(member, comb, this.context, flags, handle, op.parentKey),
+    );
   }
 
   private runLength(task: CopyTask, state: number): number {
@@ -303,6 +291,8 @@ export class Copier {
     const { member, comb } = task;
     assert(member !== null && comb !== null, 'a running task has its comb');
     const flags = this.prepare(task, count) | discard;
+    // Absent stays absent.
+    if (discard !== 0) this.context.masks = false;
     const handle = this.handleFor(task, count);
     const tag = this.shared.parts.forward.zero(member, comb, this.context, flags, handle);
     this.noteTag(task, handle, tag);
@@ -313,8 +303,7 @@ export class Copier {
     const { context } = this;
     const { comb } = task;
     assert(comb !== null, 'a running task has its comb');
-    const last = task.next + count === task.end;
-    const op = task.handle !== 0 && last ? this.shared.ops.find(task.handle) : null;
+    const op = this.handleFor(task, count) !== 0 ? this.shared.ops.find(task.handle) : null;
     context.comb = comb.index;
     context.generationEpoch = comb.epoch;
     context.generationNumber = comb.number;
@@ -327,12 +316,13 @@ export class Copier {
     context.run = op?.run ?? 0;
     context.opLow = op?.opLow ?? 0;
     context.opHigh = op?.opHigh ?? 0;
+    context.masks = this.shared.volumes.isLayered(task.volumeKey);
     if (op === null) return FLAG.copied;
     return op.needMedia ? FLAG.fua : 0;
   }
 
   private handleFor(task: CopyTask, count: number): number {
-    return task.next + count === task.end ? task.handle : 0;
+    return task.pass === PASS.both && task.next + count === task.end ? task.handle : 0;
   }
 
   private noteTag(task: CopyTask, handle: number, tag: number): void {
@@ -382,9 +372,4 @@ export class Copier {
     assert(task !== undefined && task.phase !== PHASE.idle, 'the store answers a running task');
     return task;
   }
-}
-
-function isBadBlock(task: CopyTask, index: number): boolean {
-  const word = index < 32 ? task.badLow >>> index : task.badHigh >>> (index - 32);
-  return (word & 1) === 1;
 }

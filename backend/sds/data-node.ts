@@ -2,10 +2,12 @@
 // its inputs; each part owns its topic. It must never do I/O, nor know how a device is laid out.
 //
 //   serve, admission, intake, write-path, edges, flushes, repair   requests of clients at the primary
-//   stability, forward, member-io              a change reaches its copies and is acknowledged
+//   stability, forward, member-io, peer-reads  a change reaches its copies and is acknowledged
 //   membership, peering, known-ops, leases     entries, who goes by which, who may serve
 //   resync, copier                             content for copies that lack it
 //   settling                                   what need not be compared after a crash
+//   cuts                                       group snapshots: one moment for many volumes
+//   merging                                    layers that their child takes over
 //   leftovers                                  chunks of combs that are carried no more
 //   changes, mdm-link, peer-links              the MDM and the other data processes
 
@@ -14,8 +16,9 @@ import { mark } from '../core/marks.js';
 import type { LinkId, Links, Log, Machine, Micros, Peer, Token } from '../core/ports.js';
 import { Changes } from './changes.js';
 import type { Client } from './clients.js';
-import { CopyTask } from './copier.js';
+import { CopyTask } from './copy-task.js';
 import { CopyLimits } from './copy-limits.js';
+import { Cuts } from './cuts.js';
 import { Forward } from './forward.js';
 import { Leases } from './leases.js';
 import { Leftovers } from './leftovers.js';
@@ -26,6 +29,7 @@ import { Membership } from './membership.js';
 import { Op } from './op.js';
 import type { DataIdentity, DataOptions } from './options.js';
 import { PeerLinks } from './peer-links.js';
+import { PeerReads } from './peer-reads.js';
 import { Peering } from './peering.js';
 import { Resync } from './resync.js';
 import { Serve } from './serve.js';
@@ -62,6 +66,7 @@ export class DataNode implements Machine, StoreHost {
   private readonly stability: Stability;
   private readonly serve: Serve;
   private readonly memberIo: MemberIo;
+  private readonly peerReads: PeerReads;
   private readonly membership: Membership;
   private readonly peering: Peering;
   private readonly resync: Resync;
@@ -71,6 +76,7 @@ export class DataNode implements Machine, StoreHost {
   private readonly changes: Changes;
   private readonly leftovers: Leftovers;
   private readonly peerLinks: PeerLinks;
+  private readonly cuts: Cuts;
 
   constructor(ports: DataPorts, identity: DataIdentity, options: DataOptions) {
     this.ports = ports;
@@ -81,7 +87,13 @@ export class DataNode implements Machine, StoreHost {
     this.stability = new Stability(shared);
     this.serve = new Serve(shared, this.stability);
     const limits = new CopyLimits(shared);
-    this.memberIo = new MemberIo(shared, limits);
+    this.memberIo = new MemberIo(shared, limits, (layerKey, chunkIndex) => {
+      this.serve.merging.changed(layerKey, chunkIndex);
+    });
+    const { memberIo } = this;
+    this.peerReads = new PeerReads(shared, (peer, view, at, extent) =>
+      memberIo.accept(peer, view, at, extent),
+    );
     this.membership = new Membership(shared);
     this.peering = new Peering(shared, this.stability);
     this.resync = new Resync(shared, limits);
@@ -90,11 +102,12 @@ export class DataNode implements Machine, StoreHost {
     this.mdmLink = new MdmLink(shared);
     this.changes = new Changes(shared, this.mdmLink.client);
     this.leftovers = new Leftovers(shared, this.mdmLink.client);
-    const { serve, stability, memberIo, membership, peering, resync, settling, leases } = this;
+    const { serve, stability, peerReads, membership, peering, resync, settling, leases } = this;
     this.peerLinks = new PeerLinks(shared, {
       serve,
       stability,
       memberIo,
+      peerReads,
       peering,
       resync,
       settling,
@@ -113,7 +126,15 @@ export class DataNode implements Machine, StoreHost {
       leftovers: this.leftovers,
     });
     const { peerLinks, leftovers } = this;
-    this.mdmLink.wire({ membership, peerLinks, peering, resync, leftovers }, this.changes);
+    this.cuts = new Cuts(shared, this.mdmLink.client, () => {
+      this.serve.mayResume();
+    });
+    const { cuts } = this;
+    const { merging } = this.serve;
+    this.mdmLink.wire(
+      { membership, peerLinks, peering, resync, leftovers, merging, cuts },
+      this.changes,
+    );
   }
 
   /** Begins: the store recovers, then the machine looks for the MDM. Once, before any other input. */
@@ -212,6 +233,7 @@ export class DataNode implements Machine, StoreHost {
     this.changes.tick(nowUs);
     this.leftovers.tick(nowUs);
     this.serve.tick(nowUs);
+    this.cuts.tick(nowUs);
     this.drainGranted(nowUs);
   }
 
@@ -224,6 +246,8 @@ export class DataNode implements Machine, StoreHost {
     this.drainGranted(nowUs);
     if (shared.stage === 'serving') {
       this.resync.pump();
+      this.serve.merging.pump(nowUs);
+      this.cuts.pump();
       this.changes.tick(nowUs);
       this.leases.tick(nowUs);
       this.settling.tick(nowUs);
@@ -251,6 +275,8 @@ export class DataNode implements Machine, StoreHost {
       this.changes.nextDeadlineUs(),
       this.leftovers.nextDeadlineUs(),
       this.serve.nextDeadlineUs(),
+      this.serve.merging.nextDeadlineUs(),
+      this.cuts.nextDeadlineUs(),
     );
   }
 
@@ -308,7 +334,7 @@ export class DataNode implements Machine, StoreHost {
     badMaskHigh: number,
   ): void {
     if (this.isOver() || this.shared.stage === 'closing') return;
-    if (token >= PEER_READ_TOKENS) this.memberIo.peerReadDone(token - PEER_READ_TOKENS, status);
+    if (token >= PEER_READ_TOKENS) this.peerReads.done(token - PEER_READ_TOKENS, status);
     else if (token >= COPY_TOKENS)
       this.resync.copier.storeRead(token, status, badMaskLow, badMaskHigh);
     else {

@@ -8,9 +8,10 @@
 
 import { assert } from '../core/assert.js';
 import { isZero } from '../core/zero.js';
-import { LOAD, loadToken } from './load-token.js';
+import { LOAD } from './load-token.js';
 import { OP_KIND } from './op.js';
 import type { Op } from './op.js';
+import { readBlocks } from './op-reads.js';
 import { MutableExtent, sealBlocks } from './payload.js';
 import type { Shared } from './shared.js';
 
@@ -152,19 +153,10 @@ export class Edges {
   }
 
   private loadOne(op: Op, part: number, block: number): void {
-    const { buffer, volume } = op;
-    assert(buffer !== null && volume !== null, 'a partial change has a buffer');
+    const { buffer } = op;
+    assert(buffer !== null, 'a partial change has a buffer');
     op.loads++;
-    this.shared.store.read(
-      loadToken(op.slot, part),
-      volume.key,
-      volume.vtreeKey,
-      op.chunkIndex,
-      block,
-      1,
-      buffer.bytes,
-      this.savedAt(op, part),
-    );
+    readBlocks(this.shared.store, op, part, block, 1, buffer.bytes, this.savedAt(op, part));
   }
 
   private headBytes(op: Op): number {

@@ -33,6 +33,8 @@ import type { WriteContext } from './store/store.js';
 const NO_HANDLE = 0;
 /** A forwarded change names its V-tree behind everything else. */
 export const VTREE_BYTES = 4;
+/** And a merge the layer below. */
+export const MERGE_BYTES = 8;
 
 export class Forward implements ForwardPart {
   private readonly shared: Shared;
@@ -74,6 +76,23 @@ export class Forward implements ForwardPart {
     const region = this.open(member.peer, MSG.PEER_ZERO, tag, VTREE_BYTES, comb, context, flags);
     region.view.setUint32(region.at + HEADER_BYTES, context.vtreeKey, true);
     closeFrame(region, VTREE_BYTES);
+    return tag;
+  }
+
+  merge(
+    member: Member,
+    comb: Comb,
+    context: WriteContext,
+    flags: number,
+    handle: number,
+    parentKey: number,
+  ): number {
+    const { peer } = member;
+    const tag = this.number(peer, flags, handle, 0);
+    const region = this.open(peer, MSG.PEER_MERGE, tag, MERGE_BYTES, comb, context, flags);
+    region.view.setUint32(region.at + HEADER_BYTES, context.vtreeKey, true);
+    region.view.setUint32(region.at + HEADER_BYTES + VTREE_BYTES, parentKey, true);
+    closeFrame(region, MERGE_BYTES);
     return tag;
   }
 
@@ -132,7 +151,7 @@ export class Forward implements ForwardPart {
     setLengthSectors(view, at, context.blockCount * sectorsPerBlock);
     setOpLow(view, at, context.opLow);
     setOpHigh(view, at, context.opHigh);
-    setFlags(view, at, flags);
+    setFlags(view, at, context.masks ? flags | FLAG.masks : flags);
     return region;
   }
 }

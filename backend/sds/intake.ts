@@ -58,6 +58,9 @@ export class Intake {
     op.authority = getAuthority(view, at);
     op.volume = volume;
     op.comb = comb;
+    op.vtreeKey = volume.vtreeKey;
+    op.layers = volume.layers;
+    op.layerKey = volume.layerKey;
     op.chunkIndex = this.extent.chunkIndex;
     op.offsetSectors = getOffsetSectors(view, at);
     op.lengthSectors = getLengthSectors(view, at);
@@ -65,7 +68,7 @@ export class Intake {
     op.blockCount = this.extent.blockCount;
     op.startedUs = nowUs;
     op.partial = false;
-    op.lockVolume = volume.key;
+    op.lockVtree = volume.vtreeKey;
     op.lockChunk = op.chunkIndex;
     op.lockFirst = op.firstBlock;
     op.lockEnd = op.firstBlock + op.blockCount;

@@ -16,14 +16,17 @@ import type {
   ControlBodies,
   Counter,
   ErrorDetail,
+  LayerAt,
   Usage,
 } from '../protocol/generated/types.js';
 import { errorText } from '../protocol/error-text.js';
 import type { Changes } from './changes.js';
+import type { Cuts } from './cuts.js';
 import type { Leftovers } from './leftovers.js';
 import { PART } from './comb.js';
 import { COPY_KIND } from './copy-work.js';
 import type { Membership } from './membership.js';
+import type { Merging } from './merging.js';
 import { OP_KIND, OP_PHASE } from './op.js';
 import type { Op } from './op.js';
 import type { PeerLinks } from './peer-links.js';
@@ -35,6 +38,7 @@ import { Totals } from './volumes.js';
 const MARKS = {
   drained: mark('sds.mdm: revoked I/O had to drain before a view counted as applied'),
   revokedWaiting: mark('sds.mdm: a waiting operation lost its mapping'),
+  stale: mark('sds.mdm: an operation had to end because its volume has other layers now'),
   stopped: mark('sds.mdm: I/O had to end before its pool counted as stopped'),
   opened: mark('sds.mdm: clients are admitted from now on'),
 };
@@ -51,6 +55,8 @@ export interface MdmTopics {
   readonly peering: Peering;
   readonly resync: Resync;
   readonly leftovers: Leftovers;
+  readonly merging: Merging;
+  readonly cuts: Cuts;
 }
 
 export class MdmLink implements MdmClientHost {
@@ -125,7 +131,10 @@ export class MdmLink implements MdmClientHost {
 
   heartbeat(): ControlBodies[typeof MSG.HEARTBEAT] | null {
     this.noteProgress();
-    const held = [...this.shared.store.volumes()];
+    // A layer that was merged is told of no more: when no device tells of it, its removal is committed.
+    const held = [...this.shared.store.volumes()].filter(
+      ({ volumeKey }) => this.topics?.merging.isMerged(volumeKey) !== true,
+    );
     const busy = this.counters();
     const keys = new Set([...held.map((one) => one.volumeKey), ...busy.map(({ key }) => key)]);
     // One counter more is that of the device itself.
@@ -163,19 +172,33 @@ export class MdmLink implements MdmClientHost {
     topics.leftovers.mapChanged(nowUs, parts);
     this.revoke(nowUs);
     for (const key of map.freedLayers) shared.store.freeVolume(key);
+    topics.merging.mapChanged();
+    topics.cuts.mapChanged(nowUs);
     topics.peerLinks.mapChanged(nowUs);
     this.changes?.considerAll();
     for (const comb of shared.knownCombs()) topics.peering.activateIfReady(nowUs, comb);
     this.applyIfDrained(nowUs);
   }
 
-  pushed(_nowUs: Micros, message: ControlMessage): void {
+  pushed(nowUs: Micros, message: ControlMessage): void {
     if (message.code === MSG.COMBS_WANTED) {
       this.tellCombs(message.body.from);
       return;
     }
     if (message.code === MSG.DEVICE_BUDGET) {
       this.shared.store.keepFree(message.body.keptBytes);
+      return;
+    }
+    if (message.code === MSG.CUT_HOLD) {
+      this.topics?.cuts.hold(nowUs, message.body);
+      return;
+    }
+    if (message.code === MSG.CUT_DROP) {
+      this.topics?.cuts.drop(message.body.cut);
+      return;
+    }
+    if (message.code === MSG.LAYERS_WANTED) {
+      this.tellLayers(message.body.after);
       return;
     }
     this.shared.log.event('debug', 'sds.unexpected-message', { code: message.code });
@@ -201,15 +224,18 @@ export class MdmLink implements MdmClientHost {
   private revoke(nowUs: Micros): void {
     const isStopped = this.shared.pool?.pool.active === false;
     for (const op of this.shared.ops.inUse()) {
-      if (op.kind === OP_KIND.flush) continue;
+      if (op.kind === OP_KIND.flush || op.kind === OP_KIND.merge) continue;
       const isGranted = this.isGranted(op);
-      if (isGranted && !isStopped) continue;
+      const isStale = isGranted && op.volume?.layers !== op.layers;
+      if (isGranted && !isStopped && !isStale) continue;
       if (op.revoked === 0) {
-        if (isGranted) MARKS.stopped.hits++;
+        if (isStale) MARKS.stale.hits++;
+        else if (isGranted) MARKS.stopped.hits++;
         else MARKS.drained.hits++;
       }
       const mayAskAgain = isGranted || op.volume?.grants.has(op.sdcKey) === true;
       op.revoked = mayAskAgain ? ERR.NOT_READY : ERR.MAPPING_REVOKED;
+      if (isStale && !isStopped) op.revoked = ERR.STALE_VOLUME_EPOCH;
       if (op.phase !== OP_PHASE.locking || op.loads > 0) continue;
       MARKS.revokedWaiting.hits++;
       this.shared.parts.serve.finish(nowUs, op, op.revoked);
@@ -231,6 +257,24 @@ export class MdmLink implements MdmClientHost {
     const { poolKey } = this.shared;
     const more = through !== LAST_COMB;
     this.client.tell(MSG.COMBS_REMEMBERED, { poolKey, from, through, more, memories });
+  }
+
+  /** Restored metadata learns of layers that it does not know. */
+  private tellLayers(after: number): void {
+    const { store } = this.shared;
+    const keys = [...store.volumes()]
+      .map(({ volumeKey }) => volumeKey)
+      .filter((key) => key > after);
+    keys.sort((one, other) => one - other);
+    const layers: LayerAt[] = [];
+    for (const layerKey of keys.slice(0, LIMIT.queryItemsMax))
+      for (const { vtreeKey } of store.chunksOf(layerKey)) {
+        layers.push({ layerKey, vtreeKey });
+        break;
+      }
+    this.client.tell(MSG.LAYERS_REMEMBERED, {
+      ...{ after, layers, more: keys.length > LIMIT.queryItemsMax },
+    });
   }
 
   private highestEpoch(): number {

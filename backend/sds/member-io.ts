@@ -25,20 +25,17 @@ import {
   setOpLow,
 } from '../protocol/generated/frame-head.js';
 import { HEADER_BYTES } from '../protocol/frames.js';
-import { answerPeerRead } from './answers.js';
-import type { PayloadBuffer } from './buffers.js';
 import { PART } from './comb.js';
 import type { Comb } from './comb.js';
 import type { CopyLimits } from './copy-limits.js';
 import { writeWaits } from './copy-waits.js';
 import { copyKindHere } from './copy-work.js';
 import { closeFrame, openFrame, sendBytes, setDurable } from './data-frame.js';
-import { VTREE_BYTES } from './forward.js';
-import { PEER_READ_TOKENS } from './load-token.js';
+import { MERGE_BYTES, VTREE_BYTES } from './forward.js';
 import { MutableExtent, verifies } from './payload.js';
 import type { PeerDevice } from './peer.js';
 import type { Shared } from './shared.js';
-import { ROOM, STORE_STATUS, makeContext } from './store/store.js';
+import { ROOM, makeContext } from './store/store.js';
 import { tagAfter, tagDistance } from './tag-ring.js';
 
 /** A peer that was granted less is told when there is more: without changes it gets no acknowledgement otherwise. */
@@ -50,7 +47,7 @@ const MARKS = {
   stalled: mark('sds.member: a peer link waits for room'),
   full: mark('sds.member: no room for a forwarded change'),
   removed: mark('sds.member: ignored a change of a removed volume'),
-  readForPeer: mark('sds.member: read blocks for a repair'),
+  merged: mark('sds.member: merged a chunk of a layer into its child'),
 };
 
 /** What became of a forwarded frame. */
@@ -58,26 +55,21 @@ export const TAKEN = { yes: 0, later: 1, broken: 2 } as const;
 export type Taken = (typeof TAKEN)[keyof typeof TAKEN];
 
 const NOTHING = new Uint8Array(0);
-const PEER_READS_MAX = 16;
-
-interface PeerRead {
-  readonly link: number;
-  readonly version: number;
-  readonly head: DataView;
-  readonly buffer: PayloadBuffer;
-  readonly blockCount: number;
-}
-
+const NO_CONTEXT = makeContext();
 export class MemberIo {
   private readonly shared: Shared;
   private readonly limits: CopyLimits;
+  /** Something was written to a chunk of a layer. */
+  private readonly changed: (layerKey: number, chunkIndex: number) => void;
   private readonly context = makeContext();
   private readonly extent = new MutableExtent();
-  private readonly reads: (PeerRead | null)[] = new Array<PeerRead | null>(PEER_READS_MAX).fill(
-    null,
-  );
 
-  constructor(shared: Shared, limits: CopyLimits) {
+  constructor(
+    shared: Shared,
+    limits: CopyLimits,
+    changed: (layerKey: number, chunkIndex: number) => void,
+  ) {
+    this.changed = changed;
     this.shared = shared;
     this.limits = limits;
   }
@@ -120,6 +112,43 @@ export class MemberIo {
     return this.apply(peer, comb, tag, isWrite, bytes, view, at);
   }
 
+  /** PEER_MERGE. */
+  merge(peer: PeerDevice, view: DataView, at: number, bodyBytes: number): Taken {
+    const tag = getTag(view, at);
+    if (tag !== tagAfter(peer.in.ring.last) || bodyBytes !== MERGE_BYTES) return TAKEN.broken;
+    const { store, volumes, geometry } = this.shared;
+    const { context, extent } = this;
+    const vtreeKey = view.getUint32(at + HEADER_BYTES, true);
+    const parentKey = view.getUint32(at + HEADER_BYTES + VTREE_BYTES, true);
+    const childKey = getVolumeKey(view, at);
+    const chunkIndex = getChunkIndex(view, at);
+    extent.setBlocks(vtreeKey, chunkIndex, 0, geometry.chunkBlocks, geometry.blockBytes);
+    const comb = this.accept(peer, view, at);
+    if (comb === null) return this.refuse(peer, tag, ERR.STALE_GENERATION, getComb(view, at));
+    const media = (getFlags(view, at) & FLAG.fua) !== 0;
+    if (volumes.isFreed(childKey) || volumes.isFreed(parentKey)) {
+      MARKS.removed.hits++;
+      this.added(peer, store.lastLsn, media);
+      return TAKEN.yes;
+    }
+    const room = store.mergeRoom(childKey, parentKey, chunkIndex, true);
+    if (room === ROOM.wait) return this.stall(peer);
+    if (room === ROOM.full) {
+      MARKS.full.hits++;
+      return this.refuse(peer, tag, ERR.NO_SPACE, comb.index);
+    }
+    Object.assign(context, NO_CONTEXT);
+    context.comb = comb.index;
+    context.generationEpoch = comb.epoch;
+    context.generationNumber = comb.number;
+    context.volumeKey = childKey;
+    context.vtreeKey = vtreeKey;
+    context.chunkIndex = chunkIndex;
+    this.added(peer, store.merge(context, parentKey), media);
+    MARKS.merged.hits++;
+    return TAKEN.yes;
+  }
+
   /** The link waits for room. */
   stall(peer: PeerDevice): Taken {
     MARKS.stalled.hits++;
@@ -152,66 +181,8 @@ export class MemberIo {
     }
   }
 
-  /** A peer that is primary asks for blocks (C9). Of a target it believes only what its own checksum proves. */
-  peerRead(peer: PeerDevice, view: DataView, at: number, bodyBytes: number): Taken {
-    if (bodyBytes !== VTREE_BYTES) return TAKEN.broken;
-    const { blockBytes, sectorBytes } = this.shared.geometry;
-    const extent = this.extent.setSectors(
-      view.getUint32(at + HEADER_BYTES, true),
-      getChunkIndex(view, at),
-      getOffsetSectors(view, at) * sectorBytes,
-      getLengthSectors(view, at) * sectorBytes,
-      blockBytes,
-    );
-    if (extent.headBytes !== 0 || extent.blockCount > this.shared.ioBlocksMax) return TAKEN.broken;
-    const comb = this.accept(peer, view, at);
-    const slot = this.reads.indexOf(null);
-    const lengthBytes = extent.blockCount * (4 + blockBytes);
-    const buffer = comb !== null && slot >= 0 ? this.shared.buffers.take(lengthBytes) : null;
-    if (buffer === null) {
-      answerPeerRead(this.shared, peer.link, peer.version, view, at, ERR.NOT_READY, null, 0);
-      return TAKEN.yes;
-    }
-    MARKS.readForPeer.hits++;
-    const head = new DataView(new ArrayBuffer(HEADER_BYTES));
-    for (let byte = 0; byte < HEADER_BYTES; byte++) head.setUint8(byte, view.getUint8(at + byte));
-    this.reads[slot] = {
-      link: peer.link,
-      version: peer.version,
-      head,
-      buffer,
-      blockCount: extent.blockCount,
-    };
-    this.shared.store.read(
-      PEER_READ_TOKENS + slot,
-      getVolumeKey(view, at),
-      extent.vtreeKey,
-      extent.chunkIndex,
-      extent.firstBlock,
-      extent.blockCount,
-      buffer.bytes,
-      0,
-    );
-    return TAKEN.yes;
-  }
-
-  /** The read of the store for a peer ended. */
-  peerReadDone(slot: number, status: number): void {
-    const read = this.reads[slot] ?? null;
-    if (read === null) return;
-    this.reads[slot] = null;
-    if (this.shared.findPeer(read.link)?.up === true) {
-      const good = status === STORE_STATUS.ok || status === STORE_STATUS.zero;
-      const content = status === STORE_STATUS.ok ? read.buffer : null;
-      const error = good ? 0 : ERR.CHECKSUM_MISMATCH;
-      const { link, version, head, blockCount } = read;
-      answerPeerRead(this.shared, link, version, head, 0, error, content, blockCount);
-    }
-    this.shared.buffers.give(read.buffer);
-  }
-
   /** The comb of a forwarded frame if the sender may forward to it under that generation, else null. */
-  private accept(peer: PeerDevice, view: DataView, at: number): Comb | null {
+  accept(peer: PeerDevice, view: DataView, at: number, extent = this.extent): Comb | null {
     const comb = this.shared.comb(getComb(view, at));
     const log2 = this.shared.pool?.pool.combCountLog2;
     if (comb?.joinedFrom !== peer || comb.primary !== peer) return null;
@@ -224,7 +195,7 @@ export class MemberIo {
     if (log2 !== undefined && getCombLog2(view, at) !== log2) return null;
     if (!comb.isAt(comb.joinedEpoch, comb.joinedNumber)) MARKS.overtook.hits++;
     return this.shared.pool === null ||
-      this.shared.pool.combOf(this.extent.vtreeKey, this.extent.chunkIndex) === comb.index
+      this.shared.pool.combOf(extent.vtreeKey, extent.chunkIndex) === comb.index
       ? comb
       : null;
   }
@@ -244,14 +215,18 @@ export class MemberIo {
     const media = (flags & FLAG.fua) !== 0;
     const named = (flags & FLAG.copied) === 0;
     const volumeKey = getVolumeKey(view, at);
-    if (volumes.isRemoved(volumeKey)) {
+    if (volumes.isFreed(volumeKey)) {
       MARKS.removed.hits++;
       this.added(peer, store.lastLsn, media);
       return TAKEN.yes;
     }
     // Zeroes need no units, but a place in the log.
     const needed = isWrite ? extent.blockCount : 0;
-    const room = store.room(volumeKey, extent.chunkIndex, extent.firstBlock, needed, true);
+    const masks = (flags & FLAG.masks) !== 0;
+    const room =
+      masks && !isWrite
+        ? store.maskRoom(volumeKey, extent.chunkIndex, true)
+        : store.room(volumeKey, extent.chunkIndex, extent.firstBlock, needed, true);
     if (room === ROOM.wait) return this.stall(peer);
     if (room === ROOM.full) {
       MARKS.full.hits++;
@@ -270,12 +245,14 @@ export class MemberIo {
     context.run = named ? getAuthority(view, at) : 0;
     context.opLow = named ? getOpLow(view, at) : 0;
     context.opHigh = named ? getOpHigh(view, at) : 0;
+    context.masks = masks;
     const crcsAt = at + HEADER_BYTES;
     const lsn = isWrite
       ? store.write(context, bytes, crcsAt, crcsAt + 4 * extent.blockCount)
       : store.zero(context, (flags & FLAG.discard) !== 0);
     if (!named && isWrite) this.copied(comb, extent.blockCount * this.shared.geometry.blockBytes);
     this.added(peer, lsn, media);
+    this.changed(volumeKey, extent.chunkIndex);
     return TAKEN.yes;
   }
 

@@ -11,7 +11,15 @@ import { LIMIT } from '../protocol/generated/constants.js';
 import { LockRequest } from './range-lock.js';
 import type { Volume } from './volumes.js';
 
-export const OP_KIND = { free: 0, read: 1, write: 2, zero: 3, flush: 4, describe: 5 } as const;
+export const OP_KIND = {
+  free: 0,
+  read: 1,
+  write: 2,
+  zero: 3,
+  flush: 4,
+  describe: 5,
+  merge: 6,
+} as const;
 export type OpKind = (typeof OP_KIND)[keyof typeof OP_KIND];
 
 /** Whether it changes nothing: it shares its blocks with others of that kind. */
@@ -26,6 +34,7 @@ export type OpPhase = (typeof OP_PHASE)[keyof typeof OP_PHASE];
 /** Other members that an operation can wait for. */
 const WAITS_MAX = LIMIT.combMembersMax - 1;
 const NOBODY = -1;
+const NO_LAYERS: readonly number[] = [];
 
 export class Op extends LockRequest {
   readonly slot: number;
@@ -47,6 +56,14 @@ export class Op extends LockRequest {
   revoked = 0;
   volume: Volume | null = null;
   comb: Comb | null = null;
+  vtreeKey = 0;
+  /** Chain of the volume when it was admitted; the first layer is written. */
+  layers: readonly number[] = NO_LAYERS;
+  layerKey = 0;
+  /** Zeroes must hide what layers below hold of the chunk. */
+  masks = false;
+  /** Of a merge: the layer that goes. */
+  parentKey = 0;
   chunkIndex = 0;
   offsetSectors = 0;
   lengthSectors = 0;
@@ -75,6 +92,11 @@ export class Op extends LockRequest {
   badParts = 0;
   badLow = 0;
   badHigh = 0;
+  /** By part: the layer in which they lie; 0: nobody knows. */
+  readonly badLayers: Uint32Array = new Uint32Array(3);
+  /** Blocks of other layers did not verify either: it is read again after these are repaired, and how often it was. */
+  readsAgain = false;
+  timesAgain = 0;
   /** Members that were asked for the present one of them, as a mask of indexes; and the peer that is asked now, or -1. */
   askedMembers = 0;
   repairPeer = NOBODY;
@@ -172,6 +194,10 @@ export class OpPool {
     op.badParts = 0;
     op.badLow = 0;
     op.badHigh = 0;
+    op.readsAgain = false;
+    op.timesAgain = 0;
+    op.masks = false;
+    op.parentKey = 0;
     op.askedMembers = 0;
     op.repairPeer = NOBODY;
     return op;
@@ -183,6 +209,7 @@ export class OpPool {
     op.client = null;
     op.volume = null;
     op.comb = null;
+    op.layers = NO_LAYERS;
     if (op.waits > 0) {
       op.waitPeers.fill(NOBODY);
       op.waits = 0;

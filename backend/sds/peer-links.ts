@@ -24,6 +24,7 @@ import { TAKEN } from './member-io.js';
 import type { MemberIo, Taken } from './member-io.js';
 import { isCopyTag } from './peer-read.js';
 import type { PeerDevice } from './peer.js';
+import type { PeerReads } from './peer-reads.js';
 import type { Peering } from './peering.js';
 import type { Resync } from './resync.js';
 import type { Serve } from './serve.js';
@@ -47,6 +48,7 @@ export interface PeerTopics {
   readonly serve: Serve;
   readonly stability: Stability;
   readonly memberIo: MemberIo;
+  readonly peerReads: PeerReads;
   readonly peering: Peering;
   readonly resync: Resync;
   readonly settling: Settling;
@@ -242,12 +244,14 @@ export class PeerLinks {
     at: number,
     bodyBytes: number,
   ): Taken {
-    const { memberIo, serve } = this.topics;
+    const { memberIo, peerReads, serve } = this.topics;
     const tag = getTag(view, at);
     switch (getCode(view, at)) {
       case MSG.PEER_WRITE:
       case MSG.PEER_ZERO:
         return memberIo.change(peer, bytes, view, at, bodyBytes);
+      case MSG.PEER_MERGE:
+        return memberIo.merge(peer, view, at, bodyBytes);
       case MSG.PEER_ACK:
         return this.acked(nowUs, peer, view, at);
       case MSG.SETTLED: {
@@ -264,7 +268,7 @@ export class PeerLinks {
       case MSG.PEER_REFUSED:
         return this.refused(nowUs, peer, tag, getStatus(view, at), bodyOf(bytes, view, at));
       case MSG.PEER_READ:
-        return memberIo.peerRead(peer, view, at, bodyBytes);
+        return peerReads.asked(peer, view, at, bodyBytes) ? TAKEN.yes : TAKEN.broken;
       case MSG.PEER_READ_REPLY:
         if (isCopyTag(tag)) this.topics.resync.copier.reply(tag, bytes, view, at, bodyBytes);
         else serve.repair.reply(nowUs, peer, bytes, view, at, bodyBytes);

@@ -13,7 +13,8 @@ export const LOCK_STATE = { idle: 0, waiting: 1, held: 2 } as const;
 
 /** What wants to lock; operations and copies extend it. */
 export class LockRequest {
-  lockVolume = 0;
+  /** V-tree: all layers of a chunk have one lock, for a read looks through them and a merge changes two. */
+  lockVtree = 0;
   lockChunk = 0;
   /** First block, and the one behind the last. */
   lockFirst = 0;
@@ -30,7 +31,7 @@ export class LockRequest {
 
 function conflict(one: LockRequest, other: LockRequest): boolean {
   return (
-    one.lockVolume === other.lockVolume &&
+    one.lockVtree === other.lockVtree &&
     one.lockChunk === other.lockChunk &&
     (one.lockExclusive || other.lockExclusive) &&
     one.lockFirst < other.lockEnd &&
@@ -39,7 +40,7 @@ function conflict(one: LockRequest, other: LockRequest): boolean {
 }
 
 function bucketOf(request: LockRequest): number {
-  const mix = Math.imul(request.lockVolume, 0x9e3779b1) ^ Math.imul(request.lockChunk, 0x85ebca6b);
+  const mix = Math.imul(request.lockVtree, 0x9e3779b1) ^ Math.imul(request.lockChunk, 0x85ebca6b);
   return (mix >>> (32 - BUCKETS_LOG2)) & BUCKET_MASK;
 }
 

@@ -60,24 +60,51 @@ export class Repair {
     }
     MARKS.found.hits++;
     op.badParts |= 1 << part;
-    if (part !== LOAD.range) return;
     const all = status === STORE_STATUS.failed;
+    const isChain = op.layers.length > 1 && op.kind !== OP_KIND.merge;
+    if (op.kind === OP_KIND.merge) op.badLayers[part] = op.parentKey;
+    else op.badLayers[part] = isChain ? this.layerOf(badLow, badHigh, all) : op.layerKey;
+    if (part !== LOAD.range) return;
     op.badLow = all ? ALL_ONES : badLow;
     op.badHigh = all ? ALL_ONES : badHigh;
+    if (isChain) this.keepLayer(op);
+  }
+
+  /** Through a chain: the layer of the first block that does not verify; 0: nobody knows. */
+  private layerOf(badLow: number, badHigh: number, all: boolean): number {
+    if (all) return 0;
+    const first =
+      badLow !== 0 ? 31 - Math.clz32(badLow & -badLow) : 63 - Math.clz32(badHigh & -badHigh);
+    return this.shared.store.badLayers[first] ?? 0;
+  }
+
+  /** One layer after the other: blocks of others are found again when it is read again. */
+  private keepLayer(op: Op): void {
+    const { badLayers } = this.shared.store;
+    const layerKey = op.badLayers[LOAD.range] ?? 0;
+    for (let index = 0; index < op.blockCount; index++) {
+      if (!isBad(op, index) || badLayers[index] === layerKey) continue;
+      op.readsAgain = true;
+      if (index < 32) op.badLow = (op.badLow & ~(1 << index)) >>> 0;
+      else op.badHigh = (op.badHigh & ~(1 << (index - 32))) >>> 0;
+    }
   }
 
   /** Asks the next copy for the first of what does not verify. */
   next(nowUs: Micros, op: Op): void {
     const { comb } = op;
     assert(comb !== null && op.badParts !== 0, 'something does not verify');
+    const isKnown = op.badLayers[lowestPart(op)] !== 0;
     const index = comb.members.findIndex(
-      (member, at) => member.inSync && member.joined && (op.askedMembers & (1 << at)) === 0,
+      (member, at) =>
+        isKnown && member.inSync && member.joined && (op.askedMembers & (1 << at)) === 0,
     );
     const member = comb.members[index];
     if (member === undefined) {
       MARKS.lost.hits++;
       this.shared.log.event('error', 'sds.block-lost', {
-        volume: op.lockVolume,
+        volume: op.volume?.key ?? 0,
+        layer: op.badLayers[lowestPart(op)] ?? 0,
         chunk: op.chunkIndex,
         block: op.firstBlock,
         blocks: op.blockCount,
@@ -128,13 +155,14 @@ export class Repair {
   }
 
   private ask(op: Op, peer: PeerDevice): void {
-    const { comb, volume } = op;
-    assert(comb !== null && volume !== null, 'an operation in use has comb and volume');
-    const { firstBlock, blockCount } = this.place(op, lowestPart(op));
+    const { comb } = op;
+    assert(comb !== null, 'an operation in use has its comb');
+    const part = lowestPart(op);
+    const { firstBlock, blockCount } = this.place(op, part);
     const tag = (op.serial % SERIALS) * SLOTS + op.slot;
     askBlocks(this.shared, peer, comb, tag, {
-      volumeKey: volume.key,
-      vtreeKey: volume.vtreeKey,
+      volumeKey: op.badLayers[part] ?? 0,
+      vtreeKey: op.vtreeKey,
       chunkIndex: op.chunkIndex,
       firstBlock,
       blockCount,
@@ -165,13 +193,13 @@ export class Repair {
     bodyAt: number,
     bodyBytes: number,
   ): boolean {
-    const { volume, buffer } = op;
-    assert(volume !== null && buffer !== null, 'a loading operation has a buffer');
+    const { vtreeKey, buffer } = op;
+    assert(buffer !== null, 'a loading operation has a buffer');
     const { blockBytes } = this.shared.geometry;
     const part = lowestPart(op);
     const { firstBlock, blockCount, at } = this.place(op, part);
     const extent = this.extent.setBlocks(
-      volume.vtreeKey,
+      vtreeKey,
       op.chunkIndex,
       firstBlock,
       blockCount,
@@ -179,6 +207,8 @@ export class Repair {
     );
     const crcBytes = 4 * blockCount;
     const isZero = bodyBytes === 0;
+    // Absent or zero: in a layer that others lie below that is not the same, and nobody may guess.
+    if (isZero && op.layers.length > 1) return false;
     if (!isZero) {
       if (bodyBytes !== crcBytes + blockCount * blockBytes) return false;
       if (!verifies(extent, bytes, view, bodyAt, bodyAt + crcBytes)) return false;
@@ -192,30 +222,31 @@ export class Repair {
         buffer.bytes.set(bytes.subarray(from, from + blockBytes), dataAt);
       }
       const block = this.extent.setBlocks(
-        volume.vtreeKey,
+        vtreeKey,
         op.chunkIndex,
         firstBlock + index,
         1,
         blockBytes,
       );
       sealBlocks(block, buffer.bytes, buffer.view, at + 4 * index, dataAt);
-      this.writeBack(op, firstBlock + index, at + 4 * index, dataAt);
+      this.writeBack(op, op.badLayers[part] ?? 0, firstBlock + index, at + 4 * index, dataAt);
     }
     return true;
   }
 
   /** The copy here is made right again; content is the same on all copies, so nothing is forwarded. */
-  private writeBack(op: Op, block: number, crcAt: number, dataAt: number): void {
+  private writeBack(op: Op, layerKey: number, block: number, crcAt: number, dataAt: number): void {
     const { comb, volume, buffer } = op;
-    assert(comb !== null && volume !== null && buffer !== null, 'the operation is loading');
-    if (this.shared.store.room(volume.key, op.chunkIndex, block, 1) !== ROOM.ok) return;
+    assert(comb !== null && buffer !== null, 'the operation is loading');
+    if (this.shared.store.room(layerKey, op.chunkIndex, block, 1) !== ROOM.ok) return;
     const { context } = this;
     context.comb = comb.index;
     context.generationEpoch = comb.epoch;
     context.generationNumber = comb.number;
-    context.volumeKey = volume.key;
-    context.vtreeKey = volume.vtreeKey;
-    context.volumeEpoch = volume.epoch;
+    context.volumeKey = layerKey;
+    context.vtreeKey = op.vtreeKey;
+    context.volumeEpoch = volume?.epoch ?? 0;
+    context.masks = this.shared.volumes.isLayered(layerKey);
     context.chunkIndex = op.chunkIndex;
     context.firstBlock = block;
     context.blockCount = 1;

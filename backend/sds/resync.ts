@@ -6,12 +6,15 @@ import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
 import type { BlockRange } from '../protocol/generated/types.js';
+import { byChunk, unionOf } from './block-ranges.js';
+import type { CopyRange } from './block-ranges.js';
 import { CATCH_UP, NO_GENERATION, PART } from './comb.js';
 import type { Comb, Member } from './comb.js';
 import { COPY_RESULT, Copier } from './copier.js';
 import type { CopyLimits } from './copy-limits.js';
 import { COPY_KIND, copyKind } from './copy-work.js';
-import type { CopyTask } from './copier.js';
+import type { CopyTask } from './copy-task.js';
+import { OP_KIND } from './op.js';
 import type { Op } from './op.js';
 import type { PeerDevice } from './peer.js';
 import type { ResyncPart, Shared } from './shared.js';
@@ -74,18 +77,13 @@ export class Resync implements ResyncPart {
     MARKS.began.hits++;
     // Whatever a member that starts from nothing says: it lacks everything.
     const { epoch, number } = member.blank ? NO_GENERATION : member.inSyncUntil;
-    const seen = new Set<string>();
-    const work: BlockRange[] = [];
-    const add = (volumeKey: number, vtreeKey: number, chunkIndex: number): void => {
-      const name = `${volumeKey}:${chunkIndex}`;
-      if (seen.has(name) || volumes.isRemoved(volumeKey)) return;
-      seen.add(name);
-      const blockCount = geometry.chunkBlocks;
-      work.push({ volumeKey, vtreeKey, chunkIndex, firstBlock: 0, blockCount });
-    };
-    for (const chunk of store.chunksStampedAfter(comb.index, epoch, number))
-      add(chunk.volumeKey, chunk.vtreeKey, chunk.chunkIndex);
-    for (const range of member.ranges) add(range.volumeKey, range.vtreeKey, range.chunkIndex);
+    const blockCount = geometry.chunkBlocks;
+    const whole: BlockRange[] = [];
+    const named = [...store.chunksStampedAfter(comb.index, epoch, number), ...member.ranges];
+    for (const { volumeKey, vtreeKey, chunkIndex } of named)
+      if (!volumes.isFreed(volumeKey))
+        whole.push({ volumeKey, vtreeKey, chunkIndex, firstBlock: 0, blockCount });
+    const work = byChunk(unionOf(whole));
     member.ranges = [];
     if (work.length === 0) MARKS.nothing.hits++;
     if (this.jobs.length === 0) {
@@ -97,8 +95,9 @@ export class Resync implements ResyncPart {
   }
 
   equalize(comb: Comb, member: Member, ranges: readonly BlockRange[]): void {
-    comb.equalizing += ranges.length;
-    this.addJob(comb, member, [...ranges], true);
+    const work = byChunk(ranges);
+    comb.equalizing += work.length;
+    this.addJob(comb, member, work, true);
   }
 
   resend(comb: Comb, member: Member, op: Op): void {
@@ -166,7 +165,7 @@ export class Resync implements ResyncPart {
     return this.shared.geometry.chunkBlocks * this.shared.geometry.blockBytes;
   }
 
-  private addJob(comb: Comb, member: Member, work: BlockRange[], equalizes: boolean): void {
+  private addJob(comb: Comb, member: Member, work: CopyRange[], equalizes: boolean): void {
     member.work = work;
     member.workNext = 0;
     member.workDone = 0;
@@ -221,13 +220,15 @@ export class Resync implements ResyncPart {
     if (next === undefined) return;
     const { comb, member, handle } = next;
     const op = this.shared.ops.find(handle);
-    if (op?.volume === null || op === null || !member.joined) return;
+    if (op === null || !member.joined) return;
+    const isMerge = op.kind === OP_KIND.merge;
     const range = {
-      volumeKey: op.volume.key,
-      vtreeKey: op.volume.vtreeKey,
+      volumeKey: op.layerKey,
+      vtreeKey: op.vtreeKey,
       chunkIndex: op.chunkIndex,
-      firstBlock: op.firstBlock,
-      blockCount: op.blockCount,
+      firstBlock: op.lockFirst,
+      blockCount: op.lockEnd - op.lockFirst,
+      layers: isMerge ? [op.layerKey, op.parentKey] : [op.layerKey],
     };
     this.copier.start(comb, member, range, COPY_KIND.awaited, handle);
   }

@@ -16,9 +16,11 @@ import { Flushes } from './flushes.js';
 import { Intake } from './intake.js';
 import { OP_KIND, OP_PHASE, isShared } from './op.js';
 import type { Op } from './op.js';
+import { describeChunk, readBlocks } from './op-reads.js';
+import { Merging } from './merging.js';
 import { LOCK_STATE } from './range-lock.js';
 import { Repair } from './repair.js';
-import { LOAD, loadToken } from './load-token.js';
+import { LOAD } from './load-token.js';
 import type { ServePart, Shared } from './shared.js';
 import type { Stability } from './stability.js';
 import { Watermarks } from './watermarks.js';
@@ -31,6 +33,8 @@ const MARKS = {
   aborted: mark('sds.serve: a demoted primary left a write to its successor'),
 };
 
+/** A read through layers is made again after what did not verify in one of them was repaired. */
+const TIMES_AGAIN_MAX = 16;
 const NOTHING = new Uint8Array(0);
 const ENTRY_STATUSES: ReadonlySet<number> = new Set([ERR.STALE_GENERATION, ERR.NOT_PRIMARY]);
 
@@ -39,6 +43,7 @@ export class Serve implements ServePart {
   readonly flushes: Flushes;
   readonly repair: Repair;
   readonly watermarks: Watermarks;
+  readonly merging: Merging;
   private readonly shared: Shared;
   private readonly intake: Intake;
   private readonly writePath: WritePath;
@@ -50,6 +55,7 @@ export class Serve implements ServePart {
     this.shared = shared;
     this.admission = new Admission(shared);
     this.watermarks = new Watermarks(shared);
+    this.merging = new Merging(shared);
     this.intake = new Intake(shared, this.admission);
     this.writePath = new WritePath(shared, this.admission, this.intake, {
       stall: (client) => this.stall(client),
@@ -126,7 +132,8 @@ export class Serve implements ServePart {
       else this.finish(nowUs, op, ERR.NO_LEASE);
       return;
     }
-    this.writePath.proceed(nowUs, op);
+    if (op.kind === OP_KIND.merge) this.merging.proceed(nowUs, op);
+    else this.writePath.proceed(nowUs, op);
   }
 
   /** A read of the store for an operation ended; the status is one of STORE_STATUS. */
@@ -148,7 +155,7 @@ export class Serve implements ServePart {
     op.loads--;
     // What cannot be described counts as data: whoever reads it hears what is wrong.
     if (status !== STORE_STATUS.ok) op.buffer?.bytes.fill(BLOCK_STATE.data);
-    this.finish(nowUs, op, op.comb?.part === PART.primary ? 0 : ERR.STALE_GENERATION);
+    this.finish(nowUs, op, this.statusOfRead(op));
   }
 
   finish(nowUs: Micros, op: Op, status: number): void {
@@ -200,6 +207,12 @@ export class Serve implements ServePart {
   storeProgress(nowUs: Micros): void {
     this.freed = true;
     this.writePath.storeProgress(nowUs);
+    this.merging.storeProgress(nowUs);
+  }
+
+  /** Links that wait are offered their frames again: what kept them waiting is over, perhaps. */
+  mayResume(): void {
+    this.freed = true;
   }
 
   /** When stalled links are offered their frames again although nothing became free: some have waited for long enough. */
@@ -270,25 +283,26 @@ export class Serve implements ServePart {
   }
 
   private load(op: Op): void {
-    const { buffer, volume } = op;
-    assert(buffer !== null && volume !== null, 'a read has a buffer and a volume');
+    const { buffer, firstBlock, blockCount } = op;
+    const { store } = this.shared;
+    assert(buffer !== null, 'a read has a buffer');
     op.phase = OP_PHASE.loading;
     op.loads = 1;
-    if (op.kind === OP_KIND.describe) {
-      const token = loadToken(op.slot, LOAD.range);
-      this.shared.store.describe(token, volume.key, op.chunkIndex, buffer.bytes);
-      return;
-    }
-    this.shared.store.read(
-      loadToken(op.slot, LOAD.range),
-      volume.key,
-      volume.vtreeKey,
-      op.chunkIndex,
-      op.firstBlock,
-      op.blockCount,
-      buffer.bytes,
-      0,
-    );
+    if (op.kind === OP_KIND.describe) describeChunk(store, op, LOAD.range, buffer.bytes);
+    else readBlocks(store, op, LOAD.range, firstBlock, blockCount, buffer.bytes, 0);
+  }
+
+  /** What was read through layers that are not the volume's any more is no answer. */
+  private statusOfRead({ comb, volume, layers }: Op): number {
+    if (comb?.part !== PART.primary) return ERR.STALE_GENERATION;
+    return volume?.layers === layers ? 0 : ERR.STALE_VOLUME_EPOCH;
+  }
+
+  private loadAgain(op: Op): void {
+    op.zero = false;
+    if (isShared(op.kind)) this.load(op);
+    else if (op.kind === OP_KIND.merge) this.merging.load(op);
+    else this.writePath.loadEdges(op);
   }
 
   private continueLoading(nowUs: Micros, op: Op): void {
@@ -298,8 +312,18 @@ export class Serve implements ServePart {
       this.repair.next(nowUs, op);
       return;
     }
+    if (op.readsAgain && op.timesAgain < TIMES_AGAIN_MAX) {
+      op.readsAgain = false;
+      op.timesAgain++;
+      this.loadAgain(op);
+      return;
+    }
     if (op.kind === OP_KIND.read) {
-      this.finish(nowUs, op, op.comb?.part === PART.primary ? 0 : ERR.STALE_GENERATION);
+      this.finish(nowUs, op, op.readsAgain ? ERR.CHECKSUM_MISMATCH : this.statusOfRead(op));
+      return;
+    }
+    if (op.kind === OP_KIND.merge) {
+      this.merging.loaded(nowUs, op);
       return;
     }
     op.phase = OP_PHASE.locking;

@@ -67,6 +67,15 @@ export interface ForwardPart {
     crcsAt: number,
   ): number;
   zero(member: Member, comb: Comb, context: WriteContext, flags: number, handle: number): number;
+  /** The layer of the context takes over the chunk of the one below. */
+  merge(
+    member: Member,
+    comb: Comb,
+    context: WriteContext,
+    flags: number,
+    handle: number,
+    parentKey: number,
+  ): number;
   /** Asks for everything forwarded so far on media; returns the tag to wait for. */
   flush(peer: PeerDevice): number;
   /** A control frame that takes its number among what is forwarded; `media`: it must get durable soon. */

@@ -56,6 +56,14 @@ export class Volume {
   readonly vtreeKey: number;
   epoch = 0;
   sizeSectors = 0;
+  /** Its layers, the one that is written first. Another object whenever it changes. */
+  layers: readonly number[];
+  /** Cut that made the present top layer and is not decided yet, 0: none. */
+  cut = 0;
+  /** A group snapshot is being made: changes of clients wait. */
+  held = false;
+  /** False: no client is served. */
+  active = true;
   /** Nothing is set aside for what it may come to hold. */
   thin = true;
   readonly grants = new Map<number, Grant>();
@@ -64,6 +72,12 @@ export class Volume {
   constructor(key: number, vtreeKey: number) {
     this.key = key;
     this.vtreeKey = vtreeKey;
+    this.layers = [key];
+  }
+
+  /** The layer that is written. */
+  get layerKey(): number {
+    return this.layers[0] ?? this.key;
   }
 }
 
@@ -80,14 +94,21 @@ export class Volumes {
   /** Highest generation that was revoked, by volume and client. */
   private readonly revoked = new Map<number, number>();
   private readonly removed = new Set<number>();
+  private readonly freedLayers = new Set<number>();
 
   find(key: number): Volume | undefined {
     return this.volumes.get(key);
   }
 
-  /** Whether the MDM said that the volume is gone for good. */
-  isRemoved(key: number): boolean {
-    return this.removed.has(key);
+  /** Whether the MDM said that the layer is gone for good. */
+  isFreed(layerKey: number): boolean {
+    return this.freedLayers.has(layerKey);
+  }
+
+  /** Whether other layers may lie below this one: all but the only layer of a volume. */
+  isLayered(layerKey: number): boolean {
+    const volume = this.volumes.get(layerKey);
+    return volume === undefined || volume.layers.length > 1 || volume.layerKey !== layerKey;
   }
 
   all(): Iterable<Volume> {
@@ -96,6 +117,7 @@ export class Volumes {
 
   /** Takes over a view of the MDM. */
   apply(map: ClusterMap, parts: readonly MapUpdate[]): void {
+    for (const key of map.freedLayers) this.freedLayers.add(key);
     for (const key of map.tombstones) {
       this.removed.add(key);
       this.volumes.delete(key);
@@ -130,6 +152,7 @@ export class Volumes {
     // It has the right, by a mapping that it or this process does not know yet: whoever is behind learns of it. A client that
     // cannot ask the MDM must not take that for the loss of its right: restored metadata maps everything anew.
     if (grant.generation !== generation) return ERR.NOT_READY;
+    if (!volume.active) return ERR.NOT_READY;
     if (volume.epoch !== epoch)
       return epoch < volume.epoch ? ERR.STALE_VOLUME_EPOCH : ERR.NOT_READY;
     return 0;
@@ -160,6 +183,13 @@ export class Volumes {
     volume.epoch = told.epoch;
     volume.sizeSectors = told.sizeSectors;
     volume.thin = told.thin;
+    volume.cut = told.cut;
+    volume.active = told.active;
+    const layers = told.layers.length === 0 ? [told.key] : told.layers;
+    const isSame =
+      layers.length === volume.layers.length &&
+      layers.every((key, depth) => key === volume.layers[depth]);
+    if (!isSame) volume.layers = layers;
   }
 
   private grant(map: ClusterMap, volumeKey: number, sdcKey: number): void {

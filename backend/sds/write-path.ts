@@ -17,6 +17,7 @@ import { Edges } from './edges.js';
 import type { Intake } from './intake.js';
 import { OP_KIND, OP_PHASE } from './op.js';
 import type { Op } from './op.js';
+import { mustMask } from './op-reads.js';
 import { verifies } from './payload.js';
 import type { Shared } from './shared.js';
 import { ROOM, makeContext } from './store/store.js';
@@ -38,6 +39,7 @@ const MARKS = {
   full: mark('sds.serve: no space'),
   noCredit: mark('sds.serve: a member has no room'),
   kept: mark('sds.serve: what is left is kept for copies and thick volumes'),
+  held: mark('sds.serve: a change waits for a group snapshot'),
   stalledLong: mark('sds.serve: a change that found no room for long was sent back'),
   badPayload: mark('sds.serve: a payload did not match its checksums'),
 };
@@ -175,27 +177,33 @@ export class WritePath {
 
   /**
    * Room here and credit at every required member, for the comb and volume judged last (C12). Thin volumes leave free what
-   * is kept.
+   * is kept. While a group snapshot is made nothing begins.
    */
   private judgeRoom(firstBlock: number, blockCount: number): number {
     const { comb, volume } = this.admission;
     assert(comb !== null && volume !== null, 'the request was judged');
+    if (volume.held) {
+      MARKS.held.hits++;
+      return ROOM.wait;
+    }
     return this.roomFor(comb, volume, this.intake.extent.chunkIndex, firstBlock, blockCount);
   }
 
   private roomFor(
     comb: Comb,
-    { key, thin }: Volume,
+    { layers, layerKey, thin }: Volume,
     chunkIndex: number,
     firstBlock: number,
     blockCount: number,
   ): number {
     const { store } = this.shared;
-    const room = store.room(key, chunkIndex, firstBlock, blockCount);
+    if (blockCount === 0 && mustMask(store, layers, chunkIndex))
+      return store.maskRoom(layerKey, chunkIndex, false);
+    const room = store.room(layerKey, chunkIndex, firstBlock, blockCount);
     if (room === ROOM.full) MARKS.full.hits++;
     if (room !== ROOM.ok || blockCount === 0) return room;
     if (thin && store.thinBlocks() < blockCount) {
-      if (store.takesSpace(key, chunkIndex, firstBlock, blockCount)) {
+      if (store.takesSpace(layerKey, chunkIndex, firstBlock, blockCount)) {
         MARKS.kept.hits++;
         return ROOM.full;
       }
@@ -205,7 +213,7 @@ export class WritePath {
       const left = thin ? out.thinCreditLeft() : out.creditLeft();
       if (!member.required || left >= blockCount) continue;
       // What takes no room here takes none at a copy either.
-      if (!store.takesSpace(key, chunkIndex, firstBlock, blockCount)) continue;
+      if (!store.takesSpace(layerKey, chunkIndex, firstBlock, blockCount)) continue;
       MARKS.noCredit.hits++;
       // While acknowledgements are to come, the member has not said its last word on its room.
       return out.blocks === out.blocksAcked ? ROOM.full : NO_CREDIT_YET;
@@ -253,7 +261,7 @@ export class WritePath {
     }
   }
 
-  private loadEdges(op: Op): void {
+  loadEdges(op: Op): void {
     op.phase = OP_PHASE.loading;
     this.edges.load(op);
   }
@@ -336,6 +344,7 @@ export class WritePath {
   private begin(op: Op): void {
     const { comb } = op;
     assert(comb !== null, 'an operation in use has its comb');
+    op.masks = mustMask(this.shared.store, op.layers, op.chunkIndex);
     op.needMedia = this.shared.mediaMode || comb.alone || (op.flags & FLAG.fua) !== 0;
   }
 
@@ -389,7 +398,7 @@ export class WritePath {
     context.comb = comb.index;
     context.generationEpoch = comb.epoch;
     context.generationNumber = comb.number;
-    context.volumeKey = volume.key;
+    context.volumeKey = op.layerKey;
     context.vtreeKey = volume.vtreeKey;
     context.volumeEpoch = volume.epoch;
     context.chunkIndex = op.chunkIndex;
@@ -398,5 +407,6 @@ export class WritePath {
     context.run = named ? op.run : 0;
     context.opLow = named ? op.opLow : 0;
     context.opHigh = named ? op.opHigh : 0;
+    context.masks = op.masks;
   }
 }

@@ -90,6 +90,7 @@ export const MSG = {
   DESCRIBE_REPLY: 0x040a,
   PEER_WRITE: 0x0411,
   PEER_ZERO: 0x0412,
+  PEER_MERGE: 0x041b,
   PEER_FLUSH: 0x0413,
   PEER_ACK: 0x0414,
   PEER_REFUSED: 0x0415,
@@ -225,6 +226,7 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x040a, 'DESCRIBE_REPLY'],
   [0x0411, 'PEER_WRITE'],
   [0x0412, 'PEER_ZERO'],
+  [0x041b, 'PEER_MERGE'],
   [0x0413, 'PEER_FLUSH'],
   [0x0414, 'PEER_ACK'],
   [0x0415, 'PEER_REFUSED'],
@@ -370,6 +372,7 @@ export const LATER_CODES: ReadonlyMap<number, number> = new Map<number, number>(
   [0x0229, 2],
   [0x022a, 2],
   [0x022b, 2],
+  [0x041b, 2],
   [0x1024, 2],
   [0x103a, 2],
   [0x103b, 2],
@@ -458,7 +461,7 @@ export const COMMAND_BY_CODE: ReadonlyMap<number, keyof T.CommandParams> = new M
 ]);
 
 /** Messages whose header is a data header and whose body is raw. */
-export const DATA_CODES: readonly number[] = [0x0401, 0x0402, 0x0403, 0x0404, 0x0405, 0x0406, 0x0407, 0x0408, 0x0409, 0x040a, 0x0411, 0x0412, 0x0414, 0x0415, 0x0416, 0x0417, 0x0418];
+export const DATA_CODES: readonly number[] = [0x0401, 0x0402, 0x0403, 0x0404, 0x0405, 0x0406, 0x0407, 0x0408, 0x0409, 0x040a, 0x0411, 0x0412, 0x041b, 0x0414, 0x0415, 0x0416, 0x0417, 0x0418];
 
 /** Codes of errors; 0 is success. */
 export const ERR = {
@@ -651,6 +654,7 @@ export const FLAG = {
   discard: 2,
   retry: 4,
   copied: 8,
+  masks: 16,
 } as const;
 
 /** Feature bits of HELLO, as masks. */

@@ -68,6 +68,11 @@ export const DATA_FLAGS = {
     about:
       'PEER_WRITE, PEER_ZERO: content of the sender, not an operation of a client; PEER_ACK: copies are to wait',
   },
+  masks: {
+    bit: 4,
+    about:
+      'PEER_WRITE, PEER_ZERO: other layers lie below, and zeroes hide what they hold. Only with snapshots',
+  },
 } as const;
 
 /** Feature bits of HELLO: both ends use what both name. Bits are never reused. */
@@ -664,16 +669,23 @@ export const MESSAGES = {
     'Two bits per block that the range touches, the first in the lowest bits of the first byte: 0 nothing is there and it reads as zero, 1 data, 2 zeroes that were written. bodyBytes 0: nothing is there at all. On a refusal as READ_REPLY.',
   ),
 
-  // 0x041x: primary and member. The tags of PEER_WRITE, PEER_ZERO, PEER_FLUSH, PEER_JOIN, PEER_OPS and PEER_ACTIVE number
+  // 0x041x: primary and member. The tags of PEER_WRITE, PEER_ZERO, PEER_MERGE, PEER_FLUSH, PEER_JOIN, PEER_OPS and PEER_ACTIVE number
   // what the sender forwarded on this link: 1, 2, 3 ..., modulo 2^32.
   PEER_WRITE: data(
     0x0411,
-    'Write whole blocks. Body: one CRC per block, the bytes, then u32 vtreeKey. authority: run number of the client, 0: none.',
+    'Write whole blocks. Body: one CRC per block, the bytes, then u32 vtreeKey. volumeKey: the layer that is written, for a volume that never had a snapshot the volume. authority: run number of the client, 0: none.',
   ),
   PEER_ZERO: data(
     0x0412,
-    'Write zeroes to whole blocks, or discard them (DATA_FLAGS). Body: u32 vtreeKey.',
+    'Write zeroes to whole blocks, or discard them (DATA_FLAGS). Body: u32 vtreeKey. volumeKey: as in PEER_WRITE.',
   ),
+  PEER_MERGE: {
+    ...data(
+      0x041b,
+      'The layer volumeKey takes over what another one, below it, holds of a chunk and it lacks; the chunk of that layer is empty then. Numbered as PEER_WRITE. Body: u32 vtreeKey, u32 key of the layer below.',
+    ),
+    since: 2,
+  },
   PEER_FLUSH: control(0x0413, 'Make everything that was forwarded so far durable, soon.', []),
   PEER_ACK: data(
     0x0414,

@@ -303,7 +303,11 @@ export class Reader {
       return;
     }
     op.bytes.fill(0, to, to + blockBytes);
-    if (state === STATE.lost) this.bad(op, index);
+    if (state === STATE.lost) {
+      this.bad(op, index);
+      // Whether it was there at all is lost too.
+      if (op.layers !== null) op.sourceLayers[index] = 0;
+    }
     const seed = addressSeed(op.vtreeKey, op.chunkIndex, block);
     putU32(op.bytes, op.at + 4 * index, blockChecksum(this.zeros, seed));
   }

@@ -169,7 +169,7 @@ interface LayerStore {
     chunkIndex: number,
     states: Uint8Array,
   ): void;
-  /** Within `storeRead` of a corrupt read through a chain: for each block of the read the layer in which it was found. */
+  /** Within `storeRead` of a corrupt read through a chain: for each block the layer in which it was found, 0: nobody knows. */
   readonly badLayers: Uint32Array;
 
   /** Whether the layer holds anything of the chunk, or did. */

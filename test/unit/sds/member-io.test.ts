@@ -49,7 +49,7 @@ test('zeroes wait for room in the log as writes do', (t) => {
     ...{ store: rig.store, geometry: GEOMETRY, pool: null, volumes: new Volumes() },
     comb: () => comb,
   };
-  const member = new MemberIo(shared as unknown as Shared, limitsOf());
+  const member = new MemberIo(shared as unknown as Shared, limitsOf(), () => undefined);
   const bytes = new Uint8Array(HEADER_BYTES + BODY_BYTES);
   const view = new DataView(bytes.buffer);
   head.setCode(view, 0, MSG.PEER_ZERO);
@@ -96,7 +96,7 @@ test('an acknowledgement says how much room there is, for thin volumes too, and 
     ...{ store, peers: [peer], nowUs: 0, ioBlocksMax: 64 },
     links: { reserve: () => ({ bytes, view, at: 0 }) },
   };
-  const member = new MemberIo(shared as unknown as Shared, limits);
+  const member = new MemberIo(shared as unknown as Shared, limits, () => undefined);
   member.acknowledge();
   t.is(head.getCode(view, 0), MSG.PEER_ACK);
   t.is(head.getAuthority(view, 0), 2_000_000);

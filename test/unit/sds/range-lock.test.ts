@@ -7,7 +7,7 @@ import { LOCK_STATE, LockRequest, RangeLock } from '../../../backend/sds/range-l
 
 function request(first: number, end: number, exclusive: boolean, chunk = 0): LockRequest {
   const made = new LockRequest();
-  made.lockVolume = 1;
+  made.lockVtree = 1;
   made.lockChunk = chunk;
   made.lockFirst = first;
   made.lockEnd = end;

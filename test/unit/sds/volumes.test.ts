@@ -92,5 +92,5 @@ test('a removed volume is unknown for good', (t) => {
     { sequence: 2, removedVolumes: [4] },
   );
   t.is(volumes.judge(4, 8, 3, 5), ERR.UNKNOWN_VOLUME);
-  t.true(volumes.isRemoved(4));
+  t.true(volumes.isFreed(4));
 });
