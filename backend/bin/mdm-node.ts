@@ -106,6 +106,7 @@ export class MdmNode implements NodeHost {
       state: state[role.kind],
       token: record.part === 'none' ? '' : record.token,
       storeUp: seat?.up === true,
+      storeFault: seat?.fault ?? '',
       systemId: this.systemId(),
       version: VERSION,
       protocolMax: VERSION_MAX,

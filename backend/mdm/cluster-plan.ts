@@ -15,6 +15,8 @@ export interface NodeReport {
   /** Of the store that it takes part in, or is about to; empty: none. */
   readonly token: string;
   readonly storeUp: boolean;
+  /** Why its member of that store does not run, as far as it knows. */
+  readonly storeFault: string;
   readonly systemId: string;
   readonly version: string;
   /** Highest protocol version that it speaks. */

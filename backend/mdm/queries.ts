@@ -24,6 +24,7 @@ import { allowanceOf, promisedOf } from './capacity.js';
 import { addCounters } from './counters.js';
 import { JobTally } from './copy-jobs.js';
 import type { CounterHistory } from './counters.js';
+import type { NodeReport } from './cluster-plan.js';
 import { clusterOf, membersOf, selfOf } from './cluster-state.js';
 import type { Engine } from './engine.js';
 import type { Membership } from './membership.js';
@@ -149,7 +150,8 @@ export class Queries {
     const isKnown = typeof report === 'object';
     const up = master || (isKnown && (report.storeUp || !member));
     const version = master ? this.engine.options.version : isKnown ? report.version : '';
-    return { key, name, host, port, role, member, master, up, version };
+    const reason = isKnown ? faultOf(report, up) : report;
+    return { key, name, host, port, role, member, master, up, version, reason };
   }
 
   private healthOf(
@@ -346,3 +348,8 @@ function own(key: number, counters: readonly Counter[]): Counter[] {
 }
 
 const vtreeOf = ({ vtreeKey }: Volume): number => vtreeKey;
+
+/** Why an MDM that answers is of less use than it could be. */
+function faultOf({ storeFault }: NodeReport, up: boolean): string {
+  return up || storeFault !== '' ? storeFault : 'its metadata store (etcd) does not answer';
+}

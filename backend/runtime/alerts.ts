@@ -7,7 +7,12 @@ import { FAULT_UNITS_MIN, spareNeededPercent, totalBytesOf } from '../cluster-ma
 import type { FaultUnit } from '../cluster-map/fault-units.js';
 import { LIMIT } from '../protocol/generated/constants.js';
 import { formatSize } from '../core/units.js';
-import type { ClusterQueryReplyBody, StoragePool, System } from '../protocol/generated/types.js';
+import type {
+  ClusterQueryReplyBody,
+  MdmMember,
+  StoragePool,
+  System,
+} from '../protocol/generated/types.js';
 import type { ClusterReader } from './cluster-reader.js';
 import { unitsOfPool } from './pool-units.js';
 import { readFacts, scopeOfPools } from './statistics/facts.js';
@@ -39,8 +44,18 @@ function uuidOf(systemId: string, { type, objectType, objectKey }: Finding): str
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
+/** Members that do not answer, or whose etcd does not run. */
+function ofMembers(members: readonly MdmMember[]): readonly Finding[] {
+  return members
+    .filter(({ member, up, reason }) => member && (!up || reason !== ''))
+    .map(({ key, name, host, reason }) => ({
+      ...{ type: 'MDM_CONNECTION_LOST', severity: 'high', values: { name, host, reason } },
+      ...{ objectType: 'Mdm', objectKey: key, sinceMs: null },
+    }));
+}
+
 function ofSystem(reader: ClusterReader, state: ClusterQueryReplyBody): readonly Finding[] {
-  if (state.mode > 1) return [];
+  if (state.mode > 1) return ofMembers(state.members);
   const about = { objectType: 'System', objectKey: reader.system.key, sinceMs: state.upSinceMs };
   return [{ type: 'MDM_NOT_CLUSTERED', severity: 'low', values: { mdm: state.name }, ...about }];
 }

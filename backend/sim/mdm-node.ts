@@ -152,7 +152,8 @@ export class MdmNode implements EventTarget, SimMdm {
     const seat = store?.isAside === false ? store.members.get(host.address) : undefined;
     const storeUp = company?.etcds.reaches(host.address) === true && seat?.isLearner === false;
     const token = record.part === 'none' ? '' : record.token;
-    return { state, token, storeUp, systemId: '', version: 'sim', protocolMax: VERSION_MAX };
+    const about = { systemId: '', version: 'sim', protocolMax: VERSION_MAX };
+    return { state, token, storeUp, storeFault: '', ...about };
   }
 
   /** What a master told this node. @returns why not, null: it is so */

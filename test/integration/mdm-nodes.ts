@@ -46,6 +46,8 @@ class MdmNode {
   child: ChildProcess | null = null;
   /** Its wall clock can be set. */
   private readonly hasClock: boolean;
+  /** Its state lies on a file system of its own in memory, of so many MiB, in a mount namespace; 0: in its directory. */
+  diskMib = 0;
 
   constructor(name: string, host: string, directory: string, hasClock: boolean) {
     this.hasClock = hasClock;
@@ -64,7 +66,8 @@ class MdmNode {
   start(): void {
     const config = join(this.directory, 'mdm.json');
     const log = openSync(join(this.directory, 'mdm.log'), 'a');
-    this.child = spawn(process.execPath, [MAIN, '--config', config], {
+    const [program, ...args] = [...this.ownDisk(), process.execPath, MAIN, '--config', config];
+    this.child = spawn(program, args, {
       stdio: ['ignore', 'ignore', log],
       ...(this.hasClock
         ? {
@@ -77,6 +80,23 @@ class MdmNode {
         : {}),
     });
     closeSync(log);
+  }
+
+  /** Words before the command of a process that has a disk of its own. */
+  private ownDisk(): string[] {
+    if (this.diskMib === 0) return [];
+    const state = join(this.directory, 'state');
+    mkdirSync(state, { recursive: true, mode: 0o700 });
+    const mount = `mount -t tmpfs -o size=${this.diskMib}m,mode=700 tmpfs ${state} && exec "$@"`;
+    const isRoot = process.getuid?.() === 0;
+    const namespaces = isRoot ? ['--mount'] : ['--map-root-user', '--mount'];
+    return ['unshare', ...namespaces, 'sh', '-c', mount, 'sh'];
+  }
+
+  /** Its state as this process reaches it, while it runs. */
+  get state(): string {
+    const state = join(this.directory, 'state');
+    return this.diskMib === 0 ? state : `/proc/${this.child?.pid ?? 0}/root${state}`;
   }
 
   async end(signal: NodeJS.Signals): Promise<number | null> {
@@ -102,7 +122,7 @@ class MdmNode {
 
   /** Of the etcd member, 0: there is none. */
   get memberPid(): number {
-    const state = join(this.directory, 'state');
+    const { state } = this;
     const found = existsSync(state)
       ? readdirSync(state).find((name) => name.startsWith('etcd-'))
       : undefined;

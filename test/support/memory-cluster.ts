@@ -47,6 +47,7 @@ export function threeNodes(slaveUp: boolean): MdmMember[] {
     master: false,
     up: true,
     version: '0.2.0',
+    reason: '',
   } as const;
   return [
     { ...member, key: 0x101, name: 'mdm1', host: '127.0.0.1', master: true },
@@ -268,6 +269,7 @@ export class MemoryCluster implements Cluster {
             master: false,
             up: true,
             version: '',
+            reason: '',
           },
         ],
       ];

@@ -33,12 +33,13 @@ function section(
 ): readonly string[] {
   const lines = members.flatMap((member) => {
     if (member.master || !isWanted(member)) return [];
-    const { key, name, host, role, up, version } = member;
+    const { key, name, host, role, up, version, reason } = member;
     const word = member.member ? '' : `, ${role === 'manager' ? 'Manager' : 'Tie Breaker'}`;
     return [
       `    Name: ${name}, ID: 0x${reader.id(key)}${word}`,
       `        IPs: ${host}, Management IPs: ${host}, Port: ${MEMBER_PORT}`,
       `        Status: ${up ? 'Normal' : 'Disconnected'}${version === '' ? '' : `, Version: ${version}`}`,
+      ...(reason === '' ? [] : [`        Reason: ${reason}`]),
     ];
   });
   return lines.length === 0 ? [] : [title, ...lines];

@@ -1527,6 +1527,9 @@ export function encodeMdmNodeReplyBody(w: Writer, v: T.MdmNodeReplyBody, version
   if (version >= 2) {
     w.u8('protocolMax', v.protocolMax, 0, 255);
   }
+  if (version >= 2) {
+    w.str('storeFault', v.storeFault, 512);
+  }
 }
 
 export function decodeMdmNodeReplyBody(r: Reader, version: number): T.MdmNodeReplyBody {
@@ -1540,7 +1543,12 @@ export function decodeMdmNodeReplyBody(r: Reader, version: number): T.MdmNodeRep
     protocolMaxField = r.u8('protocolMax', 0, 255);
   }
   else protocolMaxField = 1;
-  return { state: stateField, token: tokenField, storeUp: storeUpField, systemId: systemIdField, version: versionField, protocolMax: protocolMaxField };
+  let storeFaultField: string;
+  if (version >= 2) {
+    storeFaultField = r.str('storeFault', 512);
+  }
+  else storeFaultField = '';
+  return { state: stateField, token: tokenField, storeUp: storeUpField, systemId: systemIdField, version: versionField, protocolMax: protocolMaxField, storeFault: storeFaultField };
 }
 
 export function encodeMdmNodeTaskBody(w: Writer, v: T.MdmNodeTaskBody, version: number): void {

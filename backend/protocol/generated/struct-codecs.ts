@@ -109,6 +109,9 @@ export function encodeMdmMember(w: Writer, v: MdmMember, version: number): void 
   w.bool('master', v.master);
   w.bool('up', v.up);
   w.str('version', v.version, 32);
+  if (version >= 2) {
+    w.str('reason', v.reason, 512);
+  }
 }
 
 export function decodeMdmMember(r: Reader, version: number): MdmMember {
@@ -121,7 +124,12 @@ export function decodeMdmMember(r: Reader, version: number): MdmMember {
   const masterField = r.bool('master');
   const upField = r.bool('up');
   const versionField = r.str('version', 32);
-  return { key: keyField, name: nameField, host: hostField, port: portField, role: roleField, member: memberField, master: masterField, up: upField, version: versionField };
+  let reasonField: string;
+  if (version >= 2) {
+    reasonField = r.str('reason', 512);
+  }
+  else reasonField = '';
+  return { key: keyField, name: nameField, host: hostField, port: portField, role: roleField, member: memberField, master: masterField, up: upField, version: versionField, reason: reasonField };
 }
 
 export function encodeMdmSeat(w: Writer, v: MdmSeat, _version: number): void {

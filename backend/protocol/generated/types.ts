@@ -101,6 +101,8 @@ export interface MdmMember {
   readonly up: boolean;
   /** software version, empty: not known */
   readonly version: string;
+  /** why it is not up, or its member of the store is not Since version 2. */
+  readonly reason: string;
 }
 
 /** Where the store of a member of an MDM cluster is. */
@@ -1502,6 +1504,8 @@ export interface MdmNodeReplyBody {
   readonly version: string;
   /** highest protocol version that it speaks Since version 2. */
   readonly protocolMax: number;
+  /** why its member of the store does not run, as far as it knows Since version 2. */
+  readonly storeFault: string;
 }
 
 /** From the master to a node: begin, enter or leave a store. Done twice it is done once. */

@@ -595,6 +595,15 @@ export const MESSAGES = {
     str('systemId', 16, 'of the system that it is the only MDM of, or empty'),
     str('version', 32, 'software version'),
     u8('protocolMax', 'highest protocol version that it speaks', { since: 2, absent: 1 }),
+    str(
+      'storeFault',
+      LIMITS.reasonBytesMax.value,
+      'why its member of the store does not run, as far as it knows',
+      {
+        since: 2,
+        absent: '',
+      },
+    ),
   ]),
   MDM_NODE_TASK: control(
     0x0333,

@@ -31,6 +31,15 @@ export const STRUCTS = {
       bool('master', 'it answers'),
       bool('up', 'it answered lately, and the store of a member too'),
       str('version', 32, 'software version, empty: not known'),
+      str(
+        'reason',
+        LIMITS.reasonBytesMax.value,
+        'why it is not up, or its member of the store is not',
+        {
+          since: 2,
+          absent: '',
+        },
+      ),
     ],
   },
   MdmSeat: {

@@ -11,6 +11,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  statfsSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
@@ -54,6 +55,9 @@ const WATCH_MS = 500;
 const RESTART_MS_MIN = 1000;
 const RESTART_MS_MAX = 30_000;
 const STOP_MS = 10_000;
+const LOG_FILE = 'etcd.log';
+/** Of its log, where the reason of its end stands. */
+const LOG_TAIL = 16_384;
 const LOG_BYTES_MAX = 16 * 1024 * 1024;
 /** Of the database of a member, unless told otherwise. */
 export const QUOTA_BYTES = 2 * 1024 ** 3;
@@ -100,6 +104,22 @@ export function memberArguments(options: MemberOptions): string[] {
   return Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
 }
 
+/** The file system of a member is full: its words in messages and alerts. */
+function fullText(directory: string): string {
+  const { bavail, bsize } = statfsSync(directory);
+  return `no space is left on the file system of ${directory} (${bavail * bsize} bytes are free): make room there, nothing is lost`;
+}
+
+/** Why a member ended, as far as the end of its log says. */
+function endReason(directory: string): string {
+  const path = join(directory, LOG_FILE);
+  if (!existsSync(path)) return `etcd ended, and ${path} is missing`;
+  const text = readFileSync(path, 'utf8').slice(-LOG_TAIL);
+  return /no space left on device/i.test(text)
+    ? fullText(directory)
+    : `etcd ended; the last lines of ${path} say why`;
+}
+
 async function end(target: ProcessId): Promise<void> {
   signal(target, 'SIGTERM');
   if (await waitForEnd([target], STOP_MS)) return;
@@ -113,6 +133,7 @@ export class EtcdMember {
   private timer: NodeJS.Timeout | null = null;
   private process: ProcessId | null = null;
   private restartMs = RESTART_MS_MIN;
+  private reason = '';
 
   constructor(options: MemberOptions) {
     this.options = options;
@@ -137,7 +158,7 @@ export class EtcdMember {
       log.event('info', 'etcd.found', { pid: found.id.pid });
     } else {
       if (found !== null) await end(found.id);
-      this.spawn();
+      this.trySpawn();
     }
     this.watch(WATCH_MS);
   }
@@ -175,6 +196,11 @@ export class EtcdMember {
     }
   }
 
+  /** Why it ended last, or was not started; it may run again by now. */
+  get fault(): string {
+    return this.reason;
+  }
+
   get pid(): number {
     return this.process?.pid ?? 0;
   }
@@ -191,8 +217,10 @@ export class EtcdMember {
         this.watch(WATCH_MS);
         return;
       }
-      this.options.log.event('error', 'etcd.ended', { directory: this.options.directory });
-      this.spawn();
+      const { directory, log } = this.options;
+      this.reason = endReason(directory);
+      log.event('error', 'etcd.ended', { directory, reason: this.reason });
+      this.trySpawn();
       this.watch(this.restartMs);
       this.restartMs = Math.min(2 * this.restartMs, RESTART_MS_MAX);
     }, inMs);
@@ -214,9 +242,24 @@ export class EtcdMember {
     }
   }
 
+  /** A later process must find what this one starts: where that cannot be written down, nothing runs. */
+  private trySpawn(): void {
+    const { directory, log } = this.options;
+    try {
+      this.spawn();
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === undefined) throw error;
+      if (this.process !== null) signal(this.process, 'SIGKILL');
+      this.process = null;
+      this.reason = code === 'ENOSPC' ? fullText(directory) : (error as Error).message;
+      log.event('error', 'etcd.not-started', { directory, reason: this.reason });
+    }
+  }
+
   private spawn(): void {
     const { program, directory, log } = this.options;
-    const logFile = join(directory, 'etcd.log');
+    const logFile = join(directory, LOG_FILE);
     if (existsSync(logFile) && statSync(logFile).size > LOG_BYTES_MAX)
       renameSync(logFile, `${logFile}.old`);
     const output = openSync(logFile, 'a', 0o600);

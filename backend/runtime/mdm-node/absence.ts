@@ -5,7 +5,7 @@ import { NodeCaller, reasonOf } from './caller.js';
 import type { NodePlace } from './caller.js';
 
 /** What keeps a node that answers from being master, in words. */
-function stateOf({ state, storeUp }: MdmNodeReplyBody): string {
+function stateOf({ state, storeUp, storeFault }: MdmNodeReplyBody): string {
   switch (state) {
     case 'blank':
       return 'it has no system';
@@ -14,7 +14,7 @@ function stateOf({ state, storeUp }: MdmNodeReplyBody): string {
     case 'member':
       return storeUp
         ? 'it is a member of the MDM cluster, but not the master'
-        : 'it is a member of the MDM cluster, whose metadata store (etcd) has no majority of its members';
+        : `it is a member of the MDM cluster, whose metadata store (etcd) has no majority of its members${storeFault === '' ? '' : ` (${storeFault})`}`;
   }
 }
 

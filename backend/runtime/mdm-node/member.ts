@@ -122,6 +122,11 @@ export class Seat {
     return this.isUp;
   }
 
+  /** Why the member does not answer, as far as that is known; empty: it does, or nobody knows. */
+  get fault(): string {
+    return this.isUp ? '' : this.member.fault;
+  }
+
   /** Leaves nothing running here. */
   async stop(): Promise<void> {
     this.unwatch();

@@ -22,7 +22,8 @@ const job = (token: string, members: number[], allowFailed = false): ClusterJob 
 });
 
 const BLANK: NodeReport = {
-  ...{ state: 'blank', token: '', storeUp: false, systemId: '', version: '1', protocolMax: 2 },
+  ...{ state: 'blank', token: '', storeUp: false, storeFault: '' },
+  ...{ systemId: '', version: '1', protocolMax: 2 },
 };
 const member = (token: string, storeUp = true): NodeReport => ({
   ...BLANK,
