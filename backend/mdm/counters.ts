@@ -18,6 +18,8 @@ const FIELDS = [
   'trimBytes',
   'readMicros',
   'writeMicros',
+  'throttledOps',
+  'throttledMicros',
 ] as const satisfies readonly (keyof Totals)[];
 
 interface Sample {

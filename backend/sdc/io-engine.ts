@@ -3,6 +3,7 @@
 // a write is followed until it is known) and C11 (flush debt). It must never answer a write whose outcome is unknown,
 // except by an error after the time that the operator set, or to nobody.
 //
+//   limiter, throttle     when requests of a limited mapping begin
 //   cutter, range-table   requests to operations, never two that overlap
 //   placer                where operations go, what they wait for
 //   replies, verdict      what answers mean
@@ -18,6 +19,7 @@ import type { BlockFront, Errno, IoKind } from './block-front.js';
 import { ERRNO, IO } from './block-front.js';
 import { Cutter } from './cutter.js';
 import { FlushRounds } from './flush-rounds.js';
+import { Limiter } from './limiter.js';
 import type { MappedVolume } from './mapped-volume.js';
 import type { Op, Request } from './op.js';
 import { OP_STATE } from './op.js';
@@ -46,6 +48,7 @@ export class IoEngine {
   private readonly placer: Placer;
   private readonly replies: Replies;
   private readonly flushes: FlushRounds;
+  private readonly limiter: Limiter;
   private nextSettleUs: Micros = Infinity;
   private settledId = 0;
 
@@ -71,6 +74,15 @@ export class IoEngine {
     };
     this.placer = new Placer(options, links, log, map, replan, end);
     this.cutter = new Cutter(options, place);
+    this.limiter = new Limiter({
+      begin: (nowUs, request) => {
+        this.cutter.queue(request);
+        this.cut(nowUs);
+      },
+      renew: (nowUs, request) => {
+        this.book.renew(nowUs, request);
+      },
+    });
     this.replies = new Replies(log, host, this.cutter.ops, this.placer, end);
     this.flushes = new FlushRounds({
       takeFlushOp: (volume) => this.cutter.takeFlush(volume),
@@ -120,10 +132,7 @@ export class IoEngine {
     if (errno !== ERRNO.ok || volume === undefined) this.book.answer(nowUs, request, errno);
     else if (kind === IO.flush) this.flushes.add(nowUs, volume, request);
     else if (lengthBytes === 0) this.book.answer(nowUs, request, ERRNO.ok);
-    else {
-      this.cutter.queue(request);
-      this.cut(nowUs);
-    }
+    else this.limiter.submit(nowUs, volume, request);
     return true;
   }
 
@@ -209,6 +218,11 @@ export class IoEngine {
     this.placer.mapChanged(nowUs, map, this.cutter.ops.all);
   }
 
+  /** The limits of a mapping are others. */
+  limitsChanged(nowUs: Micros, volume: MappedVolume): void {
+    this.limiter.changed(nowUs, volume);
+  }
+
   /** The mapping is gone: everything of it is answered, nothing of it is sent any more. */
   revoke(nowUs: Micros, volume: MappedVolume): void {
     volume.mapped = false;
@@ -229,6 +243,7 @@ export class IoEngine {
       request = following;
     }
     this.cutter.forget(volume);
+    this.limiter.forget(volume);
     this.cut(nowUs);
   }
 
@@ -292,19 +307,25 @@ export class IoEngine {
 
   tick(nowUs: Micros): void {
     this.placer.tick(nowUs);
+    this.limiter.tick(nowUs);
     if (nowUs >= this.nextSettleUs) this.settle(nowUs);
     for (
       let request = this.book.first();
       request !== null && request.startedUs + this.options.ioTimeoutUs <= nowUs;
       request = this.book.first()
     )
-      this.giveUp(nowUs, request);
+      if (!this.limiter.excuses(nowUs, request)) this.giveUp(nowUs, request);
   }
 
   nextDeadlineUs(): Micros {
     const first = this.book.first();
     const expiryUs = first === null ? Infinity : first.startedUs + this.options.ioTimeoutUs;
-    return Math.min(this.placer.nextDeadlineUs(), this.nextSettleUs, expiryUs);
+    return Math.min(
+      this.placer.nextDeadlineUs(),
+      this.limiter.nextDeadlineUs(),
+      this.nextSettleUs,
+      expiryUs,
+    );
   }
 
   /** Tells the data processes below which id nothing is awaited any more. */

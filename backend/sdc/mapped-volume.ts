@@ -2,9 +2,11 @@
 // It owns what is known of one volume; it must never send anything.
 
 import type { MapVolume, Mapping } from '../protocol/generated/types.js';
+import { limitsOf } from '../cluster-map/mapping-limits.js';
 import type { PoolMap } from '../cluster-map/pool-map.js';
 
 import type { BlockVolume } from './block-front.js';
+import { Throttle } from './throttle.js';
 
 /** Totals since the start of this process. */
 export interface VolumeCounters {
@@ -16,6 +18,9 @@ export interface VolumeCounters {
   trimBytes: number;
   readMicros: number;
   writeMicros: number;
+  /** Requests that waited for a limit, and how long. */
+  throttledOps: number;
+  throttledMicros: number;
 }
 
 export class MappedVolume {
@@ -35,6 +40,7 @@ export class MappedVolume {
   /** Combs that owe a flush: one bit each. */
   private owed = new Uint32Array(0);
   owedCount = 0;
+  readonly throttle = new Throttle();
   readonly counters: VolumeCounters = {
     readOps: 0,
     readBytes: 0,
@@ -44,6 +50,8 @@ export class MappedVolume {
     trimBytes: 0,
     readMicros: 0,
     writeMicros: 0,
+    throttledOps: 0,
+    throttledMicros: 0,
   };
 
   constructor(volume: MapVolume, mapping: Mapping, pool: PoolMap, sectorBytes: number) {
@@ -52,9 +60,16 @@ export class MappedVolume {
     this.mapping = mapping;
     this.pool = pool;
     this.sizeBytes = volume.sizeSectors * sectorBytes;
+    this.limit();
     // An earlier process of this host may have been killed with flushes owed: they are owed still (C11).
     if (pool.pool.durability !== 'media')
       for (let comb = 0; comb < pool.combCount; comb++) this.owe(comb);
+  }
+
+  /** Takes over the limits of the mapping, for the size that the volume has; true: they changed. */
+  limit(): boolean {
+    const { iops, kbps } = limitsOf(this.mapping, this.sizeBytes);
+    return this.throttle.limit(iops, kbps);
   }
 
   /** A write of this comb was acknowledged from volatile memory. */

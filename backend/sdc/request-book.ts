@@ -35,13 +35,32 @@ export class RequestBook {
       this.refused = true;
       return null;
     }
+    this.append(nowUs, request);
+    return request;
+  }
+
+  /** The time of an open request begins now. */
+  renew(nowUs: Micros, request: Request): void {
+    this.unlink(request);
+    this.append(nowUs, request);
+  }
+
+  private append(nowUs: Micros, request: Request): void {
     request.startedUs = nowUs;
     request.older = this.newest;
     request.newer = null;
     if (this.newest === null) this.oldest = request;
     else this.newest.newer = request;
     this.newest = request;
-    return request;
+  }
+
+  private unlink(request: Request): void {
+    if (request.older === null) this.oldest = request.newer;
+    else request.older.newer = request.newer;
+    if (request.newer === null) this.newest = request.older;
+    else request.newer.older = request.older;
+    request.older = null;
+    request.newer = null;
   }
 
   /** The open request that waits longest, or null. */
@@ -53,12 +72,7 @@ export class RequestBook {
   answer(nowUs: Micros, request: Request, errno: Errno): void {
     assert(!request.answered, 'a request is answered once');
     request.queue?.remove(request);
-    if (request.older === null) this.oldest = request.newer;
-    else request.older.newer = request.newer;
-    if (request.newer === null) this.newest = request.older;
-    else request.newer.older = request.older;
-    request.older = null;
-    request.newer = null;
+    this.unlink(request);
     request.answered = true;
     request.errno = errno;
     request.nextDone = null;

@@ -303,6 +303,7 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
     known.volume = volume;
     known.pool = pool;
     known.sizeBytes = volume.sizeSectors * this.options.geometry.sectorBytes;
+    if (known.limit()) this.engine.limitsChanged(nowUs, known);
     this.say('changed', known);
   }
 

@@ -46,6 +46,8 @@ export class Totals {
       trimBytes,
       readMicros,
       writeMicros,
+      // Limits hold where requests begin: at the clients.
+      ...{ throttledOps: 0, throttledMicros: 0 },
     };
   }
 }

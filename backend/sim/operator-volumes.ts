@@ -13,6 +13,12 @@ import type { Simulation } from './simulation.js';
 const RETRY_US = 100_000;
 const UNMAPPED_US_MAX = 600_000;
 
+/** As `SET_MAPPING_LIMITS` is asked: 0 removes a limit. */
+const NO_LIMITS = { iopsLimit: 0, bandwidthLimitKbps: 0, iopsPerGib: 0, kbpsPerGib: 0 } as const;
+const NOT_MAPPED: ReadonlySet<number> = new Set([
+  ...[ERR.VOLUME_NOT_MAPPED, ERR.VOLUME_NOT_FOUND, ERR.SDC_NOT_FOUND],
+]);
+
 export interface SimVolume {
   readonly key: number;
   /** Who has it: a number of the order in which volumes were made. */
@@ -38,6 +44,8 @@ export class VolumeWork {
   private readonly history: History;
   /** Changes that were begun and not ended. */
   private changes = 0;
+  /** Some mapping has a limit, or had. */
+  private limited = false;
 
   constructor(
     operator: Operator,
@@ -106,6 +114,41 @@ export class VolumeWork {
     };
     this.changes += 1;
     operator.soon(0, unmap);
+  }
+
+  /** Limits what a client may do on a volume; asked once, whatever comes of it. */
+  limit(
+    volume: SimVolume,
+    client: ClientNode,
+    iopsLimit: number,
+    bandwidthLimitKbps: number,
+  ): void {
+    const { operator } = this;
+    const params = { ...NO_LIMITS, volumeKey: volume.key, sdcKey: client.sdcKey };
+    this.limited = true;
+    operator.soon(0, (nowUs) => {
+      const limits = { ...params, iopsLimit, bandwidthLimitKbps };
+      operator.admin.ask(nowUs, 'SET_MAPPING_LIMITS', limits, () => undefined);
+    });
+  }
+
+  /** Takes all limits away, asked until it is done: a request that waits for one has not failed. */
+  liftLimits(): void {
+    if (!this.limited) return;
+    const { operator } = this;
+    const lift = (volumeKey: number, sdcKey: number): void => {
+      operator.soon(0, (nowUs) => {
+        const params = { ...NO_LIMITS, volumeKey, sdcKey };
+        operator.admin.ask(nowUs, 'SET_MAPPING_LIMITS', params, (status) => {
+          if (status === 0 || NOT_MAPPED.has(status)) return;
+          operator.soon(RETRY_US, () => {
+            lift(volumeKey, sdcKey);
+          });
+        });
+      });
+    };
+    for (const { key } of operator.volumes)
+      for (const { sdcKey } of this.clients) if (sdcKey !== 0) lift(key, sdcKey);
   }
 
   /** Takes a volume away from everybody and removes it: nothing of it may be served afterwards (C13). */

@@ -160,6 +160,7 @@ class Scenario {
     }
     cluster.mdm.timing.unknownPermille = 0;
     if (cluster.etcd !== null) cluster.etcd.lostPermille = 0;
+    cluster.operator.volumeWork.liftLimits();
     if (swarm.capacityBlocks > 0) {
       if (swarm.spares.length > 0) cluster.operator.policyWork.giveSpareBack();
       this.makeRoom();

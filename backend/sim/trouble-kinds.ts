@@ -56,6 +56,7 @@ export interface TroubleWeights {
   ailDisk: number;
   restoreMdm: number;
   setSpare: number;
+  setLimits: number;
   snapshot: number;
   revertVolume: number;
 }
@@ -147,6 +148,7 @@ export const SINGLE_KINDS: readonly TroubleKind[] = [
   'moveServer',
   'restoreMdm',
   'setSpare',
+  'setLimits',
   'stopRebuild',
   'snapshot',
   'revertVolume',

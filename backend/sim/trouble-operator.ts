@@ -17,6 +17,7 @@ export type OperatorTrouble =
   | 'restServer'
   | 'emptyServer'
   | 'setSpare'
+  | 'setLimits'
   | 'snapshot'
   | 'revertVolume';
 
@@ -122,6 +123,19 @@ function setSpare({ cluster: { operator, swarm }, prng, say }: TroubleMaker): bo
   return true;
 }
 
+/** Requests and bytes a second of a client on a volume: few enough that requests wait, or no limit. */
+function setLimits({ cluster, prng, say }: TroubleMaker): boolean {
+  const { operator } = cluster;
+  const volume = prng.pick(operator.volumes);
+  const client = prng.pick(cluster.clients);
+  if (client.sdcKey === 0) return false;
+  const iops = prng.pick([0, 11, 40, 200, 1000]);
+  const kbps = prng.pick([0, 0, 4, 64]);
+  say(`limits sdc${client.number} on volume ${volume.key} to ${iops} requests and ${kbps} KiB/s`);
+  operator.volumeWork.limit(volume, client, iops, kbps);
+  return true;
+}
+
 /** Of some volumes as of one moment, also of snapshots. */
 function snapshot({ cluster: { operator }, prng, say }: TroubleMaker): boolean {
   if (operator.volumeWork.isChanging) return false;
@@ -149,6 +163,7 @@ export const OPERATOR_TROUBLE: Strikes<OperatorTrouble> = {
   removeServer,
   moveServer,
   setSpare,
+  setLimits,
   snapshot,
   revertVolume,
   stopDomain,

@@ -419,8 +419,7 @@ export class MemoryCluster implements Cluster {
         sdcKey,
         generation,
         access,
-        iopsLimit: 0,
-        bandwidthLimitKbps: 0,
+        ...{ iopsLimit: 0, bandwidthLimitKbps: 0, iopsPerGib: 0, kbpsPerGib: 0 },
       });
       return { generation };
     },
@@ -470,7 +469,7 @@ export class MemoryCluster implements Cluster {
       if (unmapped) this.handlers.UNMAP_VOLUME?.({ volumeKey, sdcKeys: [sdcKey], generation: 0 });
       return { unmapped };
     },
-    SET_MAPPING_LIMITS: ({ volumeKey, sdcKey, iopsLimit, bandwidthLimitKbps }) => {
+    SET_MAPPING_LIMITS: ({ volumeKey, sdcKey, ...limits }) => {
       const index = this.tables.mapping.findIndex(
         (one) => one.volumeKey === volumeKey && one.sdcKey === sdcKey,
       );
@@ -478,8 +477,10 @@ export class MemoryCluster implements Cluster {
       if (mapping === undefined) refuse('VOLUME_NOT_MAPPED');
       this.tables.mapping[index] = {
         ...mapping,
-        iopsLimit: iopsLimit ?? mapping.iopsLimit,
-        bandwidthLimitKbps: bandwidthLimitKbps ?? mapping.bandwidthLimitKbps,
+        iopsLimit: limits.iopsLimit ?? mapping.iopsLimit,
+        bandwidthLimitKbps: limits.bandwidthLimitKbps ?? mapping.bandwidthLimitKbps,
+        iopsPerGib: limits.iopsPerGib ?? mapping.iopsPerGib,
+        kbpsPerGib: limits.kbpsPerGib ?? mapping.kbpsPerGib,
       };
       return {};
     },

@@ -1,6 +1,7 @@
 // Commands that create, change, map, remove and show volumes. It owns the original's rules of size on the command line:
 // sizes are gigabytes and round up to a multiple of 8, with a line that says so.
 
+import { limitsOf } from '../../cluster-map/mapping-limits.js';
 import { LIMIT } from '../../protocol/generated/constants.js';
 import { GIB } from '../../core/units.js';
 import type { Mapping, Sdc, Volume } from '../../protocol/generated/types.js';
@@ -146,8 +147,12 @@ async function setLimits(run: Run): Promise<Outcome> {
   const { reader, values } = run;
   const iopsLimit = limitFrom(run, 'iops_limit', LIMIT_MAX);
   const bandwidthMbps = limitFrom(run, 'bandwidth_limit', Math.floor(LIMIT_MAX / KB_PER_MB));
-  if (iopsLimit === null && bandwidthMbps === null)
-    throw new UsageError('One of --iops_limit, --bandwidth_limit is needed');
+  const iopsPerGib = limitFrom(run, 'iops_per_gb', LIMIT_MAX);
+  const kbpsPerGib = limitFrom(run, 'bandwidth_per_gb', LIMIT_MAX);
+  if ([iopsLimit, bandwidthMbps, iopsPerGib, kbpsPerGib].every((limit) => limit === null))
+    throw new UsageError(
+      'One of --iops_limit, --bandwidth_limit, --iops_per_gb, --bandwidth_per_gb is needed',
+    );
   if (iopsLimit !== null && iopsLimit !== 0 && iopsLimit <= 10)
     throw ClusterError.named(
       'LIMIT_ILLEGAL',
@@ -160,6 +165,7 @@ async function setLimits(run: Run): Promise<Outcome> {
     sdcKey: sdc.key,
     iopsLimit,
     bandwidthLimitKbps: bandwidthMbps === null ? null : bandwidthMbps * KB_PER_MB,
+    ...{ iopsPerGib, kbpsPerGib },
   });
   return outcome(`Successfully set limits of volume with ID ${reader.id(volume.key)}`);
 }
@@ -247,11 +253,12 @@ async function queryVolume(run: Run): Promise<Outcome> {
   );
   const pool = pools.get(volume.poolKey);
   const domain = (await reader.byKey('protectionDomain')).get(pool?.domainKey ?? 0);
-  const users = mappings.map(({ sdcKey, access }) => {
+  const users = mappings.map((mapping) => {
+    const { sdcKey, access } = mapping;
     const sdc = sdcs.get(sdcKey);
     const host = sdc?.addresses[0]?.host ?? 'N/A';
     const mode = access === 'readOnly' ? ' Access: Read-only' : '';
-    return `      SDC ID: ${reader.id(sdcKey)} IP: ${host} Name: ${nameOrNone(sdc?.name ?? '')}${mode}`;
+    return `      SDC ID: ${reader.id(sdcKey)} IP: ${host} Name: ${nameOrNone(sdc?.name ?? '')}${mode}${limitsText(mapping, volume)}`;
   });
   return outcome(
     [
@@ -265,6 +272,12 @@ async function queryVolume(run: Run): Promise<Outcome> {
     ],
     volumeData(reader, volume, mappings),
   );
+}
+
+/** What limits a mapping, for a line; empty: nothing does. */
+function limitsText(mapping: Mapping, volume: Volume): string {
+  const { iops, kbps } = limitsOf(mapping, volume.sizeSectors * LIMIT.sectorBytes);
+  return `${iops === 0 ? '' : ` IOPS limit: ${iops}`}${kbps === 0 ? '' : ` Bandwidth limit: ${kbps} KB/s`}`;
 }
 
 const ALL_SDCS: Option = {
@@ -362,6 +375,8 @@ export const VOLUME_COMMANDS: readonly Command[] = [
       ...SDC_REF,
       { name: 'iops_limit', value: 'IOPS', about: 'operations a second, more than 10' },
       { name: 'bandwidth_limit', value: 'MBPS', about: 'megabytes a second' },
+      { name: 'iops_per_gb', value: 'IOPS', about: 'operations a second for each GB' },
+      { name: 'bandwidth_per_gb', value: 'KBPS', about: 'kilobytes a second for each GB' },
     ],
     run: setLimits,
   },

@@ -38,7 +38,9 @@ interface Source {
 
 /** Load of rates per second. */
 export function loadOf(rates: readonly Rate[]): Load {
-  const { readOps, writeOps, readBytes, writeBytes, readMicros, writeMicros } = sumRates(rates);
+  const { readOps, writeOps, readBytes, writeBytes, readMicros, writeMicros, ...sum } =
+    sumRates(rates);
+  const { throttledOps, throttledMicros } = sum;
   return {
     readOps,
     writeOps,
@@ -46,6 +48,8 @@ export function loadOf(rates: readonly Rate[]): Load {
     writeBytes,
     readMicros: readOps === 0 ? 0 : Math.round(readMicros / readOps),
     writeMicros: writeOps === 0 ? 0 : Math.round(writeMicros / writeOps),
+    throttledOps,
+    throttledMicros: throttledOps === 0 ? 0 : Math.round(throttledMicros / throttledOps),
   };
 }
 

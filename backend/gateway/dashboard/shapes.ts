@@ -11,6 +11,9 @@ export interface Load {
   readonly readMicros: number;
   /** Mean latency in microseconds; 0 when nothing was written. */
   readonly writeMicros: number;
+  /** Requests per second that waited for the limit of a mapping, and how long they waited on average, in microseconds. */
+  readonly throttledOps: number;
+  readonly throttledMicros: number;
 }
 
 /** Raw bytes, both copies counted. The last four add up to the total. */

@@ -188,10 +188,21 @@ async function setLimits(call: Call): Promise<void> {
   const { body } = call;
   const iops = wholeOf(body, 'iopsLimit');
   const kbps = wholeOf(body, 'bandwidthLimitInKbps');
-  if (iops === undefined && kbps === undefined)
+  const iopsPerGib = wholeOf(body, 'iopsPerGb');
+  const kbpsPerGib = wholeOf(body, 'bandwidthPerGbInKbps');
+  if ([iops, kbps, iopsPerGib, kbpsPerGib].every((limit) => limit === undefined))
     throw ApiError.invalid(
       'The following parameter(s) must be part of the request body: iopsLimit or bandwidthLimitInKbps.',
     );
+  for (const [name, limit] of Object.entries({
+    iopsPerGb: iopsPerGib,
+    bandwidthPerGbInKbps: kbpsPerGib,
+  }))
+    if (limit !== undefined && limit > U32_MAX)
+      throw ApiError.named(
+        'LIMIT_ILLEGAL',
+        `${name} (${limit}) must be at most ${U32_MAX}, or 0 for no limit`,
+      );
   if (iops !== undefined && iops !== 0 && (iops < IOPS_MIN || iops > U32_MAX))
     throw ApiError.named(
       'LIMIT_ILLEGAL',
@@ -209,6 +220,8 @@ async function setLimits(call: Call): Promise<void> {
     sdcKey: sdc.key,
     iopsLimit: iops ?? null,
     bandwidthLimitKbps: kbps ?? null,
+    iopsPerGib: iopsPerGib ?? null,
+    kbpsPerGib: kbpsPerGib ?? null,
   });
 }
 
@@ -256,7 +269,10 @@ export const VOLUME_ROUTES: readonly Route[] = [
   action(
     'Volume',
     'setMappedSdcLimits',
-    object({ sdcId: TEXT, guid: TEXT, iopsLimit: WHOLE, bandwidthLimitInKbps: WHOLE }),
+    object({
+      ...{ sdcId: TEXT, guid: TEXT, iopsLimit: WHOLE, bandwidthLimitInKbps: WHOLE },
+      ...{ iopsPerGb: WHOLE, bandwidthPerGbInKbps: WHOLE },
+    }),
     setLimits,
   ),
 ];

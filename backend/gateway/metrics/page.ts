@@ -55,6 +55,9 @@ function addTotals(
   add(`meshsan_${of}_write_seconds_total`, labels, totals.writeMicros / MICROS_PER_SECOND);
   add(`meshsan_${of}_trim_operations_total`, labels, totals.trimOps);
   add(`meshsan_${of}_trim_bytes_total`, labels, totals.trimBytes);
+  if (of === 'device') return;
+  add(`meshsan_${of}_throttled_operations_total`, labels, totals.throttledOps);
+  add(`meshsan_${of}_throttled_seconds_total`, labels, totals.throttledMicros / MICROS_PER_SECOND);
 }
 
 async function addSystem(add: Sink, reader: Reader): Promise<void> {

@@ -29,6 +29,20 @@ const counted = (of: string, labels: readonly string[], who: string) =>
     [`meshsan_${of}_trim_bytes_total`]: row('counter', `Bytes discarded, ${who}`, labels),
   }) as const;
 
+const throttled = (of: string, labels: readonly string[], who: string) =>
+  ({
+    [`meshsan_${of}_throttled_operations_total`]: row(
+      'counter',
+      `Requests that waited for the limit of a mapping, ${who}`,
+      labels,
+    ),
+    [`meshsan_${of}_throttled_seconds_total`]: row(
+      'counter',
+      `Summed time that requests waited for the limit of a mapping, ${who}; no part of their latency`,
+      labels,
+    ),
+  }) as const;
+
 function row(kind: MetricRow['kind'], help: string, labels: readonly string[]): MetricRow {
   return { kind, help, labels };
 }
@@ -90,5 +104,7 @@ export const METRICS: Readonly<Record<string, MetricRow>> = {
   meshsan_volume_used_bytes: row('gauge', 'Allocated, one copy counted', VOLUME),
   meshsan_volume_mappings: row('gauge', 'SDCs that the volume is mapped to', VOLUME),
   ...counted('volume', VOLUME, 'as all SDCs together saw them since their processes started'),
+  ...throttled('volume', VOLUME, 'at all SDCs together since their processes started'),
   ...counted('sdc', SDC, 'of all volumes, as the SDC saw them since its process started'),
+  ...throttled('sdc', SDC, 'of all volumes, at the SDC since its process started'),
 };

@@ -1,5 +1,7 @@
 // Views of volumes, with who has them mapped, and of V-trees.
 
+import { limitsOf } from '../../cluster-map/mapping-limits.js';
+import { LIMIT } from '../../protocol/generated/constants.js';
 import type { Mapping, Sdc, StoragePool, Volume } from '../../protocol/generated/types.js';
 import type { Reader } from '../reader.js';
 
@@ -43,12 +45,18 @@ function volumeType(volume: Volume): string {
 /** The interface version from which a mapping shows more than four fields. */
 const LONG_MAPPINGS_SINCE = 3;
 
-function mappingView(reader: Reader, mapping: Mapping, sdc: Sdc | undefined): Json {
+function mappingView(
+  reader: Reader,
+  mapping: Mapping,
+  sizeSectors: number,
+  sdc: Sdc | undefined,
+): Json {
+  const { iops, kbps } = limitsOf(mapping, sizeSectors * LIMIT.sectorBytes);
   const short = {
     sdcId: reader.id(mapping.sdcKey),
     sdcIp: sdc?.addresses[0]?.host ?? '',
-    limitIops: mapping.iopsLimit,
-    limitBwInMbps: Math.floor(mapping.bandwidthLimitKbps / 1024),
+    limitIops: iops,
+    limitBwInMbps: Math.floor(kbps / 1024),
   };
   // pyscaleio, which asks for version 2.0, takes any further field here for an error.
   if (reader.interfaceVersion !== null && reader.interfaceVersion < LONG_MAPPINGS_SINCE)
@@ -58,6 +66,8 @@ function mappingView(reader: Reader, mapping: Mapping, sdc: Sdc | undefined): Js
     sdcName: nullIfEmpty(sdc?.name ?? ''),
     accessMode: ACCESS_WORDS[mapping.access],
     mappingGeneration: mapping.generation,
+    ...{ limitBwInKbps: kbps, iopsPerGb: mapping.iopsPerGib },
+    bandwidthPerGbInKbps: mapping.kbpsPerGib,
     isDirectBufferMapping: false,
     hostType: 'SdcHost',
     nqn: null,
@@ -121,10 +131,13 @@ export async function volumeViews(
       volumes.map(({ poolKey }) => poolKey),
     ),
   ]);
+  const sizes = new Map(volumes.map(({ key, sizeSectors }) => [key, sizeSectors]));
   const byVolume = new Map<number, Json[]>();
   for (const mapping of mappings) {
     const mapped = byVolume.get(mapping.volumeKey) ?? [];
-    mapped.push(mappingView(reader, mapping, sdcs.get(mapping.sdcKey)));
+    mapped.push(
+      mappingView(reader, mapping, sizes.get(mapping.volumeKey) ?? 0, sdcs.get(mapping.sdcKey)),
+    );
     byVolume.set(mapping.volumeKey, mapped);
   }
   return volumes.map((volume) =>

@@ -130,8 +130,7 @@ export const MAPPING_COMMANDS: Handlers<'MAP_VOLUME' | 'UNMAP_VOLUME' | 'SET_MAP
     state.volumes.put(volumeKey, { ...volume, lastMappingGeneration: generation });
     state.mappings.put({
       ...{ volumeKey, sdcKey, generation, access },
-      iopsLimit: 0,
-      bandwidthLimitKbps: 0,
+      ...{ iopsLimit: 0, bandwidthLimitKbps: 0, iopsPerGib: 0, kbpsPerGib: 0 },
     });
     waitFor({ kind: 'drain', poolKey: volume.poolKey, sdcKey });
     return { generation };
@@ -158,14 +157,16 @@ export const MAPPING_COMMANDS: Handlers<'MAP_VOLUME' | 'UNMAP_VOLUME' | 'SET_MAP
     return NOTHING;
   },
 
-  SET_MAPPING_LIMITS({ state }, { volumeKey, sdcKey, iopsLimit, bandwidthLimitKbps }) {
+  SET_MAPPING_LIMITS({ state }, { volumeKey, sdcKey, ...limits }) {
     found(state.volumes.get(volumeKey), 'VOLUME_NOT_FOUND');
     found(state.sdcs.get(sdcKey), 'SDC_NOT_FOUND');
     const mapping = found(state.mappings.get(volumeKey, sdcKey), 'VOLUME_NOT_MAPPED');
     state.mappings.put({
       ...mapping,
-      iopsLimit: iopsLimit ?? mapping.iopsLimit,
-      bandwidthLimitKbps: bandwidthLimitKbps ?? mapping.bandwidthLimitKbps,
+      iopsLimit: limits.iopsLimit ?? mapping.iopsLimit,
+      bandwidthLimitKbps: limits.bandwidthLimitKbps ?? mapping.bandwidthLimitKbps,
+      iopsPerGib: limits.iopsPerGib ?? mapping.iopsPerGib,
+      kbpsPerGib: limits.kbpsPerGib ?? mapping.kbpsPerGib,
     });
     return NOTHING;
   },

@@ -1058,7 +1058,7 @@ export function decodeUnmapVolumeResult(_r: Reader, _version: number): T.UnmapVo
   return {};
 }
 
-export function encodeSetMappingLimitsParams(w: Writer, v: T.SetMappingLimitsParams, _version: number): void {
+export function encodeSetMappingLimitsParams(w: Writer, v: T.SetMappingLimitsParams, version: number): void {
   w.u32('volumeKey', v.volumeKey, 0, 4294967295);
   w.u32('sdcKey', v.sdcKey, 0, 4294967295);
   w.bool('iopsLimit', v.iopsLimit !== null);
@@ -1069,9 +1069,21 @@ export function encodeSetMappingLimitsParams(w: Writer, v: T.SetMappingLimitsPar
   if (v.bandwidthLimitKbps !== null) {
     w.u32('bandwidthLimitKbps', v.bandwidthLimitKbps, 0, 4294967295);
   }
+  if (version >= 2) {
+    w.bool('iopsPerGib', v.iopsPerGib !== null);
+    if (v.iopsPerGib !== null) {
+      w.u32('iopsPerGib', v.iopsPerGib, 0, 4294967295);
+    }
+  }
+  if (version >= 2) {
+    w.bool('kbpsPerGib', v.kbpsPerGib !== null);
+    if (v.kbpsPerGib !== null) {
+      w.u32('kbpsPerGib', v.kbpsPerGib, 0, 4294967295);
+    }
+  }
 }
 
-export function decodeSetMappingLimitsParams(r: Reader, _version: number): T.SetMappingLimitsParams {
+export function decodeSetMappingLimitsParams(r: Reader, version: number): T.SetMappingLimitsParams {
   const volumeKeyField = r.u32('volumeKey', 0, 4294967295);
   const sdcKeyField = r.u32('sdcKey', 0, 4294967295);
   let iopsLimitField: number | null;
@@ -1090,7 +1102,25 @@ export function decodeSetMappingLimitsParams(r: Reader, _version: number): T.Set
       bandwidthLimitKbpsField = null;
     }
   }
-  return { volumeKey: volumeKeyField, sdcKey: sdcKeyField, iopsLimit: iopsLimitField, bandwidthLimitKbps: bandwidthLimitKbpsField };
+  let iopsPerGibField: number | null;
+  if (version >= 2) {
+    if (r.bool('iopsPerGib')) {
+      iopsPerGibField = r.u32('iopsPerGib', 0, 4294967295);
+    } else {
+      iopsPerGibField = null;
+    }
+  }
+  else iopsPerGibField = null;
+  let kbpsPerGibField: number | null;
+  if (version >= 2) {
+    if (r.bool('kbpsPerGib')) {
+      kbpsPerGibField = r.u32('kbpsPerGib', 0, 4294967295);
+    } else {
+      kbpsPerGibField = null;
+    }
+  }
+  else kbpsPerGibField = null;
+  return { volumeKey: volumeKeyField, sdcKey: sdcKeyField, iopsLimit: iopsLimitField, bandwidthLimitKbps: bandwidthLimitKbpsField, iopsPerGib: iopsPerGibField, kbpsPerGib: kbpsPerGibField };
 }
 
 export function encodeSetMappingLimitsResult(_w: Writer, _v: T.SetMappingLimitsResult, _version: number): void {

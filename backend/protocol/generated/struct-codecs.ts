@@ -624,23 +624,39 @@ export function decodeCut(r: Reader, version: number): Cut {
   return { key: keyField, groupKey: groupKeyField, stage: stageField, accessLimit: accessLimitField, items: itemsField, startedAtMs: startedAtMsField };
 }
 
-export function encodeMapping(w: Writer, v: Mapping, _version: number): void {
+export function encodeMapping(w: Writer, v: Mapping, version: number): void {
   w.u32('volumeKey', v.volumeKey, 0, 4294967295);
   w.u32('sdcKey', v.sdcKey, 0, 4294967295);
   w.u32('generation', v.generation, 0, 4294967295);
   w.choice('access', v.access, ACCESS_CODES);
   w.u32('iopsLimit', v.iopsLimit, 0, 4294967295);
   w.u32('bandwidthLimitKbps', v.bandwidthLimitKbps, 0, 4294967295);
+  if (version >= 2) {
+    w.u32('iopsPerGib', v.iopsPerGib, 0, 4294967295);
+  }
+  if (version >= 2) {
+    w.u32('kbpsPerGib', v.kbpsPerGib, 0, 4294967295);
+  }
 }
 
-export function decodeMapping(r: Reader, _version: number): Mapping {
+export function decodeMapping(r: Reader, version: number): Mapping {
   const volumeKeyField = r.u32('volumeKey', 0, 4294967295);
   const sdcKeyField = r.u32('sdcKey', 0, 4294967295);
   const generationField = r.u32('generation', 0, 4294967295);
   const accessField = r.choice('access', ACCESS_WORDS);
   const iopsLimitField = r.u32('iopsLimit', 0, 4294967295);
   const bandwidthLimitKbpsField = r.u32('bandwidthLimitKbps', 0, 4294967295);
-  return { volumeKey: volumeKeyField, sdcKey: sdcKeyField, generation: generationField, access: accessField, iopsLimit: iopsLimitField, bandwidthLimitKbps: bandwidthLimitKbpsField };
+  let iopsPerGibField: number;
+  if (version >= 2) {
+    iopsPerGibField = r.u32('iopsPerGib', 0, 4294967295);
+  }
+  else iopsPerGibField = 0;
+  let kbpsPerGibField: number;
+  if (version >= 2) {
+    kbpsPerGibField = r.u32('kbpsPerGib', 0, 4294967295);
+  }
+  else kbpsPerGibField = 0;
+  return { volumeKey: volumeKeyField, sdcKey: sdcKeyField, generation: generationField, access: accessField, iopsLimit: iopsLimitField, bandwidthLimitKbps: bandwidthLimitKbpsField, iopsPerGib: iopsPerGibField, kbpsPerGib: kbpsPerGibField };
 }
 
 export function encodeAttachment(w: Writer, v: Attachment, _version: number): void {
@@ -1281,7 +1297,7 @@ export function decodeCombChangeRequest(r: Reader, version: number): CombChangeR
   return { comb: combField, generation: generationField, change: changeField, member: memberField };
 }
 
-export function encodeCounter(w: Writer, v: Counter, _version: number): void {
+export function encodeCounter(w: Writer, v: Counter, version: number): void {
   w.u32('key', v.key, 0, 4294967295);
   w.u53('readOps', v.readOps, 0, 9007199254740991);
   w.u53('readBytes', v.readBytes, 0, 9007199254740991);
@@ -1291,9 +1307,15 @@ export function encodeCounter(w: Writer, v: Counter, _version: number): void {
   w.u53('trimBytes', v.trimBytes, 0, 9007199254740991);
   w.u53('readMicros', v.readMicros, 0, 9007199254740991);
   w.u53('writeMicros', v.writeMicros, 0, 9007199254740991);
+  if (version >= 2) {
+    w.u53('throttledOps', v.throttledOps, 0, 9007199254740991);
+  }
+  if (version >= 2) {
+    w.u53('throttledMicros', v.throttledMicros, 0, 9007199254740991);
+  }
 }
 
-export function decodeCounter(r: Reader, _version: number): Counter {
+export function decodeCounter(r: Reader, version: number): Counter {
   const keyField = r.u32('key', 0, 4294967295);
   const readOpsField = r.u53('readOps', 0, 9007199254740991);
   const readBytesField = r.u53('readBytes', 0, 9007199254740991);
@@ -1303,7 +1325,17 @@ export function decodeCounter(r: Reader, _version: number): Counter {
   const trimBytesField = r.u53('trimBytes', 0, 9007199254740991);
   const readMicrosField = r.u53('readMicros', 0, 9007199254740991);
   const writeMicrosField = r.u53('writeMicros', 0, 9007199254740991);
-  return { key: keyField, readOps: readOpsField, readBytes: readBytesField, writeOps: writeOpsField, writeBytes: writeBytesField, trimOps: trimOpsField, trimBytes: trimBytesField, readMicros: readMicrosField, writeMicros: writeMicrosField };
+  let throttledOpsField: number;
+  if (version >= 2) {
+    throttledOpsField = r.u53('throttledOps', 0, 9007199254740991);
+  }
+  else throttledOpsField = 0;
+  let throttledMicrosField: number;
+  if (version >= 2) {
+    throttledMicrosField = r.u53('throttledMicros', 0, 9007199254740991);
+  }
+  else throttledMicrosField = 0;
+  return { key: keyField, readOps: readOpsField, readBytes: readBytesField, writeOps: writeOpsField, writeBytes: writeBytesField, trimOps: trimOpsField, trimBytes: trimBytesField, readMicros: readMicrosField, writeMicros: writeMicrosField, throttledOps: throttledOpsField, throttledMicros: throttledMicrosField };
 }
 
 export function encodeCopyLoad(w: Writer, v: CopyLoad, _version: number): void {

@@ -420,8 +420,12 @@ export interface Mapping {
   readonly access: Access;
   /** 0: none */
   readonly iopsLimit: number;
-  /** kilobytes a second, 0: none */
+  /** KiB a second, 0: none */
   readonly bandwidthLimitKbps: number;
+  /** for each GiB of the volume, 0: none Since version 2. */
+  readonly iopsPerGib: number;
+  /** KiB a second for each GiB of the volume, 0: none Since version 2. */
+  readonly kbpsPerGib: number;
 }
 
 /** Who relies on a mapping: a ledger beside it. Several may share one mapping; the last one to leave takes it away. */
@@ -782,6 +786,10 @@ export interface Counter {
   readonly readMicros: number;
   /** summed latency */
   readonly writeMicros: number;
+  /** that waited for the limit of a mapping Since version 2. */
+  readonly throttledOps: number;
+  /** summed time of that Since version 2. */
+  readonly throttledMicros: number;
 }
 
 /** What copying does to a device, per second over the last five seconds. */
@@ -2159,16 +2167,20 @@ export interface UnmapVolumeParams {
 export interface UnmapVolumeResult {
 }
 
-/** QoS of a mapping; null keeps, 0 removes. */
+/** QoS of a mapping; null keeps, 0 removes. Of two limits the smaller one holds, whatever size the volume gets. */
 export interface SetMappingLimitsParams {
   /** volume */
   readonly volumeKey: number;
   /** SDC */
   readonly sdcKey: number;
-  /** operations a second */
+  /** requests a second */
   readonly iopsLimit: number | null;
-  /** kilobytes a second */
+  /** KiB a second */
   readonly bandwidthLimitKbps: number | null;
+  /** requests a second for each GiB Since version 2. */
+  readonly iopsPerGib: number | null;
+  /** KiB a second for each GiB Since version 2. */
+  readonly kbpsPerGib: number | null;
 }
 
 /** Result of SET_MAPPING_LIMITS. */

@@ -307,12 +307,19 @@ export const COMMANDS = {
       u32('generation', 'only this mapping generation; 0: whatever it is'),
     ],
   ),
-  SET_MAPPING_LIMITS: command(0x1057, 'frontend', 'QoS of a mapping; null keeps, 0 removes.', [
-    u32('volumeKey', 'volume'),
-    u32('sdcKey', 'SDC'),
-    optional(u32('iopsLimit', 'operations a second')),
-    optional(u32('bandwidthLimitKbps', 'kilobytes a second')),
-  ]),
+  SET_MAPPING_LIMITS: command(
+    0x1057,
+    'frontend',
+    'QoS of a mapping; null keeps, 0 removes. Of two limits the smaller one holds, whatever size the volume gets.',
+    [
+      u32('volumeKey', 'volume'),
+      u32('sdcKey', 'SDC'),
+      optional(u32('iopsLimit', 'requests a second')),
+      optional(u32('bandwidthLimitKbps', 'KiB a second')),
+      optional(u32('iopsPerGib', 'requests a second for each GiB', { since: 2, absent: null })),
+      optional(u32('kbpsPerGib', 'KiB a second for each GiB', { since: 2, absent: null })),
+    ],
+  ),
   HOLD_MAPPING: command(
     0x1058,
     'frontend',

@@ -298,7 +298,12 @@ export const STRUCTS = {
       u32('generation', 'raised at each mapping of the volume; never reused for it (C13)'),
       choice('access', 'access', 'what the SDC may do'),
       u32('iopsLimit', '0: none'),
-      u32('bandwidthLimitKbps', 'kilobytes a second, 0: none'),
+      u32('bandwidthLimitKbps', 'KiB a second, 0: none'),
+      u32('iopsPerGib', 'for each GiB of the volume, 0: none', { since: 2, absent: 0 }),
+      u32('kbpsPerGib', 'KiB a second for each GiB of the volume, 0: none', {
+        since: 2,
+        absent: 0,
+      }),
     ],
   },
   Attachment: {
@@ -615,6 +620,8 @@ export const STRUCTS = {
       u53('trimBytes', 'completed'),
       u53('readMicros', 'summed latency'),
       u53('writeMicros', 'summed latency'),
+      u53('throttledOps', 'that waited for the limit of a mapping', { since: 2, absent: 0 }),
+      u53('throttledMicros', 'summed time of that', { since: 2, absent: 0 }),
     ],
   },
   CopyLoad: {

@@ -130,6 +130,8 @@ const ZERO: Rate = {
   trimBytes: 0,
   readMicros: 0,
   writeMicros: 0,
+  throttledOps: 0,
+  throttledMicros: 0,
 };
 
 export function sumRates(rates: readonly Rate[]): Rate {
@@ -143,6 +145,8 @@ export function sumRates(rates: readonly Rate[]): Rate {
       trimBytes: sum.trimBytes + rate.trimBytes,
       readMicros: sum.readMicros + rate.readMicros,
       writeMicros: sum.writeMicros + rate.writeMicros,
+      throttledOps: sum.throttledOps + rate.throttledOps,
+      throttledMicros: sum.throttledMicros + rate.throttledMicros,
     }),
     ZERO,
   );

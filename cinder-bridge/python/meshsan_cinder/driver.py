@@ -309,7 +309,7 @@ class MeshSANDriver(driver.VolumeDriver):
         specs = (found or {}).get('qos_specs')
         if specs and specs.get('consumer') in ('back-end', 'both') and not self._feature('qos'):
             raise exception.InvalidInput(
-                reason='this release of MeshSAN does not enforce limits itself: use QoS specs with consumer=front-end, '
+                reason='this driver does not pass limits on to MeshSAN: use QoS specs with consumer=front-end, '
                        'which the hypervisor enforces')
 
     def _feature(self, name):

@@ -54,8 +54,7 @@ function mapping(sdcKey: number, generation: number): Mapping {
     sdcKey,
     generation,
     access: 'readWrite',
-    iopsLimit: 0,
-    bandwidthLimitKbps: 0,
+    ...{ iopsLimit: 0, bandwidthLimitKbps: 0, iopsPerGib: 0, kbpsPerGib: 0 },
   };
 }
 

@@ -108,13 +108,14 @@ test('mappings: every refusal, generations never come back', (t) => {
   t.is(map(one.sdcKey), 1);
   t.is(cluster.refused('MAP_VOLUME', mapping(key, one.sdcKey)).error, 'VOLUME_ALREADY_MAPPED');
   t.is(cluster.refused('MAP_VOLUME', mapping(key, two.sdcKey)).error, 'ONLY_ONE_MAPPING');
-  const limits = { volumeKey: key, iopsLimit: 100, bandwidthLimitKbps: null };
+  const kept = { bandwidthLimitKbps: null, iopsPerGib: null };
+  const limits = { volumeKey: key, iopsLimit: 100, kbpsPerGib: 256, ...kept };
   t.is(
     cluster.refused('SET_MAPPING_LIMITS', { ...limits, sdcKey: two.sdcKey }).error,
     'VOLUME_NOT_MAPPED',
   );
   cluster.command('SET_MAPPING_LIMITS', { ...limits, sdcKey: one.sdcKey });
-  t.is(cluster.query('mapping').mappings[0]?.iopsLimit, 100);
+  t.like(cluster.query('mapping').mappings[0], { iopsLimit: 100, kbpsPerGib: 256, iopsPerGib: 0 });
   const unmap = cluster.begin('UNMAP_VOLUME', {
     volumeKey: key,
     sdcKeys: [one.sdcKey],

@@ -10,6 +10,7 @@ function counter(key: number, operations: number): Counter {
   return {
     ...{ key, readOps: operations, readBytes: operations * 4096, writeOps: 0, writeBytes: 0 },
     ...{ trimOps: 0, trimBytes: 0, readMicros: operations * 10, writeMicros: 0 },
+    ...{ throttledOps: 0, throttledMicros: 0 },
   };
 }
 

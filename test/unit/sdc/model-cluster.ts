@@ -376,8 +376,7 @@ export class ModelCluster {
         sdcKey,
         generation: 1,
         access: 'readWrite',
-        iopsLimit: 0,
-        bandwidthLimitKbps: 0,
+        ...{ iopsLimit: 0, bandwidthLimitKbps: 0, iopsPerGib: 0, kbpsPerGib: 0 },
       });
   }
 

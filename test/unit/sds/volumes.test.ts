@@ -38,8 +38,7 @@ const mapping = {
   sdcKey: 8,
   generation: 5,
   access: 'readWrite',
-  iopsLimit: 0,
-  bandwidthLimitKbps: 0,
+  ...{ iopsLimit: 0, bandwidthLimitKbps: 0, iopsPerGib: 0, kbpsPerGib: 0 },
 } as const;
 
 function fed(...updates: readonly Partial<MapUpdate>[]): Volumes {

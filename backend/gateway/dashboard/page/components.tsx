@@ -27,6 +27,16 @@ export const LOAD_COLUMNS: readonly Column<{ readonly load: Load }>[] = [
   },
 ];
 
+/** What the limits of mappings cost, for tables of those who have such limits. */
+export const LIMITED_COLUMN: Column<{ readonly load: Load }> = {
+  title: 'Held by limits',
+  isFigure: true,
+  cell: ({ load }) =>
+    load.throttledOps === 0
+      ? ''
+      : `${count(load.throttledOps)}/s, ${latency(load.throttledMicros)} each`,
+};
+
 /** Shows a name with what identifies it as its tooltip. */
 function named(name: string, id: string): JSX.Element {
   return <span title={id}>{name === '' ? id : name}</span>;

@@ -5,7 +5,7 @@ import { useCallback, useState } from 'preact/hooks';
 
 import type { VolumeList, VolumeRow } from '../shapes.js';
 
-import { LOAD_COLUMNS } from './components.js';
+import { LIMITED_COLUMN, LOAD_COLUMNS } from './components.js';
 import { bytes, count } from './format.js';
 import { call } from './gateway.js';
 import { usePolling } from './polling.js';
@@ -40,6 +40,7 @@ const COLUMNS: readonly Column<VolumeRow>[] = [
           )),
   },
   ...LOAD_COLUMNS,
+  LIMITED_COLUMN,
   { title: 'Created', cell: ({ createdAtMs }) => new Date(createdAtMs).toLocaleString() },
 ];
 
