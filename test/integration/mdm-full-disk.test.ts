@@ -53,6 +53,7 @@ test('no space is left under a member of etcd: the others go on, the cause is na
     return found?.reason.includes('no space is left') === true ? found : null;
   });
   t.regex(fault.reason, /no space is left on the file system of .*etcd-.* \(\d+ bytes are free\)/);
+  t.regex(second.log(), /"evt":"etcd.ended".*no space is left on the file system/);
   await load.goesOn();
   t.is(await load.fault(reader), null, 'nothing is lost');
   const [system] = await reader.query('system');

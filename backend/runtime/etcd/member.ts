@@ -58,6 +58,8 @@ const STOP_MS = 10_000;
 const LOG_FILE = 'etcd.log';
 /** Of its log, where the reason of its end stands. */
 const LOG_TAIL = 16_384;
+/** A file system with less room than this is taken for full. */
+const FULL_BYTES = 65_536;
 const LOG_BYTES_MAX = 16 * 1024 * 1024;
 /** Of the database of a member, unless told otherwise. */
 export const QUOTA_BYTES = 2 * 1024 ** 3;
@@ -104,10 +106,14 @@ export function memberArguments(options: MemberOptions): string[] {
   return Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
 }
 
+function freeBytes(directory: string): number {
+  const { bavail, bsize } = statfsSync(directory);
+  return bavail * bsize;
+}
+
 /** The file system of a member is full: its words in messages and alerts. */
 function fullText(directory: string): string {
-  const { bavail, bsize } = statfsSync(directory);
-  return `no space is left on the file system of ${directory} (${bavail * bsize} bytes are free): make room there, nothing is lost`;
+  return `no space is left on the file system of ${directory} (${freeBytes(directory)} bytes are free): make room there, nothing is lost`;
 }
 
 /** Why a member ended, as far as the end of its log says. */
@@ -115,7 +121,8 @@ function endReason(directory: string): string {
   const path = join(directory, LOG_FILE);
   if (!existsSync(path)) return `etcd ended, and ${path} is missing`;
   const text = readFileSync(path, 'utf8').slice(-LOG_TAIL);
-  return /no space left on device/i.test(text)
+  // What is full has no room for the words either.
+  return freeBytes(directory) < FULL_BYTES || /no space left on device/i.test(text)
     ? fullText(directory)
     : `etcd ended; the last lines of ${path} say why`;
 }
