@@ -85,6 +85,7 @@ export class Checker {
       if (isThere) this.volumes(key, poolKey);
     }
     this.copies();
+    this.doubtful();
     this.endIfTold(nowUs);
   }
 
@@ -132,6 +133,15 @@ export class Checker {
         reason: `device ${this.id(deviceKey)} has ${bytes} bytes of volume ${this.id(volumeKey)}, which the metadata does not know; they are kept`,
       });
     }
+  }
+
+  private doubtful(): void {
+    for (const { key, vtreeKey, poolKey, name, doubtful } of this.engine.state.volumes.values())
+      if (doubtful)
+        this.found({
+          ...{ ...NOTHING, kind: 'volumeDoubtful', poolKey, volumeKey: key },
+          reason: `volume ${name} is served to nobody: devices hold layers of its V-tree ${this.id(vtreeKey)} that the restored metadata does not know; restore a later backup, or confirm that V-tree, which loses what was written to them`,
+        });
   }
 
   private copies(): void {

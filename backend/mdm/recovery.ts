@@ -36,6 +36,7 @@ import { CombsHeard } from './combs-heard.js';
 import type { NodeReport } from './cluster-plan.js';
 import { mayAsk } from './commands/users.js';
 import { FormerMdms } from './former-mdms.js';
+import { LayersHeard } from './layers-heard.js';
 import type { MdmContent, MdmOptions, StoredEntry } from './options.js';
 import { objectsOf } from './query-objects.js';
 import { concluded } from './recovery-end.js';
@@ -61,6 +62,7 @@ export class Recovery implements Machine {
   private readonly term: number;
   private readonly sessions: Sessions;
   private readonly combsHeard: CombsHeard;
+  private readonly layersHeard: LayersHeard;
   /** By pool, the newest entry of each comb that anybody knows. */
   private readonly newest = new Map<number, Map<number, CombEntry>>();
   private readonly registered = new Map<number, RegisterDeviceBody>();
@@ -90,6 +92,7 @@ export class Recovery implements Machine {
       const { registered } = session;
       if (registered.kind === 'device') this.combsHeard.forget(registered.deviceKey);
     });
+    this.layersHeard = new LayersHeard(this.sessions);
     this.combsHeard = new CombsHeard(
       this.sessions,
       (_, poolKey, __, ___, memories) => {
@@ -178,6 +181,12 @@ export class Recovery implements Machine {
         if (registered.kind !== 'device') return;
         this.adopt(registered.deviceKey, message.body.poolKey);
         this.combsHeard.told(registered.deviceKey, link, message.body);
+        this.consider(nowUs);
+        return;
+      case MSG.LAYERS_REMEMBERED:
+        if (registered.kind !== 'device') return;
+        this.layersHeard.told(registered.deviceKey, link, message.body);
+        this.told(registered.deviceKey);
         this.consider(nowUs);
         return;
       case MSG.HEARTBEAT:
@@ -289,6 +298,7 @@ export class Recovery implements Machine {
     const { leaseMs, detectionMs, driftPercent } = this.options;
     const timing = { leaseMs, detectionMs, driftPercent };
     this.sessions.send(link, MSG.REGISTER_DEVICE_REPLY, tag, timing);
+    this.layersHeard.ask(deviceKey, link);
     this.combsHeard.ask(deviceKey, link);
   }
 
@@ -328,6 +338,7 @@ export class Recovery implements Machine {
   private told(deviceKey: number): void {
     const body = this.registered.get(deviceKey);
     if (body === undefined || !this.toldAll.has(deviceKey) || !this.applied.has(deviceKey)) return;
+    if (this.layersHeard.isTelling(deviceKey)) return;
     // What it holds has no place in this metadata: nobody goes on without deciding about that.
     if (this.moved.has(deviceKey)) return;
     const { incarnation, port, usage } = body;
@@ -360,6 +371,7 @@ export class Recovery implements Machine {
     const { log } = this.ports;
     log.event('warn', 'mdm.restore-confirmed', {
       ...{ epoch, devices: this.heard.size, lost: this.givenUp.size },
+      doubtful: this.layersHeard.doubt(this.state),
     });
     // What a device applied of the former life must not count as applied of this one (C13).
     const sequence = Math.max(this.sequence, ...this.applied.values()) + 1;

@@ -105,10 +105,11 @@ export function thinRawBytes(
   return bytes;
 }
 
-/** Layers of all volumes. */
+/** Layers of all volumes; of a cut only once they are written. */
 export function layerKeys(state: State): Set<number> {
   const keys = new Set<number>(state.layers.keys());
   for (const volume of state.volumes.values()) keys.add(topOf(volume));
-  for (const { items } of state.cuts.values()) for (const { layerKey } of items) keys.add(layerKey);
+  for (const { stage, items } of state.cuts.values())
+    if (stage === 'switched') for (const { layerKey } of items) keys.add(layerKey);
   return keys;
 }

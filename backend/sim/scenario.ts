@@ -257,7 +257,8 @@ class Scenario {
 
   private isExplained(errno: number): boolean {
     const { trouble, capacityBlocks, fullPolicy, ioTimeoutS } = this.swarm;
-    if (errno === 108) return trouble.unmap > 0 || trouble.removeVolume > 0 || capacityBlocks > 0;
+    const isTaken = trouble.unmap > 0 || trouble.removeVolume > 0 || trouble.revertVolume > 0;
+    if (errno === 108) return isTaken || capacityBlocks > 0;
     // A write that waits for room is told so when its time is over.
     if (errno === 28) return capacityBlocks > 0 && (fullPolicy === 'error' || ioTimeoutS > 0);
     return errno === 5 && ioTimeoutS > 0;

@@ -6,6 +6,7 @@ import test from 'ava';
 import type { MdmOptions } from '../../../backend/mdm/options.js';
 import { MSG } from '../../../backend/protocol/generated/constants.js';
 import type { MapVolume, Volume } from '../../../backend/protocol/generated/types.js';
+import { State } from '../../../backend/mdm/state.js';
 import { SECTORS_PER_GIB, standard } from './harness.js';
 import type { Cluster, TestDevice } from './harness.js';
 
@@ -307,4 +308,34 @@ test('a volume is reverted only to one of its V-tree and size, and while nobody 
   t.is(below, s0, 'both stand on what the snapshot was');
   t.is(told(cluster, first, s0)?.layers[1], s0);
   t.is(told(cluster, first, s0)?.epoch, 2);
+});
+
+/** The MDM begins anew with metadata that says so of a volume. */
+function doubt(cluster: Cluster, key: number): void {
+  const state = new State();
+  state.load(cluster.store.entries());
+  const volume = state.volumes.get(key);
+  if (volume === undefined) throw new Error('a volume');
+  state.volumes.put(key, { ...volume, doubtful: true });
+  for (const entry of state.all())
+    cluster.store.content.set(Buffer.from(entry.key).toString('hex'), entry.value);
+  cluster.restart();
+}
+
+test('a doubtful V-tree is served to nobody until it is confirmed', (t) => {
+  const all = setup({}, 2);
+  const { cluster, devices, volumes } = all;
+  const [v0 = 0, v1 = 0] = volumes;
+  const [first] = devices;
+  if (first === undefined) throw new Error('a device');
+  doubt(cluster, v0);
+  for (const device of devices)
+    cluster.register(device, { incarnation: device.incarnation, dataIncarnation: 0 });
+  t.deepEqual([told(cluster, first, v0)?.active, told(cluster, first, v1)?.active], [false, true]);
+  const items = [{ volumeKey: v0, name: '' }];
+  const params = { items, accessLimit: 'readWrite' } as const;
+  t.is(cluster.refused('SNAPSHOT_VOLUMES', params).error, 'INVALID_PARAMETER');
+  t.is(cluster.refused('CONFIRM_VTREE', { vtreeKey: 99_999 }).error, 'VTREE_NOT_FOUND');
+  cluster.begin('CONFIRM_VTREE', { vtreeKey: v0 });
+  t.true(told(cluster, first, v0)?.active);
 });

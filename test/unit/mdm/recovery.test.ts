@@ -14,6 +14,7 @@ import type {
   CommandParams,
   CommandResults,
   ControlBodies,
+  LayerAt,
 } from '../../../backend/protocol/generated/types.js';
 import type { CommandName, ControlCode } from '../../../backend/protocol/control.js';
 import type { LinkId, Role } from '../../../backend/core/ports.js';
@@ -146,6 +147,33 @@ class Rig {
     return answer.status === 0 ? decodeCommandAnswer(name, answer.body) : answer.status;
   }
 
+  /** Layers of which each device holds chunks, in the pages in which it tells; none: it knows no such question. */
+  readonly layers = new Map<number, LayerAt[][]>();
+
+  /** Devices tell the first page only. */
+  silent = false;
+
+  /** The device goes on telling. */
+  finishLayers(deviceKey: number, page: ControlBodies[typeof MSG.LAYERS_REMEMBERED]): void {
+    this.send(this.linkOf.get(deviceKey) ?? 0, MSG.LAYERS_REMEMBERED, page);
+  }
+
+  private readonly linkOf = new Map<number, LinkId>();
+
+  /** Answers what is asked of layers, until nothing more is. */
+  private tellLayers(link: LinkId, deviceKey: number): void {
+    const pages = this.layers.get(deviceKey) ?? [];
+    for (const [place, layers] of pages.entries()) {
+      if (this.silent && place > 0) return;
+      const asked = this.links.sent
+        .filter((sent) => sent.link === link && sent.code === MSG.LAYERS_WANTED)
+        .at(-1);
+      const { after } = decodeControl(MSG.LAYERS_WANTED, asked?.body ?? new Uint8Array(0))
+        .body as ControlBodies[typeof MSG.LAYERS_WANTED];
+      this.send(link, MSG.LAYERS_REMEMBERED, { after, layers, more: place < pages.length - 1 });
+    }
+  }
+
   /** The device's process registers, tells what it remembers in pages of `size`, and beats. */
   tells(
     device: Pick<TestDevice, 'key' | 'sdsKey' | 'incarnation'>,
@@ -159,6 +187,8 @@ class Rig {
       ...{ dataIncarnation: device.incarnation - 1, rolledBack: false, port: 7073, version: '1' },
       ...{ usage: USAGE, epoch: 1 },
     });
+    this.linkOf.set(device.key, link);
+    this.tellLayers(link, device.key);
     const entries = this.memories.get(device.key) ?? [];
     for (;;) {
       const asked = this.links.sent
@@ -448,4 +478,42 @@ test('a device that remembers a later life of the metadata is refused with both 
   if (device === undefined) throw new Error('a device');
   const refusal = cluster.refusal(cluster.register(device, { epoch: 5 }));
   t.regex(refusal?.text ?? '', /remembers cluster epoch 5, this metadata is of epoch 1/);
+});
+
+/** With two volumes of one layer each. */
+function withVolumes(): { facts: Made; volumes: readonly number[] } {
+  const facts = made();
+  const volumes = ['v', 'w'].map((name) => {
+    const params = { poolKey: facts.poolKey, name, sizeSectors: 2048 } as const;
+    return facts.cluster.command('ADD_VOLUME', { ...params, provisioning: 'thin' }).key;
+  });
+  return { facts, volumes };
+}
+
+test('volumes of which devices hold layers that the backup does not know are served to nobody until that is confirmed', (t) => {
+  const { facts, volumes } = withVolumes();
+  const [v = 0, w = 0] = volumes;
+  const rig = new Rig(facts);
+  const [a, b, c] = facts.devices as [TestDevice, TestDevice, TestDevice];
+  const known = [v, w].map((key) => ({ layerKey: key, vtreeKey: key }));
+  // A volume that was made since is none of these: it has a V-tree of its own.
+  const foreign = { layerKey: 9_000, vtreeKey: 9_000 };
+  rig.layers.set(a.key, [known, [{ layerKey: 8_000, vtreeKey: v }, foreign]]);
+  rig.layers.set(b.key, [known]);
+  for (const device of [a, b, c]) rig.tells(device);
+  const state = rig.recovered?.state;
+  t.deepEqual([state?.volumes.get(v)?.doubtful, state?.volumes.get(w)?.doubtful], [true, false]);
+});
+
+test('a device that has more layers to tell is waited for', (t) => {
+  const { facts, volumes } = withVolumes();
+  const rig = new Rig(facts);
+  const [a, b, c] = facts.devices as [TestDevice, TestDevice, TestDevice];
+  const [v = 0] = volumes;
+  rig.layers.set(a.key, [[{ layerKey: v, vtreeKey: v }], [{ layerKey: 8_000, vtreeKey: v }]]);
+  rig.silent = true;
+  for (const device of [a, b, c]) rig.tells(device);
+  t.is(rig.recovered, null);
+  rig.finishLayers(a.key, { after: v, layers: [{ layerKey: 8_000, vtreeKey: v }], more: false });
+  t.true(rig.recovered?.state.volumes.get(v)?.doubtful);
 });
