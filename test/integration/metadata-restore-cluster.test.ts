@@ -73,7 +73,11 @@ test('three MDMs: a backup is restored on one, beside no other that is at work; 
   // A server misses what is written from here on. Nobody else may lack anything then, as on a busy machine after much was written.
   await allInSync(all);
   const victim = cluster.pid(servers[0] ?? '');
-  for (const pid of [victim, ...(await children(victim))]) process.kill(pid, 'SIGSTOP');
+  const stopped = [victim, ...(await children(victim))];
+  t.teardown(() => {
+    for (const pid of stopped) if (existsSync(`/proc/${pid}`)) process.kill(pid, 'SIGKILL');
+  });
+  for (const pid of stopped) process.kill(pid, 'SIGSTOP');
   await image(uri, 'write -P 0x22 0 32M', 'flush');
 
   const run = (name: string, ...args: string[]) =>
