@@ -39,11 +39,11 @@ export class Throttle {
     return changed;
   }
 
-  /** From when on the next request may begin. */
+  /** From when on the next request may begin, in whole microseconds: no clock shows a fraction (seed 20157). */
   dueUs(): Micros {
     const requestsUs = this.requestUs === 0 ? -Infinity : this.requestsThroughUs - BURST_US;
     const bytesUs = this.byteUs === 0 ? -Infinity : this.bytesThroughUs - BURST_US;
-    return Math.max(requestsUs, bytesUs);
+    return Math.ceil(Math.max(requestsUs, bytesUs));
   }
 
   /** A request begins that moves so many bytes. */

@@ -144,4 +144,15 @@ export const FIXES: readonly Mutation[] = [
       },
     ],
   },
+  {
+    rule: 'limit-between-two-ticks',
+    about: 'a request of a limited mapping is due at a fraction of a microsecond',
+    replacements: [
+      {
+        file: 'backend/sdc/throttle.js',
+        from: 'Math.ceil(Math.max(requestsUs, bytesUs))',
+        to: 'Math.max(requestsUs, bytesUs)',
+      },
+    ],
+  },
 ];
