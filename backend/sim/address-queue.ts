@@ -19,9 +19,8 @@ export class AddressQueue {
     return this.list[this.head + index] ?? 0;
   }
 
-  /** @returns 0 when there is none */
+  /** Takes out what goes next: there is something. */
   shift(): number {
-    if (this.head === this.tail) return 0;
     const address = this.list[this.head++] ?? 0;
     if (this.head === this.tail) this.clear();
     return address;

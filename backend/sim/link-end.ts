@@ -161,7 +161,9 @@ export class LinkEnd implements EventTarget {
 
   private moveToOther(count: number): void {
     const other = this.other;
-    for (let index = 0; index < count; index++) {
+    // What was lost with its process does not arrive.
+    const left = Math.min(count, this.outgoing.length);
+    for (let index = 0; index < left; index++) {
       const address = this.outgoing.shift();
       if (other?.open === true) other.incoming.push(address);
     }

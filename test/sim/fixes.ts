@@ -25,8 +25,8 @@ export const FIXES: readonly Mutation[] = [
     replacements: [
       {
         file: `${SDS}/member-io.js`,
-        from: 'if (room === ROOM.wait)\n            return this.stall(peer);',
-        to: 'if (isWrite && room === ROOM.wait)\n            return this.stall(peer);',
+        from: 'extent.firstBlock, needed, true);\n        if (room === ROOM.wait)',
+        to: 'extent.firstBlock, needed, true);\n        if (isWrite && room === ROOM.wait)',
       },
     ],
   },

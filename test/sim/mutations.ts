@@ -87,8 +87,8 @@ export const MUTATIONS: readonly Mutation[] = [
     replacements: [
       {
         file: `${SDS}/resync.js`,
-        from: 'for (const chunk of store.chunksStampedAfter(comb.index, epoch, number))',
-        to: 'for (const chunk of [])',
+        from: '...store.chunksStampedAfter(comb.index, epoch, number), ',
+        to: '',
       },
     ],
   },
@@ -99,8 +99,8 @@ export const MUTATIONS: readonly Mutation[] = [
       { file: `${SDS}/peering.js`, from: 'if (comb.equal)', to: 'if (comb.equal || true)' },
       {
         file: `${SDS}/resync.js`,
-        from: 'for (const range of member.ranges)',
-        to: 'for (const range of [])',
+        from: ', ...member.ranges]',
+        to: ']',
       },
     ],
   },
