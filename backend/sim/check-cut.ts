@@ -5,6 +5,7 @@
 // volume, is in the snapshot when that one is. And what was answered before the command began is in it, nothing that began after
 // the answer is.
 
+import { concerns } from './history.js';
 import type { CutRecord, History, OpRecord } from './history.js';
 
 interface Options {
@@ -21,9 +22,11 @@ export function checkCuts(history: History, options: Options): string | null {
   for (const record of history.ops) if (record.kind === 'write') writes.set(record.tag, record);
   const byVolume = new Map<number, OpRecord[]>();
   for (const record of history.ops) {
-    const list = byVolume.get(record.volume);
-    if (list === undefined) byVolume.set(record.volume, [record]);
-    else list.push(record);
+    for (const volume of [record.volume, ...record.alsoIn]) {
+      const list = byVolume.get(volume);
+      if (list === undefined) byVolume.set(volume, [record]);
+      else list.push(record);
+    }
   }
   for (const cut of history.cuts) {
     const fault = new CutCheck(history, cut, writes, byVolume, options).run();
@@ -86,7 +89,7 @@ class CutCheck {
       for (const [at, tag] of read.seen.entries()) {
         const sector = read.firstSector + at;
         const write = this.writes.get(tag);
-        if (write?.volume === target) continue;
+        if (write !== undefined && concerns(write, target)) continue;
         if (tag === 0 && (zeroed.has(sector) || this.isOwn(records, sector, read))) continue;
         const known = content.get(sector);
         if (known !== undefined && known !== tag && !this.options.mayLose)
@@ -142,7 +145,7 @@ class CutCheck {
     zeros: readonly OpRecord[],
   ): boolean {
     const write = this.writes.get(tag);
-    if (write !== undefined) return write.volume !== source || write.endUs < change.startUs;
+    if (write !== undefined) return !concerns(write, source) || write.endUs < change.startUs;
     // A zero tag is old when nobody may have zeroed the sector since.
     return !zeros.some(
       (zero) =>

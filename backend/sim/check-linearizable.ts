@@ -3,6 +3,7 @@
 // look at the cluster.
 
 import { SectorSearch, StepBudget } from './check-sector.js';
+import { concerns } from './history.js';
 import type { History, OpRecord } from './history.js';
 
 interface Options {
@@ -34,7 +35,7 @@ function checkVolume(history: History, volume: number, options: Inner): string |
   const { sectorsPerBlock } = options;
   const byBlock = new Map<number, OpRecord[]>();
   for (const record of history.ops) {
-    if (record.volume !== volume || record.kind === 'flush') continue;
+    if (record.kind === 'flush' || !concerns(record, volume)) continue;
     if (record.kind === 'read' && record.endUs === Infinity) continue;
     const first = Math.floor(record.firstSector / sectorsPerBlock);
     const last = Math.floor((record.firstSector + record.sectors - 1) / sectorsPerBlock);
@@ -64,7 +65,8 @@ function checkVolume(history: History, volume: number, options: Inner): string |
 /** What a snapshot began with, as a write before everything else. */
 function begunWith(volume: number, sector: number, tag: number): OpRecord {
   return {
-    ...{ index: -1, kind: 'write', volume, volumeKey: volume, root: volume, client: 0, life: 0 },
+    ...{ index: -1, kind: 'write', volume, volumeKey: volume, root: volume, alsoIn: [] },
+    ...{ client: 0, life: 0 },
     ...{ fua: true, firstSector: sector, sectors: 1, tag, startUs: -2, endUs: -1 },
     ...{ fencedUs: Infinity, isShutDown: false, seen: [] },
   };

@@ -11,6 +11,8 @@ export interface OpRecord {
   readonly kind: OpKind;
   /** Content that it is about: a volume, or a volume from a revert on. */
   readonly volume: number;
+  /** Contents that the volume began with reverts while this ran: it may have happened to any of them, or to `volume`. */
+  readonly alsoIn: number[];
   readonly volumeKey: number;
   /** First volume of its V-tree, by which content knows its place. */
   readonly root: number;
@@ -23,7 +25,7 @@ export interface OpRecord {
   /** Of a write: its number from 1; of a zero: 0. */
   readonly tag: number;
   readonly startUs: number;
-  /** When it was answered well; Infinity: never, or by an error, so it may or may not have happened. */
+  /** When it was answered well; Infinity: never, or by an error, or over a revert, so it may or may not have happened. */
   endUs: number;
   /** A write of unknown outcome takes effect before this or never. */
   fencedUs: number;
@@ -77,11 +79,29 @@ export class History {
     return this.contents.get(volumeKey) ?? volumeKey;
   }
 
-  /** A volume was reverted: what it held is gone. */
+  /**
+   * A volume was reverted: what it held is gone. What still runs, or was never answered and is not fenced, may happen to what it
+   * held or to what it holds now.
+   */
   newContent(volumeKey: number): number {
     const content = this.nextContent++;
     this.contents.set(volumeKey, content);
+    for (const record of this.ops)
+      if (
+        record.volumeKey === volumeKey &&
+        record.endUs === Infinity &&
+        record.fencedUs === Infinity
+      )
+        record.alsoIn.push(content);
     return content;
+  }
+
+  /**
+   * A request was answered well. One that ran over a revert proves nothing of either content: what it read may be of the one
+   * or the other, what it wrote may be gone.
+   */
+  answered(record: OpRecord, atUs: number): void {
+    if (record.alsoIn.length === 0) record.endUs = atUs;
   }
 
   /** A snapshot belongs to the V-tree of its source. */
@@ -107,6 +127,7 @@ export class History {
       index: this.ops.length,
       kind,
       volume: this.contentOf(volumeKey),
+      alsoIn: [],
       volumeKey,
       root: this.rootOf(volumeKey),
       client,
@@ -128,7 +149,8 @@ export class History {
 
   /** A description said that blocks hold nothing: as good as a read that saw zeroes. */
   sawNothing(described: OpRecord, firstSector: number, sectors: number, endUs: number): void {
-    const { volumeKey, client, life, startUs } = described;
+    const { volume, volumeKey, client, life, startUs } = described;
+    if (volume !== this.contentOf(volumeKey)) return;
     const read = this.begin('read', volumeKey, client, life, false, firstSector, sectors, startUs);
     read.endUs = endUs;
     read.seen = new Array<number>(sectors).fill(0);
@@ -159,6 +181,11 @@ export class History {
       record.fencedUs = Math.min(record.fencedUs, atUs);
     }
   }
+}
+
+/** Whether a request was, or may have been, about a content. */
+export function concerns({ volume, alsoIn }: OpRecord, content: number): boolean {
+  return volume === content || (alsoIn.length > 0 && alsoIn.includes(content));
 }
 
 const SECTOR_BYTES = 8;

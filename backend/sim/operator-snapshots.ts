@@ -94,9 +94,11 @@ export class SnapshotWork {
         this.take(source, done);
       },
     ];
+    let isUnknown = false;
     const overwrite = (nowUs: Micros, startUs: number): void => {
       operator.admin.ask(nowUs, 'OVERWRITE_VOLUME', params, (status) => {
         if (status === ERR.TIMED_OUT || status === ERR.PENDING || status === ERR.VOLUME_BUSY) {
+          isUnknown ||= status !== ERR.VOLUME_BUSY;
           operator.soon(operator.pauseUs(status), (atUs) => {
             overwrite(atUs, startUs);
           });
@@ -107,7 +109,7 @@ export class SnapshotWork {
           const target = history.newContent(volume.key);
           const pairs = [{ source: from, target }];
           history.cuts.push({ startUs, endUs: sim.nowUs, pairs });
-        }
+        } else if (isUnknown) history.beginnings.set(history.newContent(volume.key), null);
         this.changes -= 1;
         this.give(volume);
         this.give(source);

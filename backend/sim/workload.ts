@@ -181,7 +181,7 @@ export class Workload implements BlockFront, EventTarget {
       this.completed += 1;
       if (record.kind === 'read') this.takeContent(slot, record);
       else if (record.kind === 'describe') this.takeStates(slot, record);
-      record.endUs = this.sim.nowUs;
+      this.history.answered(record, this.sim.nowUs);
     } else if (!slot.abandoned) {
       this.errors.set(errno, (this.errors.get(errno) ?? 0) + 1);
       record.isShutDown = errno === ERRNO.ESHUTDOWN;

@@ -123,3 +123,43 @@ test('after a revert a volume begins with what its source had', (t) => {
   story.read(1, 1, 0, 321);
   t.regex(story.fault() ?? '', /was answered before the command began/, `tag ${own} is lacking`);
 });
+
+test('what runs while a volume is reverted may be of either content, and is no proof of one', (t) => {
+  const story = new Story();
+  const old = story.write(1, 0, 1, 5);
+  const changed = story.write(1, 0, 120, 130);
+  const { history } = story;
+  const begin = (kind: OpKind): OpRecord => history.begin(kind, 1, 1, 1, false, 0, 1, 290);
+  const [reading, other, writing] = [begin('read'), begin('read'), begin('write')];
+  const target = history.newContent(1);
+  history.cuts.push({ startUs: 300, endUs: 310, pairs: [{ source: 11, target }] });
+  for (const [read, tag] of [
+    [reading, changed],
+    [other, old],
+  ] as const) {
+    read.seen = [tag];
+    history.answered(read, 330);
+  }
+  history.answered(writing, 330);
+  story.read(1, 0, old, 340);
+  t.is(story.fault(), null, 'the write is gone with what it was done to');
+  story.read(1, 0, writing.tag, 350);
+  t.is(story.fault(), null, 'or it comes late');
+  story.read(1, 0, changed, 360);
+  t.not(story.fault(), null, 'what was answered before is gone');
+});
+
+test('what runs while a volume is reverted does not come back when it was overwritten since', (t) => {
+  const story = new Story();
+  const { history } = story;
+  const writing = history.begin('write', 1, 1, 1, false, 0, 1, 290);
+  const target = history.newContent(1);
+  history.cuts.push({ startUs: 300, endUs: 310, pairs: [{ source: 11, target }] });
+  history.answered(writing, 330);
+  story.read(1, 0, writing.tag, 340);
+  const own = story.write(1, 0, 350, 360);
+  story.read(1, 0, own, 370);
+  t.is(story.fault(), null);
+  story.read(1, 0, writing.tag, 380);
+  t.regex(story.fault() ?? '', /possible: /);
+});
