@@ -1,6 +1,7 @@
 // What another data process forwards to this one as a member of its combs: changes in order, and their acknowledgement. It
 // owns the checks of a forwarded change (C1, C2) and the batching of acknowledgements. It must never refuse for any reason
-// but the generation, except that it leaves the set when it has no room (C12).
+// but the generation, except that it leaves the set when it has no room (C12), or when a client's change goes to a layer that
+// is frozen: what a snapshot reads never changes. Copies and merges do go there.
 
 import { mark } from '../core/marks.js';
 import { ERR, FLAG, MSG } from '../protocol/generated/constants.js';
@@ -46,6 +47,7 @@ const MARKS = {
   overtook: mark('sds.member: took a change of the generation before'),
   stalled: mark('sds.member: a peer link waits for room'),
   full: mark('sds.member: no room for a forwarded change'),
+  frozen: mark('sds.member: refused a change of a client to a frozen layer'),
   removed: mark('sds.member: ignored a change of a removed volume'),
   merged: mark('sds.member: merged a chunk of a layer into its child'),
 };
@@ -219,6 +221,11 @@ export class MemberIo {
       MARKS.removed.hits++;
       this.added(peer, store.lastLsn, media);
       return TAKEN.yes;
+    }
+    // A target becomes what the primary is, in every layer; who is in sync holds what the snapshot is.
+    if (named && comb.part === PART.inSync && volumes.isFrozen(volumeKey)) {
+      MARKS.frozen.hits++;
+      return this.refuse(peer, tag, ERR.STALE_VOLUME_EPOCH, comb.index);
     }
     // Zeroes need no units, but a place in the log.
     const needed = isWrite ? extent.blockCount : 0;

@@ -41,6 +41,7 @@ const MARKS = {
   broken: mark('sds.peer: a peer broke the protocol'),
   refused: mark('sds.peer: a peer refused a change of another generation'),
   noRoom: mark('sds.peer: a peer has no room'),
+  frozen: mark('sds.peer: a peer knows that a layer is frozen, which was written here'),
 };
 
 /** The parts that frames of peers go to. */
@@ -345,9 +346,17 @@ export class PeerLinks {
     return TAKEN.yes;
   }
 
-  /** A peer without room loses its part in that comb only: the link serves others, some of which it may be primary of. */
-  private noRoom(nowUs: Micros, peer: PeerDevice, combIndex: number): void {
-    MARKS.noRoom.hits++;
+  /**
+   * A peer without room, or that knows a written layer to be frozen, loses its part in that comb only: the link serves
+   * others, some of which it may be primary of.
+   */
+  private leaves(nowUs: Micros, peer: PeerDevice, combIndex: number, lacksRoom: boolean): void {
+    if (lacksRoom) MARKS.noRoom.hits++;
+    else {
+      MARKS.frozen.hits++;
+      const told = { peer: peer.key, comb: combIndex };
+      this.shared.log.event('error', 'sds.frozen-layer-written', told);
+    }
     const comb = this.shared.comb(combIndex);
     const member = comb?.memberOf(peer);
     if (comb?.part !== PART.primary || member === undefined) return;
@@ -366,8 +375,8 @@ export class PeerLinks {
   ): Taken {
     if (entryBytes.length === 0) return TAKEN.broken;
     const entry = decodeStruct('CombEntry', entryBytes, ENTRY_VERSION);
-    if (status === ERR.NO_SPACE) {
-      this.noRoom(nowUs, peer, entry.index);
+    if (status === ERR.NO_SPACE || status === ERR.STALE_VOLUME_EPOCH) {
+      this.leaves(nowUs, peer, entry.index, status === ERR.NO_SPACE);
       return TAKEN.yes;
     }
     MARKS.refused.hits++;

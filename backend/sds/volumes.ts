@@ -97,6 +97,8 @@ export class Volumes {
   private readonly revoked = new Map<number, number>();
   private readonly removed = new Set<number>();
   private readonly freedLayers = new Set<number>();
+  /** Layers that nobody writes for good. */
+  private readonly frozenLayers = new Set<number>();
 
   find(key: number): Volume | undefined {
     return this.volumes.get(key);
@@ -105,6 +107,14 @@ export class Volumes {
   /** Whether the MDM said that the layer is gone for good. */
   isFreed(layerKey: number): boolean {
     return this.freedLayers.has(layerKey);
+  }
+
+  /**
+   * Whether the MDM said that clients write the layer no more. Not yet while the cut that froze it is undecided: a primary that
+   * did not hold goes on until it hears of the new layers, and that point never becomes valid.
+   */
+  isFrozen(layerKey: number): boolean {
+    return this.frozenLayers.has(layerKey);
   }
 
   /** Whether other layers may lie below this one: all but the only layer of a volume. */
@@ -119,7 +129,10 @@ export class Volumes {
 
   /** Takes over a view of the MDM. */
   apply(map: ClusterMap, parts: readonly MapUpdate[]): void {
-    for (const key of map.freedLayers) this.freedLayers.add(key);
+    for (const key of map.freedLayers) {
+      this.freedLayers.add(key);
+      this.frozenLayers.delete(key);
+    }
     for (const key of map.tombstones) {
       this.removed.add(key);
       this.volumes.delete(key);
@@ -129,7 +142,10 @@ export class Volumes {
       return;
     }
     for (const part of parts) {
-      for (const volume of part.volumes) this.put(volume);
+      for (const volume of part.volumes) {
+        this.put(volume);
+        this.noteFrozen(volume);
+      }
       for (const { volumeKey, sdcKey } of part.removedMappings) this.grant(map, volumeKey, sdcKey);
       for (const { volumeKey, sdcKey } of part.mappings) this.grant(map, volumeKey, sdcKey);
     }
@@ -166,7 +182,13 @@ export class Volumes {
         this.revokeAll(key);
         this.volumes.delete(key);
       }
-    for (const volume of map.volumes.values()) this.put(volume);
+    // Restored metadata may know nothing of what was frozen.
+    this.frozenLayers.clear();
+    for (const { parentKey } of map.merges.values()) this.frozenLayers.add(parentKey);
+    for (const volume of map.volumes.values()) {
+      this.put(volume);
+      this.noteFrozen(volume);
+    }
     for (const volume of this.volumes.values()) {
       const mapped = map.mappings.get(volume.key);
       for (const sdcKey of [...volume.grants.keys()])
@@ -192,6 +214,11 @@ export class Volumes {
       layers.length === volume.layers.length &&
       layers.every((key, depth) => key === volume.layers[depth]);
     if (!isSame) volume.layers = layers;
+  }
+
+  private noteFrozen({ layers, cut }: MapVolume): void {
+    for (let depth = cut === 0 ? 1 : 2; depth < layers.length; depth++)
+      this.frozenLayers.add(layers[depth] ?? 0);
   }
 
   private grant(map: ClusterMap, volumeKey: number, sdcKey: number): void {

@@ -702,7 +702,7 @@ export const MESSAGES = {
   ),
   PEER_REFUSED: data(
     0x0415,
-    'The member did not apply what was forwarded under this tag; sent before any PEER_ACK that covers it. Body: the newer CombEntry, or nothing.',
+    'The member did not apply what was forwarded under this tag; sent before any PEER_ACK that covers it. NO_SPACE, or STALE_VOLUME_EPOCH for a change of a client to a frozen layer: the member leaves the set. Body: the newer CombEntry, or nothing.',
   ),
   SETTLED: data(
     0x0416,
