@@ -3,14 +3,18 @@
 import { assert } from '../core/assert.js';
 import type { Cut, CutItem, Volume } from '../protocol/generated/types.js';
 import type { State } from './state.js';
-import { freeze, settle, topOf } from './vtrees.js';
+import { free, freeze, settle, storedTop, topOf } from './vtrees.js';
 
-/** Every device certified the point: the snapshots exist. */
-export function validateCut(state: State, cut: Cut): void {
+/** Every device certified the point: the snapshots exist, or what is reverted has that content. */
+export function validateCut(state: State, cut: Cut, sequence: number): void {
   for (const item of cut.items) {
-    const volume = volumeOf(state, item);
+    const volume = volumeOf(state, item.volumeKey);
     const frozenKey = topOf(volume);
     lift(state, volume, item.layerKey);
+    if (item.targetKey !== 0) {
+      replace(state, item, frozenKey, sequence);
+      continue;
+    }
     const { poolKey, vtreeKey, sizeSectors } = volume;
     const key = item.snapshotKey;
     const layer = { key, poolKey, vtreeKey, parentKey: frozenKey, mergeKey: 0, mergeSequence: 0 };
@@ -28,14 +32,31 @@ export function validateCut(state: State, cut: Cut): void {
 export function discardCut(state: State, cut: Cut, sequence: number): void {
   if (cut.stage !== 'switched') return;
   for (const item of cut.items) {
-    const volume = volumeOf(state, item);
+    const volume = volumeOf(state, item.volumeKey);
     const frozenKey = topOf(volume);
     lift(state, volume, item.layerKey);
     settle(state, frozenKey, sequence);
   }
 }
 
-function volumeOf(state: State, { volumeKey }: CutItem): Volume {
+/** The target of a revert is written over what was frozen of its source; what it held is freed. */
+function replace(
+  state: State,
+  { targetKey, snapshotKey }: CutItem,
+  frozenKey: number,
+  sequence: number,
+): void {
+  const target = volumeOf(state, targetKey);
+  const { poolKey } = target;
+  const old = storedTop(state, target);
+  const layer = { ...old, key: snapshotKey, parentKey: frozenKey, mergeKey: 0, mergeSequence: 0 };
+  state.layers.put(snapshotKey, layer);
+  state.volumes.put(targetKey, { ...target, layerKey: snapshotKey, epoch: target.epoch + 1 });
+  free(state, old.key, poolKey, sequence, true);
+  settle(state, old.parentKey, sequence);
+}
+
+function volumeOf(state: State, volumeKey: number): Volume {
   const volume = state.volumes.get(volumeKey);
   assert(volume !== undefined, 'a volume of a cut is not removed');
   return volume;

@@ -1,4 +1,4 @@
-// The cut of a group snapshot: every data process of the pools holds changes of the volumes, the volumes are switched to new
+// The cut of a group snapshot, or of the source of a revert: every data process of the pools holds changes of the volumes, the volumes are switched to new
 // layers by one small commit, and every process certifies that its hold was unbroken. Only then the snapshots become
 // visible; otherwise what was switched is merged back and the cut is tried again, a few times. It owns the cuts that are
 // under way; it must never call a point valid on anything but certificates.
@@ -17,11 +17,11 @@ import type { Sessions } from './sessions.js';
 import { discardCut, validateCut } from './cut-ends.js';
 
 const MARKS = {
-  valid: mark('mdm: a group snapshot became valid'),
+  valid: mark('mdm: the point of a cut became valid'),
   unheld: mark('mdm: a cut was called off because a device did not hold in time'),
   uncertified: mark('mdm: a cut was discarded because a device did not certify it'),
   left: mark('mdm: a cut of a former master was discarded'),
-  failed: mark('mdm: a group snapshot was given up'),
+  failed: mark('mdm: a cut was given up'),
 };
 
 const RESEND_US = 50_000;
@@ -32,7 +32,7 @@ const CERTIFY_US = 1_000_000;
 const PAUSE_US = 100_000;
 const TRIES_MAX = 8;
 
-/** Called once: null, or why there are no snapshots. */
+/** Called once: null, or why there is no point. */
 export type CutEnded = (nowUs: Micros, refusal: Refusal | null) => void;
 
 interface Running {
@@ -268,10 +268,10 @@ export class Cuts {
     if (running.stage !== 'switched' || certified.size < holders.size) return;
     running.stage = 'ending';
     this.engine.run(nowUs, () => {
-      const { state } = this.engine;
+      const { state, nextSequence } = this.engine;
       const cut = state.cuts.get(running.key);
       if (cut === undefined) return;
-      validateCut(state, cut);
+      validateCut(state, cut, nextSequence);
       state.cuts.delete(cut.key);
       this.engine.after((done) => {
         MARKS.valid.hits++;

@@ -26,7 +26,7 @@ function parentOf(state: State, key: number): number {
   return state.layers.get(key)?.parentKey ?? 0;
 }
 
-/** A cut of which the volume is a part, and its place there. */
+/** A cut that switches the volume, and its place there. */
 export interface InCut {
   readonly cut: Cut;
   readonly item: CutItem;
@@ -36,6 +36,13 @@ export function cutOf(state: State, volumeKey: number): InCut | null {
   for (const cut of state.cuts.values())
     for (const item of cut.items) if (item.volumeKey === volumeKey) return { cut, item };
   return null;
+}
+
+/** Whether a volume loses its content when a cut is valid. */
+export function isReverted(state: State, volumeKey: number): boolean {
+  for (const { items } of state.cuts.values())
+    if (items.some(({ targetKey }) => targetKey === volumeKey)) return true;
+  return false;
 }
 
 /** What of a volume a cut changes that is switched and not decided yet. */
@@ -153,29 +160,4 @@ export function volumesOf(
     else list.push(volume);
   }
   return found;
-}
-
-/**
- * A volume takes the content of another one of its V-tree.
- *
- * @param keys - of the new top layers of both
- */
-export function revert(
-  state: State,
-  volume: Volume,
-  source: Volume,
-  [key, sourceKey]: readonly [number, number],
-  sequence: number,
-): void {
-  const old = topOf(volume);
-  const below = parentOf(state, old);
-  const parentKey = topOf(source);
-  freeze(state, source, sourceKey);
-  const { poolKey, vtreeKey } = volume;
-  const stored = { key, poolKey, vtreeKey, parentKey, mergeKey: 0, mergeSequence: 0 };
-  state.layers.put(key, stored);
-  state.volumes.put(source.key, { ...source, layerKey: sourceKey, epoch: source.epoch + 1 });
-  state.volumes.put(volume.key, { ...volume, layerKey: key, epoch: volume.epoch + 1 });
-  free(state, old, poolKey, sequence, true);
-  settle(state, below, sequence);
 }

@@ -7,13 +7,23 @@ import { allowanceOf, checkPromise, promisedOf } from '../capacity.js';
 import { validName } from '../names.js';
 import { found, refuse } from '../refusal.js';
 import type { State } from '../state.js';
-import { chainOf, cutOf, dropVolume, revert, topOf } from '../vtrees.js';
+import { chainOf, cutOf, dropVolume, isReverted, topOf } from '../vtrees.js';
 import { NOTHING } from './context.js';
 import type { CommandContext, Handlers } from './context.js';
 
-/** Refuses what would change a volume while a snapshot of it is being made. @throws Refusal VOLUME_BUSY */
+/**
+ * Refuses what would change a volume while a snapshot of it is being made, it is reverted, or another one to it.
+ *
+ * @throws Refusal VOLUME_BUSY
+ */
 export function requireNoCut(state: State, volumeKey: number): void {
   if (state.cuts.size > 0 && cutOf(state, volumeKey) !== null) refuse('VOLUME_BUSY');
+  requireNotReverted(state, volumeKey);
+}
+
+/** Refuses what would be lost with the content of a volume. @throws Refusal VOLUME_BUSY */
+export function requireNotReverted(state: State, volumeKey: number): void {
+  if (state.cuts.size > 0 && isReverted(state, volumeKey)) refuse('VOLUME_BUSY');
 }
 
 /** Names that volumes have, or will have once a cut is valid. */
@@ -32,7 +42,8 @@ function membersByVtree(state: State): Map<number, number> {
   };
   for (const { vtreeKey } of state.volumes.values()) add(vtreeKey);
   for (const { items } of state.cuts.values())
-    for (const { volumeKey } of items) add(state.volumes.get(volumeKey)?.vtreeKey ?? 0);
+    for (const { volumeKey, targetKey } of items)
+      if (targetKey === 0) add(state.volumes.get(volumeKey)?.vtreeKey ?? 0);
   return counts;
 }
 
@@ -109,7 +120,8 @@ export const SNAPSHOT_COMMANDS: Handlers<
       requireSnapshotable(context, volume, members);
       const snapshotKey = state.newKey();
       const layerKey = state.newKey();
-      return { volumeKey, layerKey, snapshotKey, name: takeName(names, name, snapshotKey) };
+      const taken = takeName(names, name, snapshotKey);
+      return { volumeKey, layerKey, snapshotKey, name: taken, targetKey: 0 };
     });
     requireRoomForThick(
       context,
@@ -130,7 +142,8 @@ export const SNAPSHOT_COMMANDS: Handlers<
     return { removed: removeVolumes(context, members) };
   },
 
-  OVERWRITE_VOLUME({ state, sequence, waitFor }, { key, sourceKey }) {
+  OVERWRITE_VOLUME(context, { key, sourceKey }) {
+    const { state, wallMs, waitFor } = context;
     const volume = found(state.volumes.get(key), 'VOLUME_NOT_FOUND');
     const source = found(state.volumes.get(sourceKey), 'VOLUME_NOT_FOUND');
     if (key === sourceKey) refuse('VTREE_MISMATCH', 'both are the same volume');
@@ -143,7 +156,17 @@ export const SNAPSHOT_COMMANDS: Handlers<
       if (state.mappings.ofVolume(one).size > 0) refuse('VOLUME_MAPPED');
     }
     requireLayer(state, source);
-    revert(state, volume, source, [state.newKey(), state.newKey()], sequence);
+    requireRoomForThick(context, [sourceKey]);
+    // Unmapping may have been answered as pending: whatever still writes to the source has to end before its top is frozen.
+    const item = { volumeKey: sourceKey, layerKey: state.newKey(), snapshotKey: state.newKey() };
+    const cutKey = state.newKey();
+    const stage = 'holding' as const;
+    const items: CutItem[] = [{ ...item, name: '', targetKey: key }];
+    const accessLimit = 'readWrite' as const;
+    state.cuts.put(cutKey, {
+      ...{ key: cutKey, groupKey: 0, stage, accessLimit, items, startedAtMs: wallMs },
+    });
+    waitFor({ kind: 'cut', cutKey });
     waitFor({ kind: 'drain', poolKey: volume.poolKey, sdcKey: 0 });
     return NOTHING;
   },

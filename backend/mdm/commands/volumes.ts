@@ -10,7 +10,7 @@ import { unplacedReason } from '../spare.js';
 import type { State } from '../state.js';
 import { NOTHING } from './context.js';
 import type { CommandContext, Handlers } from './context.js';
-import { removeVolumes, requireNoCut, volumesToRemove } from './snapshots.js';
+import { removeVolumes, requireNoCut, requireNotReverted, volumesToRemove } from './snapshots.js';
 
 /** Volumes are whole blocks: hosts see blocks as physical sectors. */
 const SECTORS_PER_BLOCK = LIMIT.blockBytes / LIMIT.sectorBytes;
@@ -119,6 +119,7 @@ export const MAPPING_COMMANDS: Handlers<'MAP_VOLUME' | 'UNMAP_VOLUME' | 'SET_MAP
     const volume = found(state.volumes.get(volumeKey), 'VOLUME_NOT_FOUND');
     const sdc = found(state.sdcs.get(sdcKey), 'SDC_NOT_FOUND');
     if (!sdc.approved) refuse('SDC_NOT_APPROVED');
+    requireNotReverted(state, volumeKey);
     const mappings = state.mappings.ofVolume(volumeKey);
     if (access === 'readWrite' && volume.accessLimit === 'readOnly')
       refuse('INVALID_PARAMETER', 'the volume may be mapped read-only only');

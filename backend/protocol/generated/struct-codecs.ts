@@ -573,19 +573,27 @@ export function decodeLayer(r: Reader, _version: number): Layer {
   return { key: keyField, poolKey: poolKeyField, vtreeKey: vtreeKeyField, parentKey: parentKeyField, mergeKey: mergeKeyField, mergeSequence: mergeSequenceField };
 }
 
-export function encodeCutItem(w: Writer, v: CutItem, _version: number): void {
+export function encodeCutItem(w: Writer, v: CutItem, version: number): void {
   w.u32('volumeKey', v.volumeKey, 0, 4294967295);
   w.u32('layerKey', v.layerKey, 0, 4294967295);
   w.u32('snapshotKey', v.snapshotKey, 0, 4294967295);
   w.str('name', v.name, 31);
+  if (version >= 2) {
+    w.u32('targetKey', v.targetKey, 0, 4294967295);
+  }
 }
 
-export function decodeCutItem(r: Reader, _version: number): CutItem {
+export function decodeCutItem(r: Reader, version: number): CutItem {
   const volumeKeyField = r.u32('volumeKey', 0, 4294967295);
   const layerKeyField = r.u32('layerKey', 0, 4294967295);
   const snapshotKeyField = r.u32('snapshotKey', 0, 4294967295);
   const nameField = r.str('name', 31);
-  return { volumeKey: volumeKeyField, layerKey: layerKeyField, snapshotKey: snapshotKeyField, name: nameField };
+  let targetKeyField: number;
+  if (version >= 2) {
+    targetKeyField = r.u32('targetKey', 0, 4294967295);
+  }
+  else targetKeyField = 0;
+  return { volumeKey: volumeKeyField, layerKey: layerKeyField, snapshotKey: snapshotKeyField, name: nameField, targetKey: targetKeyField };
 }
 
 export function encodeCut(w: Writer, v: Cut, version: number): void {

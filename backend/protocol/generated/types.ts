@@ -386,13 +386,15 @@ export interface CutItem {
   readonly volumeKey: number;
   /** its top layer once it is switched */
   readonly layerKey: number;
-  /** the snapshot, and the top layer of that */
+  /** the snapshot, and the top layer of that; of a revert: the new top layer of its target */
   readonly snapshotKey: number;
   /** of the snapshot */
   readonly name: string;
+  /** volume that is reverted to this one, 0: a snapshot is made Since version 2. */
+  readonly targetKey: number;
 }
 
-/** A group snapshot that is under way. Switched: volumes are written in their new layers; nothing is visible before every device certified that its hold was unbroken. */
+/** A group snapshot, or a revert, that is under way. Switched: volumes are written in their new layers; nothing is visible before every device certified that its hold was unbroken. */
 export interface Cut {
   /** object key */
   readonly key: number;

@@ -349,7 +349,14 @@ export const ERRORS = {
     0,
     'The content of a volume can only be overwritten by another volume of its VTree and of its size: {reason}',
   ),
-  VOLUME_BUSY: row(241, 'retry', 32, 500, 0, 'A snapshot of the volume is being made'),
+  VOLUME_BUSY: row(
+    241,
+    'retry',
+    32,
+    500,
+    0,
+    'A snapshot of the volume is being made, or it is being reverted',
+  ),
   VTREE_NOT_FOUND: row(242, 'rejected', 896, 500, 0, 'Could not find the VTree'),
   CLUSTER_VERSION_LOW: row(
     250,

@@ -273,14 +273,21 @@ export const STRUCTS = {
     fields: [
       u32('volumeKey', 'volume'),
       u32('layerKey', 'its top layer once it is switched'),
-      u32('snapshotKey', 'the snapshot, and the top layer of that'),
+      u32(
+        'snapshotKey',
+        'the snapshot, and the top layer of that; of a revert: the new top layer of its target',
+      ),
       name('of the snapshot'),
+      u32('targetKey', 'volume that is reverted to this one, 0: a snapshot is made', {
+        since: 2,
+        absent: 0,
+      }),
     ],
   },
   Cut: {
     since: 2,
     about:
-      'A group snapshot that is under way. Switched: volumes are written in their new layers; nothing is visible before every device certified that its hold was unbroken.',
+      'A group snapshot, or a revert, that is under way. Switched: volumes are written in their new layers; nothing is visible before every device certified that its hold was unbroken.',
     fields: [
       key,
       u32('groupKey', 'consistency group of the snapshots'),

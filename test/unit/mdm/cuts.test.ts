@@ -303,11 +303,55 @@ test('a volume is reverted only to one of its V-tree and size, and while nobody 
   cluster.begin('MAP_VOLUME', mapping);
   t.is(revert(v0, s0), 'VOLUME_MAPPED');
   cluster.begin('UNMAP_VOLUME', { volumeKey: v0, sdcKeys: [sdcKey], generation: 0 });
-  cluster.begin('OVERWRITE_VOLUME', { key: v0, sourceKey: s0 });
-  const [, below] = told(cluster, first, v0)?.layers ?? [];
-  t.is(below, s0, 'both stand on what the snapshot was');
-  t.is(told(cluster, first, s0)?.layers[1], s0);
+  const before = told(cluster, first, v0);
+  const tag = cluster.begin('OVERWRITE_VOLUME', { key: v0, sourceKey: s0 });
+  t.deepEqual(cluster.messages(first.link, MSG.CUT_HOLD).at(-1)?.volumes, [s0]);
+  for (const key of [v0, s0])
+    t.is(cluster.refused('REMOVE_VOLUME', { key, mode: 'onlyMe' }).error, 'VOLUME_BUSY');
+  t.is(revert(s0, v0), 'VOLUME_BUSY');
+  t.is(cluster.refused('MAP_VOLUME', mapping).error, 'VOLUME_BUSY', 'it loses its content');
+  for (const device of devices) hold(cluster, device);
+  t.deepEqual(told(cluster, first, s0)?.layers.slice(1), [s0, v0]);
+  for (const device of devices.slice(1)) certify(cluster, device);
+  t.deepEqual(told(cluster, first, v0), before, 'not before all certified');
+  certify(cluster, first);
+  const reverted = told(cluster, first, v0);
+  t.deepEqual(reverted?.layers.slice(1), [s0, v0], 'both stand on what the snapshot was');
+  t.is(reverted?.epoch, (before?.epoch ?? 0) + 1);
+  t.deepEqual(told(cluster, first, s0)?.layers.slice(1), [s0, v0]);
   t.is(told(cluster, first, s0)?.epoch, 2);
+  for (const device of devices) cluster.beat(device, cluster.store.sequence);
+  t.deepEqual(cluster.outcome('OVERWRITE_VOLUME', tag), {});
+  const { removedLayers } = cluster.messages(first.link, MSG.MAP_UPDATE).at(-1) ?? {};
+  t.deepEqual(removedLayers, before?.layers.slice(0, 1), 'what it held is freed');
+});
+
+test('a revert of which a device does not certify the source changes nothing, and is tried again', (t) => {
+  const all = setup({}, 1);
+  const { cluster, devices, volumes } = all;
+  const [v0 = 0] = volumes;
+  const [first] = devices;
+  if (first === undefined) throw new Error('a device');
+  const [s0 = 0] = made(all).keys;
+  const before = told(cluster, first, v0);
+  cluster.begin('OVERWRITE_VOLUME', { key: v0, sourceKey: s0 });
+  for (const device of devices) hold(cluster, device);
+  for (const device of devices) certify(cluster, device, device !== first);
+  t.deepEqual(told(cluster, first, v0), before);
+  const merging = cluster.query('layer').layers.filter(({ mergeKey }) => mergeKey !== 0);
+  t.deepEqual(
+    merging.map(({ key }) => key),
+    [s0],
+    'what was frozen goes into what is written above it',
+  );
+  cluster.pass(200, () => {
+    for (const device of devices) cluster.beat(device);
+  });
+  for (const device of devices) hold(cluster, device);
+  for (const device of devices) certify(cluster, device);
+  t.is(told(cluster, first, v0)?.epoch, (before?.epoch ?? 0) + 1);
+  const [, ...below] = told(cluster, first, v0)?.layers ?? [];
+  t.deepEqual(told(cluster, first, s0)?.layers.slice(1), below);
 });
 
 /** The MDM begins anew with metadata that says so of a volume. */

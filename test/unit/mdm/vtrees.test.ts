@@ -5,13 +5,13 @@ import test from 'ava';
 import fc from 'fast-check';
 
 import type { Volume } from '../../../backend/protocol/generated/types.js';
+import { validateCut } from '../../../backend/mdm/cut-ends.js';
 import { State } from '../../../backend/mdm/state.js';
 import {
   chainOf,
   dropVolume,
   endMerge,
   freeze,
-  revert,
   topOf,
   writingOf,
 } from '../../../backend/mdm/vtrees.js';
@@ -70,8 +70,10 @@ class Bench {
 
   revert(volume: Volume, source: Volume): void {
     if (volume.key === source.key) return;
-    const keys = [this.nextKey++, this.nextKey++] as const;
-    revert(this.state, volume, source, keys, ++this.sequence);
+    const keys = { layerKey: this.nextKey++, snapshotKey: this.nextKey++ };
+    const items = [{ ...keys, volumeKey: source.key, targetKey: volume.key, name: '' }];
+    const cut = { key: 1, groupKey: 0, stage: 'switched', accessLimit: 'readWrite' } as const;
+    validateCut(this.state, { ...cut, items, startedAtMs: 0 }, ++this.sequence);
     this.copies.set(volume.key, [...(this.copies.get(source.key) ?? [])]);
     this.freeLayers();
   }
