@@ -425,7 +425,7 @@ test('an answer that breaks the protocol ends the link, and its request as of un
     outcomes.push(status);
   });
   const [request] = bench.sent();
-  bench.give(encodeCommandAnswer('REMOVE_VOLUME', request?.tag ?? 0, { removed: 1 }));
+  bench.give(encodeCommandAnswer('RENAME_SDC', request?.tag ?? 0, {}));
   t.deepEqual(outcomes, [ERR.INTERNAL]);
   t.deepEqual(bench.closed, [1]);
 });
