@@ -43,8 +43,12 @@ export class LayerModel {
   private tag = 1;
   private op = 1;
 
-  constructor(rig: Rig) {
+  private readonly chunks: number;
+
+  /** @param chunks - of each volume */
+  constructor(rig: Rig, chunks = CHUNKS) {
     this.rig = rig;
+    this.chunks = chunks;
     rig.onOpened = (lsn) => {
       this.changes = this.changes.filter((change) => change.lsn <= lsn);
     };
@@ -178,6 +182,7 @@ export class LayerModel {
       if (emptied === true) continue;
       left++;
       if (chunkIndex === busyChunk || emptied === null) continue;
+      if (store.mergeRoom(childKey, parentKey, chunkIndex, false) === ROOM.full) continue;
       this.mergeChunk(childKey, parentKey, chunkIndex);
       return;
     }
@@ -250,7 +255,7 @@ export class LayerModel {
       return `record ${lsnMin} was safe, but only ${rig.openedLsn} survived`;
     const state = this.expected(rig.store.lastLsn);
     for (const [volumeKey, top] of this.volumes)
-      for (let chunk = 0; chunk < CHUNKS; chunk++) {
+      for (let chunk = 0; chunk < this.chunks; chunk++) {
         const found = rig.readThrough(this.chain(top), VTREE, chunk, 0, CHUNK);
         const wanted = this.expectedRead(volumeKey, chunk, state);
         if (found.join() !== wanted.join())
@@ -261,7 +266,7 @@ export class LayerModel {
 
   private checkStates(state: State): string | null {
     for (const layerKey of this.layers.keys())
-      for (let chunk = 0; chunk < CHUNKS; chunk++) {
+      for (let chunk = 0; chunk < this.chunks; chunk++) {
         const values = state.get(`${layerKey}/${chunk}`) ?? new Array<number>(CHUNK).fill(ABSENT);
         const states = this.rig.describe(layerKey, chunk);
         const odd = values.findIndex((value, block) => !fits(value, states[block] ?? 0));

@@ -13,6 +13,13 @@ import type { Room } from './store.js';
 /** Segments that writes leave to records which may not be refused. */
 const RESERVED_SEGMENTS = 3;
 
+/**
+ * Shares of the rows that each leaves to the next: changes of clients, zeroes that hide what lies below, merges of this device
+ * as primary. What is forwarded may take the last row, for a member that refuses leaves the set. Rows exceed chunks by half,
+ * so none of this takes room from chunks that are full.
+ */
+const ROWS_LEFT = { changes: 1 / 6, masks: 1 / 12, merges: 1 / 24 };
+
 /** Reads need entries too; so writes leave some that can be had. */
 function isCrowded(cache: ChunkCache): boolean {
   return cache.dirtyCount * 4 > cache.capacity * 3 || !cache.hasRoom();
@@ -32,6 +39,12 @@ export class Rooms {
     this.reservedBlocks = RESERVED_SEGMENTS * parts.layout.segmentBlocks;
   }
 
+  /** Rows that may be taken by somebody who leaves this share of all. */
+  private rowsLeft(share: number, forwarded: boolean): number {
+    const { freeRows, capacity } = this.parts.directory;
+    return forwarded ? freeRows : freeRows - Math.floor(capacity * share);
+  }
+
   /** See `Store.room`. */
   judge(
     volumeKey: number,
@@ -41,7 +54,9 @@ export class Rooms {
     forwarded: boolean,
   ): Room {
     const space =
-      blockCount > 0 ? this.spaceFor(volumeKey, chunkIndex, firstBlock, blockCount) : ROOM.ok;
+      blockCount > 0
+        ? this.spaceFor(volumeKey, chunkIndex, firstBlock, blockCount, forwarded)
+        : ROOM.ok;
     return space === ROOM.ok && !this.logTakes(blockCount, forwarded) ? ROOM.wait : space;
   }
 
@@ -50,10 +65,11 @@ export class Rooms {
     chunkIndex: number,
     firstBlock: number,
     blockCount: number,
+    forwarded: boolean,
   ): Room {
     const { directory, cache, units, log } = this.parts;
     const row = directory.find(volumeKey, chunkIndex);
-    if (row < 0 && directory.freeRows === 0) return ROOM.full;
+    if (row < 0 && this.rowsLeft(ROWS_LEFT.changes, forwarded) <= 0) return ROOM.full;
     const entry = row < 0 ? -1 : directory.cacheEntryOf(row);
     if (entry < 0 && isCrowded(cache)) {
       this.cacheWanted = true;
@@ -79,7 +95,7 @@ export class Rooms {
   judgeMask(layerKey: number, chunkIndex: number, forwarded: boolean): Room {
     const { directory, cache } = this.parts;
     const row = directory.find(layerKey, chunkIndex);
-    if (row < 0 && directory.freeRows === 0) return ROOM.full;
+    if (row < 0 && this.rowsLeft(ROWS_LEFT.masks, forwarded) <= 0) return ROOM.full;
     if ((row < 0 || directory.cacheEntryOf(row) < 0) && isCrowded(cache)) {
       this.cacheWanted = true;
       return ROOM.wait;
@@ -90,7 +106,7 @@ export class Rooms {
   /** See `LayerStore.mergeRoom`; `parentRow` is there. */
   judgeMerge(row: number, parentRow: number, forwarded: boolean): Room {
     const { directory, cache } = this.parts;
-    if (row < 0 && directory.freeRows === 0) return ROOM.full;
+    if (row < 0 && this.rowsLeft(ROWS_LEFT.merges, forwarded) <= 0) return ROOM.full;
     for (const needed of [row, parentRow]) {
       if (needed >= 0 && directory.cacheEntryOf(needed) >= 0) continue;
       if (!isCrowded(cache)) continue;
@@ -149,14 +165,15 @@ export class Rooms {
 
   /** See `Store.freeBlocks`. */
   freeBlocks(): number {
-    const { units, directory } = this.parts;
-    return Math.max(0, Math.min(units.freeCount, directory.freeRows));
+    const rows = this.rowsLeft(ROWS_LEFT.changes, false);
+    return Math.max(0, Math.min(this.parts.units.freeCount, rows));
   }
 
   /** See `Store.thinBlocks`. */
   thinBlocks(keptBytes: number): number {
-    const { layout, units, directory } = this.parts;
+    const { layout, units } = this.parts;
+    const rows = this.rowsLeft(ROWS_LEFT.changes, false);
     const kept = Math.ceil(keptBytes / (layout.geometry.unitBlocks * layout.geometry.blockBytes));
-    return Math.max(0, Math.min(units.freeCount - kept, directory.freeRows));
+    return Math.max(0, Math.min(units.freeCount - kept, rows));
   }
 }
