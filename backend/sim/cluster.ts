@@ -130,6 +130,7 @@ export class SimCluster {
         combCountLog2: swarm.combLog2,
         combsPerPair: swarm.combsPerPair,
         drainTimeoutMs: swarm.drainTimeoutMs,
+        cutHoldMs: swarm.cutHoldMs,
         ...(swarm.setUpTroubleUs > 0 ? { deviceAddTimeoutMs: 1000 } : {}),
         ...moveOptions(swarm),
         ...slowOptions(swarm),

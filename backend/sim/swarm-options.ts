@@ -91,6 +91,8 @@ export interface Swarm {
   readonly setUpTroubleUs: number;
   /** How long an unmapping waits for the devices before it is answered as pending. */
   readonly drainTimeoutMs: number;
+  /** How long devices hold changes for a snapshot at most. */
+  readonly cutHoldMs: number;
   /** Blocks after which a primary settles at once. */
   readonly settleBlocksMax: number;
   /** Changes after which a primary settles at once. */
@@ -109,6 +111,6 @@ export interface Swarm {
 
 /** Options of later releases, as they are in scenarios that were kept before. */
 export const LATER_OPTIONS_OFF = {
-  ...{ mdms: 1, storeLostPermille: 0, combsPerPair: 0 },
+  ...{ mdms: 1, storeLostPermille: 0, combsPerPair: 0, cutHoldMs: 500 },
   spares: [] as readonly number[],
 } as const;
