@@ -59,6 +59,7 @@ const CHECKERS: readonly (readonly [RegExp, string])[] = [
   [/never written there/, 'content of the right place'],
   [/differs between device/, 'copies equal at rest'],
   [/possible: |cannot have taken effect|torn between/, 'linearizability and durability'],
+  [/is frozen changed|after the snapshot was there|and volume \d+ has what was/, 'one moment'],
   [/ logged /, 'errors in the log'],
   [/got errno/, 'errors at clients'],
   [/slow device|was taken out and is in sync|treated at once/, 'slow devices'],
@@ -97,14 +98,16 @@ function run(
 function hunt(mutation: Mutation, known: Row | undefined, range: Range): Row | null {
   const { rule, about } = mutation;
   const folder = makeBuild(mutation, ['backend']);
+  // Rules about cuts show only where snapshots are taken.
+  const drawing = rule.startsWith('CUT') ? ['--snapshots'] : [];
   try {
     if (known !== undefined) {
       const { seed, scenarios } = known;
-      const again = run(folder, rule, ['--seed', String(seed)]);
+      const again = run(folder, rule, ['--seed', String(seed), ...drawing]);
       if (again !== null) return { rule, about, seed, scenarios, ...words(again.failure) };
     }
     const args = Object.entries(range).flatMap(([name, value]) => [`--${name}`, String(value)]);
-    const found = run(folder, rule, [...args, '--stop']);
+    const found = run(folder, rule, [...args, ...drawing, '--stop']);
     if (found === null) return null;
     const { seed, failure } = found;
     return { rule, about, seed, scenarios: seed - range.seed + 1, ...words(failure) };

@@ -1,5 +1,5 @@
 // Deliberately broken builds: for each rule of backend/docs/replication.md at least one way to break it, and for what the MDM
-// does about slow devices (S) and about restored metadata (R), as replacements in compiled files. It owns what is broken; building and running them is mutants.ts.
+// does about slow devices (S), about restored metadata (R) and about cuts of group snapshots (CUT), as replacements in compiled files. It owns what is broken; building and running them is mutants.ts.
 
 export interface Replacement {
   /** Below dist/. */
@@ -236,6 +236,18 @@ export const MUTATIONS: readonly Mutation[] = [
         file: 'backend/mdm/recovery.js',
         from: 'compareGenerations(entry.generation, known.generation) > 0',
         to: 'false',
+      },
+    ],
+  },
+  {
+    rule: 'CUT1',
+    about: 'devices say that they hold, and begin changes all the same',
+    replacements: [
+      { file: `${SDS}/cuts.js`, from: 'volume.held = true;', to: 'volume.held = false;' },
+      {
+        file: `${SDS}/cuts.js`,
+        from: 'volume.held = this.keeps(volume.key);',
+        to: 'volume.held = false;',
       },
     ],
   },
