@@ -205,7 +205,9 @@ class Scenario {
     // Where the pool allows that, a copy that lost its volatile content serves although another only was away.
     if (swarm.loneReturn)
       for (const atUs of cluster.log.rolledBackUs) cluster.history.losses.push({ atUs });
-    const tailsLost = swarm.overLimit && this.loseSpoiledTails();
+    // A disk that dropped writes, and nobody noticed before the other copy went down too, makes two faults as well.
+    const isBeyond = swarm.overLimit || nemesis.latentFault;
+    const tailsLost = isBeyond && this.loseSpoiledTails();
     const flushesLie = cluster.history.lied || tailsLost;
     const isVolatile = swarm.durability !== 'media' || flushesLie;
     const { losses } = cluster.history;
@@ -227,7 +229,7 @@ class Scenario {
 
   /**
    * What a disk spoiled or dropped at the end of the log looks like something that was being written when the process was
-   * killed (seeds 10023733, 60068453): where no other copy is left, it is lost, flushed or not.
+   * killed (seeds 10023733, 60068453, 132003680): where no other copy is left, it is lost, flushed or not.
    *
    * @returns whether that may have happened
    */
