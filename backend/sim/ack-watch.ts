@@ -160,10 +160,10 @@ export class AckWatch {
 
   /**
    * Zeroes where nothing was ever written change nothing: a member that came back while they waited for media need not
-   * hear of them.
+   * hear of them, or not again.
    */
   private wasTold(op: Asked, from: number, to: number): boolean {
-    return this.forwarded.has(this.keyOf(op, from, to));
+    return this.forwarded.get(this.keyOf(op, from, to))?.end.isOpen() === true;
   }
 
   /** The process that acknowledged a change is still there: with its server it may have lost what is not durable. */
