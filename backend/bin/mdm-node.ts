@@ -36,6 +36,7 @@ import { freshSystem, managerTimes, ownPlace } from './mdm-options.js';
 import { NodePart } from './mdm-part.js';
 import type { PartTools } from './mdm-part.js';
 import { StoreReach } from './mdm-reach.js';
+import { OneByOne } from './one-by-one.js';
 
 /** What the node is, and what it needs for it. */
 type Role =
@@ -60,13 +61,14 @@ export class MdmNode implements NodeHost {
   private readonly part: NodePart;
   private readonly moves: Moves;
   private role: Role = { kind: 'blank' };
-  /** Changes of what the node is, one after the other. */
-  private work: Promise<void> = Promise.resolve();
+  /** Changes of what the node is. */
+  private readonly work: OneByOne;
   private stopping = false;
 
   constructor(tools: NodeTools) {
     this.tools = tools;
-    const { secret, log, links } = tools;
+    const { secret, log, links, failed } = tools;
+    this.work = new OneByOne(failed);
     this.caller = new NodeCaller(secret, { event: () => undefined });
     this.machine = new NodeMachine(links, this);
     this.part = new NodePart(tools, (endpoints) => {
@@ -77,13 +79,13 @@ export class MdmNode implements NodeHost {
 
   /** Becomes what the disk says. @throws StoreError, RecordError, MemberError, ForeignPrefixError */
   start(): Promise<void> {
-    return this.next(() => this.boot());
+    return this.work.next(() => this.boot());
   }
 
   /** Ends everything in order. */
   async stop(): Promise<void> {
     this.stopping = true;
-    await this.next(async () => {
+    await this.work.next(async () => {
       const { role } = this;
       if (role.kind === 'manager') role.machine.stop();
       await this.leaveRole();
@@ -122,7 +124,8 @@ export class MdmNode implements NodeHost {
       if (this.role.kind !== 'blank' || this.part.record.part !== 'none')
         throw ClusterError.named('ALREADY_CONFIGURED');
       const { name, mdmName, adminName, salt, hash } = system;
-      checkNames(name, adminName, ...(mdmName === '' ? [] : [mdmName]));
+      for (const each of mdmName === '' ? [name, adminName] : [name, adminName, mdmName])
+        validName(each);
       const store = await this.part.openStore();
       this.becomeAlone(store, freshSystem(name, { name: adminName, salt, hash }), mdmName);
       return false;
@@ -133,13 +136,6 @@ export class MdmNode implements NodeHost {
   private current(role: Role): ClusterInputs | null {
     const isOfCluster = role.kind === 'alone' || role.kind === 'manager';
     return this.role === role && isOfCluster ? role.machine : null;
-  }
-
-  /** One thing after the other; a failure of one is the failure of the process unless `run` handles it. */
-  private next(run: () => Promise<void>): Promise<void> {
-    const done = this.work.then(run);
-    this.work = done.catch(() => undefined);
-    return done;
   }
 
   /**
@@ -153,7 +149,7 @@ export class MdmNode implements NodeHost {
         this.machine.answered(asker, status, details);
       });
     };
-    void this.next(async () => {
+    this.work.detached(async () => {
       let follows: boolean;
       try {
         follows = await run();
@@ -167,8 +163,6 @@ export class MdmNode implements NodeHost {
       }
       say(0, []);
       if (follows) await this.boot();
-    }).catch((error: unknown) => {
-      this.tools.failed(error instanceof Error ? error : new Error(String(error)));
     });
   }
 
@@ -297,14 +291,12 @@ export class MdmNode implements NodeHost {
       sequence: number,
       entries: LmdbStore['content']['entries'],
     ): void => {
-      void this.next(async () => {
+      this.work.detached(async () => {
         if (this.role.kind !== 'restored') return;
         this.becomeNothing();
         store.import('confirmed', { term: content.term + 1, sequence, entries }, 'used');
         await store.close();
         await this.boot();
-      }).catch((error: unknown) => {
-        this.tools.failed(error instanceof Error ? error : new Error(String(error)));
       });
     };
     const machine = new Recovery({ links, log, recovered }, content, options);
@@ -364,13 +356,11 @@ export class MdmNode implements NodeHost {
   /** The content left the shared store: where it went, it is used from now on. */
   private followSeal(seal: Seal): void {
     if (seal.to !== this.part.record.selfKey) return;
-    void this.next(async () => {
+    this.work.detached(async () => {
       if (this.part.record.part !== 'member' || this.role.kind !== 'manager') return;
       await this.leaveRole();
       await this.moves.arrive(seal);
       await this.boot();
-    }).catch((error: unknown) => {
-      this.tools.failed(error instanceof Error ? error : new Error(String(error)));
     });
   }
 
@@ -385,7 +375,7 @@ export class MdmNode implements NodeHost {
       moveFailure: () => moves.failure,
       prefixOf: (asked) => part.prefixOf(asked),
       obey: (task) =>
-        this.next(async () => {
+        this.work.next(async () => {
           await this.obey(task);
         }),
       move: (step) => this.move(step),
@@ -401,7 +391,7 @@ export class MdmNode implements NodeHost {
     const { role, moves } = this;
     moves.begin(step.job);
     if (role.kind === 'alone') await moves.check(step.token);
-    await this.next(async () => {
+    await this.work.settled(async () => {
       if (this.role !== role || this.stopping) return;
       await moves.attempt(async () => {
         if (role.kind === 'alone') {
@@ -414,8 +404,6 @@ export class MdmNode implements NodeHost {
         }
       });
       await this.boot();
-    }).catch((error: unknown) => {
-      this.tools.failed(error instanceof Error ? error : new Error(String(error)));
     });
   }
 
@@ -424,9 +412,4 @@ export class MdmNode implements NodeHost {
       ? this.role.machine.systemId()
       : '';
   }
-}
-
-/** @throws Refusal */
-function checkNames(...names: readonly string[]): void {
-  for (const name of names) validName(name);
 }
