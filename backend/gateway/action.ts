@@ -1,6 +1,7 @@
 // What action routes share: the object of the path, commands in the name of the session's user, the empty answer.
 
 import type { CommandParams, CommandResults } from '../protocol/generated/types.js';
+import { whenNotBusy } from '../runtime/busy-volumes.js';
 import type { ObjectKind, Objects } from '../runtime/cluster.js';
 import type { ErrorName } from '../protocol/generated/errors.js';
 import type { SchemaObject } from 'ajv';
@@ -15,6 +16,15 @@ export function ask<N extends keyof CommandParams>(
   params: CommandParams[N],
 ): Promise<CommandResults[N]> {
   return call.cluster.command(name, call.session.user, params);
+}
+
+/** The same for a command about volumes: waits while one is being snapshotted or reverted, which takes a moment. */
+export function askWhenFree<N extends keyof CommandParams>(
+  call: Call,
+  name: N,
+  params: CommandParams[N],
+): Promise<CommandResults[N]> {
+  return whenNotBusy(() => ask(call, name, params));
 }
 
 /** Key of the object that the path names. It may not exist: the command says so. */

@@ -11,16 +11,30 @@ export interface ErrorBody {
   readonly message: string;
   readonly httpStatusCode: number;
   readonly errorCode: number;
+  readonly details?: readonly ErrorPart[];
 }
+
+/** What went wrong with a part of a request, where clients look for it. */
+interface ErrorPart {
+  readonly error: string;
+  readonly rc: number;
+  readonly errorMessage: string;
+}
+
+/** Symbols of the original by our names: of errors that clients look for among the details. */
+const DETAILED: Partial<Record<ErrorName, string>> = { SNAPSHOT_LIMIT: 'TOO_MANY_SNAPS_IN_VTREE' };
 
 /** An error answer on its way. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly httpStatus: number;
   readonly errorCode: number;
+  private readonly symbol: string;
 
-  constructor(httpStatus: number, errorCode: number, message: string) {
+  /** @param symbol - under which details name it; empty: it has none */
+  constructor(httpStatus: number, errorCode: number, message: string, symbol = '') {
     super(message);
+    this.symbol = symbol;
     this.httpStatus = httpStatus;
     this.errorCode = errorCode;
   }
@@ -45,11 +59,10 @@ export class ApiError extends Error {
   }
 
   body(): ErrorBody {
-    return {
-      message: this.message,
-      httpStatusCode: this.httpStatus,
-      errorCode: this.errorCode,
-    };
+    const { message, httpStatus, errorCode, symbol } = this;
+    const body = { message, httpStatusCode: httpStatus, errorCode };
+    if (symbol === '') return body;
+    return { ...body, details: [{ error: symbol, rc: errorCode, errorMessage: message }] };
   }
 }
 
@@ -59,7 +72,9 @@ export function toApiError(error: unknown): ApiError {
   // On this side of the link it means that no master took the question in time.
   if (error instanceof ClusterError && error.info.name === 'NOT_READY')
     return new ApiError(503, error.info.restCode, 'The MDM cannot be reached');
-  if (error instanceof ClusterError)
-    return new ApiError(error.info.httpStatus, error.info.restCode, error.message);
+  if (error instanceof ClusterError) {
+    const { name, httpStatus, restCode } = error.info;
+    return new ApiError(httpStatus, restCode, error.message, DETAILED[name]);
+  }
   return ApiError.named('INTERNAL');
 }

@@ -8,6 +8,7 @@ import { MDM_ROUTES } from './endpoints/mdms.js';
 import { DASHBOARD_ROUTES } from './endpoints/dashboard.js';
 import { GENERIC_ROUTES } from './endpoints/generic.js';
 import { HOST_ROUTES } from './endpoints/hosts.js';
+import { SNAPSHOT_ROUTES } from './endpoints/snapshots.js';
 import { STATISTICS_ROUTES } from './endpoints/statistics.js';
 import { UNSUPPORTED_ROUTES } from './endpoints/unsupported.js';
 import { VOLUME_ROUTES } from './endpoints/volumes.js';
@@ -16,6 +17,7 @@ import type { Route } from './route.js';
 
 export const ROUTES: readonly Route[] = [
   ...VOLUME_ROUTES,
+  ...SNAPSHOT_ROUTES,
   ...ATTACHMENT_ROUTES,
   ...CONFIGURATION_ROUTES,
   ...COPYING_ROUTES,
@@ -57,6 +59,14 @@ Made from the route table (\`backend/gateway/routes.ts\`); the test of the table
 * Each mapping has a generation, never used again for its volume. \`removeMappedSdc\` with \`mappingGeneration\` takes away
   only that one. \`holdMappedSdc\` maps a volume unless it is mapped and notes a \`holder\`; \`releaseMappedSdc\` strikes the
   holder out and unmaps when nobody else is noted; both answer \`mappingGeneration\` and whether others share it.
+* Snapshots of all volumes that one \`snapshotVolumes\` names are as of one moment, and none is there before all are; it answers
+  when they are, or with the reason why not (error 32: nothing was changed, it may be asked again). They are volumes like any other:
+  written, mapped, enlarged, snapshots of them made. \`createSnapshot\` and \`createThinClone\` are other names of it. More than 126 in a
+  VTree are error 182, with \`details\`. \`overwriteVolumeContent\` wants both volumes unmapped and of one size.
+* \`removeVolume\` takes \`removeMode\`: \`ONLY_ME\` (what was a snapshot of it stays), \`INCLUDING_DESCENDANTS\`, \`DESCENDANTS_ONLY\` or
+  \`WHOLE_VTREE\`; all that it names goes, or nothing.
+* \`confirmVTree\` (administrators), after a restore of metadata that is older than a snapshot: the volumes of the VTree are served as
+  the metadata has them.
 * Names in \`getByName\` may be percent-encoded once or twice. GUIDs are read in any case, trimmed. The GUID of zeroes is
   what os-brick sees on a host whose kernel has no CUSE: it stands for the only approved SDC that declares it; where two
   do, the request is refused and both are named.

@@ -2,12 +2,19 @@
 // it must never outlive its request, so that every answer shows what is committed.
 
 import { formatId } from '../core/ids.js';
-import type { ClusterQueryReplyBody, RuntimeStatus, System } from '../protocol/generated/types.js';
+import type {
+  ClusterQueryReplyBody,
+  RuntimeStatus,
+  System,
+  VtreeStatus,
+} from '../protocol/generated/types.js';
 
 import type { Cluster, ObjectKind, Objects, StatusKind, StatusReport } from './cluster.js';
 
 /** Asking for more objects than this one by one costs more than the whole list. */
 const KEYS_MAX = 500;
+/** Version of a cluster that has snapshots; an older MDM does not know the question. */
+const VTREES_SINCE = 2;
 
 export class ClusterReader {
   readonly system: System;
@@ -65,6 +72,12 @@ export class ClusterReader {
   async statusByKey(kind: StatusKind): Promise<ReadonlyMap<number, RuntimeStatus>> {
     const { statuses } = await this.status(kind);
     return new Map(statuses.map((status) => [status.key, status]));
+  }
+
+  /** What V-trees hold; nothing while the cluster has none but those of one volume each. */
+  async vtrees(): Promise<readonly VtreeStatus[]> {
+    if (this.system.clusterVersion < VTREES_SINCE) return [];
+    return (await this.status('layer')).vtrees;
   }
 
   clusterState(): Promise<ClusterQueryReplyBody> {

@@ -24,6 +24,7 @@ import type {
   User,
   Volume,
   VolumeStatus,
+  VtreeStatus,
 } from '../protocol/generated/types.js';
 
 /** What a query of each type gives. */
@@ -43,13 +44,15 @@ export interface Objects {
 }
 
 export type ObjectKind = keyof Objects;
-export type StatusKind = 'sds' | 'device' | 'sdc' | 'volume' | 'storagePool';
+/** `layer`: of V-trees, by their keys. */
+export type StatusKind = 'sds' | 'device' | 'sdc' | 'volume' | 'storagePool' | 'layer';
 
 /** What has been seen of components, how much volumes hold, and how pools keep their data. */
 export interface StatusReport {
   readonly statuses: readonly RuntimeStatus[];
   readonly volumes: readonly VolumeStatus[];
   readonly pools: readonly PoolStatus[];
+  readonly vtrees: readonly VtreeStatus[];
 }
 
 export interface Cluster {

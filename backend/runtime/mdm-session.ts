@@ -22,6 +22,7 @@ import type {
   QueryReplyBody,
   RuntimeStatus,
   VolumeStatus,
+  VtreeStatus,
   PoolStatus,
 } from '../protocol/generated/types.js';
 import { ProtocolError } from '../protocol/wire.js';
@@ -151,6 +152,7 @@ export class MdmSession implements Cluster {
     const statuses: RuntimeStatus[] = [];
     const volumes: VolumeStatus[] = [];
     const pools: PoolStatus[] = [];
+    const vtrees: VtreeStatus[] = [];
     for (const some of chunks(keys)) {
       let after = 0;
       for (let more = true; more;) {
@@ -159,15 +161,17 @@ export class MdmSession implements Cluster {
         statuses.push(...reply.statuses);
         volumes.push(...reply.volumes);
         pools.push(...reply.pools);
+        vtrees.push(...reply.vtrees);
         const last =
           reply.statuses.at(-1)?.key ??
           reply.volumes.at(-1)?.volumeKey ??
-          reply.pools.at(-1)?.poolKey;
+          reply.pools.at(-1)?.poolKey ??
+          reply.vtrees.at(-1)?.vtreeKey;
         more = reply.more && last !== undefined;
         if (last !== undefined) after = last;
       }
     }
-    return { statuses, volumes, pools };
+    return { statuses, volumes, pools, vtrees };
   }
 
   clusterState(): Promise<ClusterQueryReplyBody> {

@@ -10,14 +10,23 @@ test('what this release does not carry out is refused by name, and changes nothi
   const own = await GatewayHarness.start();
   t.teardown(() => own.stop());
   const before = own.cluster.asked.length;
-  for (const path of [
-    '/api/instances/System/action/snapshotVolumes',
-    '/api/instances/System::11223344/action/snapshotVolumes',
-  ]) {
-    const answer = await own.post(path, { snapshotDefs: [] });
+  for (const [path, body, reason] of [
+    ['/api/types/SnapshotPolicy/instances', { name: 'daily' }, /Snapshot policies are not/],
+    [
+      '/api/instances/Volume::0000000000000001/action/setSnapshotSecurity',
+      { retentionPeriodInMin: '5' },
+      /Secure snapshots are not supported/,
+    ],
+    [
+      '/api/instances/System/action/snapshotVolumes',
+      { snapshotDefs: [{ volumeId: '0000000000000001' }], retentionPeriodInMin: '60' },
+      /retentionPeriodInMin \(60\) must be 0 or absent/,
+    ],
+  ] as const) {
+    const answer = await own.post(path, body);
     t.is(answer.status, 501, path);
     t.is(at(answer.json, 'errorCode'), 288);
-    t.regex(String(at(answer.json, 'message')), /Snapshots are not supported/);
+    t.regex(String(at(answer.json, 'message')), reason);
   }
   t.is(own.cluster.asked.length, before);
 });

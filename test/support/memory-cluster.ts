@@ -13,6 +13,7 @@ import type {
   MdmMember,
   PoolStatus,
   VolumeStatus,
+  VtreeStatus,
 } from '../../backend/protocol/generated/types.js';
 import { ClusterError } from '../../backend/runtime/cluster.js';
 import type {
@@ -31,6 +32,8 @@ type Handlers = {
 };
 
 export const GIB_SECTORS = 2 ** 21;
+/** Of a V-tree, as in the original. */
+const SNAPSHOTS_MAX = 126;
 export const SYSTEM_PREFIX = 0x4d534156;
 export const SDC_GUID = '0B5E7C1A-8F52-4A0E-9D3C-5E1F2A3B4C5D';
 
@@ -70,6 +73,19 @@ function given(fields: object): Record<string, unknown> {
   );
 }
 
+function volumesToRemove(
+  all: readonly Objects['volume'][],
+  volume: Objects['volume'],
+  mode: CommandParams['REMOVE_VOLUME']['mode'],
+): readonly Objects['volume'][] {
+  if (mode === 'onlyMe') return [volume];
+  if (mode === 'wholeVtree') return all.filter(({ vtreeKey }) => vtreeKey === volume.vtreeKey);
+  const chosen = new Set([volume.key]);
+  for (const { key, ancestorKey } of all) if (chosen.has(ancestorKey)) chosen.add(key);
+  if (mode === 'descendantsOnly') chosen.delete(volume.key);
+  return all.filter(({ key }) => chosen.has(key));
+}
+
 export class MemoryCluster implements Cluster {
   readonly tables: Tables = {
     system: [],
@@ -87,6 +103,7 @@ export class MemoryCluster implements Cluster {
   };
   readonly usage = new Map<number, Usage>();
   readonly volumeUsage: VolumeStatus[] = [];
+  readonly treeUsage: VtreeStatus[] = [];
   /** What is not as it should be, by key of the pool. */
   readonly poolHealth = new Map<number, Partial<PoolStatus>>();
   /** SDSs, SDCs and devices that the MDM does not see, by key. */
@@ -97,6 +114,8 @@ export class MemoryCluster implements Cluster {
     [];
   /** Every question and command fails with this while set. */
   failure: ClusterError | Error | null = null;
+  /** Commands that are refused, by name. */
+  readonly refusals = new Map<string, ClusterError>();
   /** Questions and commands that wait. */
   waiting = 0;
   private gate: Promise<void> | null = null;
@@ -126,7 +145,9 @@ export class MemoryCluster implements Cluster {
 
   async status(kind: StatusKind): Promise<StatusReport> {
     await this.turn();
-    if (kind === 'storagePool') return { statuses: [], volumes: [], pools: this.pools() };
+    const nothing = { statuses: [], volumes: [], pools: [], vtrees: [] };
+    if (kind === 'layer') return { ...nothing, vtrees: this.treeUsage };
+    if (kind === 'storagePool') return { ...nothing, pools: this.pools() };
     const rated = ['sdc', 'volume'].includes(kind);
     const statuses = this.tables[kind].map(({ key }) => ({
       key,
@@ -139,7 +160,7 @@ export class MemoryCluster implements Cluster {
       counters: [],
       rates: this.rates.filter((rate) => rated && (kind === 'sdc' || rate.key === key)),
     }));
-    return { statuses, volumes: kind === 'volume' ? this.volumeUsage : [], pools: [] };
+    return { ...nothing, statuses, volumes: kind === 'volume' ? this.volumeUsage : [] };
   }
 
   /** Every pool is whole, holds what it was given, and may promise ten times of it. */
@@ -202,6 +223,8 @@ export class MemoryCluster implements Cluster {
     this.asked.push({ name, actor, params });
     const user = this.tables.user.find((one) => one.name === actor);
     if (user === undefined || user.role === 'monitor') refuse('PERMISSION_DENIED');
+    const refusal = this.refusals.get(name);
+    if (refusal !== undefined) throw refusal;
     const handler = this.handlers[name];
     if (handler === undefined) throw ClusterError.named('INTERNAL');
     return handler(params);
@@ -397,10 +420,53 @@ export class MemoryCluster implements Cluster {
       });
       return { key };
     },
-    REMOVE_VOLUME: ({ key }) => {
-      if (this.tables.mapping.some(({ volumeKey }) => volumeKey === key)) refuse('VOLUME_MAPPED');
-      this.drop('volume', key, 'VOLUME_NOT_FOUND');
-      return { removed: 1 };
+    REMOVE_VOLUME: ({ key, mode }) => {
+      const volume = this.tables.volume.find((one) => one.key === key);
+      if (volume === undefined) refuse('VOLUME_NOT_FOUND');
+      return { removed: this.removeAll(volumesToRemove(this.tables.volume, volume, mode)) };
+    },
+    SNAPSHOT_VOLUMES: ({ items, accessLimit }) => {
+      const names = new Set(this.tables.volume.map(({ name }) => name));
+      const sources = items.map(({ volumeKey, name }) => {
+        const source = this.tables.volume.find(({ key }) => key === volumeKey);
+        if (source === undefined) refuse('VOLUME_NOT_FOUND');
+        if (name.length > 31) refuse('NAME_TOO_LONG');
+        if (name !== '' && names.has(name)) refuse('VOLUME_NAME_IN_USE');
+        names.add(name);
+        const { vtreeKey } = source;
+        const members = this.tables.volume.filter((one) => one.vtreeKey === vtreeKey);
+        if (members.length > SNAPSHOTS_MAX) refuse('SNAPSHOT_LIMIT');
+        return { source, name };
+      });
+      const groupKey = this.key();
+      const keys = sources.map(({ source, name }) => {
+        const key = this.key();
+        this.tables.volume.push({
+          ...source,
+          ...{ key, groupKey, accessLimit, ancestorKey: source.key, provisioning: 'thin' },
+          name: name === '' ? `snap-${key}` : name,
+        });
+        return key;
+      });
+      return { groupKey, keys };
+    },
+    REMOVE_GROUP_SNAPSHOTS: ({ groupKey }) => {
+      const members = this.tables.volume.filter((one) => one.groupKey === groupKey);
+      if (groupKey === 0 || members.length === 0) refuse('GROUP_NOT_FOUND');
+      return { removed: this.removeAll(members) };
+    },
+    OVERWRITE_VOLUME: ({ key, sourceKey }) => {
+      const [volume, source] = [key, sourceKey].map((wanted) =>
+        this.tables.volume.find((one) => one.key === wanted),
+      );
+      if (volume === undefined || source === undefined) refuse('VOLUME_NOT_FOUND');
+      if (volume.vtreeKey !== source.vtreeKey || volume.sizeSectors !== source.sizeSectors)
+        refuse('VTREE_MISMATCH');
+      return {};
+    },
+    CONFIRM_VTREE: ({ vtreeKey }) => {
+      if (!this.tables.volume.some((one) => one.vtreeKey === vtreeKey)) refuse('VTREE_NOT_FOUND');
+      return {};
     },
     RENAME_VOLUME: ({ key, name }) => this.change('volume', key, 'VOLUME_NOT_FOUND', { name }),
     RESIZE_VOLUME: ({ key, sizeSectors }) => {
@@ -512,6 +578,21 @@ export class MemoryCluster implements Cluster {
     SET_USER_ROLE: ({ key, role }) => this.change('user', key, 'USER_NOT_FOUND', { role }),
   };
 
+  /** All of them or none; what was a snapshot of one becomes one of what that was a snapshot of. */
+  private removeAll(volumes: readonly Objects['volume'][]): number {
+    const parents = new Map(volumes.map(({ key, ancestorKey }) => [key, ancestorKey]));
+    if (this.tables.mapping.some(({ volumeKey }) => parents.has(volumeKey)))
+      refuse('VOLUME_MAPPED');
+    this.tables.volume = this.tables.volume
+      .filter(({ key }) => !parents.has(key))
+      .map((one) => {
+        let { ancestorKey } = one;
+        while (parents.has(ancestorKey)) ancestorKey = parents.get(ancestorKey) ?? 0;
+        return { ...one, ancestorKey };
+      });
+    return volumes.length;
+  }
+
   private addDevice(
     sdsKey: number,
     spec: { readonly poolKey: number; readonly path: string; readonly name: string },
@@ -562,7 +643,7 @@ export class MemoryCluster implements Cluster {
       nextKey: 1,
       nextRun: 1,
       clusterEpoch: 1,
-      clusterVersion: 1,
+      clusterVersion: 2,
       approval: 'none',
       capacityAlertHighPercent: 80,
       capacityAlertCriticalPercent: 90,

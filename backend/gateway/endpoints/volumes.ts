@@ -4,8 +4,8 @@
 import { normalizeGuid } from '../../core/ids.js';
 import { GIB } from '../../core/units.js';
 import { LIMIT } from '../../protocol/generated/constants.js';
-import type { Access, Sdc, Volume } from '../../protocol/generated/types.js';
-import { action, ask, creation, objectOf, pathKey } from '../action.js';
+import type { Access, RemoveMode, Sdc } from '../../protocol/generated/types.js';
+import { action, ask, askWhenFree, creation, objectOf, pathKey } from '../action.js';
 import { ApiError } from '../api-error.js';
 import {
   FLAG,
@@ -31,7 +31,14 @@ const U32_MAX = 0xffffffff;
 const ZERO_GUID = '00000000-0000-0000-0000-000000000000';
 
 const ACCESS: Readonly<Record<string, Access>> = { ReadWrite: 'readWrite', ReadOnly: 'readOnly' };
-const REMOVE_MODES = ['ONLY_ME', 'INCLUDING_DESCENDANTS', 'DESCENDANTS_ONLY', 'WHOLE_VTREE'];
+const REMOVE_MODES: Readonly<Record<string, RemoveMode>> = {
+  ONLY_ME: 'onlyMe',
+  INCLUDING_DESCENDANTS: 'includingDescendants',
+  DESCENDANTS_ONLY: 'descendantsOnly',
+  WHOLE_VTREE: 'wholeVtree',
+};
+/** Version of a cluster that has snapshots. */
+const SNAPSHOTS_SINCE = 2;
 
 const SDC_KEYS = { sdcId: TEXT, guid: TEXT, allSdcs: PRESENT };
 
@@ -82,41 +89,18 @@ async function resize(call: Call): Promise<void> {
   const grainGib = grainOf(call.body);
   if (sizeGib === 0 || sizeGib % grainGib !== 0)
     throw ApiError.named('VOLUME_SIZE_ILLEGAL', `${sizeGib} GB`);
-  await ask(call, 'RESIZE_VOLUME', {
+  await askWhenFree(call, 'RESIZE_VOLUME', {
     key: pathKey(call),
     sizeSectors: roundedSectors(sizeGib, grainGib),
   });
 }
 
-function descends(
-  volume: Volume,
-  ancestorKey: number,
-  byKey: ReadonlyMap<number, Volume>,
-): boolean {
-  for (let at: Volume | undefined = volume; at !== undefined; at = byKey.get(at.ancestorKey)) {
-    if (at.ancestorKey === ancestorKey) return true;
-  }
-  return false;
-}
-
-/** Keys to remove, youngest first, so that no snapshot outlives what it needs. */
-async function doomed(call: Call, key: number, mode: string): Promise<readonly number[]> {
-  if (mode === 'ONLY_ME') return [key];
-  const byKey = await call.reader.byKey('volume');
-  const volume = byKey.get(key);
-  if (volume === undefined) throw ApiError.named('VOLUME_NOT_FOUND');
-  const chosen = [...byKey.values()].filter((other) => {
-    if (mode === 'WHOLE_VTREE') return other.vtreeKey === volume.vtreeKey;
-    return descends(other, key, byKey) || (other.key === key && mode !== 'DESCENDANTS_ONLY');
-  });
-  return chosen.map((other) => other.key).sort((one, other) => other - one);
-}
-
 async function remove(call: Call): Promise<void> {
-  const mode = textOf(call.body, 'removeMode') ?? 'ONLY_ME';
-  if (!REMOVE_MODES.includes(mode)) throw ApiError.named('REMOVE_MODE_ILLEGAL');
-  for (const key of await doomed(call, pathKey(call), mode))
-    await ask(call, 'REMOVE_VOLUME', { key, mode: 'onlyMe' });
+  const mode = REMOVE_MODES[textOf(call.body, 'removeMode') ?? 'ONLY_ME'];
+  if (mode === undefined) throw ApiError.named('REMOVE_MODE_ILLEGAL');
+  // An MDM of before snapshots knows no modes: to it this would mean the volume itself, which has no descendants there.
+  if (mode === 'descendantsOnly' && call.reader.system.clusterVersion < SNAPSHOTS_SINCE) return;
+  await askWhenFree(call, 'REMOVE_VOLUME', { key: pathKey(call), mode });
 }
 
 /**
@@ -156,9 +140,9 @@ function noSdcNamed(): ApiError {
 }
 
 /** What a body wants to allow. @throws ApiError */
-export function accessOf(body: Body): Access {
-  const access = ACCESS[textOf(body, 'accessMode') ?? 'ReadWrite'];
-  if (access === undefined) throw ApiError.invalid('accessMode must be ReadWrite or ReadOnly');
+export function accessOf(body: Body, field = 'accessMode'): Access {
+  const access = ACCESS[textOf(body, field) ?? 'ReadWrite'];
+  if (access === undefined) throw ApiError.invalid(`${field} must be ReadWrite or ReadOnly`);
   return access;
 }
 
@@ -171,7 +155,7 @@ async function map(call: Call): Promise<void> {
   const targets = sdc === null ? await call.reader.all('sdc') : [sdc];
   const allowMultiple = sdc === null || (flagOf(body, 'allowMultipleMappings') ?? false);
   for (const { key } of targets)
-    await ask(call, 'MAP_VOLUME', { volumeKey, sdcKey: key, allowMultiple, access });
+    await askWhenFree(call, 'MAP_VOLUME', { volumeKey, sdcKey: key, allowMultiple, access });
 }
 
 async function unmap(call: Call): Promise<void> {
@@ -244,7 +228,12 @@ export const VOLUME_ROUTES: readonly Route[] = [
     ),
     create,
   ),
-  action('Volume', 'removeVolume', object({ removeMode: TEXT }), remove),
+  action(
+    'Volume',
+    'removeVolume',
+    object({ removeMode: TEXT, allowOnExtManagedVol: FLAG }),
+    remove,
+  ),
   action('Volume', 'setVolumeName', object({ newName: TEXT }, ['newName']), (call) =>
     ask(call, 'RENAME_VOLUME', { key: pathKey(call), name: textIn(call.body, 'newName') }),
   ),

@@ -266,14 +266,15 @@ const VTREE: StatisticsRow = {
   keys: (_, facts) => [...facts.volumesByTree.keys()],
   values: (reader, facts, key) => {
     const volumes = facts.volumesByTree.get(key) ?? [];
-    const heldKb = (chosen: Facts['volumes']): number =>
-      chosen.reduce((sum, v) => sum + Math.floor((facts.usedByVolume.get(v.key) ?? 0) / 2048), 0);
+    const held = facts.heldByTree.get(key);
+    const base = held?.baseNetBytes ?? 0;
+    const snapshots = held?.snapshotNetBytes ?? 0;
     return {
       numOfVolumes: volumes.length,
       volumeIds: ids(reader, volumes),
-      netCapacityInUseInKb: heldKb(volumes),
-      baseNetCapacityInUseInKb: heldKb(volumes.filter(({ ancestorKey }) => ancestorKey === 0)),
-      snapNetCapacityInUseInKb: heldKb(volumes.filter(({ ancestorKey }) => ancestorKey !== 0)),
+      netCapacityInUseInKb: Math.floor((base + snapshots) / 1024),
+      baseNetCapacityInUseInKb: Math.floor(base / 1024),
+      snapNetCapacityInUseInKb: Math.floor(snapshots / 1024),
       netProvisionedAddressesInKb: volumes.reduce((sum, v) => sum + v.sizeSectors / 2, 0),
     };
   },

@@ -3,6 +3,7 @@
 import { limitsOf } from '../../cluster-map/mapping-limits.js';
 import { LIMIT } from '../../protocol/generated/constants.js';
 import type { Mapping, Sdc, StoragePool, Volume } from '../../protocol/generated/types.js';
+import { isSnapshot } from '../../runtime/statistics/trees.js';
 import type { Reader } from '../reader.js';
 
 import { ACCESS_WORDS, links, nullIfEmpty } from './parts.js';
@@ -12,7 +13,6 @@ const SECTORS_PER_KB = 2;
 
 const FIXED: Json = {
   genType: 'Mirroring',
-  accessModeLimit: 'ReadWrite',
   autoSnapshotGroupId: null,
   compressionMethod: 'Invalid',
   dataLayout: 'MediumGranularity',
@@ -38,7 +38,7 @@ const FIXED: Json = {
 };
 
 function volumeType(volume: Volume): string {
-  if (volume.ancestorKey !== 0) return 'Snapshot';
+  if (isSnapshot(volume)) return 'Snapshot';
   return volume.provisioning === 'thin' ? 'ThinProvisioned' : 'ThickProvisioned';
 }
 
@@ -93,6 +93,7 @@ function volumeView(
     storagePoolId: poolId,
     protectionDomainId: pool === undefined ? null : reader.id(pool.domainKey),
     vtreeId,
+    accessModeLimit: ACCESS_WORDS[volume.accessLimit],
     ancestorVolumeId: ancestorId,
     consistencyGroupId: reader.idOrNull(volume.groupKey),
     creationTime: Math.floor(volume.createdAtMs / 1000),
@@ -158,6 +159,7 @@ export function byTree(volumes: readonly Volume[]): ReadonlyMap<number, readonly
 
 export function vtreeView(reader: Reader, key: number, volumes: readonly Volume[]): Json {
   const id = reader.id(key);
+  // Where the base volume was removed, its oldest snapshot stands for it.
   const [base] = volumes;
   const baseId = base === undefined ? null : reader.id(base.key);
   const poolId = base === undefined ? null : reader.id(base.poolKey);
@@ -169,7 +171,9 @@ export function vtreeView(reader: Reader, key: number, volumes: readonly Volume[
     compressionMethod: 'Invalid',
     dataLayout: 'MediumGranularity',
     inDeletion: false,
-    rootVolumes: baseId === null ? [] : [baseId],
+    rootVolumes: volumes
+      .filter(({ ancestorKey }) => ancestorKey === 0)
+      .map(({ key: rootKey }) => reader.id(rootKey)),
     vtreeMigrationInfo: {
       migrationStatus: 'NotInMigration',
       migrationPauseReason: null,

@@ -15,6 +15,8 @@ import type {
   Volume,
 } from '../../protocol/generated/types.js';
 import type { ClusterReader } from '../cluster-reader.js';
+import { treesHeld } from './trees.js';
+import type { TreeHeld } from './trees.js';
 
 /** Lists by key; no entry for an empty list. */
 export type Grouped<T> = ReadonlyMap<number, readonly T[]>;
@@ -42,8 +44,7 @@ export interface Facts {
   readonly sdcs: readonly Sdc[];
   readonly volumes: readonly Volume[];
   readonly mappings: readonly Mapping[];
-  /** Bytes allocated to a volume on all devices together. */
-  readonly usedByVolume: ReadonlyMap<number, number>;
+  readonly heldByTree: ReadonlyMap<number, TreeHeld>;
   readonly poolStatus: ReadonlyMap<number, PoolStatus>;
   /** What clients do per second. */
   readonly ratesBySdc: Grouped<Rate>;
@@ -74,11 +75,12 @@ export async function readFacts(reader: ClusterReader): Promise<Facts> {
     reader.all('volume'),
     reader.all('mapping'),
   ]);
-  const [deviceStatus, sdcStatus, volumeReport, poolReport] = await Promise.all([
+  const [deviceStatus, sdcStatus, volumeReport, poolReport, trees] = await Promise.all([
     reader.statusByKey('device'),
     reader.statusByKey('sdc'),
     reader.status('volume'),
     reader.status('storagePool'),
+    reader.vtrees(),
   ]);
   return {
     domains,
@@ -90,7 +92,7 @@ export async function readFacts(reader: ClusterReader): Promise<Facts> {
     volumes,
     mappings,
     deviceStatus,
-    usedByVolume: new Map(volumeReport.volumes.map((use) => [use.volumeKey, use.rawBytes])),
+    heldByTree: treesHeld(volumes, volumeReport.volumes, trees),
     ratesBySdc: new Map([...sdcStatus.values()].map(({ key, rates }) => [key, rates])),
     ratesByVolume: new Map(volumeReport.statuses.map(({ key, rates }) => [key, rates])),
     poolStatus: new Map(poolReport.pools.map((pool) => [pool.poolKey, pool])),

@@ -8,6 +8,7 @@ import type { CopyLoad, Device, Volume } from '../../protocol/generated/types.js
 import { sumRates } from './facts.js';
 import { jobValues } from './jobs.js';
 import type { Facts, Rate, Scope } from './facts.js';
+import { isSnapshot } from './trees.js';
 
 const COPIES = 2;
 const KB_PER_GRAIN = (8 * GIB) / 1024;
@@ -39,11 +40,6 @@ function kb(bytes: number): number {
 
 function volumeKb(volumes: readonly Volume[]): number {
   return volumes.reduce((sum, volume) => sum + Math.floor(volume.sizeSectors / 2), 0);
-}
-
-/** Raw kilobytes that volumes hold on all devices together. */
-function heldKb(facts: Facts, volumes: readonly Volume[]): number {
-  return volumes.reduce((sum, { key }) => sum + kb(facts.usedByVolume.get(key) ?? 0), 0);
 }
 
 interface DeviceSums {
@@ -96,15 +92,22 @@ interface VolumeSums {
 }
 
 function volumeSums(facts: Facts, scope: Scope, usedKb: number): VolumeSums {
-  const snapshots = scope.volumes.filter(({ ancestorKey }) => ancestorKey !== 0);
   const bases = scope.volumes.filter(({ ancestorKey }) => ancestorKey === 0);
   const thin = bases.filter(({ provisioning }) => provisioning === 'thin');
   const thick = bases.filter(({ provisioning }) => provisioning === 'thick');
+  const thickKeys = new Set(thick.map(({ key }) => key));
+  let thinInUseKb = 0;
+  let snapshotKb = 0;
+  for (const key of new Set(scope.volumes.map(({ vtreeKey }) => vtreeKey))) {
+    const held = facts.heldByTree.get(key);
+    if (!thickKeys.has(key)) thinInUseKb += kb(held?.baseBytes ?? 0);
+    snapshotKb += kb(held?.snapshotBytes ?? 0);
+  }
   return {
     thickKb: volumeKb(thick) * COPIES,
     thinAllocatedKb: volumeKb(thin) * COPIES,
-    thinInUseKb: scope.whole ? heldKb(facts, thin) : usedKb,
-    snapshotKb: heldKb(facts, snapshots),
+    thinInUseKb: scope.whole ? thinInUseKb : usedKb,
+    snapshotKb,
     addressKb: volumeKb(scope.volumes),
   };
 }
@@ -311,7 +314,7 @@ export function deviceValues(facts: Facts, devices: readonly Device[]): Values {
 
 /** Numbers of volumes of a scope. */
 export function volumeCounts(facts: Facts, volumes: readonly Volume[]): Values {
-  const bases = volumes.filter(({ ancestorKey }) => ancestorKey === 0);
+  const bases = volumes.filter((volume) => !isSnapshot(volume));
   return {
     numOfVolumes: volumes.length,
     numOfVtrees: new Set(volumes.map(({ vtreeKey }) => vtreeKey)).size,

@@ -69,7 +69,8 @@ func (s *state) volumeChecks(j *judge) {
 	j.check("limits: set and lifted", mapped, s.limits)
 	j.check("a mapped volume refuses removal", mapped, s.removeMapped)
 	j.check("unmap; again is refused", mapped, s.unmap)
-	j.check("a snapshot is refused with a reason, and leaves nothing behind", made, s.snapshot)
+	j.check("snapshots: below their source, of one group, of snapshots; refusals; removal", made, s.snapshot)
+	j.check("the 127th snapshot of a V-tree is refused; the V-tree is removed as a whole", pool, s.snapshotLimit)
 	j.check("remove; then it is not found", made, s.remove)
 }
 

@@ -187,20 +187,89 @@ func (s *state) unmap() (string, error) {
 	return "", expect(len(s.volume.Volume.MappedSdcInfo) == 0, "still mapped")
 }
 
+// read is a volume as it is now.
+func (s *state) read(id string) (*types.Volume, error) {
+	found, err := s.client.GetVolume("", id, "", "", false)
+	if err != nil {
+		return nil, err
+	}
+	return found[0], expect(len(found) == 1, "%d volumes of one id", len(found))
+}
+
+func (s *state) takeSnapshot(source string, name string) (*types.SnapshotVolumesResp, error) {
+	return s.system.CreateSnapshotConsistencyGroup(&types.SnapshotVolumesParam{
+		SnapshotDefs: []*types.SnapshotDef{{VolumeID: source, SnapshotName: name}},
+	})
+}
+
 func (s *state) snapshot() (string, error) {
-	before, err := s.client.GetVolume("", "", "", "", false)
+	base := s.volume.Volume
+	made, err := s.takeSnapshot(base.ID, s.prefix+"-s")
 	if err != nil {
 		return "", err
 	}
-	_, err = s.system.CreateSnapshotConsistencyGroup(&types.SnapshotVolumesParam{
-		SnapshotDefs: []*types.SnapshotDef{{VolumeID: s.volume.Volume.ID, SnapshotName: s.prefix + "-s"}},
-	})
-	if failed := refused(err, "napshot"); failed != nil {
+	if err := expect(len(made.VolumeIDList) == 1 && made.SnapshotGroupID != "", "%+v", made); err != nil {
+		return "", err
+	}
+	taken, err := s.read(made.VolumeIDList[0])
+	if err != nil {
+		return "", err
+	}
+	failed := firstError(
+		expect(taken.Name == s.prefix+"-s" && taken.VolumeType == "Snapshot", "%+v", taken),
+		expect(taken.AncestorVolumeID == base.ID && taken.VTreeID == base.VTreeID, "%+v", taken),
+		expect(taken.ConsistencyGroupID == made.SnapshotGroupID && taken.SizeInKb == base.SizeInKb, "%+v", taken))
+	if failed != nil {
 		return "", failed
 	}
-	reason := err.Error()
-	after, err := s.client.GetVolume("", "", "", "", false)
-	return reason, firstError(err, expect(len(after) == len(before), "a refused snapshot left a volume behind"))
+	below, err := s.takeSnapshot(taken.ID, "")
+	if err != nil {
+		return "", err
+	}
+	listed, err := s.client.GetVolume("", base.ID, base.ID, "", true)
+	if err != nil {
+		return "", err
+	}
+	_, again := s.takeSnapshot(base.ID, s.prefix+"-s")
+	_, unknown := s.takeSnapshot("ffffffffffffffff", "")
+	object := goscaleio.NewVolume(s.client)
+	object.Volume = taken
+	if err := firstError(
+		refused(again, "Volume name already in use. Please use a different name."),
+		refused(unknown, "Could not find the volume"),
+		object.RemoveVolume("ONLY_ME")); err != nil {
+		return "", err
+	}
+	rest, err := s.read(below.VolumeIDList[0])
+	if err != nil {
+		return "", err
+	}
+	object.Volume = rest
+	return fmt.Sprintf("%d listed", len(listed)), firstError(
+		expect(rest.AncestorVolumeID == base.ID, "%+v", rest), object.RemoveVolume("INCLUDING_DESCENDANTS"))
+}
+
+// snapshotLimit takes as many snapshots as a V-tree may have, and one more.
+func (s *state) snapshotLimit() (string, error) {
+	made, err := s.pool.CreateVolume(&types.VolumeParam{
+		Name: s.prefix + "-t", VolumeSizeInKb: fmt.Sprint(8 * gibInKb), VolumeType: "ThinProvisioned",
+	})
+	if err != nil {
+		return "", err
+	}
+	base, err := s.read(made.ID)
+	if err != nil {
+		return "", err
+	}
+	object := goscaleio.NewVolume(s.client)
+	object.Volume = base
+	for taken := 0; taken < 126; taken++ {
+		if _, err := s.takeSnapshot(made.ID, ""); err != nil {
+			return "", fmt.Errorf("snapshot %d: %w", taken+1, err)
+		}
+	}
+	_, err = s.takeSnapshot(made.ID, "")
+	return "", firstError(refused(err, "too many snapshots"), object.RemoveVolume("WHOLE_VTREE"))
 }
 
 func (s *state) remove() (string, error) {

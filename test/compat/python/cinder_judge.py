@@ -214,6 +214,62 @@ def _():
     assert len(mine) == 1 and mine[0]['size'] == on_meshsan()['sizeInKb'] // GIB_IN_KB, listed
 
 
+def new_snapshot(of):
+    return objects.Snapshot(ctxt, id=str(uuid.uuid4()), volume_id=of.id, volume=of, volume_size=of.size)
+
+
+def view(thing):
+    return rest().query_volume(thing.provider_id)
+
+
+@judge.check('create_snapshot, volume from it, larger too, and a clone', needs=VOLUME)
+def _():
+    snapshot = new_snapshot(Made.volume)
+    snapshot.provider_id = Made.driver.create_snapshot(snapshot)['provider_id']
+    seen = view(snapshot)
+    assert seen['ancestorVolumeId'] == Made.volume.provider_id and seen['volumeType'] == 'Snapshot', seen
+    assert seen['name'] == flex_utils.id_to_base64(snapshot.id), seen
+    made = []
+    for size, source, create in ((16, snapshot, Made.driver.create_volume_from_snapshot),
+                                 (20, snapshot, Made.driver.create_volume_from_snapshot),
+                                 (16, Made.volume, Made.driver.create_cloned_volume)):
+        volume = new_volume(size)
+        update = create(volume, source)
+        volume.provider_id, volume.size = update['provider_id'], update['size']
+        assert view(volume)['sizeInKb'] == volume.size * GIB_IN_KB, view(volume)
+        made.append(volume)
+    assert [one.size for one in made] == [16, 24, 16]
+    # Cinder deletes a snapshot whose volumes live on.
+    Made.driver.delete_snapshot(snapshot)
+    judge.raises(exception.VolumeBackendAPIException, lambda: view(snapshot))
+    assert view(made[0])['ancestorVolumeId'] == Made.volume.provider_id
+    for volume in made:
+        Made.driver.delete_volume(volume)
+
+
+@judge.check('revert_to_snapshot', needs=VOLUME)
+def _():
+    snapshot = new_snapshot(Made.volume)
+    snapshot.provider_id = Made.driver.create_snapshot(snapshot)['provider_id']
+    Made.driver.revert_to_snapshot(ctxt, Made.volume, snapshot)
+    Made.driver.delete_snapshot(snapshot)
+
+
+@judge.check('the 127th snapshot is SnapshotLimitReached', needs=VOLUME)
+def _():
+    volume = new_volume(8)
+    volume.provider_id = Made.driver.create_volume(volume)['provider_id']
+    taken = []
+    for _ in range(126):
+        snapshot = new_snapshot(volume)
+        snapshot.provider_id = Made.driver.create_snapshot(snapshot)['provider_id']
+        taken.append(snapshot)
+    judge.raises(exception.SnapshotLimitReached, lambda: Made.driver.create_snapshot(new_snapshot(volume)))
+    Made.driver.delete_volume(volume)
+    for snapshot in taken:
+        Made.driver.delete_snapshot(snapshot)
+
+
 @judge.check('delete_volume: mapped or not, gone; again is no error', needs=VOLUME)
 def _():
     Made.driver.initialize_connection(Made.volume, connector)

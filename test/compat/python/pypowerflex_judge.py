@@ -217,14 +217,69 @@ def _():
     assert Found.client.volume.remove_mapped_sdc(volume, all_sdcs=True)['mappedSdcInfo'] is None
 
 
-@judge.check('a snapshot is refused with a reason, and leaves nothing behind', needs=VOLUME)
+@judge.check('a snapshot of two volumes: two volumes of one group, each below its source', needs=VOLUME)
+def _():
+    client = Found.client
+    other = client.volume.create(Found.pool['id'], 8, name=f'{prefix}-b', volume_type=THIN)['id']
+    sources = [Found.volume['id'], other]
+    made = client.system.snapshot_volumes(
+        cluster.system_id, [{'volumeId': source, 'snapshotName': f'{prefix}-s{index}'}
+                            for index, source in enumerate(sources)])
+    views = [client.volume.get(entity_id=one) for one in made['volumeIdList']]
+    assert [one['ancestorVolumeId'] for one in views] == sources, views
+    assert [one['vtreeId'] for one in views] == sources, views
+    assert [one['name'] for one in views] == [f'{prefix}-s0', f'{prefix}-s1'], views
+    for one in views:
+        assert one['volumeType'] == 'Snapshot' and one['consistencyGroupId'] == made['snapshotGroupId'], one
+        assert one['mappedSdcInfo'] is None and one['accessModeLimit'] == 'ReadWrite', one
+    assert client.volume.query_selected_statistics(['numOfChildVolumes', 'childVolumeIds'], ids=[other])[other] == {
+        'numOfChildVolumes': 1, 'childVolumeIds': [made['volumeIdList'][1]]}
+    assert client.utility.get_statistics_for_all_storagepools()[Found.pool['id']]['numOfSnapshots'] == 2
+    for one in made['volumeIdList'] + [other]:
+        client.volume.delete(one, ONLY_ME)
+
+
+@judge.check('snapshots: a name in use, an unknown volume, retention are refused, and leave nothing behind', needs=VOLUME)
 def _():
     before = len(Found.client.volume.get())
-    definition = [{'volumeId': Found.volume['id'], 'snapshotName': f'{prefix}-s'}]
-    error = judge.raises(Refused, lambda: Found.client.system.snapshot_volumes(cluster.system_id, definition),
-                         says('Snapshots are not supported'))
+
+    def snapshot(volume=Found.volume['id'], name=f'{prefix}-s', **more):
+        return lambda: Found.client.system.snapshot_volumes(
+            cluster.system_id, [{'volumeId': Found.volume['id'], 'snapshotName': f'{prefix}-good'},
+                                {'volumeId': volume, 'snapshotName': name}][volume == Found.volume['id']:], **more)
+
+    judge.raises(Refused, snapshot(name=f'{prefix}-a'), says('already in use'))
+    judge.raises(Refused, snapshot(volume='ffffffffffffffff'), says('Could not find the volume'))
+    judge.raises(Refused, snapshot(retention_period='60'), says('Secure snapshots are not supported'))
+    judge.raises(Refused, snapshot(access_mode='Mine'), says('accessModeLimit must be ReadWrite or ReadOnly'))
     assert len(Found.client.volume.get()) == before, 'a refused snapshot left a volume behind'
-    return error.message
+
+
+@judge.check('removal modes: descendants, with descendants, the whole V-tree', needs=VOLUME)
+def _():
+    client = Found.client
+    base = client.volume.create(Found.pool['id'], 8, name=f'{prefix}-t', volume_type=THIN)['id']
+
+    def snapshot(source):
+        return client.system.snapshot_volumes(cluster.system_id, [{'volumeId': source}])['volumeIdList'][0]
+
+    def left():
+        return {one['id'] for one in client.volume.get() if one['vtreeId'] == base}
+
+    child = snapshot(base)
+    grandchild = snapshot(child)
+    client.volume.delete(child, volumes.RemoveMode.descendants_only)
+    assert left() == {base, child}, left()
+    grandchild = snapshot(child)
+    client.volume.delete(child, ONLY_ME)
+    assert left() == {base, grandchild}, left()
+    assert client.volume.get(entity_id=grandchild)['ancestorVolumeId'] == base
+    great = snapshot(grandchild)
+    client.volume.delete(grandchild, volumes.RemoveMode.including_descendants)
+    assert left() == {base}, (left(), great)
+    snapshot(snapshot(base))
+    client.volume.delete(base, volumes.RemoveMode.whole_vtree)
+    assert left() == set(), left()
 
 
 @judge.check('a protection domain and a pool: made, changed, removed', needs=LOGIN)

@@ -227,6 +227,20 @@ def _():
     assert len(Found.volume.exports) == 0
 
 
+@judge.check('snapshot: a volume of its own below its source', needs=VOLUME)
+def _():
+    taken = Found.volume.snapshot(f'{prefix}-s')
+    assert taken.name == f'{prefix}-s' and taken.type == pyscaleio.constants.VOLUME_TYPE_SNAPSHOT, taken
+    assert taken['ancestorVolumeId'] == Found.volume['id'] and taken.size == Found.volume.size
+    below = taken.snapshot()
+    assert below['ancestorVolumeId'] == taken['id']
+    judge.raises(exceptions.ScaleIOError, lambda: Found.volume.snapshot(f'{prefix}-s'), code(99))
+    taken.delete()
+    below.update()
+    assert below['ancestorVolumeId'] == Found.volume['id']
+    below.delete()
+
+
 @judge.check('remove; then it is not found', needs=VOLUME)
 def _():
     Found.volume.delete()
