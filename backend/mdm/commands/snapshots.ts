@@ -5,7 +5,7 @@ import { LIMIT } from '../../protocol/generated/constants.js';
 import type { CutItem, Volume } from '../../protocol/generated/types.js';
 import { allowanceOf, checkPromise, promisedOf } from '../capacity.js';
 import { validName } from '../names.js';
-import { found, refuse } from '../refusal.js';
+import { found, refuse, refuseWith } from '../refusal.js';
 import type { State } from '../state.js';
 import { chainOf, cutOf, dropVolume, isReverted, topOf } from '../vtrees.js';
 import { NOTHING } from './context.js';
@@ -24,6 +24,25 @@ export function requireNoCut(state: State, volumeKey: number): void {
 /** Refuses what would be lost with the content of a volume. @throws Refusal VOLUME_BUSY */
 export function requireNotReverted(state: State, volumeKey: number): void {
   if (state.cuts.size > 0 && isReverted(state, volumeKey)) refuse('VOLUME_BUSY');
+}
+
+/** Refuses what rests on layers that the metadata may not know all of. @throws Refusal VTREE_DOUBTFUL */
+function requireSure({ doubtful, name }: Volume): void {
+  if (doubtful) refuseWith('VTREE_DOUBTFUL', { volume: name });
+}
+
+/**
+ * Refuses to build on the layers of a V-tree while a point in it is not valid yet, or is being discarded, and while it is not
+ * known what they hold.
+ *
+ * @throws Refusal VOLUME_BUSY, VTREE_DOUBTFUL
+ */
+function requireSettledVtree(state: State, vtreeKey: number): void {
+  for (const { items } of state.cuts.values())
+    for (const { volumeKey } of items)
+      if (state.volumes.get(volumeKey)?.vtreeKey === vtreeKey) refuse('VOLUME_BUSY');
+  for (const volume of state.volumes.values())
+    if (volume.vtreeKey === vtreeKey) requireSure(volume);
 }
 
 /** Names that volumes have, or will have once a cut is valid. */
@@ -57,9 +76,9 @@ function requireSnapshotable(
   volume: Volume,
   members: Map<number, number>,
 ): void {
-  const { key, vtreeKey, doubtful } = volume;
+  const { key, vtreeKey } = volume;
   requireNoCut(state, key);
-  if (doubtful) refuse('INVALID_PARAMETER', 'the V-tree of the volume is not confirmed');
+  requireSure(volume);
   const count = (members.get(vtreeKey) ?? 0) + 1;
   // The base volume does not count.
   if (count > options.snapshotsPerVtree + 1) refuse('SNAPSHOT_LIMIT');
@@ -150,11 +169,10 @@ export const SNAPSHOT_COMMANDS: Handlers<
     if (volume.vtreeKey !== source.vtreeKey) refuse('VTREE_MISMATCH', 'they are of two VTrees');
     if (volume.sizeSectors !== source.sizeSectors)
       refuse('VTREE_MISMATCH', 'they are of different sizes');
-    for (const one of [key, sourceKey]) {
-      requireNoCut(state, one);
-      // What is written meanwhile would be in the new content or not, by chance.
+    requireSettledVtree(state, volume.vtreeKey);
+    // What is written meanwhile would be in the new content or not, by chance.
+    for (const one of [key, sourceKey])
       if (state.mappings.ofVolume(one).size > 0) refuse('VOLUME_MAPPED');
-    }
     requireLayer(state, source);
     requireRoomForThick(context, [sourceKey]);
     // Unmapping may have been answered as pending: whatever still writes to the source has to end before its top is frozen.

@@ -120,6 +120,7 @@ export type ErrorName =
   | 'VTREE_MISMATCH'
   | 'VOLUME_BUSY'
   | 'VTREE_NOT_FOUND'
+  | 'VTREE_DOUBTFUL'
   | 'CLUSTER_VERSION_LOW'
   | 'CLUSTER_VERSION_WRONG'
   | 'COMPONENTS_OLD'
@@ -251,8 +252,9 @@ export const ERROR_BY_NAME: Readonly<Record<ErrorName, ErrorInfo>> = {
   SNAPSHOT_FAILED: { name: 'SNAPSHOT_FAILED', code: 238, class: 'retry', restCode: 32, httpStatus: 500, nbdErrno: 0, text: 'The volumes could not be held for a snapshot: {reason}' },
   GROUP_NOT_FOUND: { name: 'GROUP_NOT_FOUND', code: 239, class: 'rejected', restCode: 185, httpStatus: 500, nbdErrno: 0, text: 'Could not find the consistency group' },
   VTREE_MISMATCH: { name: 'VTREE_MISMATCH', code: 240, class: 'rejected', restCode: 198, httpStatus: 500, nbdErrno: 0, text: 'The content of a volume can only be overwritten by another volume of its VTree and of its size: {reason}' },
-  VOLUME_BUSY: { name: 'VOLUME_BUSY', code: 241, class: 'retry', restCode: 32, httpStatus: 500, nbdErrno: 0, text: 'A snapshot of the volume is being made, or it is being reverted' },
+  VOLUME_BUSY: { name: 'VOLUME_BUSY', code: 241, class: 'retry', restCode: 32, httpStatus: 500, nbdErrno: 0, text: 'A snapshot of the volume is being made, or it is being reverted, or such a thing happens in its VTree' },
   VTREE_NOT_FOUND: { name: 'VTREE_NOT_FOUND', code: 242, class: 'rejected', restCode: 896, httpStatus: 500, nbdErrno: 0, text: 'Could not find the VTree' },
+  VTREE_DOUBTFUL: { name: 'VTREE_DOUBTFUL', code: 243, class: 'rejected', restCode: 32, httpStatus: 500, nbdErrno: 0, text: 'Devices hold layers of the VTree of volume {volume} that the restored metadata does not know: restore a later backup, or confirm the VTree first' },
   CLUSTER_VERSION_LOW: { name: 'CLUSTER_VERSION_LOW', code: 250, class: 'rejected', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'The cluster version is {cluster}, this needs {needed}: every component has to be upgraded, then the upgrade has to be finished' },
   CLUSTER_VERSION_WRONG: { name: 'CLUSTER_VERSION_WRONG', code: 251, class: 'rejected', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'The cluster version cannot be {wanted}: it is {cluster}, is never lowered, and this MDM speaks up to {newest}' },
   COMPONENTS_OLD: { name: 'COMPONENTS_OLD', code: 252, class: 'rejected', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'Not every component is known to speak version {wanted}: {components}' },

@@ -355,9 +355,17 @@ export const ERRORS = {
     32,
     500,
     0,
-    'A snapshot of the volume is being made, or it is being reverted',
+    'A snapshot of the volume is being made, or it is being reverted, or such a thing happens in its VTree',
   ),
   VTREE_NOT_FOUND: row(242, 'rejected', 896, 500, 0, 'Could not find the VTree'),
+  VTREE_DOUBTFUL: row(
+    243,
+    'rejected',
+    32,
+    500,
+    0,
+    'Devices hold layers of the VTree of volume {volume} that the restored metadata does not know: restore a later backup, or confirm the VTree first',
+  ),
   CLUSTER_VERSION_LOW: row(
     250,
     'rejected',

@@ -25,8 +25,8 @@ function setup(options: Partial<MdmOptions> = {}, count = 2): Setup {
   return { cluster, devices, volumes };
 }
 
-function snapshot({ cluster, volumes }: Setup): number {
-  const items = volumes.map((volumeKey, index) => ({ volumeKey, name: `s${index}` }));
+function snapshot({ cluster, volumes }: Setup, prefix = 's'): number {
+  const items = volumes.map((volumeKey, index) => ({ volumeKey, name: `${prefix}${index}` }));
   return cluster.begin('SNAPSHOT_VOLUMES', { items, accessLimit: 'readWrite' });
 }
 
@@ -66,9 +66,9 @@ function outcome(cluster: Cluster, tag: number): string {
 }
 
 /** Snapshots that exist, by a cut that goes well. */
-function made(all: Setup): { groupKey: number; keys: readonly number[] } {
+function made(all: Setup, prefix = 's'): { groupKey: number; keys: readonly number[] } {
   const { cluster, devices } = all;
-  const tag = snapshot(all);
+  const tag = snapshot(all, prefix);
   for (const device of devices) hold(cluster, device);
   for (const device of devices) certify(cluster, device);
   const result = cluster.outcome('SNAPSHOT_VOLUMES', tag);
@@ -354,6 +354,32 @@ test('a revert of which a device does not certify the source changes nothing, an
   t.deepEqual(told(cluster, first, s0)?.layers.slice(1), below);
 });
 
+test('a volume is not reverted while a point in its V-tree is not valid, or is being discarded', (t) => {
+  const all = setup({}, 1);
+  const { cluster, devices, volumes } = all;
+  const [v0 = 0] = volumes;
+  const [s0 = 0] = made(all).keys;
+  const params = { items: [{ volumeKey: s0, name: '' }], accessLimit: 'readWrite' } as const;
+  const [s1 = 0] = made({ cluster, devices, volumes: [s0] }, 'again').keys;
+  const revert = { key: v0, sourceKey: s1 };
+  cluster.begin('SNAPSHOT_VOLUMES', params);
+  t.is(cluster.refused('OVERWRITE_VOLUME', revert).error, 'VOLUME_BUSY', 'devices hold');
+  for (const device of devices) hold(cluster, device);
+  t.is(cluster.refused('OVERWRITE_VOLUME', revert).error, 'VOLUME_BUSY', 'the point is not valid');
+  for (const device of devices) certify(cluster, device, false);
+  t.is(cluster.refused('OVERWRITE_VOLUME', revert).error, 'VOLUME_BUSY', 'it is tried again');
+  cluster.pass(200, () => {
+    for (const device of devices) cluster.beat(device);
+  });
+  for (const device of devices) hold(cluster, device);
+  for (const device of devices) certify(cluster, device);
+  const tag = cluster.begin('OVERWRITE_VOLUME', revert);
+  for (const device of devices) hold(cluster, device);
+  for (const device of devices) certify(cluster, device);
+  for (const device of devices) cluster.beat(device, cluster.store.sequence);
+  t.deepEqual(cluster.outcome('OVERWRITE_VOLUME', tag), {});
+});
+
 /** The MDM begins anew with metadata that says so of a volume. */
 function doubt(cluster: Cluster, key: number): void {
   const state = new State();
@@ -365,6 +391,25 @@ function doubt(cluster: Cluster, key: number): void {
     cluster.store.content.set(Buffer.from(entry.key).toString('hex'), entry.value);
   cluster.restart();
 }
+
+test('a volume of a doubtful V-tree is not reverted, although the doubt came by another one', (t) => {
+  const all = setup({}, 1);
+  const { cluster, devices, volumes } = all;
+  const [v0 = 0] = volumes;
+  const [s0 = 0] = made(all).keys;
+  const [s1 = 0] = made({ cluster, devices, volumes: [v0] }, 'again').keys;
+  doubt(cluster, s1);
+  for (const device of devices)
+    cluster.register(device, { incarnation: device.incarnation, dataIncarnation: 0 });
+  const refused = cluster.refused('OVERWRITE_VOLUME', { key: v0, sourceKey: s0 });
+  t.is(refused.error, 'VTREE_DOUBTFUL');
+  cluster.begin('CONFIRM_VTREE', { vtreeKey: v0 });
+  cluster.begin('OVERWRITE_VOLUME', { key: v0, sourceKey: s0 });
+  t.deepEqual(
+    devices.map((device) => cluster.messages(device.link, MSG.CUT_HOLD).at(-1)?.volumes),
+    devices.map(() => [s0]),
+  );
+});
 
 test('a doubtful V-tree is served to nobody until it is confirmed', (t) => {
   const all = setup({}, 2);
@@ -378,7 +423,7 @@ test('a doubtful V-tree is served to nobody until it is confirmed', (t) => {
   t.deepEqual([told(cluster, first, v0)?.active, told(cluster, first, v1)?.active], [false, true]);
   const items = [{ volumeKey: v0, name: '' }];
   const params = { items, accessLimit: 'readWrite' } as const;
-  t.is(cluster.refused('SNAPSHOT_VOLUMES', params).error, 'INVALID_PARAMETER');
+  t.is(cluster.refused('SNAPSHOT_VOLUMES', params).error, 'VTREE_DOUBTFUL');
   t.is(cluster.refused('CONFIRM_VTREE', { vtreeKey: 99_999 }).error, 'VTREE_NOT_FOUND');
   cluster.begin('CONFIRM_VTREE', { vtreeKey: v0 });
   t.true(told(cluster, first, v0)?.active);
