@@ -14,13 +14,14 @@ import { LOAD, loadToken } from './load-token.js';
 import { OP_KIND, OP_PHASE } from './op.js';
 import type { Op } from './op.js';
 import type { Shared } from './shared.js';
-import { ROOM, makeContext } from './store/store.js';
+import { MERGE_DOUBTFUL, ROOM, makeContext } from './store/store.js';
 
 const MARKS = {
   merged: mark('sds.merging: a chunk of a layer was merged into its child'),
   written: mark('sds.merging: blocks had to be written to the child before a merge'),
   waited: mark('sds.merging: a merge waits for room or for a descriptor'),
   done: mark('sds.merging: nothing of a layer is left here'),
+  doubtful: mark('sds.merging: a chunk is not merged here, because a descriptor is lost'),
 };
 
 /** Merges under way together. */
@@ -213,7 +214,13 @@ export class Merging {
       return;
     }
     const { marked } = this;
-    if (store.mergeConflicts(op.layerKey, op.parentKey, op.chunkIndex, marked) > 0) {
+    const conflicts = store.mergeConflicts(op.layerKey, op.parentKey, op.chunkIndex, marked);
+    if (conflicts === MERGE_DOUBTFUL) {
+      MARKS.doubtful.hits++;
+      this.shared.parts.serve.finish(nowUs, op, ERR.CHECKSUM_MISMATCH);
+      return;
+    }
+    if (conflicts > 0) {
       op.firstBlock = marked.indexOf(1);
       let end = op.firstBlock + 1;
       while (end - op.firstBlock < this.shared.ioBlocksMax && marked[end] === 1) end++;

@@ -215,6 +215,10 @@ export class Repair {
     }
     for (let index = 0; index < blockCount; index++) {
       if (part === LOAD.range && !isBad(op, index)) continue;
+      // Where it is absent over there, zeroes stand for it: in a chain only what was written here is the same.
+      const isSame =
+        view.getUint32(bodyAt + 4 * index, true) === buffer.view.getUint32(at + 4 * index, true);
+      if (op.layers.length > 1 && !isSame) return false;
       const dataAt = at + crcBytes + index * blockBytes;
       if (isZero) buffer.bytes.fill(0, dataAt, dataAt + blockBytes);
       else {

@@ -229,10 +229,16 @@ export class Rig implements StoreHost {
   }
 
   /** Reads blocks to the end; returns tags (0: zeroes, -1: garbage, -2: reported as bad). */
-  readTags(volumeKey: number, chunk: number, first: number, count: number): number[] {
+  readTags(
+    volumeKey: number,
+    chunk: number,
+    first: number,
+    count: number,
+    vtreeKey = volumeKey,
+  ): number[] {
     const token = this.nextToken++;
     const bytes = new Uint8Array(count * (BYTES + 4));
-    this.store.read(token, volumeKey, volumeKey, chunk, first, count, bytes, 0);
+    this.store.read(token, volumeKey, vtreeKey, chunk, first, count, bytes, 0);
     this.endBatch();
     this.runUntil(() => this.reads.has(token));
     const result = this.reads.get(token);
@@ -240,7 +246,7 @@ export class Rig implements StoreHost {
     for (let index = 0; index < count; index++) {
       if (result?.status === 1) tags.push(0);
       else if (((result?.bad ?? 0) & (1 << index)) !== 0) tags.push(-2);
-      else tags.push(this.checkedTag(volumeKey, chunk, first + index, bytes, index, count));
+      else tags.push(this.checkedTag(vtreeKey, chunk, first + index, bytes, index, count));
     }
     return tags;
   }

@@ -302,9 +302,14 @@ export class ChunkCache {
   /**
    * The descriptor is unreadable: blocks that may have held data are lost, and so is the place where they were. The
    * units stay in the directory's mask, so that the loss is seen again until the blocks are written anew.
+   *
+   * Blocks without a place are absent only where nothing ever lies below: the layer that began the V-tree. In any other they
+   * may be zeroes that hide what is in an older layer, which nobody may read instead (C9).
    */
   decodeLost(entry: number): void {
     const per = this.chunkBlocks / this.unitsPerChunk;
+    const row = this.rows[entry] ?? 0;
+    const isFirst = this.directory.volumeKeys[row] === this.directory.vtreeKeys[row];
     for (let unit = 0; unit < this.unitsPerChunk; unit++) {
       const index = entry * this.unitsPerChunk + unit;
       const lost = this.units[index] === UNIT_UNKNOWN;
@@ -312,7 +317,7 @@ export class ChunkCache {
       for (let block = unit * per; block < (unit + 1) * per; block++) {
         const state = entry * this.chunkBlocks + block;
         if (this.states[state] === STATE.unknown)
-          this.states[state] = lost ? STATE.lost : STATE.absent;
+          this.states[state] = lost || !isFirst ? STATE.lost : STATE.absent;
       }
     }
     this.loaded[entry] = 1;

@@ -16,7 +16,7 @@ import { stateBytes } from './layout.js';
 import type { Loader } from './loader.js';
 import type { Parts } from './parts.js';
 import { NOTE_BYTES } from './records.js';
-import { makeContext } from './store.js';
+import { MERGE_DOUBTFUL, makeContext } from './store.js';
 import type { WriteContext } from './store.js';
 
 export class Merger {
@@ -42,7 +42,7 @@ export class Merger {
   }
 
   /** Whether the descriptor of a row is here; else it comes, and `loaded` will say so. */
-  has(row: number): boolean {
+  isHere(row: number): boolean {
     const { cache } = this.parts;
     const entry = this.loader.entryOf(row);
     if (cache.loaded[entry] === 1) return true;
@@ -78,7 +78,8 @@ export class Merger {
     const parent = this.loader.entryOf(parentRow);
     let count = 0;
     for (let unit = 0; unit < layout.unitsPerChunk; unit++) {
-      if (!this.holdsData(entry, unit)) continue;
+      if (this.isDoubtful(entry, parent, unit)) return MERGE_DOUBTFUL;
+      if (!this.contains(entry, unit, STATE.data)) continue;
       for (let block = unit * unitBlocks; block < (unit + 1) * unitBlocks; block++) {
         if (cache.states[entry * chunkBlocks + block] !== STATE.absent) continue;
         if (cache.states[parent * chunkBlocks + block] !== STATE.data) continue;
@@ -89,12 +90,21 @@ export class Merger {
     return count;
   }
 
-  private holdsData(entry: number, unit: number): boolean {
+  /** Whether what one layer lost may be a block that, on another copy, has no place when the unit changes hands. */
+  private isDoubtful(entry: number, parent: number, unit: number): boolean {
+    const ownLost = this.contains(entry, unit, STATE.lost);
+    const theirsLost = this.contains(parent, unit, STATE.lost);
+    if (!ownLost && !theirsLost) return false;
+    const own = ownLost || this.contains(entry, unit, STATE.data);
+    return own && (theirsLost || this.contains(parent, unit, STATE.data));
+  }
+
+  private contains(entry: number, unit: number, state: number): boolean {
     const { cache, layout } = this.parts;
     const { chunkBlocks, unitBlocks } = layout.geometry;
     const first = entry * chunkBlocks + unit * unitBlocks;
     for (let index = first; index < first + unitBlocks; index++)
-      if (cache.states[index] === STATE.data) return true;
+      if (cache.states[index] === state) return true;
     return false;
   }
 
@@ -153,7 +163,7 @@ export class Merger {
       const own = cache.units[entry * cache.unitsPerChunk + unit] ?? 0;
       const theirs = cache.units[parent * cache.unitsPerChunk + unit] ?? 0;
       assert(own !== UNIT_UNKNOWN && theirs !== UNIT_UNKNOWN, 'both descriptors are here');
-      const keeps = this.holdsData(entry, unit);
+      const keeps = this.contains(entry, unit, STATE.data);
       let moves = false;
       for (let block = unit * unitBlocks; block < (unit + 1) * unitBlocks; block++)
         if (this.take(entry, parent, block, keeps) === STATE.data) moves = true;

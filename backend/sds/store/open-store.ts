@@ -131,8 +131,8 @@ export class OpenStore {
     const room = this.rooms.judgeMerge(row, parentRow, forwarded);
     if (room === ROOM.wait) this.wantRoom();
     if (room !== ROOM.ok) return room;
-    const isHere = this.merger.has(parentRow);
-    return (row < 0 || this.merger.has(row)) && isHere ? ROOM.ok : ROOM.wait;
+    const isHere = this.merger.isHere(parentRow);
+    return (row < 0 || this.merger.isHere(row)) && isHere ? ROOM.ok : ROOM.wait;
   }
 
   /** See `LayerStore.isEmptied`. */
@@ -140,7 +140,7 @@ export class OpenStore {
     const { directory, cache } = this.parts;
     const row = directory.find(layerKey, chunkIndex);
     if (row < 0) return true;
-    return this.merger.has(row) ? cache.isEmptied(directory.cacheEntryOf(row)) : null;
+    return this.merger.isHere(row) ? cache.isEmptied(directory.cacheEntryOf(row)) : null;
   }
 
   private wantRoom(): void {

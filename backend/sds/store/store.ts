@@ -147,6 +147,9 @@ export interface StoreHost {
  * names layers, the one that is written first, the root last: a block that is absent in a layer is read from the next one,
  * absent at the root it reads as zero. A volume that never had a snapshot has a chain of one, and none of this concerns it.
  */
+/** Of `mergeConflicts`. */
+export const MERGE_DOUBTFUL = -1;
+
 interface LayerStore {
   /**
    * As `read`, through a chain: all layers are looked at in one moment. The owner's range lock keeps changes of all layers
@@ -188,7 +191,8 @@ interface LayerStore {
   mergeRoom(childKey: number, parentKey: number, chunkIndex: number, forwarded: boolean): Room;
   /**
    * Marks the blocks (1 each) that have to be written to the child before, because parts of the same unit are in both.
-   * Returns how many. Only after `mergeRoom` said ok.
+   * Returns how many, or MERGE_DOUBTFUL: what an unreadable descriptor lost here may be among them, and a merge that does not
+   * write it would lose it on the other copies too. Only after `mergeRoom` said ok.
    */
   mergeConflicts(
     childKey: number,

@@ -2,11 +2,26 @@
 
 import test from 'ava';
 
+import { addressSeed, blockChecksum } from '../../../backend/core/checksum.js';
+import {
+  PAGE_HEAD_BYTES,
+  getDescriptorVolumeKey,
+} from '../../../backend/protocol/generated/disk.js';
 import { DISK_MAGIC, PAGE_KIND } from '../../../backend/protocol/tables/disk.js';
+import {
+  BLOCK_STATE,
+  MERGE_DOUBTFUL,
+  ROOM,
+  makeContext,
+} from '../../../backend/sds/store/store.js';
+import type { WriteContext } from '../../../backend/sds/store/store.js';
 import { Model } from '../../power/store-model.js';
-import { BYTES, Rig } from '../../power/store-rig.js';
+import { BYTES, Rig, blockOf } from '../../power/store-rig.js';
 
 const SIZE_BYTES = 128 * 1024;
+/** A V-tree by its first layer, and the layer above that. */
+const VTREE = 50;
+const ABOVE = 51;
 
 function opened(seed: number): { rig: Rig; model: Model } {
   const rig = new Rig(seed, SIZE_BYTES);
@@ -292,15 +307,111 @@ test('an unreadable descriptor loses its blocks visibly, and writes go on', (t) 
   t.deepEqual(rig.readTags(1, 0, 0, 8), tags);
 });
 
-/** Damages every valid descriptor page. Returns how many. */
-function rotDescriptors(rig: Rig): number {
+/** A change of a layer of V-tree 50. */
+function change(layerKey: number, firstBlock: number, blockCount: number): WriteContext {
+  return {
+    ...{ ...makeContext(), comb: 0, generationEpoch: 1, generationNumber: 1, volumeKey: layerKey },
+    ...{ vtreeKey: VTREE, volumeEpoch: 1, chunkIndex: 0, firstBlock, blockCount },
+    ...{ run: 7, opLow: layerKey * 8 + firstBlock, opHigh: 0, masks: layerKey !== VTREE },
+  };
+}
+
+function writeLayer(
+  { store }: Rig,
+  layerKey: number,
+  first: number,
+  tags: readonly number[],
+): void {
+  const bytes = new Uint8Array(tags.length * (4 + BYTES));
+  const view = new DataView(bytes.buffer);
+  for (const [index, tag] of tags.entries()) {
+    const at = 4 * tags.length + index * BYTES;
+    blockOf(tag, bytes, at);
+    const seed = addressSeed(VTREE, 0, first + index);
+    view.setUint32(4 * index, blockChecksum(bytes.subarray(at, at + BYTES), seed), true);
+  }
+  store.write(change(layerKey, first, tags.length), bytes, 0, 4 * tags.length);
+}
+
+/** All blocks of the chunk in the root layer, of which the layer above hides one by zeroes and another by data. */
+function chained(): Rig {
+  const { rig } = opened(9);
+  writeLayer(rig, VTREE, 0, [11, 12, 13, 14, 15, 16, 17, 18]);
+  rig.flush();
+  rig.runIdle();
+  rig.powerLoss();
+  rig.openFully();
+  rig.store.zero(change(ABOVE, 0, 1), true);
+  writeLayer(rig, ABOVE, 4, [25]);
+  rig.flush();
+  rig.runIdle();
+  return rig;
+}
+
+test('a layer whose descriptor is lost shows nothing of the layers below', (t) => {
+  const rig = chained();
+  const read = (): number[] => rig.readThrough([ABOVE, VTREE], VTREE, 0, 0, 8);
+  t.deepEqual(read(), [0, 12, 13, 14, 25, 16, 17, 18]);
+  rig.kill();
+  t.is(rotDescriptors(rig, ABOVE), 1);
+  rig.openFully();
+  const lost = new Array<number>(8).fill(-2);
+  t.deepEqual(read(), lost, 'what zeroes hid neither, although they had no place');
+  t.deepEqual(rig.readTags(ABOVE, 0, 0, 8, VTREE), lost, 'as other devices ask for it');
+  t.true(rig.describe(ABOVE, 0).every((state) => state === BLOCK_STATE.data));
+  t.deepEqual(rig.readTags(VTREE, 0, 0, 2, VTREE), [11, 12]);
+  writeLayer(rig, ABOVE, 6, [27]);
+  const after = [...lost.slice(0, 6), 27, -2];
+  t.deepEqual(read(), after);
+  rig.flush();
+  rig.runIdle();
+  rig.kill();
+  rig.openFully();
+  t.deepEqual(read(), after, 'the loss is remembered');
+});
+
+test('what is merged into a layer whose descriptor is lost stays lost, and a primary does not begin that', (t) => {
+  for (const [lostKey, doubtful] of [
+    [ABOVE, true],
+    [VTREE, true],
+    [0, false],
+  ] as const) {
+    const rig = chained();
+    rig.kill();
+    if (lostKey !== 0) t.is(rotDescriptors(rig, lostKey), 1);
+    rig.openFully();
+    const { store } = rig;
+    rig.runUntil(() => {
+      const isHere = store.mergeRoom(ABOVE, VTREE, 0, false) === ROOM.ok;
+      if (!isHere && !rig.step()) rig.endBatch();
+      return isHere;
+    });
+    const conflicts = store.mergeConflicts(ABOVE, VTREE, 0, new Uint8Array(8));
+    t.is(conflicts === MERGE_DOUBTFUL, doubtful);
+    if (lostKey === 0) continue;
+    // A member does what its primary says.
+    store.merge(change(ABOVE, 0, 8), VTREE);
+    const expected =
+      lostKey === ABOVE ? new Array<number>(8).fill(-2) : [0, -2, -2, -2, 25, -2, -2, -2];
+    t.deepEqual(rig.readThrough([ABOVE, VTREE], VTREE, 0, 0, 8), expected);
+    t.deepEqual(rig.readTags(ABOVE, 0, 0, 8, VTREE), expected);
+    rig.flush();
+    rig.kill();
+    rig.openFully();
+    t.deepEqual(rig.readTags(ABOVE, 0, 0, 8, VTREE), expected);
+  }
+});
+
+/** Damages every valid descriptor page, or those of one layer. Returns how many. */
+function rotDescriptors(rig: Rig, layerKey = 0): number {
   const all = rig.medium.snapshot(0, SIZE_BYTES);
   const view = new DataView(all.buffer);
   let count = 0;
   for (let at = 0; at + 64 <= SIZE_BYTES; at += 64) {
     const isDescriptor =
       view.getUint32(at, true) === 0x44534d02 && view.getUint16(at + 6, true) === 4;
-    if (!isDescriptor) continue;
+    const volumeKey = getDescriptorVolumeKey(view, at + PAGE_HEAD_BYTES);
+    if (!isDescriptor || (layerKey !== 0 && volumeKey !== layerKey)) continue;
     rig.medium.rot(at + 45, 2);
     count++;
   }
