@@ -12,7 +12,10 @@ import { SDS_COMMANDS } from './commands/servers.js';
 import { SDS_MOVE_COMMANDS } from './commands/sds-move.js';
 import { SESSION_COMMANDS } from './commands/session.js';
 import { SYSTEM_COMMANDS } from './commands/system.js';
+import { SNAPSHOT_COMMANDS } from './commands/snapshots.js';
+import { VOLUME_QUERY_COMMANDS } from './commands/volume-queries.js';
 import { VOLUME_COMMANDS } from './commands/volumes.js';
+import { VTREE_COMMANDS } from './commands/vtrees.js';
 import type { Command } from './option.js';
 
 export const COMMANDS: readonly Command[] = [
@@ -29,4 +32,7 @@ export const COMMANDS: readonly Command[] = [
   ...DEVICE_COMMANDS,
   ...CLIENT_COMMANDS,
   ...VOLUME_COMMANDS,
+  ...VOLUME_QUERY_COMMANDS,
+  ...SNAPSHOT_COMMANDS,
+  ...VTREE_COMMANDS,
 ];

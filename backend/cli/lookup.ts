@@ -104,7 +104,7 @@ async function find<T extends Keyed>(
 }
 
 /** The key behind an id. @throws UsageError when it is not 16 hex digits */
-function idKey(reader: ClusterReader, id: string): number | null {
+export function idKey(reader: ClusterReader, id: string): number | null {
   const bare = id.trim().replace(/^0x/i, '');
   if (!/^[0-9a-f]{16}$/i.test(bare)) throw new UsageError(`${id} is not an id: 16 hex digits`);
   return keyOfId(reader.system.idPrefix, bare);

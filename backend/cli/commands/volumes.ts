@@ -1,25 +1,14 @@
-// Commands that create, change, map, remove and show volumes. It owns the original's rules of size on the command line:
+// Commands that create, change, map and remove volumes. It owns the original's rules of size on the command line:
 // sizes are gigabytes and round up to a multiple of 8, with a line that says so.
 
-import { limitsOf } from '../../cluster-map/mapping-limits.js';
 import { LIMIT } from '../../protocol/generated/constants.js';
 import { GIB } from '../../core/units.js';
-import type { Mapping, Sdc, Volume } from '../../protocol/generated/types.js';
+import type { RemoveMode, Sdc } from '../../protocol/generated/types.js';
+import { whenNotBusy } from '../../runtime/busy-volumes.js';
 import { ClusterError } from '../../runtime/cluster.js';
 import type { ClusterReader } from '../../runtime/cluster-reader.js';
-import { grouped } from '../../runtime/statistics/facts.js';
-import { counted, nameOrNone, sizeText } from '../format.js';
-import {
-  DOMAIN_REF_OPTIONAL,
-  POOL_REF,
-  SDC_REF,
-  VOLUME_REF,
-  domainOf,
-  needed,
-  poolOf,
-  sdcOf,
-  volumeOf,
-} from '../lookup.js';
+import { counted } from '../format.js';
+import { POOL_REF, SDC_REF, VOLUME_REF, needed, poolOf, sdcOf, volumeOf } from '../lookup.js';
 import { outcome } from '../option.js';
 import type { Command, Option, Outcome, Run } from '../option.js';
 import { UsageError } from '../parser.js';
@@ -30,6 +19,14 @@ const SECTORS_PER_GIB = GIB / 512;
 const LIMIT_MAX = 0xffffffff;
 const KB_PER_MB = 1024;
 const topic = 'Volumes';
+/** Version of a cluster that has snapshots. */
+const SNAPSHOTS_SINCE = 2;
+const REMOVE_MODES: Readonly<Record<string, RemoveMode>> = {
+  ONLY_ME: 'onlyMe',
+  INCLUDING_DESCENDANTS: 'includingDescendants',
+  DESCENDANTS_ONLY: 'descendantsOnly',
+  WHOLE_VTREE: 'wholeVtree',
+};
 const SIZE: Option = {
   name: 'size_gb',
   value: 'GB',
@@ -69,13 +66,31 @@ async function addVolume(run: Run): Promise<Outcome> {
   });
 }
 
+/** What `--remove_mode` says, in any case. @throws UsageError */
+function removeModeOf(text: string): RemoveMode {
+  const mode = REMOVE_MODES[text.trim().toUpperCase()];
+  if (mode === undefined)
+    throw new UsageError(
+      `--remove_mode must be one of ${Object.keys(REMOVE_MODES).join(', ')}, is "${text}"`,
+    );
+  return mode;
+}
+
 async function removeVolume(run: Run): Promise<Outcome> {
-  const volume = needed(await volumeOf(run.reader, run.values), 'volume');
-  await run.cluster.command('REMOVE_VOLUME', run.user, {
-    key: volume.key,
-    mode: 'onlyMe',
-  });
-  return outcome(`Successfully removed volume ID ${run.reader.id(volume.key)}`);
+  const mode = removeModeOf(run.values.get('remove_mode') ?? 'ONLY_ME');
+  const { key } = needed(await volumeOf(run.reader, run.values), 'volume');
+  const id = run.reader.id(key);
+  // An MDM of before snapshots knows no modes: to it this would mean the volume itself, which has no descendants there.
+  const isNone = mode === 'descendantsOnly' && run.reader.system.clusterVersion < SNAPSHOTS_SINCE;
+  const { removed } = isNone
+    ? { removed: 0 }
+    : await whenNotBusy(() => run.cluster.command('REMOVE_VOLUME', run.user, { key, mode }));
+  const head =
+    mode === 'descendantsOnly'
+      ? `Successfully removed the descendants of volume ID ${id}`
+      : `Successfully removed volume ID ${id}`;
+  const all = ` ${counted(removed, 'volume was', 'volumes were')} removed`;
+  return outcome(mode === 'onlyMe' ? head : [head, all], { id, numberOfVolumes: removed });
 }
 
 async function renameVolume(run: Run): Promise<Outcome> {
@@ -170,116 +185,6 @@ async function setLimits(run: Run): Promise<Outcome> {
   return outcome(`Successfully set limits of volume with ID ${reader.id(volume.key)}`);
 }
 
-function provisioningWord(volume: Volume): string {
-  return volume.provisioning === 'thick' ? 'Thick-provisioned' : 'Thin-provisioned';
-}
-
-/** The line of a volume in `--query_all_volumes`. */
-export function volumeLine(
-  reader: ClusterReader,
-  volume: Volume,
-  mappings: number,
-  byKey: ReadonlyMap<number, Volume>,
-): string {
-  const mapped = mappings === 0 ? 'Unmapped' : `Mapped to ${mappings} SDC`;
-  const origin = byKey.get(volume.ancestorKey);
-  const snapshot =
-    volume.ancestorKey === 0 ? '' : ` Snapshot of ${origin?.name ?? reader.id(volume.ancestorKey)}`;
-  return ` Volume ID: ${reader.id(volume.key)} Name: ${nameOrNone(volume.name)} Size: ${sizeText(volume.sizeSectors * 512)} ${mapped}${snapshot} ${provisioningWord(volume)}`;
-}
-
-function volumeData(
-  reader: ClusterReader,
-  volume: Volume,
-  mappings: readonly Mapping[],
-): Record<string, unknown> {
-  return {
-    id: reader.id(volume.key),
-    name: volume.name,
-    sizeInKb: volume.sizeSectors / 2,
-    storagePoolId: reader.id(volume.poolKey),
-    volumeType: volume.provisioning === 'thick' ? 'ThickProvisioned' : 'ThinProvisioned',
-    mappedSdcIds: mappings.map(({ sdcKey }) => reader.id(sdcKey)),
-  };
-}
-
-async function queryAllVolumes(run: Run): Promise<Outcome> {
-  const { reader, values } = run;
-  const onlyPool = await poolOf(reader, values);
-  const onlyDomain = await domainOf(reader, values);
-  const [domains, pools, volumes, mappings] = await Promise.all([
-    reader.all('protectionDomain'),
-    reader.all('storagePool'),
-    reader.all('volume'),
-    reader.all('mapping'),
-  ]);
-  const byKey = new Map(volumes.map((volume) => [volume.key, volume]));
-  const mappingsOf = grouped(mappings, ({ volumeKey }) => volumeKey);
-  const lines: string[] = [];
-  const shown: Volume[] = [];
-  for (const domain of domains) {
-    if (onlyDomain !== null && onlyDomain.key !== domain.key) continue;
-    const own = pools.filter(
-      (pool) => pool.domainKey === domain.key && (onlyPool === null || onlyPool.key === pool.key),
-    );
-    if (onlyPool !== null && own.length === 0) continue;
-    lines.push(`Protection Domain ${reader.id(domain.key)} Name: ${domain.name}`);
-    for (const pool of own) {
-      const held = volumes.filter(({ poolKey }) => poolKey === pool.key);
-      lines.push(`Storage Pool ${reader.id(pool.key)} Name: ${pool.name}`);
-      if (held.length === 0) lines.push(' <No volumes defined>');
-      for (const volume of held)
-        lines.push(volumeLine(reader, volume, mappingsOf.get(volume.key)?.length ?? 0, byKey));
-      lines.push('');
-      shown.push(...held);
-    }
-  }
-  return outcome(
-    [`Query-all-volumes returned ${counted(shown.length, 'volume')}`, ...lines],
-    shown.map((volume) => volumeData(reader, volume, mappingsOf.get(volume.key) ?? [])),
-  );
-}
-
-async function queryVolume(run: Run): Promise<Outcome> {
-  const { reader, values } = run;
-  const volume = needed(await volumeOf(reader, values), 'volume');
-  const [mappings, pools] = await Promise.all([
-    reader.some('mapping', [volume.key]),
-    reader.byKey('storagePool', [volume.poolKey]),
-  ]);
-  const sdcs = await reader.byKey(
-    'sdc',
-    mappings.map(({ sdcKey }) => sdcKey),
-  );
-  const pool = pools.get(volume.poolKey);
-  const domain = (await reader.byKey('protectionDomain')).get(pool?.domainKey ?? 0);
-  const users = mappings.map((mapping) => {
-    const { sdcKey, access } = mapping;
-    const sdc = sdcs.get(sdcKey);
-    const host = sdc?.addresses[0]?.host ?? 'N/A';
-    const mode = access === 'readOnly' ? ' Access: Read-only' : '';
-    return `      SDC ID: ${reader.id(sdcKey)} IP: ${host} Name: ${nameOrNone(sdc?.name ?? '')}${mode}${limitsText(mapping, volume)}`;
-  });
-  return outcome(
-    [
-      `>> Volume ID: ${reader.id(volume.key)} Name: ${nameOrNone(volume.name)}`,
-      `   Provisioning: ${provisioningWord(volume).replace('-provisioned', '')}`,
-      `   Size: ${sizeText(volume.sizeSectors * 512)}`,
-      `   Storage Pool ${reader.id(volume.poolKey)} Name: ${pool?.name ?? 'N/A'}`,
-      `   Protection Domain ${reader.id(pool?.domainKey ?? 0)} Name: ${domain?.name ?? 'N/A'}`,
-      `   Creation time: ${new Date(volume.createdAtMs).toISOString()}`,
-      ...(users.length === 0 ? ['   Volume is unmapped'] : ['   Mapped SDCs:', ...users]),
-    ],
-    volumeData(reader, volume, mappings),
-  );
-}
-
-/** What limits a mapping, for a line; empty: nothing does. */
-function limitsText(mapping: Mapping, volume: Volume): string {
-  const { iops, kbps } = limitsOf(mapping, volume.sizeSectors * LIMIT.sectorBytes);
-  return `${iops === 0 ? '' : ` IOPS limit: ${iops}`}${kbps === 0 ? '' : ` Bandwidth limit: ${kbps} KB/s`}`;
-}
-
 const ALL_SDCS: Option = {
   name: 'all_sdcs',
   aliases: ['all_sdc'],
@@ -316,7 +221,14 @@ export const VOLUME_COMMANDS: readonly Command[] = [
     name: 'remove_volume',
     topic,
     about: 'remove a volume and its data',
-    options: [...VOLUME_REF, { name: 'remove_mode', value: 'MODE', about: 'accepted' }],
+    options: [
+      ...VOLUME_REF,
+      {
+        name: 'remove_mode',
+        value: 'MODE',
+        about: 'ONLY_ME (default), INCLUDING_DESCENDANTS, DESCENDANTS_ONLY or WHOLE_VTREE',
+      },
+    ],
     sure: 'The volume and its data will be removed.',
     run: removeVolume,
   },
@@ -379,19 +291,5 @@ export const VOLUME_COMMANDS: readonly Command[] = [
       { name: 'bandwidth_per_gb', value: 'KBPS', about: 'kilobytes a second for each GB' },
     ],
     run: setLimits,
-  },
-  { name: 'query_volume', topic, about: 'one volume', options: VOLUME_REF, run: queryVolume },
-  {
-    name: 'query_all_volumes',
-    topic,
-    about: 'all volumes, or those of a pool or protection domain',
-    options: [
-      ...DOMAIN_REF_OPTIONAL,
-      ...POOL_REF.filter(({ name }) => name.startsWith('storage_pool')).map((option) => ({
-        ...option,
-        required: false,
-      })),
-    ],
-    run: queryAllVolumes,
   },
 ];
