@@ -169,6 +169,8 @@ export class Cuts {
     const cut = this.engine.state.cuts.get(running.key);
     if (cut === undefined) return;
     running.tries += 1;
+    // What the try before failed for says nothing about this one.
+    running.reason = '';
     const holders = this.holdersOf(cut);
     if (typeof holders === 'string') {
       running.stage = 'holding';
