@@ -4,6 +4,7 @@
 // under way; it must never call a point valid on anything but certificates.
 
 import { isInSync, isTarget } from '../cluster-map/entry.js';
+import { assert } from '../core/assert.js';
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { MICROS_PER_MS } from '../core/units.js';
@@ -63,10 +64,14 @@ export class Cuts {
 
   /** What a former master left is discarded: nobody waits for its answer, and its holds end by themselves. */
   start(nowUs: Micros): void {
-    if (this.engine.state.cuts.size === 0) return;
+    // Those that are here by now: a command may begin another before this has its turn.
+    const left = [...this.engine.state.cuts.keys()];
+    if (left.length === 0) return;
     this.engine.run(nowUs, () => {
       const { state, nextSequence } = this.engine;
-      for (const cut of [...state.cuts.values()]) {
+      for (const key of left) {
+        const cut = state.cuts.get(key);
+        if (cut === undefined) continue;
         MARKS.left.hits++;
         discardCut(state, cut, nextSequence);
         state.cuts.delete(cut.key);
@@ -167,7 +172,7 @@ export class Cuts {
 
   private hold(nowUs: Micros, running: Running): void {
     const cut = this.engine.state.cuts.get(running.key);
-    if (cut === undefined) return;
+    assert(cut !== undefined, 'a cut that is pursued is discarded by nobody else');
     running.tries += 1;
     // What the try before failed for says nothing about this one.
     running.reason = '';
