@@ -66,6 +66,18 @@ export class Admin implements Machine, MdmClientHost {
     this.next(nowUs);
   }
 
+  /** As `ask`, at once, and others do not wait for the answer. */
+  askAside<N extends CommandName>(
+    nowUs: Micros,
+    name: N,
+    params: CommandParams[N],
+    outcome: Outcome<N>,
+  ): void {
+    this.session.command(nowUs, name, 'admin', params, (_nowUs, status, result) => {
+      outcome(status, result);
+    });
+  }
+
   /** What the MDMs say of their cluster; null: no answer. */
   askCluster(nowUs: Micros, answered: (state: ClusterQueryReplyBody | null) => void): void {
     this.session.ask(nowUs, MSG.CLUSTER_QUERY, {}, (_, { status, body, version }) => {

@@ -6,7 +6,7 @@
 // the answer is.
 
 import { concerns } from './history.js';
-import type { CutRecord, History, OpRecord } from './history.js';
+import type { CutRecord, Evidence, OpRecord } from './history.js';
 
 interface Options {
   /** What was acknowledged may have been lost: older content of a source is no proof. */
@@ -17,7 +17,7 @@ interface Options {
 type Content = Map<number, number>;
 
 /** What is wrong with a snapshot, in words; null: nothing. Also tells the history what volumes began with. */
-export function checkCuts(history: History, options: Options): string | null {
+export function checkCuts(history: Evidence, options: Options): string | null {
   const writes = new Map<number, OpRecord>();
   for (const record of history.ops) if (record.kind === 'write') writes.set(record.tag, record);
   const byVolume = new Map<number, OpRecord[]>();
@@ -28,15 +28,22 @@ export function checkCuts(history: History, options: Options): string | null {
       else list.push(record);
     }
   }
-  for (const cut of history.cuts) {
-    const fault = new CutCheck(history, cut, writes, byVolume, options).run();
+  const checks = history.cuts.map((cut) => new CutCheck(history, cut, writes, byVolume, options));
+  // What a later one shows of its source belongs to what that began with.
+  const known = new Map<number, Content>();
+  for (const check of checks.toReversed()) {
+    const fault = check.begin(known);
+    if (fault !== null) return fault;
+  }
+  for (const check of checks) {
+    const fault = check.judge();
     if (fault !== null) return fault;
   }
   return null;
 }
 
 class CutCheck {
-  private readonly history: History;
+  private readonly history: Evidence;
   private readonly cut: CutRecord;
   private readonly writes: ReadonlyMap<number, OpRecord>;
   private readonly byVolume: ReadonlyMap<number, readonly OpRecord[]>;
@@ -44,9 +51,10 @@ class CutCheck {
   /** Whatever was answered before this is in it. */
   private sinceUs: number;
   private sinceText = 'the command';
+  private readonly contents: { source: number; target: number; content: Content }[] = [];
 
   constructor(
-    history: History,
+    history: Evidence,
     cut: CutRecord,
     writes: ReadonlyMap<number, OpRecord>,
     byVolume: ReadonlyMap<number, readonly OpRecord[]>,
@@ -60,18 +68,48 @@ class CutCheck {
     this.sinceUs = cut.startUs;
   }
 
-  run(): string | null {
-    const contents: { source: number; target: number; content: Content }[] = [];
+  /** Finds out what its targets began with, and what that says of their sources. */
+  begin(known: Map<number, Content>): string | null {
     const { cut, history, options } = this;
     for (const { source, target } of cut.pairs) {
-      const content: Content = new Map();
-      const fault = this.gather(target, content);
+      const content: Content = new Map(known.get(target));
+      known.delete(target);
+      const fault = this.gather(target, content) ?? this.date(target, content);
       if (fault !== null) return fault;
       history.beginnings.set(target, options.mayLose ? null : content);
-      contents.push({ source, target, content });
+      if (options.mayLose) continue;
+      this.contents.push({ source, target, content });
+      const strange = this.passOn(source, target, content, known);
+      if (strange !== null) return strange;
     }
-    if (options.mayLose) return null;
-    for (const { source, target, content } of contents) {
+    return null;
+  }
+
+  /** What was written to nothing but what the source itself began with, the source began with. */
+  private passOn(
+    source: number,
+    target: number,
+    content: Content,
+    known: Map<number, Content>,
+  ): string | null {
+    const { history, writes } = this;
+    if (history.beginnings.get(source) === null) return null;
+    const isFirst = !history.cuts.some(({ pairs }) => pairs.some((pair) => pair.target === source));
+    const begun = known.get(source) ?? new Map<number, number>();
+    for (const [sector, tag] of content) {
+      const write = writes.get(tag);
+      if (write === undefined || concerns(write, source)) continue;
+      const before = begun.get(sector);
+      if (isFirst || (before !== undefined && before !== tag))
+        return `volume ${target} sector ${sector} began with tag ${tag}, which volume ${source} never had there`;
+      begun.set(sector, tag);
+    }
+    known.set(source, begun);
+    return null;
+  }
+
+  judge(): string | null {
+    for (const { source, target, content } of this.contents) {
       const fault = this.lacking(source, target, content);
       if (fault !== null) return fault;
     }
@@ -95,13 +133,21 @@ class CutCheck {
         if (known !== undefined && known !== tag && !this.options.mayLose)
           return `volume ${target} sector ${sector} began with tag ${known} and with tag ${tag}: what is frozen changed`;
         content.set(sector, tag);
-        if (write === undefined) continue;
-        if (write.startUs > this.cut.endUs)
-          return `write ${write.index}, which began after the snapshot was there, is in volume ${target}`;
-        if (write.startUs <= this.sinceUs) continue;
-        this.sinceUs = write.startUs;
-        this.sinceText = `write ${write.index} of volume ${write.volume}, which is in it`;
       }
+    }
+    return null;
+  }
+
+  /** Whatever was answered before something that is in it began has to be in it. */
+  private date(target: number, content: Content): string | null {
+    for (const tag of content.values()) {
+      const write = this.writes.get(tag);
+      if (write === undefined) continue;
+      if (write.startUs > this.cut.endUs)
+        return `write ${write.index}, which began after the snapshot was there, is in volume ${target}`;
+      if (write.startUs <= this.sinceUs) continue;
+      this.sinceUs = write.startUs;
+      this.sinceText = `write ${write.index} of volume ${write.volume}, which is in it`;
     }
     return null;
   }

@@ -4,7 +4,7 @@
 
 import { SectorSearch, StepBudget } from './check-sector.js';
 import { concerns } from './history.js';
-import type { History, OpRecord } from './history.js';
+import type { Evidence, OpRecord } from './history.js';
 
 interface Options {
   readonly sectorsPerBlock: number;
@@ -19,7 +19,7 @@ interface Inner extends Options {
 }
 
 /** Why the history cannot be explained, or null when it can. */
-export function checkHistory(history: History, options: Options): string | null {
+export function checkHistory(history: Evidence, options: Options): string | null {
   const inner = { ...options, budget: new StepBudget() };
   const volumes = new Set(history.ops.map((record) => record.volume));
   for (const volume of volumes) {
@@ -31,7 +31,7 @@ export function checkHistory(history: History, options: Options): string | null 
   return null;
 }
 
-function checkVolume(history: History, volume: number, options: Inner): string | null {
+function checkVolume(history: Evidence, volume: number, options: Inner): string | null {
   const { sectorsPerBlock } = options;
   const byBlock = new Map<number, OpRecord[]>();
   for (const record of history.ops) {
@@ -73,7 +73,7 @@ function begunWith(volume: number, sector: number, tag: number): OpRecord {
 }
 
 function checkBlock(
-  history: History,
+  history: Evidence,
   volume: number,
   block: number,
   records: readonly OpRecord[],

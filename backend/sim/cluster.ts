@@ -17,6 +17,7 @@ import { MoveWatch } from './move-watch.js';
 import { SimOperator } from './operator.js';
 import { SimProcess } from './process.js';
 import { ServerNode } from './server-node.js';
+import { CutWatch } from './cut-watch.js';
 import { SimEtcds } from './shared-store.js';
 import type { Simulation } from './simulation.js';
 import { SlowWatch } from './slow-watch.js';
@@ -60,6 +61,7 @@ export class SimCluster {
   readonly operator: SimOperator;
   readonly moveWatch: MoveWatch;
   readonly slowWatch: SlowWatch;
+  readonly cutWatch: CutWatch;
   private nextNode = 1;
 
   constructor(sim: Simulation, swarm: Swarm) {
@@ -80,14 +82,17 @@ export class SimCluster {
     const mdmAddresses = this.mdms.map(({ address }) => address);
     this.moveWatch = new MoveWatch(sim);
     this.slowWatch = new SlowWatch(sim);
+    this.cutWatch = new CutWatch(sim);
     const watcher = (changes: readonly Change[]): void => {
       this.moveWatch.committed(changes);
+      this.cutWatch.committed(changes);
       if (swarm.slow.factor > 0) this.slowWatch.committed(changes);
     };
     for (const mdm of this.mdms) {
       mdm.watch(watcher);
       mdm.restored = (changes) => {
         this.moveWatch.restored(changes);
+        this.cutWatch.restored(changes);
       };
     }
     if (this.etcd !== null) this.etcd.watcher = watcher;

@@ -21,6 +21,8 @@ export class CutWatch {
   private readonly sim: Simulation;
   private readonly said = new Map<number, Said>();
   private readonly cuts = new Map<number, Cut>();
+  /** Cuts that were switched and came to nothing: who hears of that late writes to what others know to be frozen. */
+  discarded = 0;
 
   constructor(sim: Simulation) {
     this.sim = sim;
@@ -68,12 +70,10 @@ export class CutWatch {
         ended.push(before);
       }
     }
-    for (const cut of ended) {
-      // The top layer of the snapshot, or of what is reverted, comes with the point and never without.
-      if (cut.items.some(({ snapshotKey }) => made.has(snapshotKey)))
-        this.requireCertified(cut.key);
-      this.said.delete(cut.key);
-    }
+    // The top layer of the snapshot, or of what is reverted, comes with the point and never without.
+    for (const { key, items, stage } of ended)
+      if (items.some(({ snapshotKey }) => made.has(snapshotKey))) this.requireCertified(key);
+      else if (stage === 'switched') this.discarded += 1;
   }
 
   private requireCertified(key: number): void {

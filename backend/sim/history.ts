@@ -55,14 +55,36 @@ export interface CutRecord {
   readonly pairs: readonly { readonly source: number; readonly target: number }[];
 }
 
+/** A revert of which nobody knows whether it happened: from its end on the volume holds `target` or still `former`. */
+export interface UnsureRevert {
+  readonly startUs: number;
+  /** Nothing of it happens later. */
+  endUs: number;
+  readonly source: number;
+  readonly target: number;
+  readonly former: number;
+  /** What the answer said, when it came at last; null: nothing. */
+  happened: boolean | null;
+}
+
 /** Contents of volumes that were reverted have numbers above all keys. */
 const CONTENTS_FROM = 1_000_000_000;
 
-export class History {
+/** What the checkers judge. */
+export interface Evidence {
+  readonly ops: readonly OpRecord[];
+  readonly losses: readonly LossRecord[];
+  readonly cuts: readonly CutRecord[];
+  /** What contents began with, by sector, as far as the checker of cuts knows; null: not known at all. */
+  readonly beginnings: Map<number, ReadonlyMap<number, number> | null>;
+}
+
+export class History implements Evidence {
   readonly ops: OpRecord[] = [];
   readonly losses: LossRecord[] = [];
   readonly windows: UnmappedWindow[] = [];
   readonly cuts: CutRecord[] = [];
+  readonly unsureReverts: UnsureRevert[] = [];
   /** What contents began with, by sector, as far as the checker of cuts knows; null: not known at all. */
   readonly beginnings = new Map<number, ReadonlyMap<number, number> | null>();
   private readonly contents = new Map<number, number>();

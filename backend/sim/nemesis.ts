@@ -15,6 +15,7 @@ import type { ServerNode } from './server-node.js';
 import type { TroubleKind } from './trouble-kinds.js';
 import { TRACE } from './trace.js';
 import { AMBUSH } from './trouble-ambush.js';
+import { CUT_TROUBLE } from './trouble-cuts.js';
 import { DISK_TROUBLE } from './trouble-disks.js';
 import { NETWORK_TROUBLE } from './trouble-network.js';
 import { OPERATOR_TROUBLE } from './trouble-operator.js';
@@ -32,6 +33,7 @@ const STRIKES: Strikes<TroubleKind> = {
   ...DISK_TROUBLE,
   ...OPERATOR_TROUBLE,
   ...AMBUSH,
+  ...CUT_TROUBLE,
   ...MDM_TROUBLE,
 };
 
@@ -104,6 +106,8 @@ const MARKS = {
   setLimits: mark('nemesis: what a client may do on a volume was limited'),
   snapshot: mark('nemesis: snapshots of volumes were taken'),
   revertVolume: mark('nemesis: a volume was reverted'),
+  leaveRevert: mark('nemesis: a volume was reverted, and nobody waited for the answer'),
+  lateSwitch: mark('nemesis: a device heard of a cut when its hold was over'),
 } satisfies Record<TroubleKind, unknown>;
 
 export class Nemesis implements EventTarget, TroubleMaker {

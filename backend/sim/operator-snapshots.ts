@@ -6,13 +6,15 @@ import { ERR } from '../protocol/generated/constants.js';
 
 import type { Admin } from './admin.js';
 import type { ClientNode } from './client-node.js';
-import type { History } from './history.js';
+import type { History, UnsureRevert } from './history.js';
 import type { SimVolume } from './operator-volumes.js';
 import type { Simulation } from './simulation.js';
 
 const RETRY_US = 100_000;
 /** More would take the time of others. */
 const VOLUMES_MAX = 10;
+/** Each doubles what the checker tries. */
+const UNSURE_MAX = 3;
 
 interface Operator {
   readonly admin: Admin;
@@ -76,14 +78,7 @@ export class SnapshotWork {
   /** A volume takes the content of another one of its V-tree; nobody has them meanwhile. */
   revert(volume: SimVolume, source: SimVolume): boolean {
     const { operator, sim, history } = this;
-    if (
-      this.isChanging ||
-      volume === source ||
-      history.rootOf(volume.key) !== history.rootOf(source.key)
-    )
-      return false;
-    // Volumes of a V-tree that grew at different times are of different sizes.
-    if (volume.chunks !== source.chunks) return false;
+    if (!this.mayRevert(volume, source)) return false;
     this.changes += 1;
     const params = { key: volume.key, sourceKey: source.key };
     const steps = [
@@ -145,11 +140,90 @@ export class SnapshotWork {
     operator.soon(0, unmap);
   }
 
-  private give(volume: SimVolume): void {
-    for (const client of this.operator.ownersOf(volume.index)) this.map(volume, client);
+  /**
+   * As `revert`, by somebody who does not wait for the answer longer than that, or gets none that says what happened: the
+   * volumes are given back, whatever they hold.
+   */
+  revertAndLeave(
+    volume: SimVolume,
+    source: SimVolume,
+    patienceUs: number,
+    asked: () => void,
+  ): boolean {
+    const { operator, history } = this;
+    if (history.unsureReverts.length >= UNSURE_MAX || !this.mayRevert(volume, source)) return false;
+    this.changes += 1;
+    this.take(volume, () => {
+      this.take(source, () => {
+        operator.soon(1, (nowUs) => {
+          this.overwriteAndLeave(nowUs, volume, source, patienceUs);
+          asked();
+        });
+      });
+    });
+    return true;
   }
 
-  private map(volume: SimVolume, client: ClientNode): void {
+  private overwriteAndLeave(
+    nowUs: Micros,
+    volume: SimVolume,
+    source: SimVolume,
+    patienceUs: number,
+  ): void {
+    const { operator, sim, history } = this;
+    const startUs = sim.nowUs;
+    let left: UnsureRevert | null = null;
+    let isOver = false;
+    const leave = (): void => {
+      if (isOver) return;
+      isOver = true;
+      const from = history.contentOf(source.key);
+      const former = history.contentOf(volume.key);
+      const target = history.newContent(volume.key);
+      const revert = { startUs, endUs: Infinity, source: from, target, former, happened: null };
+      left = revert;
+      history.unsureReverts.push(revert);
+      // A volume that is mapped is not reverted, also not by a command that arrives late.
+      this.give(volume, () => {
+        revert.endUs = Math.min(revert.endUs, sim.nowUs);
+      });
+      this.give(source);
+    };
+    const params = { key: volume.key, sourceKey: source.key };
+    operator.admin.askAside(nowUs, 'OVERWRITE_VOLUME', params, (status) => {
+      const isUnknown = status === ERR.TIMED_OUT || status === ERR.PENDING;
+      if (left !== null && !isUnknown) left.happened = status === 0;
+      if (!isOver && status === 0) {
+        const from = history.contentOf(source.key);
+        const pairs = [{ source: from, target: history.newContent(volume.key) }];
+        history.cuts.push({ startUs, endUs: sim.nowUs, pairs });
+      }
+      if (isUnknown) leave();
+      else if (!isOver) {
+        isOver = true;
+        this.give(volume);
+        this.give(source);
+      }
+      // Until then nobody takes the volumes away again: the command may still be on its way.
+      operator.soon(operator.pauseUs(status), () => {
+        this.changes -= 1;
+      });
+    });
+    operator.soon(patienceUs, leave);
+  }
+
+  private mayRevert(volume: SimVolume, source: SimVolume): boolean {
+    if (this.isChanging || volume === source) return false;
+    if (this.history.rootOf(volume.key) !== this.history.rootOf(source.key)) return false;
+    // Volumes of a V-tree that grew at different times are of different sizes.
+    return volume.chunks === source.chunks;
+  }
+
+  private give(volume: SimVolume, given: () => void = () => undefined): void {
+    for (const client of this.operator.ownersOf(volume.index)) this.map(volume, client, given);
+  }
+
+  private map(volume: SimVolume, client: ClientNode, given: () => void): void {
     const { operator } = this;
     this.changes += 1;
     const map = (nowUs: Micros): void => {
@@ -158,6 +232,7 @@ export class SnapshotWork {
       operator.admin.ask(nowUs, 'MAP_VOLUME', { ...params, access: 'readWrite' }, (status) => {
         const isDone =
           status === 0 || status === ERR.VOLUME_ALREADY_MAPPED || status === ERR.VOLUME_NOT_FOUND;
+        if (status === 0 || status === ERR.VOLUME_ALREADY_MAPPED) given();
         if (isDone) this.changes -= 1;
         else operator.soon(Math.max(RETRY_US, operator.pauseUs(status)), map);
       });

@@ -7,6 +7,7 @@
 import { AckWatch } from './ack-watch.js';
 import { checkHistory } from './check-linearizable.js';
 import { checkCuts } from './check-cut.js';
+import { checkReverts } from './check-reverts.js';
 import { lackingCopies, unequalCopies } from './check-rest.js';
 import { SIM_GEOMETRY } from './client-node.js';
 import { SimCluster } from './cluster.js';
@@ -82,6 +83,7 @@ class Scenario {
     this.cluster.network.watcher = (from, _to, view, at, bytes) => {
       watch.watch(from, view, at);
       acks.watch(from, view, at, bytes);
+      this.cluster.cutWatch.watch(view, at, bytes);
     };
   }
 
@@ -185,12 +187,13 @@ class Scenario {
     const { cluster, sim } = this;
     const { operator } = cluster;
     this.readAll();
+    const isAtRest = (): boolean =>
+      !operator.volumeWork.isChanging && !operator.snapshotWork.isChanging;
     const isRead = (): boolean =>
-      !operator.volumeWork.isChanging &&
-      cluster.clients.every(({ load }) => load?.hasRead === true);
+      isAtRest() && cluster.clients.every(({ load }) => load?.hasRead === true);
     if (this.promised) this.await('reads are answered while writes wait', LIVENESS_US, isRead);
     else sim.run(sim.nowUs + 15_000_000, isRead, EVENTS_MAX);
-    if (!operator.volumeWork.isChanging)
+    if (isAtRest())
       for (const volume of operator.volumes.slice(0, -1)) operator.volumeWork.remove(volume);
   }
 
@@ -212,9 +215,12 @@ class Scenario {
     const isVolatile = swarm.durability !== 'media' || flushesLie;
     const { losses } = cluster.history;
     const mayLose = flushesLie || (isVolatile && losses.length > 0);
-    const mixed = checkCuts(cluster.history, { mayLose });
-    if (mixed !== null) sim.fail(mixed);
-    const fault = checkHistory(cluster.history, { sectorsPerBlock, isVolatile, flushesLie });
+    const fault = checkReverts(
+      cluster.history,
+      (evidence) =>
+        checkCuts(evidence, { mayLose }) ??
+        checkHistory(evidence, { sectorsPerBlock, isVolatile, flushesLie }),
+    );
     if (fault !== null) sim.fail(fault);
     const served = cluster.history.servedUnmapped();
     if (served !== null) sim.fail(served);
@@ -254,12 +260,14 @@ class Scenario {
   private isExpected(name: string): boolean {
     const { storeUnknownPermille, mdms, trouble } = this.swarm;
     if (name === 'mdm.store-full') return trouble.fillStore > 0;
+    if (name === 'sds.frozen-layer-written') return this.cluster.cutWatch.discarded > 0;
     return name === 'mdm.stepped-down' && (storeUnknownPermille > 0 || mdms > 1);
   }
 
   private isExplained(errno: number): boolean {
     const { trouble, capacityBlocks, fullPolicy, ioTimeoutS } = this.swarm;
-    const isTaken = trouble.unmap > 0 || trouble.removeVolume > 0 || trouble.revertVolume > 0;
+    const kinds = [trouble.unmap, trouble.removeVolume, trouble.revertVolume, trouble.leaveRevert];
+    const isTaken = kinds.some((weight) => weight > 0);
     if (errno === 108) return isTaken || capacityBlocks > 0;
     // A write that waits for room is told so when its time is over.
     if (errno === 28) return capacityBlocks > 0 && (fullPolicy === 'error' || ioTimeoutS > 0);

@@ -7,9 +7,10 @@ import { MICROS_PER_MS } from '../core/units.js';
 
 import type { LinkEnd } from './link-end.js';
 import type { FrameWatcher } from './network.js';
+import { pickMdm } from './trouble-mdms.js';
 import type { Strikes, TroubleMaker } from './trouble.js';
 
-export type CutTrouble = 'lateSwitch';
+export type CutTrouble = 'lateSwitch' | 'leaveRevert';
 
 /** After a hold the MDM waits this long for certificates, and links that carry nothing end after two seconds. */
 const LATE_US_MAX = 900_000;
@@ -30,7 +31,7 @@ function lateSwitch(maker: TroubleMaker): boolean {
     if (end.isOpen()) network.stall(end, sim.nowUs + lateUs);
   };
   const spy: FrameWatcher = (from, to, view, at) => {
-    if (to === null || to.process !== server.data) return;
+    if (to?.process !== server.data) return;
     const code = getCode(view, at);
     if (code === MSG.CUT_HOLD) isHeld = true;
     if (code !== MSG.MAP_UPDATE || !isHeld) return;
@@ -50,4 +51,34 @@ function lateSwitch(maker: TroubleMaker): boolean {
   return true;
 }
 
-export const CUT_TROUBLE: Strikes<CutTrouble> = { lateSwitch };
+/** The operator goes on without knowing whether a revert came about; half of the time because the MDM was killed over it. */
+function leaveRevert(maker: TroubleMaker): boolean {
+  const { cluster, prng, say, later } = maker;
+  const { operator, sim } = cluster;
+  if (operator.volumeWork.isChanging || operator.volumes.length < 2) return false;
+  const volume = prng.pick(operator.volumes);
+  const source = prng.pick(operator.volumes);
+  const mdm = pickMdm(maker);
+  const patienceUs = prng.pick([1, 2_000, 20_000, 200_000]);
+  const killsInUs = prng.pick([0, 0, 1_000, 5_000, 20_000, 100_000]);
+  if (!operator.snapshotWork.revertAndLeave(volume, source, patienceUs, asked)) return false;
+  say(
+    `reverts volume ${volume.key} to ${source.key}, and does not wait longer than ${patienceUs} us`,
+  );
+  return true;
+
+  function asked(): void {
+    if (killsInUs === 0) return;
+    const fire = (): void => {
+      if (maker.ended || mdm.process?.alive !== true) return;
+      say(`kills ${mdm.process.name} over a revert`);
+      mdm.kill();
+      later(() => {
+        mdm.start();
+      });
+    };
+    sim.queue.push(sim.nowUs + killsInUs, { fire }, 0, 0);
+  }
+}
+
+export const CUT_TROUBLE: Strikes<CutTrouble> = { lateSwitch, leaveRevert };

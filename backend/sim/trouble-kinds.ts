@@ -59,6 +59,8 @@ export interface TroubleWeights {
   setLimits: number;
   snapshot: number;
   revertVolume: number;
+  lateSwitch: number;
+  leaveRevert: number;
 }
 
 export type TroubleKind = keyof TroubleWeights;
@@ -152,6 +154,8 @@ export const SINGLE_KINDS: readonly TroubleKind[] = [
   'stopRebuild',
   'snapshot',
   'revertVolume',
+  'lateSwitch',
+  'leaveRevert',
 ];
 
 /** Kinds that only happen where the MDM looks for slow devices. */

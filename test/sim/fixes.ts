@@ -155,4 +155,15 @@ export const FIXES: readonly Mutation[] = [
       },
     ],
   },
+  {
+    rule: 'snapshot-asked-of-a-new-master',
+    about: 'a new master discards the cuts that it has begun itself',
+    replacements: [
+      {
+        file: 'backend/mdm/cuts.js',
+        from: 'for (const key of left) {',
+        to: 'for (const key of [...this.engine.state.cuts.keys()]) {',
+      },
+    ],
+  },
 ];

@@ -59,7 +59,11 @@ const CHECKERS: readonly (readonly [RegExp, string])[] = [
   [/never written there/, 'content of the right place'],
   [/differs between device/, 'copies equal at rest'],
   [/possible: |cannot have taken effect|torn between/, 'linearizability and durability'],
-  [/is frozen changed|after the snapshot was there|and volume \d+ has what was/, 'one moment'],
+  [
+    /is frozen changed|after the snapshot was there|never had there|and volume \d+ has what was/,
+    'one moment',
+  ],
+  [/certified cut|did not certify it/, 'who held certifies'],
   [/ logged /, 'errors in the log'],
   [/got errno/, 'errors at clients'],
   [/slow device|was taken out and is in sync|treated at once/, 'slow devices'],

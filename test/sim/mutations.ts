@@ -251,4 +251,54 @@ export const MUTATIONS: readonly Mutation[] = [
       },
     ],
   },
+  {
+    rule: 'CUT2',
+    about: 'a device certifies although its hold ran out, or never was',
+    replacements: [
+      {
+        file: `${SDS}/cuts.js`,
+        from: 'hold.isHeld && !hold.isBroken && isWhole',
+        to: 'isWhole',
+      },
+    ],
+  },
+  {
+    rule: 'CUT2',
+    about: 'a hold that ran out certifies',
+    replacements: [
+      {
+        file: `${SDS}/cuts.js`,
+        from: 'hold.isHeld && !hold.isBroken && isWhole',
+        to: 'hold.isHeld && isWhole',
+      },
+    ],
+  },
+  {
+    rule: 'CUT3',
+    about: 'a device that started anew, or was not asked, certifies a cut',
+    replacements: [
+      {
+        file: `${SDS}/cuts.js`,
+        from: 'hold !== undefined && hold.isHeld && !hold.isBroken && isWhole',
+        to: 'hold === undefined || (hold.isHeld && !hold.isBroken && isWhole)',
+      },
+      {
+        file: 'backend/mdm/cuts.js',
+        from: 'if (cut === null || deviceKey !== from || cut.holders.get(from) !== incarnation)\n            return;\n        if (!certified)',
+        to: 'if (cut === null || deviceKey !== from || !cut.holders.has(from))\n            return;\n        if (!certified)',
+      },
+    ],
+  },
+  {
+    rule: 'CUT4',
+    about: 'a point is valid although a device did not certify it',
+    replacements: [
+      {
+        file: 'backend/mdm/cuts.js',
+        from: 'certified.size < holders.size',
+        to: 'false',
+      },
+      { file: 'backend/mdm/cuts.js', from: 'if (!certified) {', to: 'if (false) {' },
+    ],
+  },
 ];

@@ -4,6 +4,7 @@ import test from 'ava';
 
 import { checkCuts } from '../../../backend/sim/check-cut.js';
 import { checkHistory } from '../../../backend/sim/check-linearizable.js';
+import { checkReverts } from '../../../backend/sim/check-reverts.js';
 import { History } from '../../../backend/sim/history.js';
 import type { OpKind, OpRecord } from '../../../backend/sim/history.js';
 
@@ -162,4 +163,68 @@ test('what runs while a volume is reverted does not come back when it was overwr
   t.is(story.fault(), null);
   story.read(1, 0, writing.tag, 380);
   t.regex(story.fault() ?? '', /possible: /);
+});
+
+/** Volume 1 is reverted to its snapshot 11 between 300 and 310, and nobody knows whether that happened. */
+function left(story: Story, happened: boolean | null = null): number {
+  const { history } = story;
+  const former = history.contentOf(1);
+  const target = history.newContent(1);
+  const revert = { startUs: 300, endUs: 310, source: 11, target, former, happened };
+  history.unsureReverts.push(revert);
+  return target;
+}
+
+function judged({ history }: Story): string | null {
+  return checkReverts(
+    history,
+    (evidence) => checkCuts(evidence, KEEPS) ?? checkHistory(evidence, BLOCKS),
+  );
+}
+
+/** Two sectors of volume 1 that are written before the snapshot and after it. */
+function twoWritten(story: Story): { readonly before: number[]; readonly after: number[] } {
+  const before = [story.write(1, 0, 10, 20), story.write(1, 9, 10, 20)];
+  const after = [story.write(1, 0, 120, 130), story.write(1, 9, 120, 130)];
+  return { before, after };
+}
+
+test('after a revert of unknown outcome a volume is wholly what it was, or wholly what it was reverted to', (t) => {
+  for (const [first, second, right] of [
+    ['before', 'before', true],
+    ['after', 'after', true],
+    ['before', 'after', false],
+    ['after', 'before', false],
+  ] as const) {
+    const story = new Story();
+    const tags = twoWritten(story);
+    left(story);
+    story.read(1, 0, tags[first][0] ?? 0, 400);
+    story.read(1, 9, tags[second][1] ?? 0, 500);
+    t.is(judged(story) === null, right, `${first}, ${second}`);
+  }
+});
+
+test('what was written after a revert of unknown outcome stays, whatever it did', (t) => {
+  for (const known of ['before', 'after'] as const) {
+    const story = new Story();
+    const tags = twoWritten(story);
+    left(story);
+    const later = story.write(1, 0, 400, 410);
+    story.read(1, 9, tags[known][1] ?? 0, 500);
+    story.read(1, 0, later, 510);
+    t.is(judged(story), null);
+    story.read(1, 0, tags[known][0] ?? 0, 520);
+    t.not(judged(story), null, `${known} does not come back`);
+  }
+});
+
+test('an answer that comes late says what happened', (t) => {
+  for (const happened of [true, false]) {
+    const story = new Story();
+    const tags = twoWritten(story);
+    left(story, happened);
+    story.read(1, 0, tags.before[0] ?? 0, 400);
+    t.is(judged(story) === null, happened);
+  }
 });
