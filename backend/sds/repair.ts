@@ -216,9 +216,7 @@ export class Repair {
     for (let index = 0; index < blockCount; index++) {
       if (part === LOAD.range && !isBad(op, index)) continue;
       // Where it is absent over there, zeroes stand for it: in a chain only what was written here is the same.
-      const isSame =
-        view.getUint32(bodyAt + 4 * index, true) === buffer.view.getUint32(at + 4 * index, true);
-      if (op.layers.length > 1 && !isSame) return false;
+      if (op.layers.length > 1 && !isSameSum(buffer.view, at, view, bodyAt, index)) return false;
       const dataAt = at + crcBytes + index * blockBytes;
       if (isZero) buffer.bytes.fill(0, dataAt, dataAt + blockBytes);
       else {
@@ -265,4 +263,15 @@ function lowestPart(op: Op): number {
 
 function isBad(op: Op, index: number): boolean {
   return index < 32 ? ((op.badLow >>> index) & 1) === 1 : ((op.badHigh >>> (index - 32)) & 1) === 1;
+}
+
+/** Whether the checksum of a block, of those that lie at both places, is the same. */
+function isSameSum(
+  one: DataView,
+  oneAt: number,
+  other: DataView,
+  otherAt: number,
+  index: number,
+): boolean {
+  return one.getUint32(oneAt + 4 * index, true) === other.getUint32(otherAt + 4 * index, true);
 }
