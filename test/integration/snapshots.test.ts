@@ -13,7 +13,9 @@ import { LocalCluster } from '../support/local-cluster.js';
 import { until } from '../support/until.js';
 
 const BLOCK = 4096;
-const CHAINS = 8;
+const CHAINS = 48;
+/** A chunk each, so that the chains run over all devices. */
+const STRIDE = 2 ** 20;
 
 let cluster: LocalCluster;
 test.before(async (t) => {
@@ -86,7 +88,7 @@ function numbered(number: number): Buffer {
 }
 
 async function numberAt(client: NbdClient, chain: number): Promise<number> {
-  const block = await client.read(chain * 64 * BLOCK, BLOCK);
+  const block = await client.read(chain * STRIDE, BLOCK);
   const number = Number(block.readBigUInt64LE(0));
   if (!block.equals(numbered(number))) throw new Error(`block of chain ${chain} is torn`);
   return number;
@@ -106,8 +108,8 @@ class Chains {
   private async run(chain: number, first: NbdClient, second: NbdClient): Promise<void> {
     for (let number = 1; !this.stopped; number++) {
       this.begun[chain] = number;
-      await first.write(chain * 64 * BLOCK, numbered(number), false);
-      await second.write(chain * 64 * BLOCK, numbered(number), false);
+      await first.write(chain * STRIDE, numbered(number), false);
+      await second.write(chain * STRIDE, numbered(number), false);
       this.acked[chain] = number;
     }
   }
@@ -181,8 +183,8 @@ test.serial('snapshots of two volumes under load are of one moment', async (t) =
     const from = [...chains.acked];
     await until('the load goes on', () => chains.acked.every((n, i) => n > (from[i] ?? 0)));
   };
-  for (let round = 0; round < 6; round++) await take();
-  t.is(points.length, 6, refused.map(({ message }) => message).join());
+  for (let round = 0; round < 16; round++) await take();
+  t.is(points.length, 16, refused.map(({ message }) => message).join());
   // A data process dies while points are made: each of them is one moment, or is refused and leaves nothing.
   const [victim] = cluster.processes('sds-data');
   if (victim === undefined) throw new Error('no data process');
@@ -191,7 +193,7 @@ test.serial('snapshots of two volumes under load are of one moment', async (t) =
   await killed;
   await cluster.allInSync();
   await take();
-  t.true(points.length >= 7);
+  t.true(points.length >= 17);
   for (const { errorCode, message } of refused) {
     t.is(errorCode, 32, message);
     t.log(message);
