@@ -5,7 +5,7 @@
 import type { Log } from '../backend/core/ports.js';
 
 import { BridgeError } from './bridge-error.js';
-import type { Cluster, MeshSdc } from './gateway/cluster.js';
+import type { Cluster, Limits, MeshSdc } from './gateway/cluster.js';
 import { sdcOfHost } from './hosts.js';
 import type { HostFacts, HostRules } from './hosts.js';
 import type { Volumes } from './volumes.js';
@@ -53,6 +53,7 @@ export class Attachments {
   /**
    * Maps a volume to the SDC of a host and notes who relies on it. The same holder again gets the same mapping.
    *
+   * @param limits - of the mapping, for all who rely on it; null: as they are
    * @throws BridgeError notFound
    */
   async attach(
@@ -60,6 +61,7 @@ export class Attachments {
     holder: string,
     facts: HostFacts,
     accessMode: 'ReadWrite' | 'ReadOnly',
+    limits: Limits | null = null,
   ): Promise<AttachmentView> {
     const [volume, sdc, systemId] = await Promise.all([
       this.volumes.show(volumeId),
@@ -69,6 +71,7 @@ export class Attachments {
     const { meshsanId, sizeGib } = volume;
     const held = await this.cluster.hold(meshsanId, sdc.id, holder, accessMode);
     const { mappingGeneration: generation, shared } = held;
+    if (limits !== null) await this.cluster.setLimits(meshsanId, sdc.id, limits);
     const { host } = facts;
     const event = { volumeId, holder, host, sdcId: sdc.id, generation, shared };
     this.log.event('info', 'bridge.attached', event);
@@ -93,6 +96,16 @@ export class Attachments {
     const level = outcome === 'stale' ? 'warn' : 'info';
     this.log.event(level, 'bridge.detached', { volumeId, holder, generation, outcome });
     return outcome;
+  }
+
+  /** Limits what every host may do that has the volume mapped. @returns how many that are */
+  async setLimits(volumeId: string, limits: Limits): Promise<number> {
+    const { id, mappedSdcInfo } = await this.volumes.found(volumeId);
+    let limited = 0;
+    for (const { sdcId } of mappedSdcInfo ?? [])
+      if (await this.cluster.setLimits(id, sdcId, limits)) limited++;
+    this.log.event('info', 'bridge.limited', { volumeId, limited, ...limits });
+    return limited;
   }
 
   /** Takes every mapping of a volume away, each by the generation that it has now. @returns how many */

@@ -11,6 +11,7 @@ export const BRIDGE_ERRORS = {
   notFound: { httpStatus: 404, about: 'there is no such volume, pool or client host' },
   conflict: { httpStatus: 409, about: 'the object exists and differs from what was asked for' },
   busy: { httpStatus: 423, about: 'the volume is in use' },
+  snapshotLimit: { httpStatus: 507, about: 'its V-tree has as many snapshots as it may' },
   stale: { httpStatus: 412, about: 'the attachment was replaced by a newer one' },
   tooLarge: { httpStatus: 413, about: 'the body is larger than 1 MiB' },
   refused: { httpStatus: 422, about: 'the cluster refused; the message says why' },

@@ -4,6 +4,7 @@
 import type { Log } from '../backend/core/ports.js';
 
 import { Attachments } from './attachments.js';
+import { Copies } from './copies.js';
 import { KB_PER_GIB } from './gateway/cluster.js';
 import type { Cluster } from './gateway/cluster.js';
 import type { GatewayState } from './gateway/client.js';
@@ -21,11 +22,12 @@ export const FEATURES = {
   multiattach: true,
   manage: true,
   sizeGranularityGib: 1,
-  snapshots: false,
-  clones: false,
-  revert: false,
+  snapshots: true,
+  groupSnapshots: true,
+  clones: true,
+  revert: true,
   poolMigration: false,
-  qos: false,
+  qos: true,
   encryption: false,
 } as const;
 
@@ -50,6 +52,7 @@ const gib = (kb: number): number => Math.floor(kb / KB_PER_GIB);
 export class Bridge {
   readonly volumes: Volumes;
   readonly attachments: Attachments;
+  readonly copies: Copies;
   private readonly cluster: Cluster;
   private readonly log: Log;
   private readonly version: string;
@@ -59,6 +62,7 @@ export class Bridge {
     this.log = log;
     this.version = version;
     this.volumes = new Volumes(cluster, log);
+    this.copies = new Copies(cluster, this.volumes, log);
     this.attachments = new Attachments(cluster, this.volumes, rules, log);
   }
 

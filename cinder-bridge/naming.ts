@@ -6,6 +6,7 @@ const CODED = /^([A-Za-z0-9_-]{22})$/;
 /** Before the 22 characters of a uuid's 16 bytes; with them far below the 31 characters that a name may have. */
 const MANAGED = 'cinder-';
 const RELEASED = 'former-';
+const SNAPSHOT = 'snapshot-';
 
 export const UUID_PATTERN = UUID.source;
 
@@ -17,6 +18,11 @@ function coded(prefix: string, cinderId: string): string {
 /** The name on MeshSAN of a volume of Cinder. @param cinderId - uuid in lower case */
 export function volumeName(cinderId: string): string {
   return coded(MANAGED, cinderId);
+}
+
+/** The name on MeshSAN of a snapshot of Cinder. @param cinderId - uuid in lower case */
+export function snapshotName(cinderId: string): string {
+  return coded(SNAPSHOT, cinderId);
 }
 
 /** The name that a volume gets when Cinder does not manage it any more. */

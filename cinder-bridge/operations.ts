@@ -6,6 +6,8 @@ import type { SchemaObject } from 'ajv';
 import type { BridgeErrorCode } from './bridge-error.js';
 import { FEATURES } from './bridge.js';
 import type { Bridge } from './bridge.js';
+import type { CopySpec, SnapshotSpec } from './copies.js';
+import type { Limits } from './gateway/cluster.js';
 import type { HostFacts } from './hosts.js';
 import type { Known, Repair } from './ledger.js';
 import { ANSWERS, HOLDER, NAME, NO_BODY, REQUESTS, UUID } from './schemas.js';
@@ -163,6 +165,54 @@ const VOLUME_OPERATIONS: readonly Operation[] = [
   },
 ];
 
+const COPY_OPERATIONS: readonly Operation[] = [
+  {
+    operationId: 'createSnapshots',
+    method: 'post',
+    path: '/v1/snapshots',
+    summary: 'Makes snapshots of volumes as of one moment, or finds those of the same request.',
+    ...{ params: {}, body: REQUESTS.snapshot, answer: ANSWERS.snapshots },
+    errors: ['notFound', 'conflict', 'snapshotLimit'],
+    handle: async ({ bridge, body }) => {
+      const { snapshots } = body as { snapshots: readonly SnapshotSpec[] };
+      return { snapshots: await bridge.copies.snapshot(snapshots) };
+    },
+  },
+  {
+    operationId: 'removeSnapshot',
+    method: 'delete',
+    path: '/v1/snapshots/{snapshotId}',
+    summary: 'Removes a snapshot; what was made of it stays, and one that is gone is fine.',
+    params: { snapshotId: UUID },
+    ...{ body: NO_BODY, answer: ANSWERS.removed, errors: ['busy'] },
+    handle: ({ bridge, params }) => bridge.copies.removeSnapshot(params['snapshotId'] ?? ''),
+  },
+  {
+    operationId: 'createCopies',
+    method: 'post',
+    path: '/v1/copies',
+    summary: 'Makes volumes with the content that others have at one moment, larger where asked.',
+    ...{ params: {}, body: REQUESTS.copy, answer: ANSWERS.copies },
+    errors: ['notFound', 'conflict', 'snapshotLimit'],
+    handle: async ({ bridge, body }) => {
+      const { copies } = body as { copies: readonly CopySpec[] };
+      return { volumes: await bridge.copies.copy(copies) };
+    },
+  },
+  {
+    operationId: 'revertVolume',
+    method: 'post',
+    path: '/v1/volumes/{volumeId}/revert',
+    summary: 'Gives a volume that nobody has attached the content of one of its snapshots.',
+    params: VOLUME,
+    ...{ body: REQUESTS.revert, answer: ANSWERS.volume, errors: ['notFound', 'busy'] },
+    handle: (call) => {
+      const { snapshotId } = call.body as { snapshotId: string };
+      return call.bridge.copies.revert(volumeOf(call), snapshotId);
+    },
+  },
+];
+
 const ATTACHMENT_OPERATIONS: readonly Operation[] = [
   {
     operationId: 'attach',
@@ -172,11 +222,24 @@ const ATTACHMENT_OPERATIONS: readonly Operation[] = [
     params: { ...VOLUME, holder: HOLDER },
     ...{ body: REQUESTS.attach, answer: ANSWERS.attachment, errors: ['notFound'] },
     handle: (call) => {
-      const { accessMode, ...facts } = call.body as HostFacts & {
+      const { accessMode, limits, ...facts } = call.body as HostFacts & {
         accessMode: 'ReadWrite' | 'ReadOnly';
+        limits?: Limits;
       };
       const holder = call.params['holder'] ?? '';
-      return call.bridge.attachments.attach(volumeOf(call), holder, facts, accessMode);
+      const { attachments } = call.bridge;
+      return attachments.attach(volumeOf(call), holder, facts, accessMode, limits ?? null);
+    },
+  },
+  {
+    operationId: 'limit',
+    method: 'post',
+    path: '/v1/volumes/{volumeId}/limits',
+    summary: 'Limits what each host may do that has a volume attached now.',
+    ...{ params: VOLUME, body: REQUESTS.limits, answer: ANSWERS.limited, errors: ['notFound'] },
+    handle: async (call) => {
+      const { limits } = call.body as { limits: Limits };
+      return { mappings: await call.bridge.attachments.setLimits(volumeOf(call), limits) };
     },
   },
   {
@@ -241,6 +304,7 @@ const LEDGER_OPERATIONS: readonly Operation[] = [
 export const OPERATIONS: readonly Operation[] = [
   ...STATE_OPERATIONS,
   ...VOLUME_OPERATIONS,
+  ...COPY_OPERATIONS,
   ...ATTACHMENT_OPERATIONS,
   ...LEDGER_OPERATIONS,
 ];

@@ -65,6 +65,24 @@ const REFERENCE: SchemaObject = {
   description: 'a volume of MeshSAN, by id or by name',
 };
 
+const LIMIT_VALUE: SchemaObject = { type: 'integer', minimum: 0, maximum: 0xffffffff };
+const LIMITS: SchemaObject = {
+  ...object({
+    iops: about(LIMIT_VALUE, 'more than 10, or 0'),
+    kbps: about({ ...LIMIT_VALUE, multipleOf: 1024 }, 'KiB a second, in steps of 1024'),
+    ...{ iopsPerGib: LIMIT_VALUE, kbpsPerGib: LIMIT_VALUE },
+  }),
+  description: 'of every mapping of the volume, 0: none; the smaller of both kinds counts',
+};
+/** Volumes of one group; the cluster takes as many as of one moment. */
+const GROUP_MAX = 1024;
+const SOURCE: SchemaObject = {
+  ...object({}, { snapshotId: UUID, volumeId: UUID }),
+  minProperties: 1,
+  maxProperties: 1,
+  description: 'a snapshot or a volume of Cinder',
+};
+
 export const NO_BODY = object({});
 
 export const REQUESTS = {
@@ -85,11 +103,29 @@ export const REQUESTS = {
     {
       ip: { type: 'string', maxLength: 64 },
       sdcGuid: about(GUID, 'of the SDC, where something on the host knows it'),
+      limits: LIMITS,
     },
   ),
   detach: object({
     generation: about(GENERATION, 'of the mapping that the holder was given; 0: not known'),
   }),
+  snapshot: object({
+    snapshots: {
+      ...list(object({ snapshotId: UUID, volumeId: UUID }), GROUP_MAX),
+      ...{ minItems: 1, description: 'as of one moment, all or none' },
+    },
+  }),
+  copy: object({
+    copies: {
+      ...list(
+        object({ volumeId: UUID, domain: NAME, pool: NAME, source: SOURCE, sizeGib: SIZE_GIB }),
+        GROUP_MAX,
+      ),
+      ...{ minItems: 1, description: 'as of one moment, all or none' },
+    },
+  }),
+  revert: object({ snapshotId: UUID }),
+  limits: object({ limits: LIMITS }),
   findings: object({
     known: object({
       volumes: list(object({ volumeId: UUID, settled: FLAG }), KNOWN_MAX),
@@ -149,6 +185,11 @@ export const ANSWERS = {
   volume: object(VOLUME),
   created: object({ ...VOLUME, created: about(FLAG, 'false: an earlier request made it') }),
   removed: object({ existed: FLAG }),
+  snapshots: object({
+    snapshots: list(object({ ...VOLUME, snapshotId: UUID }), GROUP_MAX),
+  }),
+  copies: object({ volumes: list(object(VOLUME), GROUP_MAX) }),
+  limited: object({ mappings: about(COUNT, 'that the volume has now') }),
   manageable: MANAGEABLE,
   manageables: object({ volumes: list(MANAGEABLE, KNOWN_MAX) }),
   unmanaged: object({ name: about(NAME, 'that the volume has now') }),

@@ -201,7 +201,8 @@ export class Volumes {
   }
 }
 
-function viewOf(volumeId: string, { id, name, sizeInKb }: MeshVolume): VolumeView {
+/** A volume for the driver. */
+export function viewOf(volumeId: string, { id, name, sizeInKb }: MeshVolume): VolumeView {
   return { volumeId, meshsanId: id, name, sizeGib: Math.ceil(sizeInKb / KB_PER_GIB) };
 }
 

@@ -24,6 +24,7 @@ export interface MeshVolume {
   /** Seconds since 1970. */
   readonly creationTime: number;
   readonly ancestorVolumeId: string | null;
+  readonly vtreeId: string;
   readonly mappedSdcInfo: readonly MappedSdc[] | null;
 }
 
@@ -52,6 +53,16 @@ export interface MeshAttachment {
   readonly creationTime: number;
 }
 
+/** What a mapping may do; 0: no limit. */
+export interface Limits {
+  readonly iops: number;
+  /** KiB a second, a multiple of 1024. */
+  readonly kbps: number;
+  /** For each GiB of the volume, so that they grow with it. */
+  readonly iopsPerGib: number;
+  readonly kbpsPerGib: number;
+}
+
 export interface Held {
   readonly sdcId: string;
   readonly mappingGeneration: number;
@@ -72,6 +83,7 @@ const REST = {
   notMapped: 84,
   nameInUse: 99,
   mapped: 104,
+  snapshotLimit: 182,
   notFound: 3,
 } as const;
 
@@ -91,7 +103,7 @@ function objectOf(properties: Readonly<Record<string, object>>): object {
 const MAPPED = objectOf({ sdcId: TEXT, mappingGeneration: COUNT, accessMode: TEXT });
 const VOLUME = objectOf({
   ...{ id: TEXT, name: TEXT, sizeInKb: COUNT, volumeType: TEXT, storagePoolId: TEXT },
-  creationTime: COUNT,
+  ...{ creationTime: COUNT, vtreeId: TEXT },
   ancestorVolumeId: { type: ['string', 'null'] },
   mappedSdcInfo: { anyOf: [{ type: 'null' }, { type: 'array', items: MAPPED }] },
 });
@@ -245,6 +257,51 @@ export class Cluster {
     } catch (error) {
       if (isRefusal(error, REST.volumeNotFound)) return true;
       if (isRefusal(error, REST.mapped)) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Makes snapshots as of one moment, all or none.
+   *
+   * @returns false when a name is taken: perhaps by an earlier arrival of the same request
+   * @throws BridgeError snapshotLimit
+   */
+  async snapshotVolumes(
+    snapshotDefs: readonly { readonly volumeId: string; readonly snapshotName: string }[],
+  ): Promise<boolean> {
+    try {
+      await this.client.post('/instances/System/action/snapshotVolumes', { snapshotDefs });
+      return true;
+    } catch (error) {
+      if (isRefusal(error, REST.nameInUse)) return false;
+      if (error instanceof GatewayRefusal && error.errorCode === REST.snapshotLimit)
+        throw new BridgeError('snapshotLimit', error.message, error);
+      throw error;
+    }
+  }
+
+  /** Gives a volume the content of another of its V-tree. @returns false when one of them is mapped */
+  async overwriteVolume(id: string, srcVolumeId: string): Promise<boolean> {
+    try {
+      await this.action(id, 'overwriteVolumeContent', { srcVolumeId });
+      return true;
+    } catch (error) {
+      if (isRefusal(error, REST.mapped)) return false;
+      throw error;
+    }
+  }
+
+  /** Limits what an SDC may do on a volume. @returns false when it is not mapped there any more */
+  async setLimits(id: string, sdcId: string, limits: Limits): Promise<boolean> {
+    try {
+      await this.action(id, 'setMappedSdcLimits', {
+        ...{ sdcId, iopsLimit: limits.iops, bandwidthLimitInKbps: limits.kbps },
+        ...{ iopsPerGb: limits.iopsPerGib, bandwidthPerGbInKbps: limits.kbpsPerGib },
+      });
+      return true;
+    } catch (error) {
+      if (isRefusal(error, REST.notMapped)) return false;
       throw error;
     }
   }

@@ -22,7 +22,9 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from meshsan_cinder import __version__
+from meshsan_cinder import limits
 from meshsan_cinder.client import BridgeClient, BridgeError, quoted
+from meshsan_cinder.groups import GroupCalls
 
 LOG = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ SDC_GUID = 'meshsan_sdc_guid'
 
 
 @interface.volumedriver
-class MeshSANDriver(driver.VolumeDriver):
+class MeshSANDriver(GroupCalls, driver.VolumeDriver):
     """MeshSAN through its bridge."""
 
     VERSION = __version__
@@ -129,7 +131,7 @@ class MeshSANDriver(driver.VolumeDriver):
             'multiattach': self._feature('multiattach'),
             'online_extend_support': self._feature('extendAttached'),
             'QoS_support': self._feature('qos'),
-            'consistent_group_snapshot_enabled': False,
+            'consistent_group_snapshot_enabled': self._feature('groupSnapshots'),
             'backend_state': 'up',
         }
 
@@ -150,34 +152,59 @@ class MeshSANDriver(driver.VolumeDriver):
         self._call('POST', f'{_volume_path(volume)}/extend', {'sizeGib': int(new_size)})
 
     def create_snapshot(self, snapshot):
-        self._not_implemented('snapshots', 'snapshots')
+        [made] = self._snapshot([snapshot])
+        return made
 
     def delete_snapshot(self, snapshot):
-        # None can have been made, so one that Cinder knows is the rest of a create that failed.
-        if self._feature('snapshots'):
-            self._not_implemented('snapshots', 'snapshots')
+        self._call('DELETE', f'/v1/snapshots/{quoted(snapshot.id)}')
 
     def create_volume_from_snapshot(self, volume, snapshot):
-        self._not_implemented('snapshots', 'volumes from snapshots')
+        [made] = self._copy([(volume, {'snapshotId': snapshot.id})])
+        return made
 
     def create_cloned_volume(self, volume, src_vref):
-        self._not_implemented('clones', 'clones')
+        [made] = self._copy([(volume, {'volumeId': src_vref.name_id})])
+        return made
 
     def revert_to_snapshot(self, context, volume, snapshot):
-        self._not_implemented('revert', 'revert to a snapshot')
+        self._call('POST', f'{_volume_path(volume)}/revert', {'snapshotId': snapshot.id})
 
     def retype(self, context, volume, new_type, diff, host):
-        """True when the volume is what the new type wants already; else Cinder moves it."""
+        """True when the volume is what the new type wants already, or its limits could be made so; else Cinder moves it."""
         if host['host'] != volume.host or diff.get('encryption'):
             return False
-        if new_type.get('qos_specs_id'):
-            self._refuse_qos(volume_types.get_volume_type_qos_specs(new_type['id']))
-        wanted = (new_type.get('extra_specs') or {}).get('provisioning:type')
-        return wanted is None or wanted == self._provisioning(volume)
+        extra_specs = new_type.get('extra_specs') or {}
+        allowed = limits.of_type(new_type['id'] if new_type.get('qos_specs_id') else None, extra_specs)
+        wanted = extra_specs.get('provisioning:type')
+        if wanted is not None and wanted != self._provisioning(volume):
+            return False
+        self._call('POST', f'{_volume_path(volume)}/limits', {'limits': allowed})
+        return True
 
     def migrate_volume(self, context, volume, host):
         # The cluster does not move volumes between pools yet: Cinder copies.
         return False, None
+
+    # What groups do, too (groups.py): one request, as of one moment.
+
+    def _snapshot(self, snapshots):
+        """Snapshots as of one moment, all or none."""
+        made = self._call('POST', '/v1/snapshots', {'snapshots': [
+            {'snapshotId': snapshot.id, 'volumeId': snapshot.volume.name_id} for snapshot in snapshots]})
+        return [{'provider_id': one['meshsanId']} for one in made['snapshots']]
+
+    def _copy(self, copies):
+        """Volumes with the content of sources as of one moment, all or none."""
+        specs = []
+        for volume, source in copies:
+            self._refuse_what_is_not_kept(volume)
+            if _extra_specs(volume).get('provisioning:type') == 'thick':
+                raise exception.InvalidInput(reason='a volume that is made of a snapshot or volume shares its data and is '
+                                                    'thin: use a type without provisioning:type=thick')
+            domain, pool = _pool_of(volume)
+            specs.append({'volumeId': volume.name_id, 'domain': domain, 'pool': pool, 'source': source, 'sizeGib': volume.size})
+        made = self._call('POST', '/v1/copies', {'copies': specs})
+        return [{'provider_id': one['meshsanId']} for one in made['volumes']]
 
     # Volumes that exist.
 
@@ -237,6 +264,9 @@ class MeshSANDriver(driver.VolumeDriver):
             request['ip'] = connector['ip']
         if connector.get(SDC_GUID):
             request['sdcGuid'] = connector[SDC_GUID]
+        wanted = limits.of_volume(volume)
+        if any(wanted.values()):
+            request['limits'] = wanted
         attached = self._call('PUT', f'{_volume_path(volume)}/attachments/{quoted(holder)}', request)
         if holder == _host_holder(connector):
             # Cinder uses one connector for both volumes of a copy: what is true of one only must not be in it.
@@ -288,10 +318,7 @@ class MeshSANDriver(driver.VolumeDriver):
             time.sleep(0.1)
 
     def _provisioning(self, volume):
-        specs = {}
-        if volume.volume_type_id:
-            specs = volume_types.get_volume_type_extra_specs(volume.volume_type_id)
-        wanted = specs.get('provisioning:type')
+        wanted = _extra_specs(volume).get('provisioning:type')
         if wanted is None:
             return 'thin' if self.configuration.meshsan_thin_provision else 'thick'
         if wanted not in ('thin', 'thick'):
@@ -302,24 +329,12 @@ class MeshSANDriver(driver.VolumeDriver):
         """A promise of the volume's type that nobody would keep is refused, not ignored."""
         if volume.encryption_key_id and not self._feature('encryption'):
             raise exception.InvalidInput(reason='MeshSAN volumes of encrypted types are not supported yet')
-        if volume.volume_type_id:
-            self._refuse_qos(volume_types.get_volume_type_qos_specs(volume.volume_type_id))
-
-    def _refuse_qos(self, found):
-        specs = (found or {}).get('qos_specs')
-        if specs and specs.get('consumer') in ('back-end', 'both') and not self._feature('qos'):
-            raise exception.InvalidInput(
-                reason='this driver does not pass limits on to MeshSAN: use QoS specs with consumer=front-end, '
-                       'which the hypervisor enforces')
+        limits.of_volume(volume)
 
     def _feature(self, name):
         if self._features is None:
             self._features = self._call('GET', '/v1/features')
         return bool(self._features.get(name))
-
-    def _not_implemented(self, feature, words):
-        raise NotImplementedError(f'this driver cannot do {words}' if self._feature(feature)
-                                  else f'this release of MeshSAN cannot do {words}')
 
     def _call(self, method, path, body=None, existing_ref=None):
         """One request; the bridge's refusals become exceptions that Cinder understands."""
@@ -331,9 +346,15 @@ class MeshSANDriver(driver.VolumeDriver):
                     existing_ref=existing_ref, reason=error.message) from error
             if error.code == 'unsupported':
                 raise NotImplementedError(error.message) from error
+            if error.code == 'snapshotLimit':
+                raise exception.SnapshotLimitReached(message=f'MeshSAN: {error.message}') from error
             if error.code == 'busy':
                 raise exception.VolumeIsBusy(message=error.message) from error
             raise exception.VolumeBackendAPIException(data=f'MeshSAN: {error.message} ({error.code})') from error
+
+
+def _extra_specs(volume):
+    return volume_types.get_volume_type_extra_specs(volume.volume_type_id) if volume.volume_type_id else {}
 
 
 def _volume_path(volume):

@@ -19,6 +19,7 @@ import requests
 from cinder import exception
 from cinder import objects
 from cinder import utils as cinder_utils
+from cinder.volume import group_types
 from cinder.volume import qos_specs
 from cinder.volume import volume_types
 from judge import Judge, Skip
@@ -123,7 +124,8 @@ def _():
     [pool] = stats['pools']
     assert pool['pool_name'] == POOL and pool['total_capacity_gb'] >= pool['free_capacity_gb'] > 0, pool
     assert pool['thin_provisioning_support'] and pool['multiattach'] and pool['online_extend_support']
-    assert pool['QoS_support'] is False and pool['max_over_subscription_ratio'] == 20.0, pool
+    assert pool['QoS_support'] and pool['consistent_group_snapshot_enabled'], pool
+    assert pool['max_over_subscription_ratio'] == 20.0, pool
     return pool
 
 
@@ -473,29 +475,216 @@ def _():
     rig.driver.delete_volume(again)
 
 
-@judge.check('what this release cannot do is NotImplementedError, never a fake', needs=START)
+def new_snapshot(volume, **fields):
+    """A snapshot of Cinder's database; the driver knows nothing of it yet."""
+    snapshot = objects.Snapshot(
+        rig.context, volume_id=volume.id, volume_size=volume.size, status='creating', user_id=rig.context.user_id,
+        project_id=rig.context.project_id, volume_type_id=volume.volume_type_id, **fields)
+    snapshot.create()
+    return snapshot
+
+
+def taken(volume):
+    """A snapshot that exists on MeshSAN too."""
+    snapshot = new_snapshot(volume)
+    snapshot.update(rig.driver.create_snapshot(snapshot))
+    snapshot.save()
+    return snapshot
+
+
+@judge.check('snapshot; the same again is the same one; deleted, twice', needs=START)
 def _():
-    volume = rig.made()
-    snapshot = objects.Snapshot(rig.context, volume_id=volume.id, volume_size=1, status='creating',
-                                volume_type_id=volume.volume_type_id)
-    for work in (lambda: rig.driver.create_snapshot(snapshot),
-                 lambda: rig.driver.create_volume_from_snapshot(volume, snapshot),
-                 lambda: rig.driver.create_cloned_volume(volume, volume),
-                 lambda: rig.driver.revert_to_snapshot(rig.context, volume, snapshot)):
-        judge.raises(NotImplementedError, work)
+    volume = rig.made(2)
+    snapshot = taken(volume)
+    seen = on_meshsan(snapshot)
+    assert seen['ancestorVolumeId'] == volume.provider_id and seen['sizeInKb'] == 2 << 20, seen
+    before = len(rest('GET', '/types/Volume/instances'))
+    assert rig.driver.create_snapshot(snapshot) == {'provider_id': snapshot.provider_id}
+    assert len(rest('GET', '/types/Volume/instances')) == before
     rig.driver.delete_snapshot(snapshot)
+    assert on_meshsan(snapshot) is None and on_meshsan(volume) is not None
+    rig.driver.delete_snapshot(snapshot)
+    rig.driver.delete_snapshot(new_snapshot(volume))
+    rig.remove(volume)
+    judge.raises(exception.VolumeBackendAPIException, lambda: taken(rig.volume()),
+                 lambda error: 'there is no volume' in str(error))
+
+
+@judge.check('volumes of a snapshot and of a volume, larger too; deleted in any order', needs=START)
+def _():
+    volume = rig.made(1)
+    snapshot = taken(volume)
+    made = []
+    for size, create, source in ((1, rig.driver.create_volume_from_snapshot, snapshot),
+                                 (3, rig.driver.create_volume_from_snapshot, snapshot),
+                                 (1, rig.driver.create_cloned_volume, volume),
+                                 (4, rig.driver.create_cloned_volume, volume)):
+        copy = rig.volume(size)
+        update = create(copy, source)
+        assert create(copy, source) == update, 'the same again is another volume'
+        copy.update(update)
+        copy.save()
+        assert on_meshsan(copy)['sizeInKb'] == size << 20, on_meshsan(copy)
+        assert on_meshsan(copy)['vtreeId'] == volume.provider_id
+        made.append(copy)
+    # Cinder deletes a snapshot whose volumes live on, and a volume whose clones do.
+    rig.driver.delete_snapshot(snapshot)
+    rig.remove(volume)
+    assert all(on_meshsan(copy) is not None for copy in made)
+    late = taken(made[0])
+    attachment, _info = rig.attach(made[0])
+    rig.detach(made[0], attachment)
+    rig.driver.delete_snapshot(late)
+    for copy in made:
+        rig.remove(copy)
+    smaller = rig.made(2)
+    judge.raises(exception.VolumeBackendAPIException,
+                 lambda: rig.driver.create_cloned_volume(rig.volume(1), smaller),
+                 lambda error: 'a copy of 1 GiB is smaller' in str(error))
+    kind = volume_types.create(rig.context, 'thick-copies', {'provisioning:type': 'thick'})
+    judge.raises(exception.InvalidInput,
+                 lambda: rig.driver.create_cloned_volume(rig.volume(2, volume_type_id=kind['id']), smaller),
+                 lambda error: 'without provisioning:type=thick' in str(error))
+    rig.remove(smaller)
+
+
+@judge.check('revert, twice; not under a host', needs=START)
+def _():
+    volume = rig.made(1)
+    snapshot = taken(volume)
+    attachment, _info = rig.attach(volume)
+    judge.raises(exception.VolumeIsBusy, lambda: rig.driver.revert_to_snapshot(rig.context, volume, snapshot))
+    rig.detach(volume, attachment)
+    rig.driver.revert_to_snapshot(rig.context, volume, snapshot)
+    rig.driver.revert_to_snapshot(rig.context, volume, snapshot)
+    gone = new_snapshot(volume)
+    judge.raises(exception.VolumeBackendAPIException,
+                 lambda: rig.driver.revert_to_snapshot(rig.context, volume, gone),
+                 lambda error: 'there is no snapshot' in str(error))
+    rig.driver.delete_snapshot(snapshot)
+    rig.remove(volume)
+
+
+@judge.check('as many snapshots as a V-tree may have; the next one is SnapshotLimitReached', needs=START)
+def _():
+    volume = rig.made(1)
+    for _round in range(126):
+        rest('POST', '/instances/System/action/snapshotVolumes', {'snapshotDefs': [{'volumeId': volume.provider_id}]})
+    judge.raises(exception.SnapshotLimitReached, lambda: taken(volume), lambda error: 'too many' in str(error))
+    judge.raises(exception.SnapshotLimitReached, lambda: rig.driver.create_cloned_volume(rig.volume(1), volume))
+    rest('POST', f'/instances/Volume::{volume.provider_id}/action/removeVolume', {'removeMode': 'WHOLE_VTREE'})
+
+
+def new_group(kind, volumes=()):
+    group = objects.Group(rig.context, user_id=rig.context.user_id, project_id=rig.context.project_id, status='creating',
+                          host=rig.host, group_type_id=kind['id'], name='group')
+    group.create()
+    for volume in volumes:
+        volume.group_id = group.id
+        volume.save()
+    return group
+
+
+@judge.check('group snapshots are of one moment; groups of them and of groups; other groups are left to Cinder', needs=START)
+def _():
+    kind = group_types.create(rig.context, 'consistent', {'consistent_group_snapshot_enabled': '<is> True'})
+    volumes = [rig.made(1), rig.made(2)]
+    group = new_group(kind, volumes)
+    assert rig.driver.create_group(rig.context, group)['status'] == 'available'
+    group.update({'status': 'available'})
+    group.save()
+    rig.driver.update_group(rig.context, group, volumes, [])
+    group_snapshot = objects.GroupSnapshot(
+        rig.context, group_id=group.id, group_type_id=kind['id'], user_id=rig.context.user_id,
+        project_id=rig.context.project_id, status='creating')
+    group_snapshot.create()
+    snapshots = [new_snapshot(volume) for volume in volumes]
+    state, updates = rig.driver.create_group_snapshot(rig.context, group_snapshot, snapshots)
+    assert state == {'status': 'available'} and [one['id'] for one in updates] == [one.id for one in snapshots]
+    for snapshot, update in zip(snapshots, updates):
+        snapshot.provider_id = update['provider_id']
+        snapshot.save()
+    seen = [on_meshsan(snapshot) for snapshot in snapshots]
+    # One call of the cluster made them: that is what makes them one moment.
+    assert len({one['consistencyGroupId'] for one in seen}) == 1 and seen[0]['consistencyGroupId'], seen
+    assert [one['ancestorVolumeId'] for one in seen] == [volume.provider_id for volume in volumes]
+    for sources in ({'group_snapshot': group_snapshot, 'snapshots': snapshots},
+                    {'source_group': group, 'source_vols': volumes}):
+        copies = [rig.volume(1), rig.volume(3)]
+        state, updates = rig.driver.create_group_from_src(rig.context, new_group(kind, copies), copies, **sources)
+        assert state == {'status': 'available'}, state
+        for copy, update in zip(copies, updates):
+            assert update['id'] == copy.id, updates
+            copy.provider_id = update['provider_id']
+        seen = [on_meshsan(copy) for copy in copies]
+        assert [one['sizeInKb'] >> 20 for one in seen] == [1, 3], seen
+        assert len({one['consistencyGroupId'] for one in seen}) == 1, seen
+        for copy in copies:
+            rig.remove(copy)
+    state, updates = rig.driver.delete_group_snapshot(rig.context, group_snapshot, snapshots)
+    assert state == {'status': 'deleted'} and all(one['status'] == 'deleted' for one in updates), (state, updates)
+    assert [on_meshsan(snapshot) for snapshot in snapshots] == [None, None]
+    attachment, _info = rig.attach(volumes[1])
+    state, updates = rig.driver.delete_group(rig.context, group, volumes)
+    assert state == {'status': 'error_deleting'}, state
+    assert [one['status'] for one in updates] == ['deleted', 'error_deleting'], updates
+    rig.detach(volumes[1], attachment)
+    assert rig.driver.delete_group(rig.context, group, volumes)[0] == {'status': 'deleted'}
+    plain = new_group(group_types.create(rig.context, 'plain', {}))
+    judge.raises(NotImplementedError, lambda: rig.driver.create_group(rig.context, plain))
+
+
+def limits_now(volume):
+    return [(one['limitIops'], one['limitBwInKbps']) for one in on_meshsan(volume)['mappedSdcInfo'] or []]
+
+
+@judge.check('limits of volume types: of the mapping, grown with the volume, changed by retype', needs=START)
+def _():
+    kind = volume_types.create(rig.context, 'limited', {'maxIOPSperGB': '500'})
+    specs = qos_specs.create(rig.context, 'limits', {'consumer': 'back-end', 'maxBWSperGB': '256', 'maxIOPS': '1200'})
+    qos_specs.associate_qos_with_type(rig.context, specs.id, kind['id'])
+    volume = rig.made(2, volume_type_id=kind['id'])
+    attachment, _info = rig.attach(volume)
+    assert limits_now(volume) == [(1000, 512)], limits_now(volume)
+    rig.driver.extend_volume(volume, 8)
+    assert limits_now(volume) == [(1200, 2048)], limits_now(volume)
+    other = volume_types.create(rig.context, 'other-limits', {'maxBWS': '1500'})
+    wanted = {'id': other['id'], 'extra_specs': {'maxBWS': '1500'}, 'qos_specs_id': None}
+    assert rig.driver.retype(rig.context, volume, wanted, {}, {'host': volume.host}) is True
+    assert limits_now(volume) == [(0, 2048)], limits_now(volume)
+    none = {'id': other['id'], 'extra_specs': {}, 'qos_specs_id': None}
+    assert rig.driver.retype(rig.context, volume, none, {}, {'host': volume.host}) is True
+    assert limits_now(volume) == [(0, 0)], limits_now(volume)
+    rig.detach(volume, attachment)
+    assert rig.driver.retype(rig.context, volume, wanted, {}, {'host': volume.host}) is True
+    # ScaleIO's driver takes them from specs of any consumer.
+    qos_specs.update(rig.context, specs.id, {'consumer': 'front-end'})
+    attachment, _info = rig.attach(volume)
+    assert limits_now(volume) == [(1200, 2048)], limits_now(volume)
+    rig.detach(volume, attachment)
     rig.remove(volume)
 
 
 @judge.check('limits and encryption that nobody would keep are refused', needs=START)
 def _():
-    kind = volume_types.create(rig.context, 'limited', {})
-    specs = qos_specs.create(rig.context, 'limits', {'consumer': 'back-end', 'maxIOPS': '100'})
-    qos_specs.associate_qos_with_type(rig.context, specs.id, kind['id'])
-    judge.raises(exception.InvalidInput, lambda: rig.made(1, volume_type_id=kind['id']),
-                 lambda error: 'front-end' in str(error))
+    def refused(name, specs, words, consumer='back-end'):
+        kind = volume_types.create(rig.context, name, {})
+        made = qos_specs.create(rig.context, name, {'consumer': consumer, **specs})
+        qos_specs.associate_qos_with_type(rig.context, made.id, kind['id'])
+        before = len(rest('GET', '/types/Volume/instances'))
+        judge.raises(exception.InvalidInput, lambda: rig.made(1, volume_type_id=kind['id']),
+                     lambda error: words in str(error))
+        assert len(rest('GET', '/types/Volume/instances')) == before
+        return kind, made
+
+    _kind, specs = refused('libvirt', {'total_iops_sec': '100'}, 'may hold maxIOPS, maxBWS')
+    refused('both', {'read_bytes_sec': '100'}, 'use consumer=front-end', consumer='both')
+    refused('words', {'maxIOPS': 'many'}, 'maxIOPS must be a whole number')
+    refused('negative', {'maxBWSperGB': '-1'}, 'maxBWSperGB must be a whole number')
+    refused('few', {'maxIOPS': '10'}, 'maxIOPS must be 0 or at least 11')
+    refused('huge', {'maxIOPSperGB': '4294967296'}, 'maxIOPSperGB must be a whole number')
     qos_specs.update(rig.context, specs.id, {'consumer': 'front-end'})
-    rig.remove(rig.made(1, volume_type_id=kind['id']))
+    rig.remove(rig.made(1, volume_type_id=_kind['id']))
     judge.raises(exception.InvalidInput, lambda: rig.made(1, encryption_key_id=str(uuid.uuid4())))
 
 
@@ -545,6 +734,40 @@ def _():
     rig.remove(volume)
 
 
+@judge.check('what a snapshot, a clone and a reverted volume hold', needs=ATTACH)
+def _():
+    if os.geteuid() != 0 or 'ATTACHED' not in os.environ:
+        raise Skip('needs root: the SDC makes block devices')
+    first, second = os.urandom(1 << 20), os.urandom(1 << 20)
+
+    def write(volume, pattern):
+        rig.driver.copy_image_to_volume(rig.context, volume, Images(pattern), str(uuid.uuid4()))
+
+    def holds(volume, pattern):
+        images = Images()
+        meta = {'id': str(uuid.uuid4()), 'disk_format': 'raw', 'container_format': 'bare'}
+        rig.driver.copy_volume_to_image(rig.context, volume, images, meta)
+        return images.content[:len(pattern)] == pattern and len(images.content) == volume.size << 30
+
+    volume = rig.made(1)
+    write(volume, first)
+    snapshot = taken(volume)
+    write(volume, second)
+    old, new = rig.volume(2), rig.volume(1)
+    old.update(rig.driver.create_volume_from_snapshot(old, snapshot))
+    new.update(rig.driver.create_cloned_volume(new, volume))
+    for copy in (old, new):
+        copy.save()
+    assert holds(old, first) and holds(new, second)
+    rig.driver.revert_to_snapshot(rig.context, volume, snapshot)
+    assert holds(volume, first) and holds(new, second)
+    rig.driver.delete_snapshot(snapshot)
+    rig.remove(volume)
+    assert holds(old, first) and holds(new, second)
+    rig.remove(old)
+    rig.remove(new)
+
+
 @judge.check("Cinder's own copy between two volumes (migration, retype), and the name that the volume has then", needs=ATTACH)
 def _():
     if os.geteuid() != 0 or 'ATTACHED' not in os.environ:
@@ -569,7 +792,7 @@ def _():
     assert on_meshsan(target) is None
 
 
-@judge.check('a backup of a volume in use is refused, one of a free volume reads the volume itself', needs=ATTACH)
+@judge.check('a backup of a free volume reads the volume itself, one of a volume in use a clone of it', needs=ATTACH)
 def _():
     volume = rig.made()
     backup = objects.Backup(rig.context, volume_id=volume.id, user_id=rig.context.user_id,
@@ -581,6 +804,9 @@ def _():
     volume.previous_status = 'in-use'
     volume.save()
     attachment, _info = rig.attach(volume)
-    judge.raises(NotImplementedError, lambda: rig.driver.get_backup_device(rig.context, backup))
+    device, is_snapshot = rig.driver.get_backup_device(rig.context, backup)
+    assert device.id != volume.id and not is_snapshot
+    assert on_meshsan(device)['ancestorVolumeId'] == volume.provider_id, on_meshsan(device)
+    rig.remove(device)
     rig.detach(volume, attachment)
     rig.remove(volume)

@@ -8,6 +8,7 @@ import { Ajv } from 'ajv';
 
 import { volumeName } from '../../../cinder-bridge/naming.js';
 import { BRIDGE_ERRORS } from '../../../cinder-bridge/bridge-error.js';
+import { ClusterError } from '../../../backend/runtime/cluster.js';
 import { OPERATIONS } from '../../../cinder-bridge/operations.js';
 import { BridgeHarness, POOL } from '../../support/bridge-harness.js';
 import type { BridgeAnswer } from '../../support/bridge-harness.js';
@@ -74,7 +75,7 @@ test('health, features, capacity', async (t) => {
   const health = await bridge.send('GET', '/v1/health', Buffer.alloc(0), '');
   t.is(health.body['status'], 'up');
   const features = await bridge.call('GET', '/v1/features');
-  t.is(features.body['snapshots'], false);
+  t.like(features.body, { snapshots: true, groupSnapshots: true, qos: true });
   t.true(features.proved);
   const capacity = await bridge.call('GET', `/v1/pools/${POOL.domain}/${POOL.pool}/capacity`);
   t.is(capacity.status, 200);
@@ -122,6 +123,123 @@ test('delete, and again; a mapped volume is busy until its leftovers may go', as
   t.true((await bridge.call('DELETE', path, { unmapLeftovers: true })).body['existed']);
   t.false((await bridge.call('DELETE', path, { unmapLeftovers: true })).body['existed']);
   t.is(codeOf(await bridge.call('GET', path)), 'notFound');
+});
+
+interface Named {
+  readonly meshsanId: string;
+  readonly name: string;
+  readonly sizeGib: number;
+}
+
+const snapshots = (...snapshotsOf: readonly object[]): Promise<BridgeAnswer> =>
+  bridge.call('POST', '/v1/snapshots', { snapshots: snapshotsOf });
+const copies = (...specs: readonly object[]): Promise<BridgeAnswer> =>
+  bridge.call('POST', '/v1/copies', { copies: specs.map((spec) => ({ ...POOL, ...spec })) });
+const listed = ({ body }: BridgeAnswer): readonly Named[] =>
+  (body['snapshots'] ?? body['volumes']) as readonly Named[];
+
+test('snapshots of two volumes are of one call, once however often they are asked for', async (t) => {
+  const volumes = [await made(2), await made(3)];
+  const wantedOnes = volumes.map((volumeId) => ({ volumeId, snapshotId: randomUUID() }));
+  const answers = await Promise.all(Array.from({ length: 5 }, () => snapshots(...wantedOnes)));
+  t.deepEqual([...new Set(answers.map(codeOf))], ['200']);
+  const [first = []] = answers.map(listed);
+  for (const answer of answers) t.deepEqual(listed(answer), first);
+  const keys = volumes.map((id) => volumesOf(id)[0]?.key);
+  const found = bridge.cluster.tables.volume.filter((v) => keys.includes(v.ancestorKey));
+  t.deepEqual(
+    found.map(({ name }) => name),
+    first.map(({ name }) => name),
+  );
+  const [one, two] = found;
+  t.is(one?.groupKey, two?.groupKey);
+  t.deepEqual([one?.ancestorKey, two?.ancestorKey], keys);
+  t.regex(one?.name ?? '', /^snapshot-[A-Za-z0-9_-]{22}$/);
+  // Half of a group that is there cannot become one moment with the other half.
+  const half = await snapshots(...wantedOnes.slice(0, 1), {
+    ...{ volumeId: volumes[1], snapshotId: randomUUID() },
+  });
+  t.is(codeOf(half), 'conflict');
+  t.regex(messageOf(half), /they cannot be of one moment/);
+  const other = await snapshots({ volumeId: await made(2), snapshotId: wantedOnes[0]?.snapshotId });
+  t.regex(messageOf(other), /exists already and is no copy of/);
+  t.is(codeOf(await snapshots({ volumeId: randomUUID(), snapshotId: randomUUID() })), 'notFound');
+  const remove = (): Promise<BridgeAnswer> =>
+    bridge.call('DELETE', `/v1/snapshots/${wantedOnes[0]?.snapshotId ?? ''}`);
+  t.true((await remove()).body['existed']);
+  t.false((await remove()).body['existed']);
+  t.is(volumesOf(volumes[0] ?? '').length, 1, 'the volume stays');
+});
+
+test('volumes of snapshots and of volumes, larger where asked; an interrupted one is finished', async (t) => {
+  const volumeId = await made(2);
+  const snapshotId = randomUUID();
+  await snapshots({ volumeId, snapshotId });
+  const [fromSnapshot, fromVolume] = [randomUUID(), randomUUID()];
+  const specs = [
+    { volumeId: fromSnapshot, source: { snapshotId }, sizeGib: 2 },
+    { volumeId: fromVolume, source: { volumeId }, sizeGib: 5 },
+  ];
+  const first = await copies(...specs);
+  t.deepEqual(
+    listed(first).map(({ sizeGib }) => sizeGib),
+    [2, 5],
+  );
+  t.deepEqual((await copies(...specs)).body, first.body);
+  t.is(volumesOf(fromVolume)[0]?.sizeSectors, 5 * GIB_SECTORS);
+  for (const one of volumesOf(fromVolume)) Object.assign(one, { sizeSectors: 2 * GIB_SECTORS });
+  t.deepEqual((await copies(...specs)).body, first.body, 'it was not enlarged yet');
+  const smaller = await copies({ volumeId: randomUUID(), source: { volumeId }, sizeGib: 1 });
+  t.regex(messageOf(smaller), /has 2 GiB, a copy of 1 GiB is smaller/);
+  const none = { volumeId: randomUUID(), source: { snapshotId: randomUUID() }, sizeGib: 2 };
+  t.is(codeOf(await copies(none)), 'notFound');
+  t.is(codeOf(await copies({ ...none, source: { volumeId }, pool: 'none' })), 'notFound');
+  // The source goes first.
+  t.true(
+    (await bridge.call('DELETE', `/v1/volumes/${volumeId}`, { unmapLeftovers: false })).body[
+      'existed'
+    ],
+  );
+  t.is(volumesOf(fromSnapshot).length, 1);
+});
+
+test('too many snapshots have a code of their own; a revert under a host is busy', async (t) => {
+  const volumeId = await made();
+  const snapshotId = randomUUID();
+  await snapshots({ volumeId, snapshotId });
+  const revert = (of = snapshotId): Promise<BridgeAnswer> =>
+    bridge.call('POST', `/v1/volumes/${volumeId}/revert`, { snapshotId: of });
+  t.is((await revert()).status, 200);
+  t.like(bridge.cluster.asked.at(-1), { name: 'OVERWRITE_VOLUME' });
+  t.is(codeOf(await revert(randomUUID())), 'notFound');
+  bridge.cluster.refusals.set('OVERWRITE_VOLUME', ClusterError.named('VOLUME_MAPPED'));
+  t.is(codeOf(await revert()), 'busy');
+  bridge.cluster.refusals.set('SNAPSHOT_VOLUMES', ClusterError.named('SNAPSHOT_LIMIT'));
+  t.is(codeOf(await snapshots({ volumeId, snapshotId: randomUUID() })), 'snapshotLimit');
+  const copy = { volumeId: randomUUID(), source: { volumeId }, sizeGib: 1 };
+  t.is(codeOf(await copies(copy)), 'snapshotLimit');
+  bridge.cluster.refusals.clear();
+});
+
+test('limits come with the attachment, and are changed on all mappings', async (t) => {
+  const volumeId = await made(4);
+  const limits = { iops: 100, kbps: 2048, iopsPerGib: 50, kbpsPerGib: 256 };
+  const path = `/v1/volumes/${volumeId}`;
+  const set = (changes: object = {}): Promise<BridgeAnswer> =>
+    bridge.call('POST', `${path}/limits`, { limits: { ...limits, ...changes } });
+  t.is((await set()).body['mappings'], 0);
+  const attached = await bridge.call('PUT', `${path}/attachments/one`, { ...HOST, limits });
+  t.is(attached.status, 200);
+  const mapping = () => bridge.cluster.tables.mapping.at(-1);
+  const shown = { iopsLimit: 100, bandwidthLimitKbps: 2048, iopsPerGib: 50, kbpsPerGib: 256 };
+  t.like(mapping(), shown);
+  await attach(volumeId, 'two');
+  t.like(mapping(), shown, 'an attachment without limits leaves them');
+  t.is((await set({ iops: 0, kbpsPerGib: 0 })).body['mappings'], 1);
+  t.like(mapping(), { ...shown, iopsLimit: 0, kbpsPerGib: 0 });
+  t.regex(messageOf(await set({ kbps: 1000 })), /kbps must be multiple of 1024/);
+  t.is(codeOf(await set({ iops: 5 })), 'refused');
+  t.is(codeOf(await set({ iops: 2 ** 32 })), 'invalid');
 });
 
 test('grow, and again; a volume never shrinks', async (t) => {
@@ -256,6 +374,18 @@ test('bad input is refused with the place and what would be right, and changes n
   await bad('POST', `${path}/manage`, { ...POOL, reference: {} });
   await bad('POST', `${path}/manage`, { ...POOL, reference: { id: '1', name: 'x' } });
   await bad('POST', `${path}/extend`, { sizeGib: null });
+  await bad('POST', '/v1/snapshots', { snapshots: [] });
+  await bad('POST', '/v1/snapshots', { snapshots: [{ snapshotId: uuid }] });
+  await bad('POST', '/v1/snapshots', { snapshots: [{ snapshotId: 'x', volumeId: uuid }] });
+  const copy = { ...POOL, volumeId: uuid, sizeGib: 1 };
+  await bad('POST', '/v1/copies', { copies: [copy] });
+  await bad('POST', '/v1/copies', { copies: [{ ...copy, source: {} }] });
+  await bad('POST', '/v1/copies', {
+    copies: [{ ...copy, source: { volumeId: uuid, snapshotId: uuid } }],
+  });
+  await bad('POST', `${path}/revert`, {});
+  await bad('POST', `${path}/limits`, { limits: { iops: 100 } });
+  await bad('DELETE', '/v1/snapshots/x', undefined);
   await bad('POST', '/v1/ledger/repair', { steps: [{ step: 'drop' }] });
   const asked = JSON.stringify(bridge.cluster.asked);
   t.false(asked.includes(volumeName(uuid)), 'the cluster was not asked to change anything');

@@ -14,7 +14,7 @@ const NOW = 10_000;
 function volume(changes: Partial<MeshVolume> = {}): MeshVolume {
   return {
     ...{ id: 'v1', name: volumeName(UUID), sizeInKb: 1048576, volumeType: 'ThinProvisioned' },
-    ...{ storagePoolId: 'p', creationTime: 100, ancestorVolumeId: null },
+    ...{ storagePoolId: 'p', creationTime: 100, ancestorVolumeId: null, vtreeId: 'v1' },
     mappedSdcInfo: [{ sdcId: 's1', mappingGeneration: 4, accessMode: 'ReadWrite' }],
     ...changes,
   };

@@ -83,6 +83,24 @@ test('a session that ended is replaced by a new one', async (t) => {
   });
 });
 
+test('snapshots and copies whose answers are lost are made once', async (t) => {
+  await withBridge(async (bridge) => {
+    const [volumeId, snapshotId, copyId] = [randomUUID(), randomUUID(), randomUUID()];
+    await bridge.call('PUT', `/v1/volumes/${volumeId}`, wanted(1));
+    const snapshot = { snapshots: [{ snapshotId, volumeId }] };
+    const copy = { ...POOL, volumeId: copyId, source: { snapshotId }, sizeGib: 2 };
+    for (const lost of [1, 2, 0]) {
+      bridge.proxy.losing = lost;
+      t.is((await bridge.call('POST', '/v1/snapshots', snapshot)).status, 200);
+      bridge.proxy.losing = lost;
+      t.is((await bridge.call('POST', '/v1/copies', { copies: [copy] })).status, 200);
+    }
+    bridge.proxy.losing = 0;
+    t.is(bridge.cluster.tables.volume.length, 3);
+    t.true(bridge.cluster.asked.some(({ name }) => name === 'RESIZE_VOLUME'));
+  });
+});
+
 interface Step {
   readonly kind: 'create' | 'remove' | 'extend' | 'attach' | 'detach';
   readonly volume: number;
