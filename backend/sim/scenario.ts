@@ -260,6 +260,8 @@ class Scenario {
   private isExpected(name: string): boolean {
     const { storeUnknownPermille, mdms, trouble } = this.swarm;
     if (name === 'mdm.store-full') return trouble.fillStore > 0;
+    // A change of the MDM cluster is given up when the store into which the content goes is out of reach each time.
+    if (name === 'mdm-cluster.changed') return trouble.stopStore + trouble.cutStore > 0;
     if (name === 'sds.frozen-layer-written') return this.cluster.cutWatch.discarded > 0;
     return name === 'mdm.stepped-down' && (storeUnknownPermille > 0 || mdms > 1);
   }
