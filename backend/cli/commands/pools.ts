@@ -221,7 +221,7 @@ export const POOL_COMMANDS: readonly Command[] = [
   ),
   setPool(
     'modify_zero_padding_policy',
-    'report zero padding as on or off; only without devices',
+    'report zero padding as on or off; what was never written reads as zero either way',
     either('enable_zero_padding', 'disable_zero_padding', 'zero padding'),
     ({ values }) => ({ zeroPadding: values.has('enable_zero_padding') }),
   ),

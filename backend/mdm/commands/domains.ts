@@ -214,11 +214,6 @@ export const POOL_COMMANDS: Handlers<
       loneReturn: params.loneReturn ?? pool.loneReturn,
     };
     checkAlerts(next.capacityAlertHighPercent, next.capacityAlertCriticalPercent);
-    if (
-      next.zeroPadding !== pool.zeroPadding &&
-      state.devices.find((device) => device.poolKey === pool.key) !== undefined
-    )
-      refuse('ZERO_PADDING_LOCKED');
     if (params.sparePercent !== null && !params.force)
       checkSpare(state, next, seen.poolThinUsedBytes(pool.key), options.sectorBytes);
     state.pools.put(pool.key, next);

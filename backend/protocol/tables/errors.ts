@@ -207,6 +207,7 @@ export const ERRORS = {
     'removeMode must be ONLY_ME, INCLUDING_DESCENDANTS, DESCENDANTS_ONLY or WHOLE_VTREE',
   ),
   LIMIT_ILLEGAL: row(183, 'rejected', 64, 400, 0, '{reason}'),
+  // Answered by MDMs of release 0.1.0 only: zero padding changes nothing on devices, so it may change at any time.
   ZERO_PADDING_LOCKED: row(
     184,
     'rejected',

@@ -86,7 +86,6 @@ test('storage pools: every refusal', (t) => {
   const set = (changes: Partial<CommandParams['SET_STORAGE_POOL']>): string =>
     cluster.refused('SET_STORAGE_POOL', { ...KEEP, key: poolKey, ...changes }).error;
   t.is(set({ key: 9999 }), 'POOL_NOT_FOUND');
-  t.is(set({ zeroPadding: false }), 'ZERO_PADDING_LOCKED');
   t.is(set({ capacityAlertHighPercent: 95 }), 'LIMIT_ILLEGAL');
   t.is(set({ mediaType: 'tape' }), 'INVALID_PARAMETER');
   cluster.command('SET_STORAGE_POOL', {
@@ -94,11 +93,12 @@ test('storage pools: every refusal', (t) => {
     key: poolKey,
     durability: 'memory',
     fullPolicy: 'error',
+    zeroPadding: false,
   });
   const [pool] = cluster.query('storagePool', [poolKey]).pools;
+  t.is(pool?.zeroPadding, false, 'also with devices');
   t.is(pool?.durability, 'memory');
   t.is(pool?.fullPolicy, 'error');
-  t.is(pool?.zeroPadding, true);
   cluster.command('ADD_VOLUME', volume(poolKey, 'v'));
   t.is(cluster.refused('REMOVE_STORAGE_POOL', { key: poolKey }).error, 'POOL_HAS_VOLUMES');
   // The same name in another domain is another pool.
