@@ -166,4 +166,15 @@ export const FIXES: readonly Mutation[] = [
       },
     ],
   },
+  {
+    rule: 'revert-nobody-waited-for',
+    about: 'a volume is given to clients while it is being reverted',
+    replacements: [
+      {
+        file: 'backend/mdm/commands/volumes.js',
+        from: 'requireNotReverted(state, volumeKey);',
+        to: '',
+      },
+    ],
+  },
 ];
