@@ -141,15 +141,15 @@ export interface StoreHost {
   opIdNeeded(run: number, opLow: number, opHigh: number): boolean;
 }
 
+/** Of `mergeConflicts`. */
+export const MERGE_DOUBTFUL = -1;
+
 /**
  * What a store offers for volumes that have snapshots. A layer is what was written to one member of a V-tree between two
  * cuts. A chunk of a layer is stored under the key of the layer; the first layer of a volume has the volume's key. A chain
  * names layers, the one that is written first, the root last: a block that is absent in a layer is read from the next one,
  * absent at the root it reads as zero. A volume that never had a snapshot has a chain of one, and none of this concerns it.
  */
-/** Of `mergeConflicts`. */
-export const MERGE_DOUBTFUL = -1;
-
 interface LayerStore {
   /**
    * As `read`, through a chain: all layers are looked at in one moment. The owner's range lock keeps changes of all layers
