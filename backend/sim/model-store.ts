@@ -4,10 +4,10 @@
 
 import { DISK_KIND, DiskMeter } from '../core/disk-meter.js';
 import type { DiskTimes } from '../core/disk-meter.js';
-import type { Micros, Token } from '../core/ports.js';
+import type { Micros } from '../core/ports.js';
 import type { Prng } from '../core/prng.js';
 import { DISK_FORMAT_MAX } from '../protocol/tables/disk.js';
-import { BLOCK_STATE, IO_BLOCKS_MAX, ROOM, STORE_STATUS } from '../sds/store/store.js';
+import { ROOM } from '../sds/store/store.js';
 import type {
   ChunkInfo,
   Geometry,
@@ -22,28 +22,17 @@ import type {
 
 import type { EventTarget } from './event-queue.js';
 import { ModelContent } from './model-content.js';
-import { describeLayers, isEmptied, mergeConflicts, readLayers } from './model-layers.js';
-import type { ModelRead } from './model-content.js';
+import { isEmptied } from './model-layers.js';
+import { ModelReads } from './model-reads.js';
 import { writeRecord } from './model-medium.js';
 import type { ModelMedium, ModelRecord } from './model-medium.js';
+import { ModelSpace } from './model-space.js';
 import type { SimProcess } from './process.js';
-
-interface PendingRead extends ModelRead {
-  readonly beganUs: number;
-  readonly token: Token;
-  readonly describe: boolean;
-  /** Through a chain: the layer of each block. */
-  readonly foundIn?: Uint32Array;
-}
 
 const WHAT = { opened: 1, written: 2, flushed: 3, read: 4 } as const;
 const WRITE_US = 30;
 const FLUSH_US = 200;
 const READ_US = 60;
-/** A device of which so many reads failed is dead: here they all fail or none does. */
-const FAILED_READS_MAX = 4;
-/** Blocks that are kept free so that a member can always complete what it granted. */
-const RESERVE_BLOCKS = 4;
 
 export class ModelStore implements Store, EventTarget {
   readonly geometry: Geometry;
@@ -52,7 +41,7 @@ export class ModelStore implements Store, EventTarget {
   private readonly host: StoreHost;
   private readonly prng: Prng;
   readonly content: ModelContent;
-  private readonly reads: PendingRead[] = [];
+  private readonly reads: ModelReads;
   private writing = false;
   private batchLsn = 0;
   private submittedLsn = 0;
@@ -60,8 +49,6 @@ export class ModelStore implements Store, EventTarget {
   private flushingSettled = 0;
   private wantedLsn = 0;
   private failed = false;
-  private failedReads = 0;
-  private keptBlocks = 0;
   private closing = false;
   private bootId = '';
   private readonly meter = new DiskMeter();
@@ -75,6 +62,25 @@ export class ModelStore implements Store, EventTarget {
     this.geometry = geometry;
     this.content = new ModelContent(medium, geometry);
     this.prng = process.sim.prng.fork();
+    const { content, meter } = this;
+    this.reads = new ModelReads({ medium, process, host, geometry, content, meter }, () => {
+      this.in(READ_US, WHAT.read);
+    });
+    ({
+      read: this.read,
+      readLayers: this.readLayers,
+      describe: this.describe,
+      describeLayers: this.describeLayers,
+    } = this.reads);
+    ({
+      room: this.room,
+      takesSpace: this.takesSpace,
+      freeBlocks: this.freeBlocks,
+      keepFree: this.keepFree,
+      thinBlocks: this.thinBlocks,
+      mergeConflicts: this.mergeConflicts,
+      usage: this.usage,
+    } = new ModelSpace(medium, content, geometry));
   }
 
   get lastLsn(): number {
@@ -106,7 +112,7 @@ export class ModelStore implements Store, EventTarget {
       if (what === WHAT.opened) this.opened(nowUs);
       else if (what === WHAT.written) this.written(nowUs);
       else if (what === WHAT.flushed) this.flushed(nowUs);
-      else this.answerRead(nowUs);
+      else if (!this.reads.answer(nowUs)) this.fail(nowUs, 'nothing can be read from the device');
     });
   }
 
@@ -248,35 +254,15 @@ export class ModelStore implements Store, EventTarget {
     return Infinity;
   }
 
-  // Space.
+  // Space: model-space.ts.
 
-  room(volumeKey: number, chunkIndex: number, firstBlock: number, blockCount: number): Room {
-    const fresh = this.content.freshBlocks(volumeKey, chunkIndex, firstBlock, blockCount);
-    return fresh === 0 || this.content.usedBlocks + fresh <= this.medium.capacityBlocks
-      ? ROOM.ok
-      : ROOM.full;
-  }
-
-  takesSpace(
-    volumeKey: number,
-    chunkIndex: number,
-    firstBlock: number,
-    blockCount: number,
-  ): boolean {
-    return this.content.freshBlocks(volumeKey, chunkIndex, firstBlock, blockCount) > 0;
-  }
-
-  freeBlocks(): number {
-    return Math.max(0, this.medium.capacityBlocks - this.content.usedBlocks - RESERVE_BLOCKS);
-  }
-
-  keepFree(bytes: number): void {
-    this.keptBlocks = Math.ceil(bytes / this.geometry.blockBytes);
-  }
-
-  thinBlocks(): number {
-    return Math.max(0, this.freeBlocks() - this.keptBlocks);
-  }
+  readonly room: Store['room'];
+  readonly takesSpace: Store['takesSpace'];
+  readonly freeBlocks: Store['freeBlocks'];
+  readonly keepFree: Store['keepFree'];
+  readonly thinBlocks: Store['thinBlocks'];
+  readonly mergeConflicts: Store['mergeConflicts'];
+  readonly usage: Store['usage'];
 
   maskRoom(): Room {
     return ROOM.ok;
@@ -286,24 +272,15 @@ export class ModelStore implements Store, EventTarget {
     return ROOM.ok;
   }
 
-  mergeConflicts(
-    childKey: number,
-    parentKey: number,
-    chunkIndex: number,
-    blocks: Uint8Array,
-  ): number {
-    const { content, geometry, medium } = this;
-    const { unitBlocks } = geometry;
-    const count = mergeConflicts(content, childKey, parentKey, chunkIndex, unitBlocks, blocks);
-    // Units are not modelled: what a real device does without a new one must not fail here.
-    if (content.usedBlocks + count <= medium.capacityBlocks) return count;
-    blocks.fill(0);
-    return 0;
+  // Reading: model-reads.ts.
+
+  get badLayers(): Uint32Array {
+    return this.reads.badLayers;
   }
-
-  // Reading.
-
-  readonly badLayers: Uint32Array = new Uint32Array(IO_BLOCKS_MAX);
+  readonly read: Store['read'];
+  readonly readLayers: Store['readLayers'];
+  readonly describe: Store['describe'];
+  readonly describeLayers: Store['describeLayers'];
 
   hasChunk(layerKey: number, chunkIndex: number): boolean {
     return this.content.chunks.has(this.content.keyOf(layerKey, chunkIndex));
@@ -316,77 +293,6 @@ export class ModelStore implements Store, EventTarget {
   *chunksOf(layerKey: number): Iterable<ChunkInfo> {
     for (const chunk of [...this.content.chunks.values()])
       if (chunk.volumeKey === layerKey) yield chunk;
-  }
-
-  readLayers(
-    token: Token,
-    layers: readonly number[],
-    vtreeKey: number,
-    chunkIndex: number,
-    firstBlock: number,
-    blockCount: number,
-    bytes: Uint8Array,
-    at: number,
-  ): void {
-    const range = { vtreeKey, chunkIndex, firstBlock, blockCount };
-    const foundIn = new Uint32Array(blockCount);
-    const { blockBytes } = this.geometry;
-    const read = readLayers(this.content, layers, range, bytes, at, blockBytes, foundIn);
-    const { badLow, badHigh } = read;
-    const status = this.medium.faults.failReads ? STORE_STATUS.failed : read.status;
-    this.push({ token, status, badLow, badHigh, describe: false, foundIn });
-  }
-
-  describeLayers(
-    token: Token,
-    layers: readonly number[],
-    chunkIndex: number,
-    states: Uint8Array,
-  ): void {
-    describeLayers(this.content, layers, chunkIndex, states, this.geometry.chunkBlocks);
-    this.push({ token, status: STORE_STATUS.ok, badLow: 0, badHigh: 0, describe: true });
-  }
-
-  read(
-    token: Token,
-    volumeKey: number,
-    vtreeKey: number,
-    chunkIndex: number,
-    firstBlock: number,
-    blockCount: number,
-    bytes: Uint8Array,
-    at: number,
-  ): void {
-    const { content, medium } = this;
-    const range = { volumeKey, vtreeKey, chunkIndex, firstBlock, blockCount };
-    const { status, badLow, badHigh } = content.read(range, bytes, at);
-    const answered = medium.faults.failReads ? STORE_STATUS.failed : status;
-    this.push({ token, status: answered, badLow, badHigh, describe: false });
-  }
-
-  describe(token: Token, volumeKey: number, chunkIndex: number, states: Uint8Array): void {
-    const chunk = this.content.chunks.get(this.content.keyOf(volumeKey, chunkIndex));
-    if (chunk === undefined) states.fill(BLOCK_STATE.absent);
-    else states.set(chunk.states);
-    this.push({ token, status: STORE_STATUS.ok, badLow: 0, badHigh: 0, describe: true });
-  }
-
-  private push(read: Omit<PendingRead, 'beganUs'>): void {
-    const beganUs = this.process.sim.nowUs;
-    this.meter.begin(DISK_KIND.read, beganUs);
-    this.reads.push({ ...read, beganUs });
-    this.in(READ_US, WHAT.read);
-  }
-
-  private answerRead(nowUs: Micros): void {
-    const read = this.reads.shift();
-    if (read === undefined) return;
-    this.meter.end(DISK_KIND.read, read.beganUs, this.process.sim.nowUs);
-    if (read.foundIn !== undefined) this.badLayers.set(read.foundIn);
-    if (read.describe) this.host.storeDescribed(nowUs, read.token, read.status);
-    else if (read.status === STORE_STATUS.failed && ++this.failedReads >= FAILED_READS_MAX)
-      this.fail(nowUs, 'nothing can be read from the device');
-    else this.host.storeRead(nowUs, read.token, read.status, read.badLow, read.badHigh);
   }
 
   // What replication keeps.
@@ -483,14 +389,6 @@ export class ModelStore implements Store, EventTarget {
 
   times(): DiskTimes {
     return this.meter.times(this.process.sim.nowUs);
-  }
-
-  usage(): { readonly capacityBytes: number; readonly usedBytes: number } {
-    const { blockBytes } = this.geometry;
-    return {
-      capacityBytes: this.medium.capacityBlocks * blockBytes,
-      usedBytes: this.content.usedBlocks * blockBytes,
-    };
   }
 
   close(): void {
