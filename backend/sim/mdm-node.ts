@@ -8,7 +8,6 @@ import type { ClusterInputs } from '../mdm/cluster-port.js';
 import { placeName } from '../mdm/cluster-state.js';
 import { Manager } from '../mdm/manager.js';
 import { NodeMachine } from '../mdm/node.js';
-import { MDM_DEFAULTS } from '../mdm/options.js';
 import type { MdmContent, MdmOptions } from '../mdm/options.js';
 import type { Recovery } from '../mdm/recovery.js';
 import type { NodeReport, Step } from '../mdm/cluster-plan.js';
@@ -20,12 +19,13 @@ import type { NodeRecord, ToldTask } from '../protocol/node-state.js';
 import type { EventTarget } from './event-queue.js';
 import type { SimHost } from './host.js';
 import type { SimLog } from './log.js';
-import { SimMetadata, SimMetadataStore } from './metadata-store.js';
-import type { StoreTiming } from './metadata-store.js';
+import { SimMetadataStore } from './metadata-store.js';
+import type { SimMetadata, StoreTiming } from './metadata-store.js';
 import { MDM_PORT } from './mdm-company.js';
 import type { MdmCompany, SimMdm } from './mdm-company.js';
 import { ContentMove } from './mdm-content-move.js';
 import { MdmDisk } from './mdm-disk.js';
+import { MANAGER_TIMES, simulatedOptions } from './mdm-options.js';
 import { recoveryOf, watchFormer } from './mdm-recovery.js';
 import { SimReach } from './mdm-reach.js';
 import type { SimNetwork } from './network.js';
@@ -38,16 +38,7 @@ const MARKS = {
   followed: mark('sim: an MDM found out that the content is in its own store'),
 };
 
-const TIMES = { beatMs: 250, silenceMs: 1000, giveUpMs: 1600 } as const;
 const RETRY_US = 300_000;
-
-/** A system that never existed: the same in every scenario. */
-const INITIAL: NonNullable<MdmOptions['initial']> = {
-  systemName: 'simulated',
-  idPrefix: 0x51a10001,
-  installId: '00112233445566ff',
-  admin: { name: 'admin', salt: new Uint8Array(32), hash: new Uint8Array(64) },
-};
 
 type Role =
   | { readonly kind: 'none' }
@@ -189,19 +180,16 @@ export class MdmNode implements EventTarget, SimMdm {
   }
 
   /** What lies on its disk becomes what was restored; no process of it runs. */
-  restore({ term, sequence, entries }: MdmContent): void {
+  restore(content: MdmContent): void {
     assert(this.process?.alive !== true, 'nothing is restored under an MDM that runs');
-    this.disk.content.load(term, sequence, entries);
-    this.disk.mark = { state: 'restored', token: 'restored' };
-    this.disk.record = leftRecord(this.record, this.record.term);
+    this.disk.restore(content);
   }
 
   /** What it was part of does not concern it any more; no process of it runs. */
   forget(): void {
     assert(this.process?.alive !== true, 'an MDM that runs forgets nothing');
     this.disk.record = leftRecord(this.record, 1);
-    this.disk.mark = null;
-    this.disk.content.replace(new SimMetadata());
+    this.disk.clear();
   }
 
   /** It takes part in a cluster that is no more. */
@@ -234,8 +222,7 @@ export class MdmNode implements EventTarget, SimMdm {
     this.disk.record = record;
     switch (boot.kind) {
       case 'blank':
-        this.disk.content.replace(new SimMetadata());
-        this.disk.mark = null;
+        this.disk.clear();
         return;
       case 'alone':
         this.becomeAlone();
@@ -352,7 +339,7 @@ export class MdmNode implements EventTarget, SimMdm {
     const place = { ...this.address, name: placeName(this.address) };
     const cluster = this.reach(record.token, current);
     const ports = { links: machine.links, store, log, ...(cluster === null ? {} : { cluster }) };
-    const manager: Manager = new Manager(ports, place, TIMES, this.machineOptions());
+    const manager: Manager = new Manager(ports, place, MANAGER_TIMES, this.machineOptions());
     const role: Role = { kind: 'manager', machine: manager, store };
     this.role = role;
     this.process?.input((nowUs) => {
@@ -395,20 +382,13 @@ export class MdmNode implements EventTarget, SimMdm {
   /** Lets everybody use the store that the content of this node went into. */
   private open(token: string): void {
     const { process } = this;
-    this.sim.queue.push(
-      this.sim.nowUs + this.sim.prng.below(RETRY_US),
-      {
-        fire: () => {
-          if (process !== this.process || process?.alive !== true || this.record.token !== token)
-            return;
-          const etcd = this.etcd(token);
-          if (this.reaches() && !process.paused) etcd.open = true;
-          else this.open(token);
-        },
-      },
-      0,
-      0,
-    );
+    this.later(this.sim.prng.below(RETRY_US), () => {
+      if (process !== this.process || process?.alive !== true || this.record.token !== token)
+        return;
+      const etcd = this.etcd(token);
+      if (this.reaches() && !process.paused) etcd.open = true;
+      else this.open(token);
+    });
   }
 
   /** The content left the shared store. */
@@ -420,25 +400,16 @@ export class MdmNode implements EventTarget, SimMdm {
     MARKS.followed.hits++;
     this.disk.mark = { state: 'used', token };
     this.disk.record = leftRecord(this.record, this.record.term);
-    this.sim.queue.push(
-      this.sim.nowUs,
-      {
-        fire: () => {
-          this.boot();
-        },
-      },
-      0,
-      0,
-    );
+    this.later(0, () => {
+      this.boot();
+    });
+  }
+
+  private later(inUs: number, run: () => void): void {
+    this.sim.queue.push(this.sim.nowUs + inUs, { fire: run }, 0, 0);
   }
 
   private machineOptions(): MdmOptions {
-    return {
-      ...MDM_DEFAULTS,
-      addresses: [{ host: this.host.address, role: 'all' }],
-      sectorBytes: 8,
-      initial: this.begins ? INITIAL : null,
-      ...this.options,
-    };
+    return simulatedOptions(this.host.address, this.begins, this.options);
   }
 }
