@@ -2,18 +2,11 @@
 // batch of changes, then its effects. It owns which part hears which input. It must never be in the path of I/O.
 
 import { mark } from '../core/marks.js';
-import type { CommitOutcome, LinkId, Machine, Micros, Peer, Role, Token } from '../core/ports.js';
-import {
-  bodyOf,
-  decodeCommand,
-  decodeControl,
-  encodeBadFrame,
-  isCommandCode,
-} from '../protocol/control.js';
-import type { Command, ControlMessage } from '../protocol/control.js';
+import type { CommitOutcome, LinkId, Machine, Micros, Peer, Token } from '../core/ports.js';
+import { bodyOf } from '../protocol/control.js';
+import type { ControlMessage } from '../protocol/control.js';
 import { ERR, MSG } from '../protocol/generated/constants.js';
 import { getCode, getTag } from '../protocol/generated/frame-head.js';
-import { ProtocolError } from '../protocol/wire.js';
 import { Additions } from './additions.js';
 import { Budgets } from './budgets.js';
 import type { Observation } from './cluster-plan.js';
@@ -25,6 +18,7 @@ import { Cuts } from './cuts.js';
 import { Drains } from './drains.js';
 import { Engine } from './engine.js';
 import { makeSystem } from './first-start.js';
+import { decodeInput } from './inputs.js';
 import type { Touch } from './journal.js';
 import { digest, movedCombs } from './digest.js';
 import type { Digest } from './digest.js';
@@ -34,8 +28,8 @@ import { Merges } from './merges.js';
 import { Mover } from './mover.js';
 import type { MdmContent, MdmOptions, MdmPorts } from './options.js';
 import { Queries } from './queries.js';
+import { Questions } from './questions.js';
 import { Registrations } from './registrations.js';
-import type { Refusal } from './refusal.js';
 import { replaceCombs } from './replacement.js';
 import { Reshaper } from './reshaper.js';
 import { NO_LINK, Runs } from './runs.js';
@@ -50,29 +44,10 @@ import { Versions } from './versions.js';
 
 const MARKS = {
   backlog: mark('mdm: a link was made to wait because too much waits for the store'),
-  badFrame: mark('mdm: a frame that breaks the protocol was answered'),
 };
 
 /** Work that may wait for the store before links are made to wait. */
 const BACKLOG_MAX = 4096;
-
-/** Roles that may send a message; every other one is refused. */
-const SENDERS: ReadonlyMap<number, readonly Role[]> = new Map([
-  [MSG.REGISTER_SDS, ['sds']],
-  [MSG.DEVICE_RESULT, ['sds']],
-  [MSG.REGISTER_DEVICE, ['sdsData']],
-  [MSG.COMB_CHANGE, ['sdsData']],
-  [MSG.COMB_QUERY, ['sdsData']],
-  [MSG.COMBS_REMEMBERED, ['sdsData']],
-  [MSG.CUT_HELD, ['sdsData']],
-  [MSG.CUT_SWITCHED, ['sdsData']],
-  [MSG.HEARTBEAT, ['sds', 'sdsData', 'sdc']],
-  [MSG.REGISTER_SDC, ['sdc']],
-  [MSG.QUERY, ['admin', 'lia']],
-  [MSG.STATUS_QUERY, ['admin', 'lia']],
-  [MSG.CLUSTER_QUERY, ['admin', 'lia', 'sds', 'sdsData', 'sdc']],
-]);
-const COMMANDERS: readonly Role[] = ['admin', 'lia'];
 
 export class Mdm implements Machine, ClusterInputs {
   private readonly engine: Engine;
@@ -96,6 +71,7 @@ export class Mdm implements Machine, ClusterInputs {
   private readonly checker: Checker;
   private readonly commands: CommandRunner;
   private queries: Queries;
+  private readonly questions: Questions;
   private readonly blocked = new Set<LinkId>();
 
   /**
@@ -148,6 +124,7 @@ export class Mdm implements Machine, ClusterInputs {
     this.reshaper = new Reshaper(engine, ports.cluster);
     this.checker = new Checker(engine, runs, sessions);
     this.queries = new Queries(engine, runs, this.membership, this.reshaper, 0);
+    this.questions = new Questions(engine, sessions, () => this.queries);
     this.commands = new CommandRunner(
       engine,
       sessions,
@@ -218,7 +195,13 @@ export class Mdm implements Machine, ClusterInputs {
       return false;
     }
     const tag = getTag(view, at);
-    const input = this.decoded(session, getCode(view, at), tag, bodyOf(bytes, view, at));
+    const input = decodeInput(
+      this.sessions,
+      session,
+      getCode(view, at),
+      tag,
+      bodyOf(bytes, view, at),
+    );
     if (input === null) return true;
     if ('name' in input) this.commands.run(nowUs, link, tag, input);
     else this.message(nowUs, session, tag, input);
@@ -289,30 +272,6 @@ export class Mdm implements Machine, ClusterInputs {
     );
   }
 
-  /** What a frame says, or null when it was refused here. */
-  private decoded(
-    { link, peer }: Session,
-    code: number,
-    tag: number,
-    body: Uint8Array,
-  ): Command | ControlMessage | null {
-    const senders = isCommandCode(code) ? COMMANDERS : SENDERS.get(code);
-    if (senders?.includes(peer.role) !== true) {
-      this.sessions.refuse(link, tag, ERR.PERMISSION_DENIED);
-      return null;
-    }
-    try {
-      return isCommandCode(code)
-        ? decodeCommand(code, body, peer.version)
-        : decodeControl(code, body, peer.version);
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      MARKS.badFrame.hits++;
-      this.sessions.sendEncoded(link, encodeBadFrame(tag, error, peer.version));
-      return null;
-    }
-  }
-
   private message(nowUs: Micros, session: Session, tag: number, message: ControlMessage): void {
     const { registrations } = this;
     switch (message.code) {
@@ -349,56 +308,14 @@ export class Mdm implements Machine, ClusterInputs {
           this.cuts.switched(nowUs, session.registered.deviceKey, message.body);
         return;
       case MSG.COMB_QUERY:
-        this.ask(nowUs, session, tag, () => {
-          const entries = this.queries.entries(message.body);
-          this.sessions.send(session.link, MSG.COMB_QUERY_REPLY, tag, { entries });
-        });
-        return;
       case MSG.QUERY:
-        this.ask(nowUs, session, tag, () => {
-          this.sessions.send(session.link, MSG.QUERY_REPLY, tag, this.queries.query(message.body));
-        });
-        return;
       case MSG.STATUS_QUERY:
-        this.ask(nowUs, session, tag, (at) => {
-          const reply = this.queries.status(at, message.body);
-          this.sessions.send(session.link, MSG.STATUS_QUERY_REPLY, tag, reply);
-        });
-        return;
       case MSG.CLUSTER_QUERY:
-        this.ask(nowUs, session, tag, (at) => {
-          this.sessions.send(session.link, MSG.CLUSTER_QUERY_REPLY, tag, this.queries.cluster(at));
-        });
+        this.questions.ask(nowUs, session.link, tag, message);
         return;
       default:
         this.sessions.refuse(session.link, tag, ERR.PERMISSION_DENIED);
     }
-  }
-
-  /** A question sees committed state: it waits for the commit in flight. */
-  private ask(
-    nowUs: Micros,
-    { link }: Session,
-    tag: number,
-    answer: (nowUs: Micros) => void,
-  ): void {
-    const refused = ({ status, details }: Refusal): void => {
-      this.sessions.refuse(link, tag, status, details);
-    };
-    this.engine.run(
-      nowUs,
-      () => {
-        this.engine.after((at) => {
-          const outcome = this.engine.judge(() => {
-            answer(at);
-          });
-          if (outcome !== null) refused(outcome);
-        });
-      },
-      () => {
-        this.sessions.refuse(link, tag, ERR.STORE_FULL);
-      },
-    );
   }
 
   private checkDrains(nowUs: Micros): void {
