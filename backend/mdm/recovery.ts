@@ -8,7 +8,6 @@
 // primary among them (an admission is asked for by the primary of the entry before, a promotion goes to a member in sync), and
 // that one wrote the entry down before it acted.
 
-import { compareGenerations, isInSync, isTarget } from '../cluster-map/entry.js';
 import { normalizeGuid, formatId } from '../core/ids.js';
 import type { LinkId, Links, Log, Machine, Micros, Peer } from '../core/ports.js';
 import {
@@ -23,8 +22,6 @@ import type { Command, ControlMessage } from '../protocol/control.js';
 import { ERR, LIMIT, MSG } from '../protocol/generated/constants.js';
 import { getCode, getTag } from '../protocol/generated/frame-head.js';
 import type {
-  CombEntry,
-  CombMemory,
   Device,
   Finding,
   RegisterDeviceBody,
@@ -37,6 +34,7 @@ import type { NodeReport } from './cluster-plan.js';
 import { mayAsk } from './commands/users.js';
 import { FormerMdms } from './former-mdms.js';
 import { LayersHeard } from './layers-heard.js';
+import { NewestCombs } from './newest-combs.js';
 import type { MdmContent, MdmOptions, StoredEntry } from './options.js';
 import { objectsOf } from './query-objects.js';
 import { concluded } from './recovery-end.js';
@@ -63,8 +61,7 @@ export class Recovery implements Machine {
   private readonly sessions: Sessions;
   private readonly combsHeard: CombsHeard;
   private readonly layersHeard: LayersHeard;
-  /** By pool, the newest entry of each comb that anybody knows. */
-  private readonly newest = new Map<number, Map<number, CombEntry>>();
+  private readonly newest: NewestCombs;
   private readonly registered = new Map<number, RegisterDeviceBody>();
   private readonly heard = new Map<number, Heard>();
   /** Devices that the backup does not know, and where they are. */
@@ -96,15 +93,14 @@ export class Recovery implements Machine {
     this.combsHeard = new CombsHeard(
       this.sessions,
       (_, poolKey, __, ___, memories) => {
-        this.take(poolKey, memories);
+        this.newest.take(poolKey, memories);
       },
       (deviceKey) => {
         this.toldAll.add(deviceKey);
         this.told(deviceKey);
       },
     );
-    for (const [poolKey, entries] of this.state.combs.pooled())
-      this.newest.set(poolKey, new Map(entries.map((entry) => [entry.index, entry])));
+    this.newest = new NewestCombs(this.state.combs.pooled());
   }
 
   start(nowUs: Micros): void {
@@ -219,7 +215,7 @@ export class Recovery implements Machine {
   private clusterState() {
     const { options, state, term, sequence } = this;
     const { name, addresses, port, version } = options;
-    const combs = [...this.newest.values()].reduce((sum, pool) => sum + pool.size, 0);
+    const combs = this.newest.count();
     const awaited = [...this.awaited().values()].reduce((sum, count) => Math.max(sum, count), 0);
     return {
       ...{ term, sequence, mode: 1, name, addresses, port, version },
@@ -325,16 +321,6 @@ export class Recovery implements Machine {
     this.ports.log.event('warn', 'mdm.device-adopted', { device: deviceKey, sds: sdsKey });
   }
 
-  private take(poolKey: number, memories: readonly CombMemory[]): void {
-    const pool = this.newest.get(poolKey);
-    if (pool === undefined) return;
-    for (const { entry } of memories) {
-      const known = pool.get(entry.index);
-      if (known !== undefined && compareGenerations(entry.generation, known.generation) > 0)
-        pool.set(entry.index, entry);
-    }
-  }
-
   private told(deviceKey: number): void {
     const body = this.registered.get(deviceKey);
     if (body === undefined || !this.toldAll.has(deviceKey) || !this.applied.has(deviceKey)) return;
@@ -347,15 +333,7 @@ export class Recovery implements Machine {
 
   /** Devices that may know something newer, and of how many combs. */
   private awaited(): Map<number, number> {
-    const awaited = new Map<number, number>();
-    for (const pool of this.newest.values())
-      for (const entry of pool.values())
-        entry.members.forEach(({ deviceKey }, index) => {
-          if (!isInSync(entry, index) && !isTarget(entry, index)) return;
-          if (this.heard.has(deviceKey) || this.givenUp.has(deviceKey)) return;
-          awaited.set(deviceKey, (awaited.get(deviceKey) ?? 0) + 1);
-        });
-    return awaited;
+    return this.newest.actedOnBy((key) => !this.heard.has(key) && !this.givenUp.has(key));
   }
 
   private consider(nowUs: Micros): void {
@@ -367,7 +345,7 @@ export class Recovery implements Machine {
     this.isDone = true;
     const isLost = (deviceKey: number): boolean =>
       this.givenUp.has(deviceKey) && !this.heard.has(deviceKey);
-    const epoch = concluded(this.state, this.newest, this.heard, isLost);
+    const epoch = concluded(this.state, this.newest.pools, this.heard, isLost);
     const { log } = this.ports;
     log.event('warn', 'mdm.restore-confirmed', {
       ...{ epoch, devices: this.heard.size, lost: this.givenUp.size },
@@ -417,7 +395,7 @@ export class Recovery implements Machine {
         : `${this.nameOf(deviceKey)} did not say yet what it knows`,
     }));
     const findings = [...former, ...awaited];
-    const combs = [...this.newest.values()].reduce((sum, pool) => sum + pool.size, 0);
+    const combs = this.newest.count();
     return {
       ...{ restoring: true, combs, devices: this.heard.size, total: findings.length },
       findings: findings.slice(0, LIMIT.queryItemsMax),

@@ -233,7 +233,7 @@ export const MUTATIONS: readonly Mutation[] = [
     about: 'what devices know that is newer than the restored metadata is thrown away',
     replacements: [
       {
-        file: 'backend/mdm/recovery.js',
+        file: 'backend/mdm/newest-combs.js',
         from: 'compareGenerations(entry.generation, known.generation) > 0',
         to: 'false',
       },
