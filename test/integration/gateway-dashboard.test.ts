@@ -73,6 +73,44 @@ test('volumes come sorted by name, a page at a time, found by a part of the name
   t.is(at(await list({ search: 'nothing' }), 'total'), 0);
 });
 
+test('snapshots stand below their source, with what each holds alone', async (t) => {
+  const own = await GatewayHarness.start();
+  t.teardown(() => own.stop());
+  const pool = at((await own.get('/api/types/StoragePool/instances')).json, 0, 'id');
+  for (const name of ['b', 'a'])
+    await own.post('/api/types/Volume/instances', {
+      ...{ storagePoolId: pool, name, volumeSizeInKb: '8388608', volumeType: 'ThinProvisioned' },
+    });
+  const [b] = own.cluster.tables.volume;
+  if (b === undefined) throw new Error('no volume');
+  const snapshot = async (volumeKey: number, name: string): Promise<number> => {
+    const params = { items: [{ volumeKey, name }], accessLimit: 'readWrite' } as const;
+    return (await own.cluster.command('SNAPSHOT_VOLUMES', 'admin', params)).keys[0] ?? 0;
+  };
+  const first = await snapshot(b.key, 'z-first');
+  await snapshot(b.key, 'a-second');
+  await snapshot(first, 'm-below');
+  const GIB = 2 ** 30;
+  const status = { volumeKey: b.key, rawBytes: 6 * GIB, netBytes: 3 * GIB };
+  own.cluster.volumeUsage.push({ ...status, sharedNetBytes: 2 * GIB });
+  const { json } = await own.post('/api/dashboard/volumes', {});
+  const rows = at(json, 'rows') as readonly Record<string, unknown>[];
+  t.deepEqual(
+    rows.map(({ name, depth, ancestor, isSnapshot }) => [name, depth, ancestor, isSnapshot]),
+    [
+      ['a', 0, '', false],
+      ['b', 0, '', false],
+      ['z-first', 1, 'b', true],
+      ['m-below', 2, 'z-first', true],
+      ['a-second', 1, 'b', true],
+    ],
+  );
+  t.like(rows[1], { usedBytes: 3 * GIB, ownBytes: GIB });
+  t.is(rows[3]?.['vtreeId'], rows[1]?.['id']);
+  const tree = await own.post('/api/dashboard/volumes', { search: String(rows[1]?.['id']) });
+  t.is(at(tree.json, 'total'), 4, 'all of the V-tree');
+});
+
 test('wrong pages are refused by name, and nothing is shown without a login', async (t) => {
   for (const body of [{ limit: 0 }, { limit: 201 }, { offset: -1 }, { search: 7 }]) {
     const answer = await gateway.post('/api/dashboard/volumes', body);

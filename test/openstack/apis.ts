@@ -189,6 +189,58 @@ export class CloudApi {
     });
   }
 
+  /** Gives a volume the content of its latest snapshot; no command of Debian's client does it. */
+  async revert(volumeId: string, snapshotId: string): Promise<void> {
+    await this.cinder.post(`volumes/${volumeId}/action`, { revert: { snapshot_id: snapshotId } });
+  }
+
+  /** Makes a group of volumes that exist, which the command of Debian's client cannot. */
+  async createGroup(groupType: string, volumeType: string, volumes: readonly string[]) {
+    const idOf = async (collection: string, name: string): Promise<string> => {
+      const { data } = await this.cinder.get<Record<string, Named[]>>(collection);
+      const found = data[collection === 'types' ? 'volume_types' : collection];
+      const one = found?.find((row) => row.name === name);
+      if (one === undefined) throw new RunError(`cinder: ${collection} has no ${name}`);
+      return one.id;
+    };
+    const group = {
+      group_type: await idOf('group_types', groupType),
+      volume_types: [await idOf('types', volumeType)],
+      name: groupType,
+    };
+    const { data } = await this.cinder.post<{ group: Named }>('groups', { group });
+    const { id } = data.group;
+    await this.statusAt('groups', 'group', id, 'available', 120);
+    await this.cinder.put(`groups/${id}`, { group: { add_volumes: volumes.join(',') } });
+    await this.statusAt('groups', 'group', id, 'available', 120);
+    return id;
+  }
+
+  /** Waits until an object has that status; an error that is not wanted ends the wait. */
+  async statusAt(
+    collection: string,
+    member: string,
+    id: string,
+    wanted: 'available' | 'error' | 'gone',
+    boundSeconds: number,
+  ): Promise<void> {
+    await until(`${member} ${id} is ${wanted}`, boundSeconds, async () => {
+      const answer = await this.cinder.get<Record<string, { status: string }>>(
+        `${collection}/${id}`,
+        { validateStatus: (status) => status === 200 || status === 404 },
+      );
+      const status = answer.status === 404 ? 'gone' : (answer.data[member]?.status ?? '');
+      if (status === wanted) return { done: true };
+      if (status.startsWith('error')) throw new RunError(`${member} ${id}: cinder says ${status}`);
+      return { not: status };
+    });
+  }
+
+  /** Asks for a snapshot to be deleted; one that is gone is fine. */
+  async deleteSnapshot(id: string): Promise<void> {
+    await this.cinder.delete(`snapshots/${id}`, { validateStatus: (status) => status < 500 });
+  }
+
   /** Asks for a volume to be deleted whatever its status; one that is gone is fine. */
   async deleteVolume(id: string): Promise<void> {
     await this.cinder.delete(`volumes/${id}`, {

@@ -131,7 +131,16 @@ export interface MeshsanVolume {
   readonly name: string;
   readonly sizeInKb: number;
   /** null: not mapped. */
-  readonly mappedSdcInfo: readonly { readonly sdcId: string }[] | null;
+  readonly mappedSdcInfo:
+    | readonly {
+        readonly sdcId: string;
+        readonly limitIops: number;
+        readonly limitBwInKbps: number;
+      }[]
+    | null;
+  readonly volumeType: string;
+  readonly ancestorVolumeId: string | null;
+  readonly consistencyGroupId: string | null;
 }
 
 /** A session with the gateway: logs in with the cluster's own user and verifies the gateway's certificate. */
@@ -158,8 +167,16 @@ export class Gateway {
 
   /** The volume of that name, or undefined. */
   async volume(name: string): Promise<MeshsanVolume | undefined> {
-    const { data } = await this.api.get<MeshsanVolume[]>('types/Volume/instances');
-    return data.find((volume) => volume.name === name);
+    return (await this.volumes()).find((volume) => volume.name === name);
+  }
+
+  async volumes(): Promise<readonly MeshsanVolume[]> {
+    return (await this.api.get<MeshsanVolume[]>('types/Volume/instances')).data;
+  }
+
+  /** An action beside OpenStack. @param path - below `/api/` */
+  async act(path: string, body: object): Promise<unknown> {
+    return (await this.api.post<unknown>(path, body)).data;
   }
 
   /** Clients that registered. */

@@ -6,8 +6,8 @@ import { createHash } from 'node:crypto';
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { execa } from 'execa';
-import { backendsOf } from './backends.js';
-import { openstack } from './command.js';
+import { backendsOf, MESHSAN } from './backends.js';
+import { openstack, textOf } from './command.js';
 import { ComputeApi } from './compute-api.js';
 import { buildGuest } from './guest-image.js';
 import { CONTROLLER } from './hosts.js';
@@ -16,6 +16,7 @@ import type { Part } from './options.js';
 import { SERVICE_PATH } from './processes.js';
 import { ledgerOf, proveUnmodified, type ProofContext } from './proof.js';
 import { proveMigration } from './proof-migration.js';
+import { proveSnapshots } from './proof-snapshots.js';
 import { RunError, until } from './progress.js';
 import { computeServiceName } from './services-compute.js';
 import { restartService } from './services.js';
@@ -43,6 +44,7 @@ class InstanceProof extends VolumeProof {
       await this.extendAttached(data);
       await this.hardRebootAndFailures(data);
       await this.restartComputeAndDetach(data);
+      await this.limits();
       await this.deleteAll(root, data);
     } finally {
       await this.cleanUp();
@@ -162,6 +164,47 @@ class InstanceProof extends VolumeProof {
     });
   }
 
+  /** CROC's rule: 500 operations and a quarter of a megabyte a second for each GB. */
+  private async limits(): Promise<void> {
+    const { api } = this.context;
+    const gib = this.rounded(1);
+    const name = `${this.prefix}-limited`;
+    const limited = async (id: string, times: number): Promise<void> => {
+      const wanted = `${500 * times} IOPS, ${256 * times} KiB/s`;
+      await until(`the mapping is limited to ${wanted}`, 30, async () => {
+        const [mapping] = (await this.gateway.volume(this.backend.nameOf(id)))?.mappedSdcInfo ?? [];
+        const now = `${mapping?.limitIops ?? 0} IOPS, ${mapping?.limitBwInKbps ?? 0} KiB/s`;
+        return now === wanted ? { done: true } : { not: now };
+      });
+    };
+    await this.step('limits by openstack volume qos: on the mapping of an instance', async () => {
+      const rules = ['--property', 'maxIOPSperGB=500', '--property', 'maxBWSperGB=256'];
+      await this.quiet('volume', 'qos', 'create', '--consumer', 'back-end', ...rules, name);
+      const backend = `volume_backend_name=${this.backend.name}`;
+      await this.quiet('volume', 'type', 'create', '--property', backend, name);
+      await this.quiet('volume', 'qos', 'associate', name, name);
+      const made = await this.cli('volume', 'create', '--type', name, '--size', '1', name);
+      const id = textOf(made, 'id');
+      this.made.volumes.push(id);
+      await api.volumeStatus(id, 'available', 120);
+      await this.quiet('server', 'add', 'volume', this.made.server, id);
+      await api.volumeStatus(id, 'in-use', 120);
+      await limited(id, gib);
+      if (this.backend.name === MESHSAN.name) {
+        // They grow with the volume while it is attached, which the stock driver does at the next attachment.
+        await this.quiet('volume', 'set', '--size', String(gib * 2), id);
+        await api.volumeStatus(id, 'in-use', 120);
+        await limited(id, gib * 2);
+      }
+      await this.quiet('server', 'remove', 'volume', this.made.server, id);
+      await api.volumeStatus(id, 'available', 120);
+      await this.deleteVolume(id);
+      await this.quiet('volume', 'qos', 'disassociate', '--volume-type', name, name);
+      await this.quiet('volume', 'qos', 'delete', name);
+      await this.quiet('volume', 'type', 'delete', name);
+    });
+  }
+
   private async deleteAll(root: string, data: string): Promise<void> {
     await this.step('delete the instance and its volumes: nothing is left', async () => {
       await this.quiet('server', 'delete', this.made.server);
@@ -226,8 +269,12 @@ export async function proveInstances(
     ]);
   });
   const gateway = await connectGateway(cluster);
-  for (const backend of backendsOf(state.scope).filter(({ name }) => parts.includes(name as Part)))
+  for (const backend of backendsOf(state.scope).filter(({ name }) =>
+    parts.includes(name as Part),
+  )) {
+    await proveSnapshots(context, backend, compute, gateway, hold);
     await new InstanceProof(context, backend, compute, gateway, hold).run();
+  }
   if (parts.includes('migration')) await proveMigration(context, compute, gateway, hold);
   return held;
 }

@@ -140,12 +140,23 @@ export interface VolumeRow {
   readonly sizeBytes: number;
   /** Allocated, one copy counted. */
   readonly usedBytes: number;
+  /** Of which no other volume of its V-tree reads: what its removal would free. */
+  readonly ownBytes: number;
+  readonly vtreeId: string;
+  /** Name, or id, of what it is a snapshot of; empty: it is none, or that was removed. */
+  readonly ancestor: string;
+  readonly isSnapshot: boolean;
+  /** Generations between it and the oldest in its V-tree. */
+  readonly depth: number;
   readonly createdAtMs: number;
   readonly mappings: readonly VolumeMappingCell[];
   readonly load: Load;
 }
 
-/** One page of the volumes whose name or id contains what was searched for, in order of name. */
+/**
+ * One page of the volumes whose name or id, or whose V-tree's id, contains what was searched for: V-trees in order of name, snapshots
+ * below their source.
+ */
 export interface VolumeList {
   /** That match. */
   readonly total: number;

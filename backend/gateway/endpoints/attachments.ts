@@ -2,7 +2,7 @@
 // clients of the original neither see nor need them.
 
 import { LIMIT } from '../../protocol/generated/constants.js';
-import { ask, pathKey } from '../action.js';
+import { ask, askWhenFree, pathKey } from '../action.js';
 import { ApiError } from '../api-error.js';
 import { TEXT, TEXTS, WHOLE, object, textIn, textsOf, wholeOf } from '../body.js';
 import type { Call, Route } from '../route.js';
@@ -24,7 +24,7 @@ async function hold(call: Call): Promise<Json> {
     throw ApiError.invalid(
       'The following parameter(s) must be part of the request body: sdcId or guid.',
     );
-  const { generation, shared } = await ask(call, 'HOLD_MAPPING', {
+  const { generation, shared } = await askWhenFree(call, 'HOLD_MAPPING', {
     volumeKey: pathKey(call),
     sdcKey: sdc.key,
     holder,

@@ -13,11 +13,29 @@ import { Bar, Table } from './table.js';
 import type { Column } from './table.js';
 
 const PAGE_ROWS = 50;
+/** Deeper ones stand as far to the right as this. */
+const STEPS_MAX = 12;
+
+/** A snapshot stands below its source, one step to the right. */
+function nameCell({ name, id, vtreeId, ancestor, depth }: VolumeRow): JSX.Element {
+  const of = ancestor === '' ? '' : `, snapshot of ${ancestor}`;
+  const step =
+    depth === 0 ? '' : `${'\u00a0\u00a0\u00a0'.repeat(Math.min(depth, STEPS_MAX) - 1)}\u2514 `;
+  return (
+    <span title={`${id}${of}, VTree ${vtreeId}`}>
+      {step}
+      {name === '' ? id : name}
+    </span>
+  );
+}
 
 const COLUMNS: readonly Column<VolumeRow>[] = [
-  { title: 'Volume', cell: ({ name, id }) => <span title={id}>{name === '' ? id : name}</span> },
+  { title: 'Volume', cell: nameCell },
   { title: 'Pool', cell: ({ pool }) => pool },
-  { title: 'Type', cell: ({ provisioning }) => provisioning },
+  {
+    title: 'Type',
+    cell: ({ provisioning, isSnapshot }) => (isSnapshot ? 'snapshot' : provisioning),
+  },
   {
     title: 'Allocated',
     cell: ({ usedBytes, sizeBytes }) => (
@@ -28,6 +46,7 @@ const COLUMNS: readonly Column<VolumeRow>[] = [
       />
     ),
   },
+  { title: 'Own data', isFigure: true, cell: ({ ownBytes }) => bytes(ownBytes) },
   {
     title: 'Mapped to',
     cell: ({ mappings }) =>
