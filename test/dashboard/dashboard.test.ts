@@ -115,9 +115,15 @@ test.serial('a device that stops is seen, and the resync after it', async (t) =>
 });
 
 test.serial('volumes are searched', async (t) => {
-  await cluster.addVolume('needle');
+  const volumeId = await cluster.addVolume('needle');
+  const rest = await cluster.rest();
+  await rest.post('/instances/System/action/snapshotVolumes', {
+    snapshotDefs: [{ volumeId, snapshotName: 'a-needle-of-monday' }],
+  });
   await browser.page.type('input[type=search]', 'NEED');
   await browser.shows('[data-tab=Volumes] tbody', /needle/);
+  // A snapshot stands below its volume, whatever its name.
+  await browser.shows('[data-tab=Volumes] tbody', /needle[^]*└ a-needle-of-monday[^]*snapshot/);
   t.notRegex(await browser.text('[data-tab=Volumes] tbody'), /dashboard/);
   await browser.page.type('input[type=search]', 'less');
   await browser.shows('[data-tab=Volumes]', /No volume matches/);
