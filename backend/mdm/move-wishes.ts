@@ -39,6 +39,16 @@ export class Traffic {
   of(key: number): number {
     return this.byDevice.get(key) ?? 0;
   }
+
+  /** What was being filled for a comb, if anything, is not any more. */
+  leave(entry: CombEntry, bytes: number): void {
+    const filling = fillingDevice(entry);
+    if (filling === 0) return;
+    this.total--;
+    this.incoming.set(filling, (this.incoming.get(filling) ?? 0) - bytes);
+    for (const key of [filling, primaryOf(entry)?.deviceKey ?? 0])
+      this.byDevice.set(key, (this.byDevice.get(key) ?? 0) - 1);
+  }
 }
 
 /** What waits for its turn. */

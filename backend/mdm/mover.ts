@@ -217,10 +217,12 @@ export class Mover {
       if (run?.status !== 'alive' || device === undefined || run.incarnation === 0) continue;
       if (restOf(state, to) !== 'none') continue;
       const from = primaryOf(entry)?.deviceKey ?? 0;
+      // What is being filled and is not wanted makes way: it must not hold up the one that takes its place.
+      const own = fillingDevice(entry) === 0 ? 0 : 1;
       if (
-        traffic.total >= options.movesMax ||
+        traffic.total - own >= options.movesMax ||
         traffic.of(to) >= perDevice ||
-        traffic.of(from) >= perDevice
+        traffic.of(from) - own >= perDevice
       ) {
         MARKS.bounded.hits++;
         continue;
@@ -236,6 +238,7 @@ export class Mover {
       if (next === null) continue;
       BEGUN[why].hits++;
       state.combs.put(poolKey, next);
+      traffic.leave(entry, bytes);
       traffic.add(entry, to, bytes);
       pending.add(why, -bytes);
       begun.add(wish);

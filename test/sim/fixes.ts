@@ -177,4 +177,15 @@ export const FIXES: readonly Mutation[] = [
       },
     ],
   },
+  {
+    rule: 'filled-in-the-same-fault-set',
+    about: 'what is being filled and cannot be admitted holds up the one that takes its place',
+    replacements: [
+      {
+        file: 'backend/mdm/mover.js',
+        from: 'fillingDevice(entry) === 0 ? 0 : 1',
+        to: '0',
+      },
+    ],
+  },
 ];
