@@ -28,6 +28,7 @@ const MARKS = {
   newLife: mark('mdm: a device registered in a new life'),
   sameLife: mark('mdm: a device registered again in the same life'),
   revived: mark('mdm: a device that counted as dead made progress again'),
+  takenBack: mark('mdm: a device was to go, and stays, while its process runs'),
   laterLife: mark('mdm: a device remembers a later life of the metadata'),
   oldLife: mark('mdm: an older life of a device was refused'),
   ownPause: mark('mdm: the MDM itself had paused and listens anew'),
@@ -149,7 +150,7 @@ export class Membership {
     if (body.progress > run.progress) {
       run.progress = body.progress;
       run.provenUs = nowUs;
-      if (run.status === 'dead')
+      if (this.comesBack(run))
         this.engine.run(nowUs, (at) => {
           this.revive(at, run);
         });
@@ -259,7 +260,7 @@ export class Membership {
     if (run === undefined || run.incarnation === 0) refuse('NOT_READY');
     found(state.pools.get(poolKey), 'POOL_NOT_FOUND');
     run.provenUs = nowUs;
-    if (run.status === 'dead') this.revive(nowUs, run);
+    if (this.comesBack(run)) this.revive(nowUs, run);
     else if (this.decisions.heard(nowUs, deviceKey)) this.decisions.decide(nowUs);
     const asker = { deviceKey, incarnation: run.incarnation };
     return changes.map((request) => {
@@ -346,11 +347,16 @@ export class Membership {
     ports.log.event('warn', 'mdm.device-down', { device: run.key, incarnation: run.incarnation });
   }
 
+  /** It counted as dead, or was about to go until its operator changed his mind (scenario removal-taken-back). */
+  private comesBack(run: DeviceRun): boolean {
+    return run.status === 'dead' || this.engine.state.devices.get(run.key)?.state === 'down';
+  }
+
   private revive(nowUs: Micros, run: DeviceRun): void {
     const { state } = this.engine;
     const device = state.devices.get(run.key);
-    if (run.status !== 'dead' || run.link === NO_LINK || device?.state !== 'down') return;
-    MARKS.revived.hits++;
+    if (run.link === NO_LINK || device?.state !== 'down') return;
+    MARKS[run.status === 'dead' ? 'revived' : 'takenBack'].hits++;
     this.setStatus(nowUs, run, 'alive');
     state.devices.put(run.key, { ...device, state: 'up' });
     this.decisions.decide(nowUs);

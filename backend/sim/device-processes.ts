@@ -182,6 +182,8 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
       }
       const fault = device.write({ systemId: spec.systemId, deviceKey, poolKey });
       if (fault !== null) {
+        // Disks that take no write cannot become a device: nobody is to wait for them.
+        this.failed = true;
         this.refuse(parent, deviceKey, fault);
         return;
       }
