@@ -1,7 +1,7 @@
 // Owns the command line of `npm run bench`: its help text and the validation of every option. Pure:
 // it opens no file and starts nothing, so that bad usage is refused before anything was changed.
 import { MIB, TIB, parseSize } from '../../backend/core/units.js';
-import { UsageError, readFlags, wholeNumber } from '../../backend/runtime/flags.js';
+import { UsageError, listOf, readFlags, wholeNumber } from '../../backend/runtime/flags.js';
 import { JOBS, jobNamed, type Job } from './jobs.js';
 
 export const DURABILITY_MODES = ['media', 'device', 'memory'] as const;
@@ -28,9 +28,23 @@ export interface MeasureOptions {
   readonly workDir: string;
 }
 
+/** Ways to a volume: its NBD socket; the same through QEMU's block layer; the block device on the host. */
+export const TRANSPORTS = ['nbd', 'qemu', 'device'] as const;
+export type Transport = (typeof TRANSPORTS)[number];
+
+export interface LimitOptions {
+  readonly action: 'limits';
+  readonly transports: readonly Transport[];
+  /** Measured seconds of each limit, 1..3600. */
+  readonly runtimeS: number;
+  readonly jsonFile: string | null;
+  readonly workDir: string;
+}
+
 export type BenchOptions =
   | { readonly action: 'help' }
   | { readonly action: 'table'; readonly file: string }
+  | LimitOptions
   | MeasureOptions;
 
 const DEFAULTS = { runs: '3', runtime: '5', size: '2G', quiet: '0', dir: '.bench' } as const;
@@ -54,6 +68,8 @@ ${JOBS.map((job) => `                      ${job.name.padEnd(24)} ${job.title}`)
   --quiet SECONDS   before each run wait, at most this long, until the machine is quiet (default ${DEFAULTS.quiet})
   --peers           also measure Ceph (Debian's packages, three OSDs, pool of size 2)
   --cluster DIR     measure the running cluster of DIR instead of starting one
+  --limits LIST     measure instead whether limits (QoS) hold, second by second after the first, changed while fio runs;
+                    ways to the volume: ${TRANSPORTS.join(', ')} (a block device, as root), or all; takes --runtime, --json, --dir
   --dir DIR         where the data lies while measuring; removed afterwards (default ${DEFAULTS.dir})
   --help            print this
 
@@ -77,6 +93,7 @@ export function parseArguments(words: readonly string[]): BenchOptions {
       );
     return { action: 'table', file: nonEmpty('table', given.table) };
   }
+  if (given.limits !== null) return limitOptions(given.limits, given);
   const modes = parseModes(given.modes);
   const clusterDir = given.cluster === null ? null : nonEmpty('cluster', given.cluster);
   if (clusterDir !== null && modes.length === 0)
@@ -98,6 +115,23 @@ export function parseArguments(words: readonly string[]): BenchOptions {
   };
 }
 
+/** Those of `--limits`, beside which most others mean nothing. */
+function limitOptions(list: string, given: Given): LimitOptions {
+  const taken = ['limits', 'runtime', 'json', 'dir'];
+  const others = Object.entries(given)
+    .filter(([key, value]) => !taken.includes(key) && value !== null && value !== false)
+    .map(([key]) => key);
+  if (others.length > 0)
+    throw new UsageError(`--limits measures only limits, without --${others.join(', --')}`);
+  return {
+    action: 'limits',
+    transports: list === 'all' ? TRANSPORTS : listOf('--limits', list, TRANSPORTS),
+    runtimeS: wholeNumber('--runtime', given.runtime ?? DEFAULTS.runtime, 1, 3600),
+    jsonFile: given.json === null ? null : nonEmpty('json', given.json),
+    workDir: nonEmpty('dir', given.dir ?? DEFAULTS.dir),
+  };
+}
+
 const OPTIONS = {
   json: { type: 'string' },
   table: { type: 'string' },
@@ -109,9 +143,12 @@ const OPTIONS = {
   quiet: { type: 'string' },
   cluster: { type: 'string' },
   dir: { type: 'string' },
+  limits: { type: 'string' },
   peers: { type: 'boolean' },
   help: { type: 'boolean' },
 } as const;
+
+type Given = ReturnType<typeof readFlags<typeof OPTIONS>>;
 
 function nonEmpty(option: string, value: string): string {
   if (value.trim() === '') throw new UsageError(`--${option} needs a path, not an empty word`);

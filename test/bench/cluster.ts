@@ -150,6 +150,15 @@ export class GatewayClient {
     await this.volumeAction(volumeId, 'addMappedSdc', { guid: this.cluster.sdcGuid });
   }
 
+  /** Limits of the mapping to the cluster's client: requests and KiB a second, 0: none. */
+  async setLimits(volumeId: string, iops: number, kbps: number): Promise<void> {
+    await this.volumeAction(volumeId, 'setMappedSdcLimits', {
+      guid: this.cluster.sdcGuid,
+      iopsLimit: String(iops),
+      bandwidthLimitInKbps: String(kbps),
+    });
+  }
+
   async removeVolume(volumeId: string): Promise<void> {
     await this.volumeAction(volumeId, 'removeMappedSdc', { guid: this.cluster.sdcGuid });
     await this.volumeAction(volumeId, 'removeVolume', { removeMode: 'ONLY_ME' });

@@ -1,18 +1,20 @@
 // The benchmark of the data path: `npm run bench -- --help`. Starts what is to be measured, runs
 // fio in alternation, writes the result after every run, prints the table, and leaves nothing
 // behind.
-import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import { UsageError } from '../../backend/runtime/flags.js';
-import { HELP, parseArguments, type MeasureOptions } from './arguments.js';
+import { HELP, parseArguments, type LimitOptions, type MeasureOptions } from './arguments.js';
 import { startCeph } from './ceph.js';
 import { startFloor } from './floor.js';
 import type { Job } from './jobs.js';
 import { describeMachine, type MachineDescription } from './machine.js';
 import { measure, type MeasureSettings } from './measure.js';
+import { limitsTable } from './limit-stages.js';
+import { measureLimits } from './limits.js';
 import { startMeshsan } from './meshsan.js';
-import { CEPH_PACKAGES, FLOOR_PACKAGES, needPackages } from './packages.js';
+import { CEPH_PACKAGES, FLOOR_PACKAGES, LIMIT_PACKAGES, needPackages } from './packages.js';
 import { planRuns } from './plan.js';
 import { REPORT_FORMAT, REPORT_VERSION, readReport, writeReport, type Report } from './report.js';
 import { renderTable } from './table.js';
@@ -51,7 +53,45 @@ async function main(words: readonly string[]): Promise<number> {
       say(`${name}: ending what was started`);
       interrupt.abort();
     });
-  return await benchmark(options, words, interrupt.signal);
+  return options.action === 'limits'
+    ? await limits(options, words, interrupt.signal)
+    : await benchmark(options, words, interrupt.signal);
+}
+
+/** Runs something with a directory of its own below `base`, which is gone afterwards. */
+async function inWorkDir<T>(base: string, body: (workDir: string) => Promise<T>): Promise<T> {
+  const made = await mkdir(base, { recursive: true });
+  const workDir = join(base, `run-${process.pid}`);
+  await mkdir(workDir, { mode: 0o700 });
+  try {
+    return await body(workDir);
+  } finally {
+    await rm(workDir, { recursive: true, force: true });
+    // Another benchmark may have put its data beside ours meanwhile.
+    if (made !== undefined && (await readdir(base)).length === 0) await rmdir(base);
+  }
+}
+
+async function limits(
+  options: LimitOptions,
+  words: readonly string[],
+  signal: AbortSignal,
+): Promise<number> {
+  await needPackages([...LIMIT_PACKAGES], signal, say);
+  if (options.transports.includes('device') && process.getuid?.() !== 0)
+    throw new UsageError('--limits device needs root: the host gets a block device');
+  const jsonFile = options.jsonFile === null ? null : resolve(options.jsonFile);
+  if (jsonFile !== null) await mkdir(dirname(jsonFile), { recursive: true });
+  await inWorkDir(resolve(options.workDir), async (workDir) => {
+    const machine = await describeMachine(workDir);
+    const rows = await measureLimits(options, { workDir, signal, say });
+    const result = { startedAt: new Date().toISOString(), command: words, machine, rows };
+    if (jsonFile !== null) await writeFile(jsonFile, `${JSON.stringify(result, null, 2)}\n`);
+    const { cpuModel, cores, memoryGib, kernel } = machine;
+    process.stdout.write(`${cpuModel}, ${cores} cores, ${memoryGib} GiB, Linux ${kernel}\n\n`);
+    process.stdout.write(limitsTable(rows));
+  });
+  return 0;
 }
 
 async function benchmark(
@@ -62,24 +102,19 @@ async function benchmark(
   const jsonFile = options.jsonFile === null ? null : resolve(options.jsonFile);
   if (jsonFile !== null) await mkdir(dirname(jsonFile), { recursive: true });
   await needPackages([...FLOOR_PACKAGES, ...(options.peers ? CEPH_PACKAGES : [])], signal, say);
-  const base = resolve(options.workDir);
-  const made = await mkdir(base, { recursive: true });
-  const workDir = join(base, `run-${process.pid}`);
-  await mkdir(workDir, { mode: 0o700 });
-  const systems: System[] = [];
-  let report: Report;
-  try {
-    const machine = await describeMachine(workDir);
-    await startSystems(systems, options, { sizeBytes: options.sizeBytes, workDir, signal, say });
-    report = emptyReport(options, words, machine, systems);
-    const dataDirs = options.clusterDir === null ? [workDir] : [workDir, options.clusterDir];
-    await runAll(report, systems, { ...options, jsonFile, dataDirs, signal });
-  } finally {
-    await stopAll(systems);
-    await rm(workDir, { recursive: true, force: true });
-    // Another benchmark may have put its data beside ours meanwhile.
-    if (made !== undefined && (await readdir(base)).length === 0) await rmdir(base);
-  }
+  const report = await inWorkDir(resolve(options.workDir), async (workDir) => {
+    const systems: System[] = [];
+    try {
+      const machine = await describeMachine(workDir);
+      await startSystems(systems, options, { sizeBytes: options.sizeBytes, workDir, signal, say });
+      const empty = emptyReport(options, words, machine, systems);
+      const dataDirs = options.clusterDir === null ? [workDir] : [workDir, options.clusterDir];
+      await runAll(empty, systems, { ...options, jsonFile, dataDirs, signal });
+      return empty;
+    } finally {
+      await stopAll(systems);
+    }
+  });
   process.stdout.write(renderTable(report));
   return report.failures.length === 0 ? 0 : EXIT_FAILED;
 }

@@ -3,24 +3,19 @@
 // share the volume: the mode is a setting of its pool and is switched between runs.
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
-import { execa } from 'execa';
-
-import { GIB, MIB } from '../../backend/core/units.js';
+import { MIB } from '../../backend/core/units.js';
 import { residentMib, startTicksOf } from './accounting.js';
 import type { DurabilityMode } from './arguments.js';
 import { GatewayClient, readCluster, type Pool } from './cluster.js';
-import { endForeign, waitUntil } from './daemons.js';
+import { waitUntil } from './daemons.js';
 import { fill, nbdEngine, runJob, type Engine } from './fio.js';
 import { jobNamed } from './jobs.js';
 import { filesystemAt } from './machine.js';
+import { startCluster, stopCluster } from './started.js';
 import type { System, SystemSettings, Target, TargetDescription } from './targets.js';
 
-const REPOSITORY = resolve(import.meta.dirname, '../../..');
-const START_TIMEOUT_MS = 300_000;
-const GRACE_S = 20;
 /** Devices are opened again within this time when the way in which they are opened changes. */
 const REOPEN_S = 90;
 /** Unmeasured I/O after the data processes started anew: until then their code is not compiled. */
@@ -58,7 +53,7 @@ export async function startMeshsan(
     if (clusterDir === null) {
       say('MeshSAN: starting a cluster of three SDSs');
       undo.push(() => stopCluster(dir, say));
-      await project('start', startWords(dir, sizeBytes), signal);
+      await startCluster(dir, sizeBytes, [], signal);
     }
     const cluster = await readCluster(dir);
     const idle = cluster.processes.map((one) => [`meshsan ${one.name}`, residentMib(one)] as const);
@@ -90,15 +85,6 @@ export async function startMeshsan(
     await stop();
     throw error;
   }
-}
-
-/**
- * Two copies on three sparse devices need two thirds of the size each; the rest is for the log and
- * spare.
- */
-function startWords(dir: string, sizeBytes: number): string[] {
-  const deviceGib = Math.max(16, Math.ceil(sizeBytes / GIB) + 8);
-  return ['--dir', dir, '--device-size', `${deviceGib}G`, '--detach'];
 }
 
 /** Switches the pool between modes, and waits until the cluster serves in the new one. */
@@ -174,41 +160,4 @@ function modeTarget(
 
 async function relogin(dir: string): Promise<GatewayClient> {
   return GatewayClient.login(await readCluster(dir));
-}
-
-/**
- * Stops the cluster by its own command; what that leaves running is ended by pid and start time.
- */
-async function stopCluster(dir: string, say: (line: string) => void): Promise<void> {
-  if (existsSync(join(dir, 'cluster.json'))) {
-    const { processes } = await readCluster(dir);
-    const running = processes.map((one) => ({ ...one, startTicks: startTicksOf(one.pid) }));
-    await project('stop', ['--dir', dir], AbortSignal.timeout(START_TIMEOUT_MS));
-    for (const { name, pid, startTicks } of running) {
-      if (startTicks === null || startTicksOf(pid) !== startTicks) continue;
-      say(`MeshSAN: ${name} (pid ${pid}) still runs after npm run stop; ending it`);
-      await endForeign(pid, startTicks, GRACE_S);
-    }
-  }
-  await rm(dir, { recursive: true, force: true });
-}
-
-async function project(
-  script: 'start' | 'stop',
-  words: readonly string[],
-  signal: AbortSignal,
-): Promise<void> {
-  const result = await execa('npm', ['run', script, '--', ...words], {
-    cwd: REPOSITORY,
-    stdin: 'ignore',
-    reject: false,
-    all: true,
-    timeout: START_TIMEOUT_MS,
-    cancelSignal: signal,
-  });
-  signal.throwIfAborted();
-  if (result.failed)
-    throw new Error(
-      `npm run ${script} -- ${words.join(' ')} failed: ${result.all.trim().slice(-2000)}`,
-    );
 }

@@ -3,6 +3,7 @@
 import { execa } from 'execa';
 
 export const FLOOR_PACKAGES = ['fio', 'nbdkit'] as const;
+export const LIMIT_PACKAGES = ['fio', 'qemu-utils'] as const;
 export const CEPH_PACKAGES = ['ceph-mon', 'ceph-mgr', 'ceph-osd', 'ceph-common'] as const;
 
 /** Something that the harness needs is not there and it may not install it. */

@@ -4,8 +4,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { until } from '../support/until.js';
-import { MeasuredLoad, fill } from './io-log.js';
-import type { IoLog, Load } from './io-log.js';
+import { MeasuredLoad, fill, overNbd } from '../support/io-log.js';
+import type { IoLog, Load } from '../support/io-log.js';
 import type { Rig } from './rig.js';
 
 export const FIGURES = [
@@ -42,12 +42,15 @@ export const FAILOVER_MS = 8000;
 /** Whatever comes to an end does so within this. */
 export const WHOLE_MS = 600_000;
 
+/** 45 % reads of 64 KiB, 55 % writes of 32 KiB. */
+const MIX = { mix: ['--rw=randrw', '--rwmixread=45', '--bs=64k,32k'] };
+
 /** As much as the servers can do. */
-export const FULL: Load = { sizeMib: 512, depth: 16, iops: 0 };
+export const FULL: Load = { ...MIX, sizeMib: 512, depth: 16, iops: 0 };
 /** So that nothing but the failure can hold it up. */
-export const STEADY: Load = { sizeMib: 512, depth: 8, iops: 300 };
+export const STEADY: Load = { ...MIX, sizeMib: 512, depth: 8, iops: 300 };
 /** So little that the disks of four servers keep up with it. */
-export const CALM: Load = { sizeMib: 128, depth: 4, iops: 80 };
+export const CALM: Load = { ...MIX, sizeMib: 128, depth: 4, iops: 80 };
 
 export const ms = (value: number): string => `${Math.round(value)} ms`;
 export const mb = (value: number): string => `${value.toFixed(1)} MB/s`;
@@ -93,7 +96,7 @@ export class Bench {
     const [socket = ''] = await this.rig.addVolume('figures', 8, ['sdc']);
     this.options.say(`writing ${load.sizeMib} MiB`);
     await fill(socket, load.sizeMib);
-    return new MeasuredLoad(socket, this.#folder, load);
+    return new MeasuredLoad(overNbd(socket), this.#folder, load);
   }
 }
 

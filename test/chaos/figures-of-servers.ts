@@ -14,8 +14,8 @@ import {
   sayStall,
 } from './figure-bench.js';
 import type { Bench } from './figure-bench.js';
-import { fill } from './io-log.js';
-import type { IoLog, Load } from './io-log.js';
+import { fill } from '../support/io-log.js';
+import type { IoLog, Load } from '../support/io-log.js';
 
 const MISSING_MS = 15_000;
 const SPAN_MS = 2000;

@@ -120,7 +120,10 @@ test('bandwidth comes from the SDCs, per volume, SDC, pool and system', async (t
       {
         type: 'Volume',
         allIds: '',
-        properties: ['userDataWriteBwc', 'numOfMappedSdcs', 'userDataSdcReadLatency'],
+        properties: [
+          ...['userDataWriteBwc', 'numOfMappedSdcs', 'userDataSdcReadLatency'],
+          'userDataSdcThrottledLatency',
+        ],
       },
       {
         type: 'Sdc',
@@ -141,6 +144,7 @@ test('bandwidth comes from the SDCs, per volume, SDC, pool and system', async (t
     userDataWriteBwc: { numSeconds: 1, totalWeightInKb: 20, numOccured: 5 },
     numOfMappedSdcs: 1,
     userDataSdcReadLatency: { numSeconds: 1, totalWeightInKb: 2000, numOccured: 10 },
+    userDataSdcThrottledLatency: { numSeconds: 1, totalWeightInKb: 90_000, numOccured: 3 },
   });
   t.is(at(volumes[1], 'userDataWriteBwc', 'numOccured'), 0);
   const [sdc] = Object.values<unknown>(at(json, 'Sdc') as Record<string, unknown>);

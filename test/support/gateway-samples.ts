@@ -38,8 +38,8 @@ export async function startWithVolumes(): Promise<GatewayHarness> {
     trimBytes: 0,
     readMicros: 2_000,
     writeMicros: 1_500,
-    throttledOps: 0,
-    throttledMicros: 0,
+    throttledOps: 3,
+    throttledMicros: 90_000,
   });
   return gateway;
 }

@@ -4,7 +4,8 @@ import { limitsOf } from '../../cluster-map/mapping-limits.js';
 import { LIMIT } from '../../protocol/generated/constants.js';
 import type { Mapping, Volume } from '../../protocol/generated/types.js';
 import type { ClusterReader } from '../../runtime/cluster-reader.js';
-import { grouped } from '../../runtime/statistics/facts.js';
+import { grouped, sumRates } from '../../runtime/statistics/facts.js';
+import type { Rate } from '../../runtime/statistics/facts.js';
 import { isSnapshot } from '../../runtime/statistics/trees.js';
 import { counted, nameOrNone, sizeText } from '../format.js';
 import {
@@ -20,6 +21,7 @@ import { outcome } from '../option.js';
 import type { Command, Outcome, Run } from '../option.js';
 
 const topic = 'Volumes';
+const MICROS_PER_MS = 1000;
 
 function provisioningWord(volume: Volume): string {
   return volume.provisioning === 'thick' ? 'Thick-provisioned' : 'Thin-provisioned';
@@ -102,9 +104,10 @@ async function queryAllVolumes(run: Run): Promise<Outcome> {
 async function queryVolume(run: Run): Promise<Outcome> {
   const { reader, values } = run;
   const volume = needed(await volumeOf(reader, values), 'volume');
-  const [mappings, pools] = await Promise.all([
+  const [mappings, pools, { statuses }] = await Promise.all([
     reader.some('mapping', [volume.key]),
     reader.byKey('storagePool', [volume.poolKey]),
+    reader.status('volume'),
   ]);
   const sdcs = await reader.byKey(
     'sdc',
@@ -129,6 +132,7 @@ async function queryVolume(run: Run): Promise<Outcome> {
       ...originLines(reader, volume),
       `   Creation time: ${new Date(volume.createdAtMs).toISOString()}`,
       ...(users.length === 0 ? ['   Volume is unmapped'] : ['   Mapped SDCs:', ...users]),
+      ...waitingLines(statuses.find(({ key }) => key === volume.key)?.rates ?? []),
     ],
     volumeData(reader, volume, mappings),
   );
@@ -144,6 +148,14 @@ function originLines(reader: ClusterReader, volume: Volume): readonly string[] {
     ...(groupKey === 0 ? [] : [`   Consistency Group ID: ${reader.id(groupKey)}`]),
     ...(accessLimit === 'readOnly' ? ['   Access mode limit: Read-only'] : []),
   ];
+}
+
+/** What the limits do to the volume's users now. */
+function waitingLines(rates: readonly Rate[]): readonly string[] {
+  const { throttledOps, throttledMicros } = sumRates(rates);
+  if (throttledOps === 0) return [];
+  const each = (throttledMicros / throttledOps / MICROS_PER_MS).toFixed(1);
+  return [`   Throttled: ${Math.round(throttledOps)} requests per second wait ${each} ms each`];
 }
 
 /** What limits a mapping, for a line; empty: nothing does. */

@@ -34,10 +34,13 @@ export interface StatisticsRow {
   values(reader: Reader, facts: Facts, key: number): Values;
 }
 
+/** Waiting for limits of mappings, which the original does not tell; in the form of its latencies, and no part of them. */
+const WAITING = ['userDataSdcThrottledLatency'];
+
 const BASE = [...BANDWIDTH, ...CAPACITY, ...VAC, ...JOBS, ...RMCACHE, ...RFCACHE, ...OTHER];
 
 function defaultOf(name: string): Value {
-  if (BANDWIDTH.includes(name)) return NO_BANDWIDTH;
+  if (BANDWIDTH.includes(name) || WAITING.includes(name)) return NO_BANDWIDTH;
   return /Ids$|^registrationKeys$/.test(name) ? [] : 0;
 }
 
@@ -77,7 +80,7 @@ function devicesValues(reader: Reader, facts: Facts, devices: Facts['devices']):
 }
 
 const SYSTEM: StatisticsRow = {
-  defaults: defaults(...BASE, ...SYSTEM_COUNTS, ...SYSTEM_IDS),
+  defaults: defaults(...BASE, ...WAITING, ...SYSTEM_COUNTS, ...SYSTEM_IDS),
   keys: (reader) => [reader.system.key],
   values: (reader, facts) => ({
     ...poolsValues(facts, facts.pools),
@@ -94,6 +97,7 @@ const SYSTEM: StatisticsRow = {
 const PROTECTION_DOMAIN: StatisticsRow = {
   defaults: defaults(
     ...BASE,
+    ...WAITING,
     ...POOL_COUNTS,
     ...POOL_IDS,
     'numOfSds',
@@ -121,7 +125,7 @@ const PROTECTION_DOMAIN: StatisticsRow = {
 };
 
 const STORAGE_POOL: StatisticsRow = {
-  defaults: defaults(...BASE, ...POOL_COUNTS, ...POOL_IDS),
+  defaults: defaults(...BASE, ...WAITING, ...POOL_COUNTS, ...POOL_IDS),
   keys: (_, facts) => keysOf(facts.pools),
   values: (reader, facts, key) => {
     const scope = scopeOfPools(
@@ -193,6 +197,7 @@ const SDC: StatisticsRow = {
     'userDataSdcReadLatency',
     'userDataSdcWriteLatency',
     'userDataSdcTrimLatency',
+    ...WAITING,
   ),
   keys: (_, facts) => keysOf(facts.sdcs),
   values: (reader, facts, key) => {
@@ -218,6 +223,7 @@ const VOLUME: StatisticsRow = {
       'userDataSdcReadLatency',
       'userDataSdcWriteLatency',
       'userDataSdcTrimLatency',
+      ...WAITING,
       'numOfDescendantVolumes',
       'childVolumeIds',
       'mappedSdcIds',

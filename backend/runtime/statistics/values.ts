@@ -286,6 +286,7 @@ export function clientValues(rates: readonly Rate[]): Values {
     userDataTrimBwc: bandwidth(sum.trimOps, sum.trimBytes),
     userDataSdcReadLatency: latency(sum.readOps, sum.readMicros),
     userDataSdcWriteLatency: latency(sum.writeOps, sum.writeMicros),
+    userDataSdcThrottledLatency: latency(sum.throttledOps, sum.throttledMicros),
     primaryReadBwc: bandwidth(sum.readOps, sum.readBytes),
     primaryWriteBwc: bandwidth(sum.writeOps, sum.writeBytes),
   };

@@ -71,6 +71,21 @@ test('--table goes alone', (t) => {
   });
 });
 
+test('--limits measures only limits, on the ways that are named', (t) => {
+  t.deepEqual(parseArguments(['--limits', 'all', '--json', 'l.json']), {
+    action: 'limits',
+    transports: ['nbd', 'qemu', 'device'],
+    runtimeS: 5,
+    jsonFile: 'l.json',
+    workDir: '.bench',
+  });
+  t.like(parseArguments(['--limits', 'qemu,nbd', '--runtime', '3']), {
+    transports: ['qemu', 'nbd'],
+    runtimeS: 3,
+  });
+  t.true(HELP.includes('--limits '));
+});
+
 const REFUSED: readonly (readonly [words: string[], message: RegExp])[] = [
   [['--speed', '9'], /--speed is not known; there are --json/],
   [['out.json'], /out\.json/],
@@ -96,6 +111,8 @@ const REFUSED: readonly (readonly [words: string[], message: RegExp])[] = [
   [['--jobs', 'randread-4k-qd1,randread-4k-qd1'], /--jobs names randread-4k-qd1 twice/],
   [['--modes', 'fast'], /fast is not one of media, device, memory/],
   [['--modes', 'media,none'], /none is not one of/],
+  [['--limits', 'iscsi'], /--limits takes nbd, qemu, device; "iscsi" is none of them/],
+  [['--limits', 'nbd', '--runs', '2', '--peers'], /--limits .*without --runs, --peers/],
   [['--cluster', 'd', '--modes', 'none'], /--cluster DIR contradicts --modes none/],
 ];
 

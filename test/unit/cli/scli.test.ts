@@ -113,6 +113,15 @@ test('a volume is created, mapped, shown, enlarged, unmapped and removed', async
   t.true(shown.out.includes('   Mapped SDCs:'));
   t.regex(shown.out.at(-1) ?? '', /^ {6}SDC ID: [0-9a-f]{16} IP: 127\.0\.2\.1 Name: N\/A$/);
 
+  const calm = { readOps: 40, readBytes: 163_840, readMicros: 9000, trimOps: 0, trimBytes: 0 };
+  const waits = { throttledOps: 40, throttledMicros: 500_000 };
+  scli.cluster.rates.push({
+    ...{ key: parseInt(id.slice(8), 16), writeOps: 0, writeBytes: 0, writeMicros: 0 },
+    ...{ ...calm, ...waits },
+  });
+  const limited = await scli.run('--query_volume', '--volume_name', 'vol1');
+  t.is(limited.out.at(-1), '   Throttled: 40 requests per second wait 12.5 ms each');
+
   const resized = await scli.run('--modify_volume_capacity', '--volume_id', id, '--size_gb', '24');
   t.deepEqual(resized.out, ['Successfully modified volume size to 24 GB']);
   const shrunk = await scli.run('--modify_volume_capacity', '--volume_id', id, '--size_gb', '8');

@@ -13,6 +13,8 @@ const FILL_MS = 600_000;
 const HUNG_MS = 120_000;
 
 export interface Load {
+  /** fio's words of what is read and written, and in which sizes. */
+  readonly mix: readonly string[];
   readonly sizeMib: number;
   readonly depth: number;
   /** Requests a second at most; 0: as many as possible. */
@@ -26,25 +28,29 @@ interface Io {
   readonly bytes: number;
 }
 
+/** fio's words of the way to a volume: its NBD socket. */
+export const overNbd = (socket: string): readonly string[] => [
+  '--ioengine=nbd',
+  `--uri=nbd+unix:///?socket=${socket}`,
+];
+
 /** Writes the whole range once. */
 export async function fill(socket: string, sizeMib: number): Promise<void> {
   await execa(
     'fio',
     [
-      ...['--name=fill', '--ioengine=nbd', `--uri=nbd+unix:///?socket=${socket}`, '--rw=write'],
-      ...['--bs=1m', '--iodepth=8', `--size=${sizeMib}m`, '--thread=1', '--end_fsync=1'],
+      ...['--name=fill', ...overNbd(socket), '--rw=write', '--bs=1m', '--iodepth=8'],
+      ...[`--size=${sizeMib}m`, '--thread=1', '--end_fsync=1'],
     ],
     { stdin: 'ignore', timeout: FILL_MS, killSignal: 'SIGKILL' },
   );
 }
 
-const begin = (socket: string, folder: string, { sizeMib, depth, iops }: Load) =>
+const begin = (way: readonly string[], folder: string, { mix, sizeMib, depth, iops }: Load) =>
   execa(
     'fio',
     [
-      ...['--name=load', '--ioengine=nbd', `--uri=nbd+unix:///?socket=${socket}`],
-      // 45 % reads of 64 KiB, 55 % writes of 32 KiB.
-      ...['--rw=randrw', '--rwmixread=45', '--bs=64k,32k', `--iodepth=${depth}`],
+      ...['--name=load', ...way, ...mix, `--iodepth=${depth}`],
       ...[`--size=${sizeMib}m`, '--norandommap=1', '--thread=1', '--time_based=1'],
       ...['--runtime=86400', '--eta=never', `--aux-path=${folder}`],
       ...['--write_lat_log=load', '--log_unix_epoch=1', '--disable_slat=1', '--disable_clat=1'],
@@ -58,9 +64,13 @@ export class MeasuredLoad {
   readonly #process: ReturnType<typeof begin>;
   readonly #folder: string;
 
-  constructor(socket: string, folder: string, load: Load) {
+  /**
+   * @param way - fio's words of the way to the volume
+   * @param folder - an existing one, where fio keeps its log; of no other load
+   */
+  constructor(way: readonly string[], folder: string, load: Load) {
     this.#folder = folder;
-    this.#process = begin(socket, folder, load);
+    this.#process = begin(way, folder, load);
   }
 
   /** @throws Error when fio met an error, or a request was never answered */
