@@ -169,7 +169,7 @@ export class Mover {
       }
       const filling = fillingDevice(entry);
       if (filling !== 0) traffic.add(entry, filling, bytesOf(entry, sizes));
-      const to = lackingDevice(entry, pair, isGood);
+      const to = lackingDevice(entry, pair, view);
       if (to !== 0) wishes.push({ entry, to, pair, why: whyOf(entry, stays) });
     }
     traffic.total = total;

@@ -215,25 +215,33 @@ export function endedMove(
 /** A device that is to be filled, in its present life. */
 export type NewMember = CombMember;
 
-/** The wanted device that a comb lacks, 0: none, or one is being filled already. */
+/**
+ * The wanted device that a comb lacks, 0: none, or one is being filled already. Where all good copies lie in one unit, a
+ * device of another one goes first, also before one of theirs that is being filled: that could not be admitted (scenario
+ * filled-beside-the-last-copy).
+ */
 export function lackingDevice(
   entry: CombEntry,
   pair: Pair,
-  isGood: (member: CombMember) => boolean,
+  { isGood, unitOf }: Pick<MoveView, 'isGood' | 'unitOf'>,
 ): number {
+  const good = entry.members.filter((member, index) => isInSync(entry, index) && isGood(member));
+  const units = new Set(good.map(({ deviceKey }) => unitOf(deviceKey)));
+  const isApart = (key: number): boolean => units.size !== 1 || !units.has(unitOf(key));
   const isFilling = entry.members.some(
     (member, index) =>
       isBlank(entry, index) &&
       isTarget(entry, index) &&
       isGood(member) &&
-      pair.includes(member.deviceKey),
+      pair.includes(member.deviceKey) &&
+      isApart(member.deviceKey),
   );
   if (isFilling) return 0;
-  const lacking = pair.find((key) => {
+  const lacking = pair.filter((key) => {
     const index = memberIndex(entry, key);
     return index < 0 || (isBlank(entry, index) && !isTarget(entry, index));
   });
-  return lacking ?? 0;
+  return lacking.find(isApart) ?? lacking[0] ?? 0;
 }
 
 /** A copy that is neither wanted nor primary, and without which two that are alive lie in two units; -1: there is none. */

@@ -39,7 +39,7 @@ function planned(combs: CombEntry[]): number {
   let changes = 0;
   for (const [index, before] of combs.entries()) {
     const pair = plan.pair(index);
-    const to = lackingDevice(before, pair, VIEW.isGood);
+    const to = lackingDevice(before, pair, VIEW);
     const after =
       endedMove(before, pair, VIEW) ??
       (to === 0 ? null : begunMove(before, { deviceKey: to, incarnation: 1 }, pair, VIEW));
@@ -114,7 +114,7 @@ test('a comb with four copies, of which three leave, gives one up for the target
   const pair = plan?.pair(0) ?? [0, 0];
   t.deepEqual([...pair].sort(), [16, 20]);
   t.is(endedMove(first, pair, view), null);
-  t.is(lackingDevice(first, pair, view.isGood), 20);
+  t.is(lackingDevice(first, pair, view), 20);
   const begun = begunMove(first, { deviceKey: 20, incarnation: 1 }, pair, view);
   // The primary stays, device 14 is not needed for two copies in two units.
   t.deepEqual(
@@ -142,4 +142,21 @@ test('no copy is given up where those that would be left fail together or are no
     [12, 18, 16, 20],
   );
   t.is(begunMove(first, added, pair, { ...view, unitOf: () => 1 }), null);
+});
+
+test('beside the last copy of a comb nobody is filled before a device of another unit is', (t) => {
+  // Device 12 holds the only copy, 18 is of the same unit and is being filled.
+  const lone: CombEntry = {
+    ...entry(0, 12, 18),
+    ...{ inSyncMask: 0b01, targetMask: 0b10, blankMask: 0b10 },
+  };
+  t.is(lackingDevice(lone, [18, 20], VIEW), 20);
+  const begun = begunMove(lone, { deviceKey: 20, incarnation: 1 }, [18, 20], VIEW);
+  t.deepEqual(
+    begun?.members.map(({ deviceKey }) => deviceKey),
+    [12, 20],
+  );
+  t.is(lackingDevice(entry(0, 12, 20), [18, 20], VIEW), 18);
+  t.is(lackingDevice({ ...lone, targetMask: 0 }, [18, 16], VIEW), 16);
+  t.is(lackingDevice(lone, [18, 12], VIEW), 0, 'where nobody of another unit is wanted it goes on');
 });
