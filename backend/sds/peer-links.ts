@@ -167,7 +167,8 @@ export class PeerLinks {
     peer.dialAtUs = nowUs + this.pauseUs(peer);
     if (!wasUp) return;
     MARKS.down.hits++;
-    peer.downSinceUs = nowUs;
+    // What it left unanswered counts: two that wait for each other drop their link in turns (scenario full-for-each-other).
+    peer.downSinceUs = peer.out.outstanding() ? peer.out.progressUs : nowUs;
     const unsettledLsn = peer.in.oldestUnsettledLsn();
     this.topics.leases.linkDown(peer);
     for (const comb of this.shared.knownCombs()) {
@@ -262,8 +263,7 @@ export class PeerLinks {
         return taken;
       }
       case MSG.OPS_SETTLED:
-        serve.watermarks.relayed(getAuthority(view, at), getOpLow(view, at), getOpHigh(view, at));
-        return TAKEN.yes;
+        return serve.watermarks.relayed(view, at, bodyBytes) ? TAKEN.yes : TAKEN.broken;
       case MSG.PEER_FLUSH:
         return memberIo.note(peer, tag, true);
       case MSG.PEER_REFUSED:
