@@ -6,6 +6,7 @@ import { assert } from '../core/assert.js';
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 
+import { opHighOf, opIdOf, opLowOf } from '../protocol/settled-ops.js';
 import type { Errno } from './block-front.js';
 import { ERRNO, IO } from './block-front.js';
 import { CutQueue } from './cut-queue.js';
@@ -26,7 +27,6 @@ const WRITES_OF_EIGHT = 6;
 const GUARANTEED = 4;
 /** Pieces of one request in flight: a long discard must not keep others waiting. */
 const PIECES_MAX = 64;
-const TWO_32 = 0x100000000;
 
 /** Requests of a volume that have something left to cut. Reads never stand behind writes that wait for space. */
 class Queues {
@@ -177,8 +177,8 @@ export class Cutter {
       return;
     }
     const id = this.nextOpId++;
-    op.opLow = id % TWO_32;
-    op.opHigh = Math.floor(id / TWO_32);
+    op.opLow = opLowOf(id);
+    op.opHigh = opHighOf(id);
     this.changes += 1;
     if (this.ranges.add(op)) this.place(nowUs, op);
     else MARKS.behind.hits++;
@@ -228,13 +228,12 @@ export class Cutter {
       if (behind.state === OP_STATE.behind && this.ranges.mayGo(behind)) this.place(nowUs, behind);
   }
 
-  /** The id below which no change awaits its outcome. */
-  lowestOpenId(): number {
-    let lowest = this.nextOpId;
+  /** Of changes that await their outcome, in no order. */
+  openIds(): number[] {
+    const ids: number[] = [];
     for (const op of this.ops.all)
-      if (op.state !== OP_STATE.free && op.isChange())
-        lowest = Math.min(lowest, op.opHigh * TWO_32 + op.opLow);
-    return lowest;
+      if (op.state !== OP_STATE.free && op.isChange()) ids.push(opIdOf(op.opLow, op.opHigh));
+    return ids;
   }
 
   /** The id that the next change gets. */

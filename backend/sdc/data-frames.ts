@@ -25,6 +25,15 @@ import {
   setVolumeEpoch,
   setVolumeKey,
 } from '../protocol/generated/frame-head.js';
+import {
+  OPEN_OPS_SINCE,
+  openOpsBytes,
+  opHighOf,
+  opLowOf,
+  putOpenOps,
+  withoutOpen,
+} from '../protocol/settled-ops.js';
+import type { SettledOps } from '../protocol/settled-ops.js';
 
 import { BLOCK_STATE, IO } from './block-front.js';
 import type { DeviceLink } from './device-link.js';
@@ -162,15 +171,19 @@ export class DataFrames {
     sealFrame(bytes, view, at);
   }
 
-  /** Says that no answer is awaited for any operation below an id. */
-  sendSettled(link: DeviceLink, opLow: number, opHigh: number): void {
-    const { bytes, view, at } = this.links.reserve(link.id, HEADER_BYTES);
+  /** Says for which operations no answer is awaited. */
+  sendSettled(link: DeviceLink, settled: SettledOps): void {
+    const said = link.version < OPEN_OPS_SINCE ? withoutOpen(settled) : settled;
+    const bodyBytes = openOpsBytes(said);
+    const { bytes, view, at } = this.links.reserve(link.id, HEADER_BYTES + bodyBytes);
     bytes.fill(0, at, at + HEADER_BYTES);
     setMagic(view, at, FRAME.magic);
     setVersion(view, at, link.version);
     setCode(view, at, MSG.OPS_SETTLED);
-    setOpLow(view, at, opLow);
-    setOpHigh(view, at, opHigh);
+    setBodyBytes(view, at, bodyBytes);
+    setOpLow(view, at, opLowOf(said.belowId));
+    setOpHigh(view, at, opHighOf(said.belowId));
+    putOpenOps(said, view, at + HEADER_BYTES);
     sealFrame(bytes, view, at);
   }
 

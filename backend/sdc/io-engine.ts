@@ -15,6 +15,8 @@ import { assert } from '../core/assert.js';
 import { mark } from '../core/marks.js';
 import type { LinkId, Links, Log, Micros, Peer, Token } from '../core/ports.js';
 
+import { isNews, settledBelow } from '../protocol/settled-ops.js';
+import type { SettledOps } from '../protocol/settled-ops.js';
 import type { BlockFront, Errno, IoKind } from './block-front.js';
 import { ERRNO, IO } from './block-front.js';
 import { Cutter } from './cutter.js';
@@ -35,10 +37,10 @@ const MARKS = {
   orphan: mark('sdc: a write went on after its request was answered'),
   revoked: mark('sdc: a mapping was taken away under I/O'),
   abandoned: mark('sdc: nobody awaits a request any more'),
+  someWait: mark('sdc: changes are settled while older ones wait'),
 };
 
 const SETTLE_US = 1_000_000;
-const TWO_32 = 0x100000000;
 
 export class IoEngine {
   private readonly options: ClientOptions;
@@ -50,7 +52,9 @@ export class IoEngine {
   private readonly flushes: FlushRounds;
   private readonly limiter: Limiter;
   private nextSettleUs: Micros = Infinity;
-  private settledId = 0;
+  private settled: SettledOps = { belowId: 0, open: [] };
+  /** What the next change was numbered when it was last said what is settled. */
+  private saidNextId = 1;
 
   constructor(
     options: ClientOptions,
@@ -328,15 +332,20 @@ export class IoEngine {
     );
   }
 
-  /** Tells the data processes below which id nothing is awaited any more. */
+  /** Tells the data processes for which changes nothing is awaited any more; what waits for long does not hold up the rest. */
   private settle(nowUs: Micros): void {
-    const lowest = this.cutter.lowestOpenId();
-    const isIdle = lowest === this.cutter.nextId && this.cutter.changes === 0;
+    const { cutter } = this;
+    const ids = cutter.openIds();
+    const lowest = ids.reduce((least, id) => Math.min(least, id), cutter.nextId);
+    const settled = settledBelow(ids, Math.max(lowest, this.saidNextId));
+    const isIdle = lowest === cutter.nextId && cutter.changes === 0;
     this.nextSettleUs = isIdle ? Infinity : nowUs + SETTLE_US;
-    this.cutter.changes = 0;
-    if (lowest === this.settledId) return;
-    this.settledId = lowest;
-    this.placer.sendSettled(lowest % TWO_32, Math.floor(lowest / TWO_32));
+    cutter.changes = 0;
+    this.saidNextId = cutter.nextId;
+    if (!isNews(settled, this.settled)) return;
+    if (settled.open.length > 0) MARKS.someWait.hits++;
+    this.settled = settled;
+    this.placer.sendSettled(settled);
   }
 
   /** Hands answers to the front end. */

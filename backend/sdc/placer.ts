@@ -8,6 +8,7 @@ import { mark } from '../core/marks.js';
 import type { LinkId, Links, Log, Micros, Peer } from '../core/ports.js';
 import { FEATURE } from '../protocol/generated/constants.js';
 
+import type { SettledOps } from '../protocol/settled-ops.js';
 import type { Errno } from './block-front.js';
 import { ERRNO, IO } from './block-front.js';
 import { DataFrames } from './data-frames.js';
@@ -46,8 +47,7 @@ export class Placer {
   };
 
   /** Below this id nothing is awaited any more, as it was told last. */
-  private settledLow = 0;
-  private settledHigh = 0;
+  private settled: SettledOps = { belowId: 0, open: [] };
 
   /**
    * @param replan - a flush, in no list, is to be divided anew among the primaries of its combs
@@ -182,8 +182,7 @@ export class Placer {
     link.features = features;
     link.failures = 0;
     // What was said on the link before it may be lost, and without it there may be no room for what follows.
-    if (this.settledLow + this.settledHigh > 0)
-      this.frames.sendSettled(link, this.settledLow, this.settledHigh);
+    if (this.settled.belowId > 0) this.frames.sendSettled(link, this.settled);
     for (let op = link.fenced.shift(); op !== null; op = link.fenced.shift()) this.place(nowUs, op);
     this.sendWaiting(nowUs, link.device);
   }
@@ -277,11 +276,10 @@ export class Placer {
     return Math.min(this.retries.nextUs, this.nextSpaceUs, this.table.nextDialUs);
   }
 
-  /** Tells all data processes below which id nothing is awaited any more, also those that are reached later. */
-  sendSettled(opLow: number, opHigh: number): void {
-    this.settledLow = opLow;
-    this.settledHigh = opHigh;
-    for (const link of this.table.up()) this.frames.sendSettled(link, opLow, opHigh);
+  /** Tells all data processes for what nothing is awaited any more, also those that are reached later. */
+  sendSettled(settled: SettledOps): void {
+    this.settled = settled;
+    for (const link of this.table.up()) this.frames.sendSettled(link, settled);
   }
 }
 

@@ -2,6 +2,8 @@
 // operations (C10). It owns the order of links and runs; it must never know an operation.
 
 import type { LinkId, Micros, Peer } from '../core/ports.js';
+import { isNews, isSettled, opIdOf } from '../protocol/settled-ops.js';
+import type { SettledOps } from '../protocol/settled-ops.js';
 
 export class Client {
   readonly link: LinkId;
@@ -25,29 +27,23 @@ export class Client {
   }
 }
 
-/** Below this, the client awaits no answer any more. */
+/** For what a client awaits no answer any more. */
 export interface Watermark {
   readonly run: number;
-  readonly opLow: number;
-  readonly opHigh: number;
+  readonly settled: SettledOps;
 }
 
 interface Run {
-  opLow: number;
-  opHigh: number;
+  settled: SettledOps;
   /** When something was heard of it last. */
   heardUs: Micros;
 }
 
 /** Runs that are remembered; the one that was silent for longest goes first. */
 const RUNS_MAX = 8192;
+const NOTHING: SettledOps = { belowId: 0, open: [] };
 /** Everything of a run that is over. */
-const ALL_LOW = 0xffffffff;
-const ALL_HIGH = 0xffff;
-
-function isAbove(opLow: number, opHigh: number, than: Pick<Run, 'opLow' | 'opHigh'>): boolean {
-  return opHigh !== than.opHigh ? opHigh > than.opHigh : opLow > than.opLow;
-}
+const ALL: SettledOps = { belowId: opIdOf(0xffffffff, 0xffff), open: [] };
 
 export class Clients {
   private readonly silenceUs: Micros;
@@ -87,7 +83,7 @@ export class Clients {
       if (client.run === peer.run && client.epoch > peer.linkEpoch) return null;
       replaced.push(client);
     }
-    if (newest !== 0 && newest !== peer.run) this.settled(nowUs, newest, ALL_LOW, ALL_HIGH);
+    if (newest !== 0 && newest !== peer.run) this.settled(nowUs, newest, ALL);
     this.newest.set(peer.key, peer.run);
     this.heard(nowUs, peer.run);
     this.byLink.set(link, new Client(link, peer));
@@ -102,16 +98,15 @@ export class Clients {
   }
 
   /**
-   * The client awaits nothing below this operation. Returns whether that is news. What is none is no sign of life either:
+   * A client says which answers it awaits no more. Returns whether that is news. What is none is no sign of life either:
    * data processes tell each other about dead clients whenever a link comes up.
    */
-  settled(nowUs: Micros, run: number, opLow: number, opHigh: number): boolean {
+  settled(nowUs: Micros, run: number, settled: SettledOps): boolean {
     const before = this.runs.get(run);
-    if (before !== undefined && !isAbove(opLow, opHigh, before)) return false;
+    if (before !== undefined && !isNews(settled, before.settled)) return false;
     const known = this.heard(nowUs, run);
-    if (!isAbove(opLow, opHigh, known)) return false;
-    known.opLow = opLow;
-    known.opHigh = opHigh;
+    if (!isNews(settled, known.settled)) return false;
+    known.settled = settled;
     return true;
   }
 
@@ -120,16 +115,16 @@ export class Clients {
     const known = this.runs.get(run);
     if (known === undefined) return nowUs < this.silenceUs + this.startedUs;
     if (nowUs > known.heardUs + this.silenceUs && !this.isConnected(run)) return false;
-    return !isAbove(known.opLow, known.opHigh, { opLow, opHigh });
+    return !isSettled(known.settled, opIdOf(opLow, opHigh));
   }
 
   /** What is known of all runs, for other data processes. */
   *watermarks(): Iterable<Watermark> {
-    for (const [run, { opLow, opHigh }] of this.runs) yield { run, opLow, opHigh };
+    for (const [run, { settled }] of this.runs) yield { run, settled };
   }
 
   private heard(nowUs: Micros, run: number): Run {
-    const known = this.runs.get(run) ?? { opLow: 0, opHigh: 0, heardUs: nowUs };
+    const known = this.runs.get(run) ?? { settled: NOTHING, heardUs: nowUs };
     known.heardUs = nowUs;
     this.runs.delete(run);
     this.runs.set(run, known);

@@ -10,7 +10,6 @@ import {
   getAuthority,
   getChunkIndex,
   getCode,
-  getOpHigh,
   getOpLow,
   getStatus,
   getTag,

@@ -6,7 +6,7 @@ import { assert } from '../core/assert.js';
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 import { ERR, FLAG, MSG } from '../protocol/generated/constants.js';
-import { getCode, getComb, getOpHigh, getOpLow } from '../protocol/generated/frame-head.js';
+import { getCode, getComb } from '../protocol/generated/frame-head.js';
 import { Admission } from './admission.js';
 import { answer, refuse } from './answers.js';
 import type { Client } from './clients.js';
@@ -108,7 +108,8 @@ export class Serve implements ServePart {
       case MSG.FLUSH:
         return this.flushes.request(nowUs, client, view, at, bodyBytes) || this.stall(client);
       case MSG.OPS_SETTLED:
-        this.watermarks.told(client.run, getOpLow(view, at), getOpHigh(view, at));
+        if (!this.watermarks.told(client.run, view, at, bodyBytes))
+          this.refuseWith(client, code, view, at, ERR.BAD_FRAME);
         return true;
       default:
         this.refuseWith(client, code, view, at, ERR.BAD_FRAME);

@@ -199,4 +199,37 @@ export const FIXES: readonly Mutation[] = [
       },
     ],
   },
+  {
+    rule: 'one-waits-others-settle',
+    about: 'a change that waits keeps the ids of all later ones from being forgotten',
+    replacements: [
+      {
+        file: 'backend/sdc/io-engine.js',
+        from: 'Math.max(lowest, this.saidNextId)',
+        to: 'lowest',
+      },
+    ],
+  },
+  {
+    rule: 'full-for-each-other',
+    about: 'a peer counts as lost since its link ended, however long it had not answered before',
+    replacements: [
+      {
+        file: `${SDS}/peer-links.js`,
+        from: 'peer.out.outstanding() ? peer.out.progressUs : nowUs;',
+        to: 'nowUs;',
+      },
+    ],
+  },
+  {
+    rule: 'filled-beside-the-last-copy',
+    about: 'a device is filled that lies in the unit of all copies, and nobody else meanwhile',
+    replacements: [
+      {
+        file: 'backend/mdm/moves.js',
+        from: 'units.size !== 1 || !units.has(unitOf(key))',
+        to: 'true',
+      },
+    ],
+  },
 ];

@@ -628,6 +628,7 @@ export const LIMIT = {
   sdsPerFaultSetMax: 64,
   poolsMax: 1024,
   usersMax: 256,
+  openOpsMax: 4096,
   combOpsMax: 4096,
   queryItemsMax: 1000,
   backupPairsMax: 4096,

@@ -75,6 +75,7 @@ export const LIMITS = {
   sdsPerFaultSetMax: { value: 64, why: 'of the original' },
   poolsMax: { value: 1024, why: 'of the original' },
   usersMax: { value: 256, why: 'of the original' },
+  openOpsMax: { value: 4096, why: 'operations of a client that wait while later ones are settled' },
   combOpsMax: { value: 4096, why: 'operations of one comb in one frame; more take more frames' },
   queryItemsMax: { value: 1000, why: 'a page of a query stays far below the largest frame' },
   backupPairsMax: { value: 4096, why: 'and as few as fit into a frame' },

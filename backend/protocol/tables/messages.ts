@@ -666,7 +666,7 @@ export const MESSAGES = {
   ),
   OPS_SETTLED: data(
     0x0408,
-    'From a client, from time to time: it awaits no answer for any operation below opLow/opHigh; ids below it may be forgotten (C10). Between data processes: of the client run in authority.',
+    'From a client, from time to time: it awaits no answer for any operation below opLow/opHigh; ids below it may be forgotten (C10), but for those in the body: u64 ids, ascending, below opLow/opHigh. To a receiver of version 1 the body is empty. Between data processes: of the client run in authority.',
   ),
   DESCRIBE: data(
     0x0409,

@@ -3,12 +3,18 @@
 import test from 'ava';
 
 import type { Peer } from '../../../backend/core/ports.js';
+import { opIdOf } from '../../../backend/protocol/settled-ops.js';
+import type { SettledOps } from '../../../backend/protocol/settled-ops.js';
 import { Clients } from '../../../backend/sds/clients.js';
 
 const MINUTE_US = 60_000_000;
 
 function peer(run: number, link: number, linkEpoch: number, key = 9): Peer {
   return { role: 'sdc', key, incarnation: 0, run, link, linkEpoch, version: 1, features: 0 };
+}
+
+function below(opLow: number, opHigh: number, open: readonly number[] = []): SettledOps {
+  return { belowId: opIdOf(opLow, opHigh), open };
 }
 
 test('a newer epoch of a link replaces the older one; another link of the client stays', (t) => {
@@ -41,17 +47,34 @@ test('a newer run replaces all links of the older one, whose operations are over
 
 test('operations below the watermark are over, whatever is told later', (t) => {
   const clients = new Clients(15 * MINUTE_US);
-  t.true(clients.settled(0, 5, 10, 1));
-  t.false(clients.settled(0, 5, 20, 0), 'an older watermark is no news');
+  t.true(clients.settled(0, 5, below(10, 1)));
+  t.false(clients.settled(0, 5, below(20, 0)), 'an older watermark is no news');
   t.false(clients.mayRetry(0, 5, 9, 1));
   t.false(clients.mayRetry(0, 5, 0xffffffff, 0));
   t.true(clients.mayRetry(0, 5, 10, 1));
 });
 
+test('what still waits below the watermark may be asked again, until it is told otherwise', (t) => {
+  const clients = new Clients(15 * MINUTE_US);
+  t.true(clients.settled(0, 5, below(100, 0, [7, 50])));
+  t.true(clients.mayRetry(0, 5, 7, 0));
+  t.true(clients.mayRetry(0, 5, 50, 0));
+  t.false(clients.mayRetry(0, 5, 49, 0));
+  t.false(clients.settled(0, 5, below(100, 0, [7, 50])), 'the same is no news');
+  t.false(
+    clients.settled(0, 5, below(7, 0)),
+    'what a data process relays that knows no exceptions',
+  );
+  t.true(clients.mayRetry(0, 5, 50, 0));
+  t.true(clients.settled(0, 5, below(100, 0, [50])));
+  t.false(clients.mayRetry(0, 5, 7, 0));
+  t.true(clients.mayRetry(0, 5, 50, 0));
+});
+
 test('a run of which nothing is heard for long is over, one with a link is not', (t) => {
   const clients = new Clients(15 * MINUTE_US);
   clients.startedUs = 0;
-  clients.settled(0, 5, 1, 0);
+  clients.settled(0, 5, below(1, 0));
   clients.add(0, 1, peer(6, 0, 1));
   t.true(clients.mayRetry(MINUTE_US, 5, 1, 0));
   t.false(clients.mayRetry(20 * MINUTE_US, 5, 1, 0));
@@ -62,8 +85,8 @@ test('a run of which nothing is heard for long is over, one with a link is not',
 
 test('what is told again is no sign of life; a link that was there until now is', (t) => {
   const clients = new Clients(15 * MINUTE_US);
-  clients.settled(0, 5, 1, 0);
-  clients.settled(14 * MINUTE_US, 5, 1, 0);
+  clients.settled(0, 5, below(1, 0));
+  clients.settled(14 * MINUTE_US, 5, below(1, 0));
   t.false(clients.mayRetry(16 * MINUTE_US, 5, 1, 0));
   clients.add(0, 1, peer(6, 0, 1));
   clients.remove(20 * MINUTE_US, 1);
