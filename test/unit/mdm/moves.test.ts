@@ -355,6 +355,23 @@ test('an SDS is removed when its data is elsewhere, and not before', (t) => {
   for (const entry of cluster.combs(poolKey)) t.is(entry.inSyncMask, 3);
 });
 
+test('a removal that is called off when the device was closed already leaves it as it is: its process runs', (t) => {
+  const here = site(4);
+  const { cluster, devices } = here;
+  const [leaving] = devices;
+  if (leaving === undefined) throw new Error('a device');
+  const stateOf = (): string | undefined =>
+    cluster.query('device').devices.find(({ key }) => key === leaving.key)?.state;
+  cluster.command('REMOVE_SDS', { key: leaving.sdsKey, force: false });
+  pass(here, 1500, devices);
+  finish(here, devices);
+  t.is(stateOf(), 'removing');
+  // Nobody has told its data process yet, which registered before and goes on.
+  cluster.command('ABORT_REMOVE_SDS', { key: leaving.sdsKey });
+  pass(here, 1500, devices);
+  t.is(stateOf(), 'up');
+});
+
 test('a removal can be called off, and one that cannot be satisfied changes nothing', (t) => {
   const here = site(3);
   const { cluster, poolKey, devices } = here;
