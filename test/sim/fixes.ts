@@ -70,7 +70,7 @@ export const FIXES: readonly Mutation[] = [
     replacements: [
       {
         file: `${SDS}/clients.js`,
-        from: 'if (before !== undefined && !isAbove(opLow, opHigh, before))\n            return false;',
+        from: 'if (before !== undefined && !isNews(settled, before.settled))\n            return false;',
         to: '',
       },
     ],
