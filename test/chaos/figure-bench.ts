@@ -1,6 +1,8 @@
 // What every figure of `--figures` stands on: its cluster, its load, its rows, and spans of time that figures share. It never
 // knows what goes wrong.
 
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { until } from '../support/until.js';
@@ -16,6 +18,7 @@ export const FIGURES = [
   'return',
   'slow-device',
   'stuck-device',
+  'neighbour',
 ] as const;
 export type FigureName = (typeof FIGURES)[number];
 
@@ -89,6 +92,13 @@ export class Bench {
       },
       WHOLE_MS,
     );
+  }
+
+  /** One for the log of a load beside others. */
+  folder(name: string): string {
+    const folder = join(this.#folder, name);
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    return folder;
   }
 
   /** A volume with content, and a load on it. */

@@ -8,6 +8,7 @@ import { Bench } from './figure-bench.js';
 import type { FigureName, FigureOptions, FigureRow } from './figure-bench.js';
 import { slowDevice, stuckDevice } from './figures-of-devices.js';
 import { mdmAway, mdmKilled } from './figures-of-mdms.js';
+import { neighbours } from './figures-of-neighbours.js';
 import { rebuilt, returning, sdsKilled } from './figures-of-servers.js';
 import { Rig } from './rig.js';
 import type { MdmSettings } from './rig.js';
@@ -33,6 +34,7 @@ const MEASUREMENTS: Readonly<Record<FigureName, Measurement>> = {
   // Two, so that every change concerns both.
   return: { sdsCount: 2, act: returning },
   'slow-device': { sdsCount: 4, ownDisks: true, act: slowDevice },
+  neighbour: { sdsCount: 3, act: neighbours },
   'stuck-device': { sdsCount: 4, ownDisks: true, act: stuckDevice },
 };
 

@@ -1,7 +1,7 @@
 // A control group that keeps the storage servers together within half of the machine, as a user's own load would. It owns
 // that group: made before the first server, gone after the last.
 
-import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { basename, join } from 'node:path';
 
@@ -45,6 +45,15 @@ export function makeThrottle(dir: string): readonly string[] | null {
   }
   const enter = `echo 0 > '${join(group, 'cgroup.procs')}' && exec "$@"`;
   return ['sh', '-c', enter, 'sh'];
+}
+
+/** How often the servers used up what they have: periods so far, and those at whose end they stood still. */
+export function throttling(dir: string): { readonly periods: number; readonly stood: number } {
+  const file = join(groupOf(dir), 'cpu.stat');
+  const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  const value = (name: string): number =>
+    Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1]);
+  return { periods: value('nr_periods'), stood: value('nr_throttled') };
 }
 
 /** Takes the group away, once its last member has ended. */

@@ -24,7 +24,7 @@ const SLACK = 0.5;
 let cluster: LocalCluster;
 let scratch: string;
 test.before(async () => {
-  cluster = await LocalCluster.start('--sds', '2', '--device-size', '4G');
+  cluster = await LocalCluster.start('--sds', '2', '--device-size', '32G');
   scratch = mkdtempSync(join(tmpdir(), 'meshsan-limits-'));
 });
 test.after.always(async () => {
@@ -49,7 +49,7 @@ async function measured(
   volumeId: string,
   socket: string,
   bs: string,
-  changes: readonly Limits[],
+  changes: readonly (Limits | (() => Promise<unknown>))[],
 ): Promise<number[]> {
   const folder = mkdtempSync(join(scratch, 'fio-'));
   const mix = ['--rw=randrw', '--rwmixwrite=50', `--bs=${bs}`];
@@ -58,7 +58,7 @@ async function measured(
   const spans: [number, number][] = [];
   try {
     for (const change of changes) {
-      await limit(volumeId, change);
+      await (typeof change === 'function' ? change() : limit(volumeId, change));
       await pause(FIRST_MS);
       const fromMs = Date.now();
       await pause(MEASURED_MS);
@@ -98,6 +98,49 @@ test.serial('limits hold, the smaller of two counts, changes hold at once, 0 uns
   near(fewer, 50);
   near(both, 64);
   t.true(unset > 200 * (1 + SLACK), `${unset.toFixed(1)} requests a second without a limit`);
+});
+
+const DOCUMENT = join(import.meta.dirname, '../../../backend/docs/qos.md');
+/** A row of the example's table: GB, IOPS, MiB/s, KiB. */
+const ROW = /^\| (\d+) \| (\d+) \| (\d+) \| ([\d.]+) KiB \|$/gm;
+
+/** The body that the example sends. */
+function example(text: string): Limits {
+  const [, json = ''] = /```json\n(.*?)```/s.exec(text) ?? [];
+  const { guid, ...limits } = JSON.parse(json) as Record<string, string>;
+  if (guid === undefined) throw new Error(`the example names no SDC: ${json}`);
+  return limits;
+}
+
+interface Mapped {
+  readonly mappedSdcInfo: readonly { readonly limitIops: number; readonly limitBwInKbps: number }[];
+}
+
+test.serial('the example of the documentation, recomputed when the volume grows', async (t) => {
+  const text = readFileSync(DOCUMENT, 'utf8');
+  const limits = example(text);
+  const { id, socket } = await volume('example');
+  const rest = await cluster.rest();
+  const shown = async (): Promise<readonly number[]> => {
+    const { data } = await rest.get<Mapped>(`/instances/Volume::${id}`);
+    return data.mappedSdcInfo.flatMap(({ limitIops, limitBwInKbps }) => [limitIops, limitBwInKbps]);
+  };
+  const grow = (gb: number): Promise<unknown> =>
+    rest.post(`/instances/Volume::${id}/action/setVolumeSize`, { sizeInGB: String(gb) });
+  // 2 MiB/s for 8 GB, 4 for 16: 32 and 64 requests of 64 KiB.
+  const rates = await measured(id, socket, '64k', [limits, () => grow(16)]);
+  t.deepEqual(await shown(), [500, 4096]);
+  for (const [index, wanted] of [32, 64].entries()) {
+    const rate = rates[index] ?? 0;
+    t.true(Math.abs(rate - wanted) < wanted / 4, `${rate.toFixed(1)} a second, ${wanted} allowed`);
+  }
+  const rows = [...text.matchAll(ROW)].map((row) => row.slice(1).map(Number));
+  t.true(rows.length >= 3);
+  for (const [gb = 0, iops, mib = 0, kib] of rows) {
+    await grow(gb);
+    t.deepEqual(await shown(), [iops, mib * 1024]);
+    t.is(kib, Number(((mib * 1024) / 500).toFixed(1)));
+  }
 });
 
 interface Waiting {
