@@ -189,17 +189,6 @@ export const FIXES: readonly Mutation[] = [
     ],
   },
   {
-    rule: 'removal-taken-back',
-    about: 'a device whose removal was aborted counts as down while its process runs',
-    replacements: [
-      {
-        file: 'backend/mdm/membership.js',
-        from: "|| this.engine.state.devices.get(run.key)?.state === 'down'",
-        to: '',
-      },
-    ],
-  },
-  {
     rule: 'one-waits-others-settle',
     about: 'a change that waits keeps the ids of all later ones from being forgotten',
     replacements: [
