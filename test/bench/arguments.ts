@@ -1,6 +1,7 @@
 // Owns the command line of `npm run bench`: its help text and the validation of every option. Pure:
 // it opens no file and starts nothing, so that bad usage is refused before anything was changed.
 import { MIB, TIB, parseSize } from '../../backend/core/units.js';
+import { LIMIT } from '../../backend/protocol/generated/constants.js';
 import { UsageError, listOf, readFlags, wholeNumber } from '../../backend/runtime/flags.js';
 import { JOBS, jobNamed, type Job } from './jobs.js';
 
@@ -41,13 +42,30 @@ export interface LimitOptions {
   readonly workDir: string;
 }
 
+export const SNAPSHOT_FIGURES = ['pause', 'first-write', 'creation'] as const;
+export type SnapshotFigure = (typeof SNAPSHOT_FIGURES)[number];
+
+export interface SnapshotOptions {
+  readonly action: 'snapshots';
+  readonly figures: readonly SnapshotFigure[];
+  /** Of a group snapshot. */
+  readonly volumes: number;
+  readonly runs: number;
+  readonly jsonFile: string | null;
+  readonly workDir: string;
+}
+
 export type BenchOptions =
   | { readonly action: 'help' }
+  | SnapshotOptions
   | { readonly action: 'table'; readonly file: string }
   | LimitOptions
   | MeasureOptions;
 
-const DEFAULTS = { runs: '3', runtime: '5', size: '2G', quiet: '0', dir: '.bench' } as const;
+const DEFAULTS = {
+  ...{ runs: '3', runtime: '5', size: '2G', quiet: '0', dir: '.bench', volumes: '1000' },
+} as const;
+const SNAPSHOT_RUNS = '10';
 
 const SIZE_BYTES_MIN = 64 * MIB;
 const SIZE_BYTES_MAX = TIB;
@@ -70,6 +88,9 @@ ${JOBS.map((job) => `                      ${job.name.padEnd(24)} ${job.title}`)
   --cluster DIR     measure the running cluster of DIR instead of starting one
   --limits LIST     measure instead whether limits (QoS) hold, second by second after the first, changed while fio runs;
                     ways to the volume: ${TRANSPORTS.join(', ')} (a block device, as root), or all; takes --runtime, --json, --dir
+  --snapshots LIST  measure instead what snapshots cost, on a cluster with two clients: ${SNAPSHOT_FIGURES.join(', ')},
+                    or all; takes --runs (then ${SNAPSHOT_RUNS} unless given), --volumes, --json, --dir
+  --volumes N       of a group snapshot, 1 to ${LIMIT.cutVolumesMax} (default ${DEFAULTS.volumes})
   --dir DIR         where the data lies while measuring; removed afterwards (default ${DEFAULTS.dir})
   --help            print this
 
@@ -94,6 +115,8 @@ export function parseArguments(words: readonly string[]): BenchOptions {
     return { action: 'table', file: nonEmpty('table', given.table) };
   }
   if (given.limits !== null) return limitOptions(given.limits, given);
+  if (given.snapshots !== null) return snapshotOptions(given.snapshots, given);
+  if (given.volumes !== null) throw new UsageError('--volumes belongs to --snapshots');
   const modes = parseModes(given.modes);
   const clusterDir = given.cluster === null ? null : nonEmpty('cluster', given.cluster);
   if (clusterDir !== null && modes.length === 0)
@@ -115,14 +138,31 @@ export function parseArguments(words: readonly string[]): BenchOptions {
   };
 }
 
-/** Those of `--limits`, beside which most others mean nothing. */
-function limitOptions(list: string, given: Given): LimitOptions {
-  const taken = ['limits', 'runtime', 'json', 'dir'];
+/** Beside a flag that measures something else most others mean nothing. @throws UsageError */
+function refuseOthers(what: keyof Given, given: Given, taken: readonly (keyof Given)[]): void {
   const others = Object.entries(given)
-    .filter(([key, value]) => !taken.includes(key) && value !== null && value !== false)
-    .map(([key]) => key);
+    .filter(([, value]) => value !== null && value !== false)
+    .map(([key]) => key as keyof Given)
+    .filter((key) => key !== what && !taken.includes(key));
   if (others.length > 0)
-    throw new UsageError(`--limits measures only limits, without --${others.join(', --')}`);
+    throw new UsageError(`--${what} measures only ${what}, without --${others.join(', --')}`);
+}
+
+function snapshotOptions(list: string, given: Given): SnapshotOptions {
+  refuseOthers('snapshots', given, ['runs', 'volumes', 'json', 'dir']);
+  const volumes = given.volumes ?? DEFAULTS.volumes;
+  return {
+    action: 'snapshots',
+    figures: list === 'all' ? SNAPSHOT_FIGURES : listOf('--snapshots', list, SNAPSHOT_FIGURES),
+    volumes: wholeNumber('--volumes', volumes, 1, LIMIT.cutVolumesMax),
+    runs: wholeNumber('--runs', given.runs ?? SNAPSHOT_RUNS, 1, 100),
+    jsonFile: given.json === null ? null : nonEmpty('json', given.json),
+    workDir: nonEmpty('dir', given.dir ?? DEFAULTS.dir),
+  };
+}
+
+function limitOptions(list: string, given: Given): LimitOptions {
+  refuseOthers('limits', given, ['runtime', 'json', 'dir']);
   return {
     action: 'limits',
     transports: list === 'all' ? TRANSPORTS : listOf('--limits', list, TRANSPORTS),
@@ -144,6 +184,8 @@ const OPTIONS = {
   cluster: { type: 'string' },
   dir: { type: 'string' },
   limits: { type: 'string' },
+  snapshots: { type: 'string' },
+  volumes: { type: 'string' },
   peers: { type: 'boolean' },
   help: { type: 'boolean' },
 } as const;

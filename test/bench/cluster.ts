@@ -66,9 +66,17 @@ const POOLS = {
   },
 };
 
+const GROUP = {
+  type: 'object',
+  required: ['snapshotGroupId'],
+  properties: { snapshotGroupId: text },
+};
+const SNAPSHOT_PATH = '/api/instances/System/action/snapshotVolumes';
+
 const ajv = new Ajv();
 const isClusterFile = ajv.compile<ClusterFile>(CLUSTER_SCHEMA);
 const isVolume = ajv.compile<{ id: string }>(VOLUME);
+const isGroup = ajv.compile<{ snapshotGroupId: string }>(GROUP);
 const isPools = ajv.compile<readonly (Pool & { name: string })[]>(POOLS);
 
 /** Reads DIR/cluster.json as it is now: a restarted process has another pid. */
@@ -162,6 +170,19 @@ export class GatewayClient {
   async removeVolume(volumeId: string): Promise<void> {
     await this.volumeAction(volumeId, 'removeMappedSdc', { guid: this.cluster.sdcGuid });
     await this.volumeAction(volumeId, 'removeVolume', { removeMode: 'ONLY_ME' });
+  }
+
+  /** Snapshots of all of them as of one moment; the id of the group. */
+  async snapshotVolumes(volumeIds: readonly string[]): Promise<string> {
+    const snapshotDefs = volumeIds.map((volumeId) => ({ volumeId }));
+    const group = await this.post(SNAPSHOT_PATH, { snapshotDefs });
+    if (!isGroup(group)) throw new ClusterError(`POST ${SNAPSHOT_PATH} answered no group`);
+    return group.snapshotGroupId;
+  }
+
+  async removeGroup(snapGroupId: string): Promise<void> {
+    const path = '/api/instances/System/action/removeConsistencyGroupSnapshots';
+    await this.post(path, { snapGroupId });
   }
 
   private async volumeAction(volumeId: string, action: string, body: object): Promise<void> {

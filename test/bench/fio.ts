@@ -76,6 +76,24 @@ export function runArguments(
   ];
 }
 
+/** The words of a run that does every place of the range once, in an order that is the same each time. */
+export function onceArguments(
+  job: Job,
+  engine: Engine,
+  run: { readonly sizeBytes: number; readonly scratchDir: string },
+): readonly string[] {
+  return [
+    `--name=${job.name}`,
+    ...engine.words,
+    ...job.fio,
+    `--size=${run.sizeBytes}`,
+    ...['--randrepeat=1', '--randseed=4711', '--thread=1', '--group_reporting=1'],
+    ...['--unified_rw_reporting=mixed', '--clat_percentiles=0', '--lat_percentiles=1'],
+    ...['--percentile_list=50:99:99.9', '--output-format=json', '--eta=never'],
+    `--aux-path=${run.scratchDir}`,
+  ];
+}
+
 /** The words that write the whole measured range once, in order, and flush it. */
 export function fillArguments(engine: Engine, sizeBytes: number): readonly string[] {
   return [
@@ -127,10 +145,29 @@ export async function runJob(
   run: { readonly sizeBytes: number; readonly runtimeS: number },
   signal: AbortSignal,
 ): Promise<FioResult> {
-  const scratchDir = await mkdtemp(join(tmpdir(), 'meshsan-bench-fio-'));
-  try {
+  return withScratch(async (scratchDir) => {
     const words = runArguments(job, engine, { ...run, scratchDir });
     return parseReport(await fio(words, engine, run.runtimeS * 1000 + GRACE_MS, signal), job);
+  });
+}
+
+/** Runs a job that does every place once, and returns what fio measured. */
+export async function runOnce(
+  job: Job,
+  engine: Engine,
+  sizeBytes: number,
+  signal: AbortSignal,
+): Promise<FioResult> {
+  return withScratch(async (scratchDir) => {
+    const words = onceArguments(job, engine, { sizeBytes, scratchDir });
+    return parseReport(await fio(words, engine, GRACE_MS, signal), job);
+  });
+}
+
+async function withScratch<T>(use: (scratchDir: string) => Promise<T>): Promise<T> {
+  const scratchDir = await mkdtemp(join(tmpdir(), 'meshsan-bench-fio-'));
+  try {
+    return await use(scratchDir);
   } finally {
     await rm(scratchDir, { recursive: true, force: true });
   }

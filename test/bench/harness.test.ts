@@ -64,6 +64,33 @@ test.serial('measures the floor and leaves only its result', async (t) => {
   });
 });
 
+test.serial('measures snapshots on a cluster of its own and leaves only the result', async (t) => {
+  t.timeout(300_000);
+  await withDir(async (dir) => {
+    const file = join(dir, 'result.json');
+    const data = join(dir, 'data');
+    const what = ['--snapshots', 'pause,creation', '--volumes', '6', '--runs', '2'];
+    const { exitCode, stdout, stderr } = await execa(
+      process.execPath,
+      [MAIN, ...what, '--json', file, '--dir', data],
+      { reject: false },
+    );
+    t.is(exitCode, 0, stderr);
+    const { rows } = JSON.parse(await readFile(file, 'utf8')) as {
+      rows: { figure: string; what: string; value: string }[];
+    };
+    const said = (about: string): string =>
+      rows.find((row) => row.what.startsWith(about))?.value ?? '';
+    t.regex(said('the call'), /of 2\), 0 refused$/);
+    t.regex(said('longest time without an answer, per client, call'), /longest .* ms \(of 4\)$/);
+    t.regex(said('thin volume of 1 TiB'), /median .* ms \(of 2\)$/);
+    for (const row of rows)
+      t.true(stdout.includes(`| ${row.figure} | ${row.what} | ${row.value} |`));
+    t.false(existsSync(data));
+    t.deepEqual(await processesOf(dir), []);
+  });
+});
+
 test.serial('an interruption ends everything that was started', async (t) => {
   await withDir(async (dir) => {
     const data = join(dir, 'data');

@@ -5,7 +5,13 @@ import { mkdir, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import { UsageError } from '../../backend/runtime/flags.js';
-import { HELP, parseArguments, type LimitOptions, type MeasureOptions } from './arguments.js';
+import {
+  HELP,
+  parseArguments,
+  type LimitOptions,
+  type MeasureOptions,
+  type SnapshotOptions,
+} from './arguments.js';
 import { startCeph } from './ceph.js';
 import { startFloor } from './floor.js';
 import type { Job } from './jobs.js';
@@ -17,6 +23,7 @@ import { startMeshsan } from './meshsan.js';
 import { CEPH_PACKAGES, FLOOR_PACKAGES, LIMIT_PACKAGES, needPackages } from './packages.js';
 import { planRuns } from './plan.js';
 import { REPORT_FORMAT, REPORT_VERSION, readReport, writeReport, type Report } from './report.js';
+import { measureSnapshots } from './snapshots.js';
 import { renderTable } from './table.js';
 import type { System, SystemSettings, Target } from './targets.js';
 
@@ -53,9 +60,15 @@ async function main(words: readonly string[]): Promise<number> {
       say(`${name}: ending what was started`);
       interrupt.abort();
     });
-  return options.action === 'limits'
-    ? await limits(options, words, interrupt.signal)
-    : await benchmark(options, words, interrupt.signal);
+  const { signal } = interrupt;
+  switch (options.action) {
+    case 'limits':
+      return await limits(options, words, signal);
+    case 'snapshots':
+      return await snapshots(options, signal);
+    case 'measure':
+      return await benchmark(options, words, signal);
+  }
 }
 
 /** Runs something with a directory of its own below `base`, which is gone afterwards. */
@@ -91,6 +104,16 @@ async function limits(
     process.stdout.write(`${cpuModel}, ${cores} cores, ${memoryGib} GiB, Linux ${kernel}\n\n`);
     process.stdout.write(limitsTable(rows));
   });
+  return 0;
+}
+
+async function snapshots(options: SnapshotOptions, signal: AbortSignal): Promise<number> {
+  const jsonFile = options.jsonFile === null ? null : resolve(options.jsonFile);
+  if (jsonFile !== null) await mkdir(dirname(jsonFile), { recursive: true });
+  const table = await inWorkDir(resolve(options.workDir), (workDir) =>
+    measureSnapshots(options, jsonFile, { workDir, signal, say }),
+  );
+  process.stdout.write(table);
   return 0;
 }
 

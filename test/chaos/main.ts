@@ -6,13 +6,13 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 import { UsageError, runTool } from '../../backend/runtime/flags.js';
+import { renderFigures } from '../bench/figure-table.js';
 import { describeMachine } from '../bench/machine.js';
-import type { MachineDescription } from '../bench/machine.js';
 import { makeBuild, removeBuild } from '../sim/broken-build.js';
 import { HELP, parseArguments } from './arguments.js';
 import type { ChaosOptions } from './arguments.js';
 import { POWER_TRIALS, TRIALS } from './broken.js';
-import type { FigureName, FigureRow } from './figure-bench.js';
+import type { FigureName } from './figure-bench.js';
 import { obstacle, runInside } from './isolation.js';
 import {
   NEEDS_NAMESPACES,
@@ -199,7 +199,7 @@ async function figures(
       print(`FAILED: ${result.kind === 'broken' ? result.reason : 'no figures'}; kept in ${dir}`);
       return 1;
     }
-    printFigures(machine, result.rows);
+    process.stdout.write(renderFigures(machine, result.rows));
     if (options.jsonFile !== null)
       writeFileSync(options.jsonFile, `${JSON.stringify({ machine, ...result }, null, 2)}\n`);
     return 0;
@@ -207,17 +207,6 @@ async function figures(
     await removeThrottle(dir);
     if (!isKept) rmSync(dir, { recursive: true, force: true });
   }
-}
-
-function printFigures(machine: MachineDescription, rows: readonly FigureRow[]): void {
-  const { cpuModel, cores, memoryGib, kernel, nodeVersion, filesystem, load, commit } = machine;
-  print(
-    `${cpuModel}, ${cores} cores, ${memoryGib} GiB, Linux ${kernel}, Node ${nodeVersion}, ${filesystem.type}; load before: ${load.join(', ')}; commit ${commit ?? 'unknown'}`,
-  );
-  print('');
-  print('| figure | what | value |');
-  print('| --- | --- | --- |');
-  for (const { figure, what, value } of rows) print(`| ${figure} | ${what} | ${value} |`);
 }
 
 /** Each broken build must fail. @returns the exit code */

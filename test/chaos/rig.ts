@@ -61,6 +61,8 @@ export interface RigOptions {
   readonly throttle: readonly string[];
   /** MDM and servers have disks that lose what was not flushed when their power is cut; drawn from this. Null: they have not. */
   readonly powerSeed: number | null;
+  /** Of each server's device, where it is neither small nor on a disk of its own; 2 GiB otherwise. */
+  readonly deviceBytes?: number;
 }
 
 export class Rig {
@@ -102,7 +104,8 @@ export class Rig {
   /** Makes the cluster and starts it; resolved when volumes can be made. */
   static async start({ dir, sdsCount, mdms, isolated, say, ...rest }: RigOptions): Promise<Rig> {
     const wishes = { detach: false, demo: false, attach: false, scini: false } as const;
-    const sizes = { sdsCount, deviceBytes: 2 * GIB, gatewayPort: 8443 } as const;
+    const { deviceBytes = 2 * GIB } = rest;
+    const sizes = { sdsCount, deviceBytes, gatewayPort: 8443 } as const;
     const options = { dir, ...wishes, ...sizes, cinderBridge: false };
     const { paths, layout: own } = openLayout(options);
     const layout = isolated ? { ...own, network: NAMESPACE_NETWORK } : own;

@@ -3,7 +3,7 @@
 import test from 'ava';
 
 import { UsageError } from '../../../backend/runtime/flags.js';
-import { HELP, parseArguments } from '../../bench/arguments.js';
+import { HELP, SNAPSHOT_FIGURES, parseArguments } from '../../bench/arguments.js';
 import { JOBS } from '../../bench/jobs.js';
 
 test('no words measure everything with the defaults', (t) => {
@@ -71,6 +71,23 @@ test('--table goes alone', (t) => {
   });
 });
 
+test('--snapshots measures only what snapshots cost, ten times unless told otherwise', (t) => {
+  t.deepEqual(parseArguments(['--snapshots', 'all']), {
+    action: 'snapshots',
+    figures: SNAPSHOT_FIGURES,
+    volumes: 1000,
+    runs: 10,
+    jsonFile: null,
+    workDir: '.bench',
+  });
+  t.like(parseArguments(['--snapshots', 'creation,pause', '--volumes', '64', '--runs', '3']), {
+    figures: ['creation', 'pause'],
+    volumes: 64,
+    runs: 3,
+  });
+  for (const option of ['snapshots', 'volumes']) t.true(HELP.includes(`--${option} `));
+});
+
 test('--limits measures only limits, on the ways that are named', (t) => {
   t.deepEqual(parseArguments(['--limits', 'all', '--json', 'l.json']), {
     action: 'limits',
@@ -87,6 +104,10 @@ test('--limits measures only limits, on the ways that are named', (t) => {
 });
 
 const REFUSED: readonly (readonly [words: string[], message: RegExp])[] = [
+  [['--snapshots', 'pauses'], /--snapshots takes pause, first-write, creation; "pauses"/],
+  [['--snapshots', 'all', '--volumes', '1025'], /--volumes must be .* from 1 to 1024, not "1025"/],
+  [['--snapshots', 'all', '--peers'], /--snapshots measures only snapshots, without --peers/],
+  [['--volumes', '8'], /--volumes belongs to --snapshots/],
   [['--speed', '9'], /--speed is not known; there are --json/],
   [['out.json'], /out\.json/],
   [['--json'], /--json/],
