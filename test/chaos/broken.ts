@@ -114,13 +114,49 @@ const FLUSHLESS: readonly Mutation[] = [
   },
 ];
 
+const MDM_CUTS = 'backend/mdm/cuts.js';
+
+/** Builds whose snapshots are of several moments: each of their guards alone is there for that, so all of them go. */
+const MOMENTLESS: readonly Mutation[] = [
+  {
+    rule: 'one moment',
+    about: 'a snapshot is there once one device held, and devices serve clients of any epoch',
+    replacements: [
+      { file: MDM_CUTS, from: 'cut.held.size === cut.holders.size', to: 'cut.held.size > 0' },
+      { file: MDM_CUTS, from: 'certified.size < holders.size', to: 'false' },
+      { file: MDM_CUTS, from: 'if (!certified) {', to: 'if (false) {' },
+      {
+        file: 'backend/sds/volumes.js',
+        from: 'return epoch < volume.epoch ? ERR.STALE_VOLUME_EPOCH : ERR.NOT_READY;',
+        to: 'return 0;',
+      },
+      {
+        file: 'backend/sds/member-io.js',
+        from: 'if (named && comb.part === PART.inSync && volumes.isFrozen(volumeKey)) {',
+        to: 'if (false) {',
+      },
+    ],
+  },
+];
+
+/** Each server's data process sleeps again and again, for less than the time after which it counts as lost. */
+const SLEEP_PLAN = eachServer((node) =>
+  [0, 2000, 4000, 6000, 8000].map(
+    (afterMs) =>
+      ({ ...NONE, kind: 'stop', target: `${node}-data1`, afterMs, forMs: 1100 }) as const,
+  ),
+);
+
 export const POWER_TRIALS: readonly Trial[] = FLUSHLESS.map((mutation) => ({
   mutation,
   plan: POWER_PLAN,
 }));
 
 /** A rule, its broken build and the plan for it. */
-export const TRIALS: readonly Trial[] = Object.entries(PLANS).flatMap(([rule, plan]) => {
-  const mutation = MUTATIONS.find((one) => one.rule === rule);
-  return mutation === undefined ? [] : [{ mutation, plan }];
-});
+export const TRIALS: readonly Trial[] = [
+  ...Object.entries(PLANS).flatMap(([rule, plan]) => {
+    const mutation = MUTATIONS.find((one) => one.rule === rule);
+    return mutation === undefined ? [] : [{ mutation, plan }];
+  }),
+  ...MOMENTLESS.map((mutation) => ({ mutation, plan: SLEEP_PLAN })),
+];

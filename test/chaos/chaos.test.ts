@@ -116,10 +116,19 @@ test.serial(
     t.is(exitCode, 0, `${stdout}\n${stderr}`);
     t.regex(stdout, /^1 passed, 0 failed$/m);
     const { outcomes } = JSON.parse(readFileSync(json, 'utf8')) as {
-      outcomes: { verdict: { failures: string[]; troubles: number; operations: number } }[];
+      outcomes: {
+        verdict: {
+          failures: string[];
+          troubles: number;
+          operations: number;
+          snapshots: { taken: number; read: number };
+        };
+      }[];
     };
     t.like(outcomes[0]?.verdict, { failures: [], troubles: 8 });
     t.true((outcomes[0]?.verdict.operations ?? 0) > 500, 'there was load');
+    const { taken = 0, read = 0 } = outcomes[0]?.verdict.snapshots ?? {};
+    t.true(taken > 0 && read > 0, 'there were snapshots, and they were read');
     t.deepEqual(
       readdirSync(folder).sort(),
       ['outcome.json', 'plan.json'],

@@ -155,7 +155,7 @@ function verdictOf(dir: string): Verdict {
   const none = { troubles: 0, operations: 0, unanswered: 0, longestMs: 0, longest: '' };
   return {
     ...{ failures: [`${BROKE_OFF}: ${reason}`], ...none },
-    ...{ sectorsGivenUp: 0, seconds: 0, power: null },
+    ...{ sectorsGivenUp: 0, seconds: 0, snapshots: null, power: null },
   };
 }
 

@@ -3,6 +3,7 @@
 
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 
 import {
   COMMAND,
@@ -17,6 +18,7 @@ const REPLY_BYTES = 16;
 const GREETING_BYTES = 18;
 const OPTION_HEADER_BYTES = 20;
 const FUA = 1;
+const RECONNECT_MS = 100;
 
 /** The connection ended before the answer came: the request may have been done. */
 export class Unanswered extends Error {
@@ -153,6 +155,19 @@ export class NbdClient {
     this.#socket.destroy();
     this.#end();
   }
+}
+
+/** Connects until somebody listens there; null: it is enough before that. */
+export async function openAgain(path: string, isEnough: () => boolean): Promise<NbdClient | null> {
+  while (!isEnough())
+    try {
+      return await NbdClient.open(path);
+    } catch (error) {
+      // A client process that was killed comes again; one that never does ends the run by its limits.
+      if (!(error instanceof Error)) throw error;
+      await pause(RECONNECT_MS);
+    }
+  return null;
 }
 
 /** Reads from a socket in pieces of known length. */

@@ -42,6 +42,9 @@ const mdmDiskMib = (mdms: number): number => (mdms > 1 ? MEMBER_DISK_MIB : MDM_D
 const STATE_MIB = 32;
 const REQUEST_MS = 35_000;
 
+/** A client process of a rig. */
+export type ClientName = 'sdc' | typeof SECOND_CLIENT;
+
 export type MdmSettings = Partial<OptionsOf<'mdm'>>;
 
 export interface RigOptions {
@@ -152,35 +155,41 @@ export class Rig {
   }
 
   /** Makes a volume and maps it to clients; the path of its socket at each, in the order of the clients. */
-  async addVolume(
-    name: string,
-    gib: number,
-    clients: readonly ('sdc' | typeof SECOND_CLIENT)[],
-  ): Promise<string[]> {
+  async addVolume(name: string, gib: number, clients: readonly ClientName[]): Promise<string[]> {
     const [pool] = await this.mdm.query('storagePool');
     if (pool === undefined) throw new Error('the cluster has no pool');
     const { key: volumeKey } = await this.mdm.command('ADD_VOLUME', ADMIN_NAME, {
       ...{ poolKey: pool.key, name, sizeSectors: (gib * GIB) / 512, provisioning: 'thin' },
     });
-    const [system] = await this.mdm.query('system');
-    const id = formatId(system?.idPrefix ?? 0, volumeKey);
     const sockets: string[] = [];
     for (const client of clients) {
-      const guid = client === 'sdc' ? this.layout.sdcGuid : this.#secondGuid;
-      const sdc = await until(`${client} is registered`, async () => {
-        const known = await this.mdm.query('sdc');
-        return known.find((one) => one.guid === guid) ?? null;
-      });
+      const sdcKey = await this.sdcKey(client);
       await this.mdm.command('MAP_VOLUME', ADMIN_NAME, {
-        ...{ volumeKey, sdcKey: sdc.key, allowMultiple: true, access: 'readWrite' },
+        ...{ volumeKey, sdcKey, allowMultiple: true, access: 'readWrite' },
       });
-      const folder = client === 'sdc' ? this.paths.nbd : this.secondNbdDir;
-      const socket = join(folder, `${id}.sock`);
+      const socket = await this.socketOf(volumeKey, client);
       sockets.push(
         await until(`${client} has a socket`, () => (existsSync(socket) ? socket : null)),
       );
     }
     return sockets;
+  }
+
+  /** Key of a client, once it is registered. */
+  async sdcKey(client: ClientName): Promise<number> {
+    const guid = client === 'sdc' ? this.layout.sdcGuid : this.#secondGuid;
+    const sdc = await until(`${client} is registered`, async () => {
+      const known = await this.mdm.query('sdc');
+      return known.find((one) => one.guid === guid) ?? null;
+    });
+    return sdc.key;
+  }
+
+  /** Where a client serves a volume that is mapped to it. */
+  async socketOf(volumeKey: number, client: ClientName): Promise<string> {
+    const [system] = await this.mdm.query('system');
+    const folder = client === 'sdc' ? this.paths.nbd : this.secondNbdDir;
+    return join(folder, `${formatId(system?.idPrefix ?? 0, volumeKey)}.sock`);
   }
 
   /** Whether every comb has all its copies in sync; null: the MDM did not say. */

@@ -7,7 +7,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { Prng } from '../../backend/core/prng.js';
 import { marks } from '../../backend/core/marks.js';
+import { checkCuts } from '../../backend/sim/check-cut.js';
 import { checkHistory } from '../../backend/sim/check-linearizable.js';
+import { Chains } from './chains.js';
 import { SECTORS_PER_BLOCK } from './content.js';
 import { FioVerify } from './fio.js';
 import { Nemesis } from './nemesis.js';
@@ -16,6 +18,10 @@ import type { Plan } from './plan.js';
 import { SECOND_CLIENT, needsOwnDisks, sdsNames } from './plan.js';
 import { Rig } from './rig.js';
 import type { PowerCounts } from './power.js';
+import { Requests } from './requests.js';
+import { SnapshotCommands } from './snapshot-commands.js';
+import { SnapshotOperator } from './snapshot-operator.js';
+import type { SnapshotCounts } from './snapshot-operator.js';
 import type { Verdict } from './verdict.js';
 import { Workload } from './workload.js';
 
@@ -29,7 +35,15 @@ const WHOLE_MS = 90_000;
 const RATE = 360;
 const FIO_IOPS = 250;
 const VOLUME_GIB = 8;
+const CHAIN_GIB = 1;
 const FIO_VOLUME = 'verify';
+/** Pairs of dependent writes a second. */
+const CHAIN_RATE = 60;
+/** Volumes of the dependent writes, and whose they are. */
+const CHAIN_VOLUMES = [
+  ['chain1', 'sdc'],
+  ['chain2', SECOND_CLIENT],
+] as const;
 const END_MS = 45_000;
 const END_FAILED_MS = 5000;
 /** A device that could not write ends its process with this. */
@@ -73,6 +87,7 @@ class Story {
   readonly #options: StoryOptions;
   readonly #began: number;
   readonly #nemesis: Nemesis;
+  readonly #requests = new Requests();
   /** Ends of processes that were judged. */
   #endsSeen = 0;
 
@@ -90,29 +105,41 @@ class Story {
       SECOND_CLIENT,
     ]);
     const [fioSocket = ''] = await this.#rig.addVolume(FIO_VOLUME, VOLUME_GIB, ['sdc']);
+    for (const [name, client] of CHAIN_VOLUMES)
+      await this.#rig.addVolume(name, CHAIN_GIB, [client]);
     const endpoints = [
       { socket: first, connections: 2, readers: 1 },
       { socket: second, connections: 2, readers: 1 },
     ];
-    const workload = new Workload(endpoints, new Prng(plan.seed, 1), RATE);
+    const requests = this.#requests;
+    const workload = new Workload(requests, endpoints, new Prng(plan.seed, 1), RATE);
     workload.start();
     const operator = new Operator(
-      this.#rig.mdm,
-      workload.history,
-      new Prng(plan.seed, 2),
-      FIO_VOLUME,
+      ...([this.#rig.mdm, requests.history, new Prng(plan.seed, 2), FIO_VOLUME] as const),
     );
     await operator.start();
+    const snapshots = new SnapshotOperator(
+      new SnapshotCommands(this.#rig),
+      requests,
+      new Chains(requests, new Prng(plan.seed, 3), CHAIN_RATE),
+      new Prng(plan.seed, 4),
+    );
+    await snapshots.start([CHAIN_VOLUMES[0][0], CHAIN_VOLUMES[1][0]]);
     const fio = new FioVerify(fioSocket, dir, FIO_IOPS);
     say('load runs');
-    const given = await this.#underTrouble(workload, fio);
+    const given = await this.#underTrouble(fio);
     await this.#end(workload, fio);
     await operator.stop();
     say(`the operator was answered ${operator.answered} times`);
-    if (given) await this.#everyCopy(workload);
-    this.#judge(workload);
+    await this.#endOf(snapshots);
+    if (given)
+      await this.#everyCopy(async () => {
+        await workload.readAll();
+        await snapshots.readAll();
+      });
+    this.#judge();
     this.#judgeLogs();
-    return this.#verdict(workload, (await this.#rig.power?.counts()) ?? null);
+    return this.#verdict(snapshots.counts, (await this.#rig.power?.counts()) ?? null);
   }
 
   #fail(what: string): void {
@@ -127,12 +154,12 @@ class Story {
   }
 
   /** @returns whether the plan was carried out to its end */
-  async #underTrouble(workload: Workload, fio: FioVerify): Promise<boolean> {
+  async #underTrouble(fio: FioVerify): Promise<boolean> {
     const { plan, broken } = this.#options;
     const stop = new AbortController();
     const ends = AbortSignal.any([broken, stop.signal]);
     const watch = setInterval(() => {
-      this.#watch(workload);
+      this.#watch();
       if (this.#failures.length > 0 || fio.hasFailed) stop.abort();
     }, LOOK_MS);
     try {
@@ -150,10 +177,10 @@ class Story {
   }
 
   /** What must never be, at any time. */
-  #watch(workload: Workload): void {
-    const stalled = workload.stalled(STALL_MS);
+  #watch(): void {
+    const stalled = this.#requests.stalled(STALL_MS);
     if (stalled !== null) this.#fail(stalled);
-    for (const fault of workload.faults.slice(0, 5)) this.#fail(fault);
+    for (const fault of this.#requests.faults.slice(0, 5)) this.#fail(fault);
     this.#judgeEnds();
   }
 
@@ -193,7 +220,7 @@ class Story {
     const { say, dir } = this.#options;
     say('load ends');
     const stuck = setTimeout(() => {
-      this.#fail(workload.stalled(0) ?? 'the load does not end');
+      this.#fail(this.#requests.stalled(0) ?? 'the load does not end');
       workload.abandon();
     }, this.#patienceMs);
     await workload.stop();
@@ -201,12 +228,26 @@ class Story {
     const { fault, text } = await fio.stop(this.#patienceMs);
     writeFileSync(join(dir, 'fio.txt'), text);
     if (fault !== null) this.#fail(`${fault}, see fio.txt`);
-    for (const error of workload.faults.slice(0, 5)) this.#fail(error);
+    for (const error of this.#requests.faults.slice(0, 5)) this.#fail(error);
     this.#judgeEnds();
   }
 
+  /** It brings to its end what it began; nobody troubles it any more. */
+  async #endOf(snapshots: SnapshotOperator): Promise<void> {
+    const stuck = new AbortController();
+    const ended = snapshots.stop().then(() => true);
+    const late = pause(this.#patienceMs, false, { signal: stuck.signal }).catch(() => false);
+    if (!(await Promise.race([ended, late]))) this.#fail('the operator of snapshots does not end');
+    stuck.abort();
+    const { taken, refused, read, reverted, removed } = snapshots.counts;
+    this.#options.say(
+      `${taken} group snapshots (${refused} refused), ${read} snapshots read, ${reverted} volumes reverted, ${removed} groups removed`,
+    );
+    this.#watch();
+  }
+
   /** Reads all with everybody there, then with each server away in turn, so that every copy is asked. */
-  async #everyCopy(workload: Workload): Promise<void> {
+  async #everyCopy(readAll: () => Promise<void>): Promise<void> {
     const { plan, broken, say } = this.#options;
     const within = async (what: string): Promise<boolean> => {
       const ends = AbortSignal.any([broken, AbortSignal.timeout(STALL_MS)]);
@@ -215,7 +256,7 @@ class Story {
           done(false);
         });
       });
-      const isRead = await Promise.race([workload.readAll().then(() => true), aborted]);
+      const isRead = await Promise.race([readAll().then(() => true), aborted]);
       if (!isRead) this.#fail(`not everything is read within ${STALL_MS / 1000} s ${what}`);
       return isRead;
     };
@@ -230,17 +271,19 @@ class Story {
     }
   }
 
-  #judge(workload: Workload): void {
+  #judge(): void {
     const { dir, say } = this.#options;
-    const { history } = workload;
-    say(`judging ${history.ops.length} requests`);
-    const fault = checkHistory(history, {
-      sectorsPerBlock: SECTORS_PER_BLOCK,
-      isVolatile: false,
-    });
+    const { history } = this.#requests;
+    say(`judging ${history.ops.length} requests and ${history.cuts.length} moments`);
+    // What a later one shows of its source belongs to what that began with.
+    history.cuts.sort((one, other) => one.startUs - other.startUs);
+    const fault =
+      checkCuts(history, { mayLose: false }) ??
+      checkHistory(history, { sectorsPerBlock: SECTORS_PER_BLOCK, isVolatile: false });
     if (fault === null) return;
     this.#fail(fault);
-    writeFileSync(join(dir, 'history.json'), JSON.stringify(history.ops));
+    const { ops, cuts } = history;
+    writeFileSync(join(dir, 'history.json'), JSON.stringify({ ops, cuts }));
   }
 
   /** Data processes are kept by their servers: an assertion that failed is found in the logs. */
@@ -254,10 +297,8 @@ class Story {
     }
   }
 
-  #verdict(
-    { history, unanswered, longestMs, longest }: Workload,
-    power: PowerCounts | null,
-  ): Verdict {
+  #verdict(snapshots: SnapshotCounts, power: PowerCounts | null): Verdict {
+    const { history, unanswered, longestMs, longest } = this.#requests;
     return {
       failures: this.#failures,
       troubles: this.#nemesis.done,
@@ -267,6 +308,7 @@ class Story {
       longest,
       sectorsGivenUp: marks().find(({ name }) => name.includes('orders of a sector'))?.hits ?? 0,
       seconds: Math.round((Date.now() - this.#began) / 1000),
+      snapshots,
       power,
     };
   }

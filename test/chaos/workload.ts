@@ -1,14 +1,13 @@
 // The load whose history is judged: several connections to one volume, through different clients of the cluster, write,
-// read, zero, discard and flush overlapping places. It owns the requests and the record of them; what the record means is
-// judge.ts's. A request that lost its connection may have been done, and is never repeated.
+// read, zero, discard and flush overlapping places. It owns what is asked and when.
 
 import { setTimeout as pause } from 'node:timers/promises';
 
 import type { Prng } from '../../backend/core/prng.js';
-import { History } from '../../backend/sim/history.js';
-import type { OpKind, OpRecord } from '../../backend/sim/history.js';
-import { SECTOR_BYTES, SECTORS_PER_BLOCK, contentOf, tagsOf } from './content.js';
-import { IoError, NbdClient, Unanswered } from './nbd-client.js';
+import { SECTORS_PER_BLOCK } from './content.js';
+import { openAgain } from './nbd-client.js';
+import type { NbdClient } from './nbd-client.js';
+import type { Requests, Wish } from './requests.js';
 
 const CHUNK_SECTORS = 2048;
 /** Chunks of which a few blocks are used: each chunk is of another comb. */
@@ -16,12 +15,6 @@ const CHUNKS = 24;
 const HOT_BLOCKS = 4;
 const VOLUME = 0;
 const DEPTH = 3;
-const RECONNECT_MS = 100;
-
-interface Extent {
-  readonly firstSector: number;
-  readonly sectors: number;
-}
 
 /** One client process of the cluster, and how many connections go there. */
 export interface Endpoint {
@@ -29,13 +22,6 @@ export interface Endpoint {
   readonly connections: number;
   /** Connections beside those that only read: one that writes soon waits for what cannot be written. */
   readonly readers: number;
-}
-
-interface Wish extends Extent {
-  readonly kind: OpKind;
-  readonly isFua: boolean;
-  /** Zeroes are asked for as a discard, which whoever reads cannot tell apart. */
-  readonly isDiscard: boolean;
 }
 
 /** A connection, and what goes over it. */
@@ -47,38 +33,29 @@ interface Lane {
   readonly random: Prng;
 }
 
-interface Running {
-  readonly record: OpRecord;
-  readonly sinceMs: number;
-}
-
 export class Workload {
-  readonly history = new History();
-  /** What is wrong whatever the history says: errors, content of another place. */
-  readonly faults: string[] = [];
-  /** The longest that a request took, and which. */
-  longestMs = 0;
-  longest = '';
-  answered = 0;
-  unanswered = 0;
+  readonly #requests: Requests;
   readonly #endpoints: readonly Endpoint[];
   readonly #random: Prng;
   readonly #opsPerSecond: number;
-  readonly #running = new Set<Running>();
   readonly #workers: Promise<void>[] = [];
   readonly #clients = new Set<NbdClient>();
   #ends = false;
-  #sinceMs = 0;
 
   /** @param opsPerSecond - of all connections together, at most */
-  constructor(endpoints: readonly Endpoint[], random: Prng, opsPerSecond: number) {
+  constructor(
+    requests: Requests,
+    endpoints: readonly Endpoint[],
+    random: Prng,
+    opsPerSecond: number,
+  ) {
+    this.#requests = requests;
     this.#endpoints = endpoints;
     this.#random = random;
     this.#opsPerSecond = opsPerSecond;
   }
 
   start(): void {
-    this.#sinceMs = performance.now();
     const lanes = this.#endpoints.flatMap(({ socket, connections, readers }, client) =>
       Array.from({ length: connections + readers }, (_, index) => ({
         ...{ socket, client, onlyReads: index >= connections },
@@ -87,15 +64,6 @@ export class Workload {
     const paceMs = (1000 * lanes.length * DEPTH) / this.#opsPerSecond;
     for (const lane of lanes)
       this.#workers.push(this.#lane({ ...lane, paceMs, random: this.#random.fork() }));
-  }
-
-  /** The oldest request that is under way, in words; null: none is older than the limit. */
-  stalled(limitMs: number): string | null {
-    const now = performance.now();
-    for (const { record, sinceMs } of this.#running)
-      if (now - sinceMs > limitMs)
-        return `${inWords(record)} has no answer after ${limitMs / 1000} s`;
-    return null;
   }
 
   /** No new requests; resolved when all that are under way have been answered or lost. */
@@ -121,26 +89,22 @@ export class Workload {
     for (let chunk = 0; chunk < CHUNKS; chunk++) {
       const wish = { kind: 'read', isFua: false, isDiscard: false } as const;
       const firstSector = chunk * CHUNK_SECTORS;
-      await this.#one(client, 0, {
-        ...{ ...wish, firstSector, sectors: HOT_BLOCKS * SECTORS_PER_BLOCK },
-      });
+      await this.#requests.one(
+        client,
+        { volume: VOLUME, client: 0 },
+        {
+          ...{ ...wish, firstSector, sectors: HOT_BLOCKS * SECTORS_PER_BLOCK },
+        },
+      );
     }
     client.close();
     this.#clients.delete(client);
   }
 
   async #connected(socket: string, isEnough: () => boolean): Promise<NbdClient | null> {
-    while (!isEnough())
-      try {
-        const client = await NbdClient.open(socket);
-        this.#clients.add(client);
-        return client;
-      } catch (error) {
-        // A client process that was killed comes again; one that never does ends the run by its limits.
-        if (!(error instanceof Error)) throw error;
-        await pause(RECONNECT_MS);
-      }
-    return null;
+    const client = await openAgain(socket, isEnough);
+    if (client !== null) this.#clients.add(client);
+    return client;
   }
 
   /** One connection and its requests, connected again whenever it ends. */
@@ -159,82 +123,10 @@ export class Workload {
     while (!this.#ends && nbd.isOpen) {
       const wish = drawn(random);
       const isLeft = onlyReads && wish.kind !== 'read';
-      if (!isLeft) await this.#one(nbd, client, wish);
+      if (!isLeft) await this.#requests.one(nbd, { volume: VOLUME, client }, wish);
       await pause(random.below(Math.max(1, Math.round(2 * paceMs))));
     }
   }
-
-  async #one(nbd: NbdClient, client: number, wish: Wish): Promise<void> {
-    const { kind, isFua, firstSector, sectors } = wish;
-    const began = performance.now();
-    const startUs = Math.floor(began * 1000);
-    const record = this.history.begin(
-      ...([kind, VOLUME, client, 0, isFua, firstSector, sectors, startUs] as const),
-    );
-    const running = { record, sinceMs: began };
-    this.#running.add(running);
-    try {
-      const data = await send(nbd, record, wish.isDiscard);
-      record.endUs = Math.ceil(performance.now() * 1000);
-      this.answered++;
-      if (kind === 'read') this.#seen(record, data);
-    } catch (error) {
-      if (!(error instanceof Unanswered)) this.#fault(record, error);
-      this.unanswered++;
-    } finally {
-      this.#running.delete(running);
-      this.#took(record, performance.now() - began);
-    }
-  }
-
-  #seen(record: OpRecord, data: Buffer): void {
-    const tags = tagsOf(VOLUME, record.firstSector, data);
-    if (typeof tags !== 'string') {
-      record.seen = tags;
-      return;
-    }
-    // Nothing can be said about what it saw.
-    record.endUs = Infinity;
-    this.faults.push(`${inWords(record)}: ${tags}`);
-  }
-
-  #fault(record: OpRecord, error: unknown): void {
-    if (!(error instanceof IoError)) throw error;
-    this.faults.push(`${inWords(record)} was answered with ${error.message}`);
-  }
-
-  #took(record: OpRecord, ms: number): void {
-    if (ms <= this.longestMs) return;
-    this.longestMs = Math.round(ms);
-    const askedS = (performance.now() - ms - this.#sinceMs) / 1000;
-    this.longest = `${inWords(record)}, asked ${askedS.toFixed(1)} s after the load began`;
-  }
-}
-
-function inWords({ kind, index, client, firstSector, sectors }: OpRecord): string {
-  return `${kind} ${index} of client ${client} at sector ${firstSector} (${sectors} sectors)`;
-}
-
-async function send(nbd: NbdClient, record: OpRecord, isDiscard: boolean): Promise<Buffer> {
-  const { kind, firstSector, sectors, tag, fua } = record;
-  const offset = firstSector * SECTOR_BYTES;
-  const length = sectors * SECTOR_BYTES;
-  switch (kind) {
-    case 'read':
-      return nbd.read(offset, length);
-    case 'write':
-      await nbd.write(offset, contentOf(VOLUME, firstSector, sectors, tag), fua);
-      break;
-    case 'zero':
-      await (isDiscard ? nbd.trim(offset, length) : nbd.zero(offset, length));
-      break;
-    case 'flush':
-      await nbd.flush();
-      break;
-    case 'describe':
-      throw new Error('descriptions are not asked for');
-  }
-  return Buffer.alloc(0);
 }
 
 /** What is asked next: mostly writes and reads, of whole blocks or of a few sectors. */
