@@ -4,7 +4,7 @@ const LAYERS = [
   ['protocol'],
   ['cluster-map'],
   ['mdm-client'],
-  ['mdm', 'sds', 'sdc', 'lia'],
+  ['mdm', 'sds', 'sdc', 'lia', 'sentinel'],
   ['runtime'],
   ['gateway', 'cli', 'deploy'],
   ['bin', 'sim'],
@@ -33,7 +33,7 @@ module.exports = {
       comment: 'runtime/ implements ports; bin/ is where shells meet machines.',
       severity: 'error',
       from: { path: '^backend/runtime/' },
-      to: { path: '^backend/(mdm|sds|sdc|lia)/' },
+      to: { path: '^backend/(mdm|sds|sdc|lia|sentinel)/' },
     },
     {
       name: 'simulator-has-no-shell',
@@ -46,14 +46,14 @@ module.exports = {
       comment: 'Gateway, command lines and deployer reach the cluster through mdm-client only.',
       severity: 'error',
       from: { path: '^backend/(gateway|cli|deploy)/' },
-      to: { path: '^backend/(mdm|sds|sdc|lia)/' },
+      to: { path: '^backend/(mdm|sds|sdc|lia|sentinel)/' },
     },
     {
       name: 'sans-io-imports-no-node-module',
       comment: 'Only the checksum may use node:zlib; the table generator is a build tool.',
       severity: 'error',
       from: {
-        path: '^backend/(core|protocol|cluster-map|mdm-client|mdm|sds|sdc|lia)/',
+        path: '^backend/(core|protocol|cluster-map|mdm-client|mdm|sds|sdc|lia|sentinel)/',
         pathNot: '^backend/(core/checksum\\.ts|protocol/generator/)',
       },
       to: { dependencyTypes: ['core', 'npm', 'npm-dev'] },
@@ -74,7 +74,8 @@ module.exports = {
     },
     {
       name: 'fuel-plugin-is-above-the-deployer',
-      comment: 'It is made from the tables of backend/deploy and imports nothing else of the backend.',
+      comment:
+        'It is made from the tables of backend/deploy and imports nothing else of the backend.',
       severity: 'error',
       from: { path: '^fuel-plugin/' },
       to: { path: '^(backend|cinder-bridge|nova-hooks)/', pathNot: '^backend/deploy/' },

@@ -13,6 +13,8 @@ interface Daemon {
   readonly about: readonly string[];
   /** Keys of the configuration that hold options, and whose they are. */
   readonly options: Readonly<Record<string, OptionProcess>>;
+  /** Keys of the configuration that are no options of the table. */
+  readonly settings?: readonly ManualRow[];
   readonly files: readonly ManualRow[];
   readonly exits: readonly ManualRow[];
   readonly seeAlso: readonly string[];
@@ -92,6 +94,31 @@ const DAEMONS = {
     exits: [],
     seeAlso: ['meshsan-lia(1)', 'meshsan-setup(8)'],
   },
+  sentinel: {
+    summary: 'small steady user of each pool that says when it is starved',
+    about: [
+      'Reads and writes one block of 4 KiB at a steady low rate on a small thin volume of its own in each pool, through the client of this host, and verifies what it reads. When a request takes longer than a bound, or none is answered at all, the alert SENTINEL_STARVED of the pool begins; it ends when all requests were fast for a while. SENTINEL_MISMATCH: something was read that was never written. SENTINEL_SILENT: its volume is mapped, and it does nothing.',
+      'Ended in order, it unmaps its volumes and says nothing more. What is left of it are the volumes sentinel.CLIENT.POOL, to be removed as any other.',
+    ],
+    options: {},
+    settings: [
+      {
+        term: 'username',
+        about: 'user of the system in whose name it makes and maps its volumes (admin)',
+      },
+      { term: 'pools', about: 'names of the pools that are watched (all)' },
+      { term: 'intervalMs', about: 'from one read and write to the next (100, 10 to 1000)' },
+      { term: 'boundMs', about: 'a request that takes longer is starved (3000, 10 to 600000)' },
+      {
+        term: 'clearMs',
+        about:
+          'so long every request takes less than half of the bound until the alert ends (30000, 100 to 3600000)',
+      },
+    ],
+    files: [SECRET],
+    exits: [],
+    seeAlso: ['meshsan-sdc(8)', 'scli(1)', 'meshsan-setup(8)'],
+  },
 } as const satisfies Readonly<Record<string, Daemon>>;
 
 export type DaemonName = keyof typeof DAEMONS;
@@ -111,8 +138,8 @@ function optionRows(options: Readonly<Record<string, OptionProcess>>): ManualRow
 }
 
 function daemonManual(name: DaemonName): Manual {
-  const { summary, about, options, files, exits, seeAlso }: Daemon = DAEMONS[name];
-  const rows = optionRows(options);
+  const { summary, about, options, settings = [], files, exits, seeAlso }: Daemon = DAEMONS[name];
+  const rows = [...settings, ...optionRows(options)];
   return {
     name: `meshsan-${name}`,
     section: 8,

@@ -12,6 +12,7 @@ import { checkScliConfig } from './scli-config.js';
 import { checkSdcConfig } from './sdc-config.js';
 import { checkLiaConfig } from './lia-config.js';
 import { checkSdsConfig } from './sds-config.js';
+import { checkSentinelConfig } from './sentinel-config.js';
 import { addressFrom, agentListenFrom, listenFrom, mdmFrom } from './setup-flags.js';
 import type { Json } from './setup-flags.js';
 
@@ -139,6 +140,26 @@ export const ROLES = {
     needs: ['listen', 'mdm'],
     fresh: () => ({ ...service('gateway'), caFile: '/run/meshsan-gateway/ca.pem' }),
     check: checkGatewayConfig,
+  },
+  sentinel: {
+    about:
+      "small steady user of each pool; MDMs and guid are the client's where nothing else is said",
+    secret: 'secret',
+    file: 'sentinel',
+    flags: {
+      name: NAME,
+      mdm: MDM,
+      guid: { key: 'guid', about: 'identity of the client of this host' },
+      username: { key: 'username', about: 'user of the system in whose name it makes volumes' },
+      pool: {
+        key: 'pools',
+        about: 'name of a pool that it watches, all where none is named; may be repeated',
+        list: asText,
+      },
+    },
+    needs: [],
+    fresh: () => ({ secretFile: '/etc/meshsan/secret', nbdDir: '/run/meshsan-sdc/nbd' }),
+    check: checkSentinelConfig,
   },
   scli: {
     about: 'command line of administrators',

@@ -134,6 +134,12 @@ function merged(role: Role, before: Json | null, values: Values): Json {
   return config;
 }
 
+/** What works through the client beside it has the MDMs and the identity of that one, where nothing else is said. */
+function fromClient(directory: string, config: Json): void {
+  const client = present(join(directory, `${ROLES.sdc.file}.json`)) ?? {};
+  for (const key of ['mdm', 'guid']) if (client[key] !== undefined) config[key] ??= client[key];
+}
+
 /** Writes the configuration of a role, and what belongs to it. */
 async function setUpRole(name: RoleName, args: readonly string[]): Promise<Json> {
   const role: Role = ROLES[name];
@@ -164,6 +170,7 @@ async function setUpRole(name: RoleName, args: readonly string[]): Promise<Json>
   }
   if (name === 'lia' && existsSync(join(directory, SYSTEM_FILES.signer)))
     config['signerFile'] ??= join(CONFIG_DIR, SYSTEM_FILES.signer);
+  if (name === 'sentinel') fromClient(directory, config);
   role.check(join(CONFIG_DIR, `${role.file}.json`), structuredClone(config));
   const drvCfg = name === 'sdc' ? drvCfgOf(config) : null;
   const madeToken = name === 'cinder-bridge' && ensureSecret(join(root, BRIDGE_TOKEN));

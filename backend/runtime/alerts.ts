@@ -15,6 +15,7 @@ import type {
 } from '../protocol/generated/types.js';
 import type { ClusterReader } from './cluster-reader.js';
 import { unitsOfPool } from './pool-units.js';
+import { sentinelFindings } from './sentinel-volume.js';
 import { readFacts, scopeOfPools } from './statistics/facts.js';
 import type { Facts } from './statistics/facts.js';
 import { capacityValues } from './statistics/values.js';
@@ -271,6 +272,24 @@ function ofPools(reader: ClusterReader, facts: Facts): readonly Finding[] {
   });
 }
 
+const SENTINEL_WEIGHTS = {
+  SENTINEL_STARVED: 'high',
+  SENTINEL_MISMATCH: 'high',
+  SENTINEL_SILENT: 'low',
+} as const;
+
+/** What small steady users of the pools have to say. */
+async function ofSentinels(reader: ClusterReader, facts: Facts): Promise<readonly Finding[]> {
+  const clients = await reader.statusByKey('sdc');
+  const isConnected = (key: number): boolean => clients.get(key)?.liveness === 'connected';
+  return sentinelFindings(facts, isConnected).map(({ type, poolKey, hosts }): Finding => {
+    const name = facts.pools.find(({ key }) => key === poolKey)?.name ?? '';
+    const about = { objectType: 'StoragePool', objectKey: poolKey, sinceMs: null };
+    const values = { name, sentinels: hosts.join(', ') };
+    return { type, severity: SENTINEL_WEIGHTS[type], values, ...about };
+  });
+}
+
 /**
  * All alerts of this moment, the heaviest first.
  *
@@ -291,6 +310,7 @@ export async function currentAlerts(
     ...(await ofDevices(reader, facts)),
     ...ofPools(reader, facts),
     ...(await ofClients(reader, facts)),
+    ...(await ofSentinels(reader, facts)),
   ];
   const weight = { high: 0, medium: 1, low: 2 };
   return findings

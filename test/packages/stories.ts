@@ -47,6 +47,7 @@ const EXPOSURE_MAX: Readonly<Record<string, number>> = {
   'meshsan-sdc': 5,
   'meshsan-cinder-bridge': 2,
   'meshsan-lia': 2.5,
+  'meshsan-sentinel': 2,
 };
 
 function debs(folder: string): string[] {

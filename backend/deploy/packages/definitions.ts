@@ -185,6 +185,19 @@ export const PACKAGES: readonly PackageDefinition[] = [
   },
   {
     ...NOTHING,
+    name: 'meshsan-sentinel',
+    summary: 'MeshSAN storage: small steady user that says when a pool is starved',
+    about: [
+      'The sentinel reads and writes a small volume of its own in each pool, at a steady low rate through the client of its host, verifies what it reads, and raises an alert when it is starved.',
+    ],
+    programs: ['backend/bin/sentinel'],
+    manuals: { 'man8/meshsan-sentinel.8': 'backend/bin/sentinel' },
+    service: { unit: 'meshsan-sentinel', user: null },
+    depends: ['meshsan-sdc'],
+    purge: 'sentinel.purge',
+  },
+  {
+    ...NOTHING,
     name: 'meshsan-cli',
     summary: 'MeshSAN storage: command line of administrators',
     about: ['scli manages a MeshSAN system with the commands and flags of ScaleIO.'],

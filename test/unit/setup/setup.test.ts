@@ -18,6 +18,7 @@ import { readDrvCfgConfig } from '../../../backend/bin/drv-cfg-config.js';
 import { readGatewayConfig } from '../../../backend/bin/gateway-config.js';
 import { readLiaConfig } from '../../../backend/bin/lia-config.js';
 import { readMdmConfig } from '../../../backend/bin/mdm-config.js';
+import { readSentinelConfig } from '../../../backend/bin/sentinel-config.js';
 import { readScliConfig } from '../../../backend/bin/scli-config.js';
 import { readSdcConfig } from '../../../backend/bin/sdc-config.js';
 import { readSdsConfig } from '../../../backend/bin/sds-config.js';
@@ -135,6 +136,7 @@ test.serial(
       ],
       gateway: ['--listen', '10.0.0.11:4443', '--mdm', '10.0.0.11', '--dns-name', '10.0.0.2'],
       scli: ['--mdm', '10.0.0.11'],
+      sentinel: ['--pool', 'pool1'],
       lia: ['--name', 'ctl1', '--listen', '10.0.0.11'],
       'cinder-bridge': ['--gateway', 'https://10.0.0.2:4443', '--username', 'openstack'],
     };
@@ -166,6 +168,10 @@ test.serial(
       { host: '10.0.0.11', port: 7611 },
       { host: 'fd00::1', port: 6611 },
     ]);
+    t.like(readSentinelConfig(node.file('sentinel.json')), {
+      ...{ guid: sdc.guid, mdm: sdc.mdm, pools: ['pool1'], boundMs: 3000 },
+      nbdDir: sdc.nbdDir,
+    });
     t.like(readDrvCfgConfig(node.file('drv_cfg.json')), {
       guid: sdc.guid,
       controlSocket: sdc.controlSocket,
