@@ -7,7 +7,7 @@ import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
 
 import { opHighOf, opIdOf, opLowOf } from '../protocol/settled-ops.js';
-import type { Errno } from './block-front.js';
+import type { Errno, IoKind } from './block-front.js';
 import { ERRNO, IO } from './block-front.js';
 import { CutQueue } from './cut-queue.js';
 import type { MappedVolume } from './mapped-volume.js';
@@ -21,18 +21,23 @@ const MARKS = {
   guaranteed: mark('sdc: a volume took an operation that it always gets'),
 };
 
-/** Of eight operations, so many may be writes: what waits for space must not keep reads and discards waiting. */
+/**
+ * Of eight operations, so many may be writes, and so many changes of any kind: what waits for space must not keep discards
+ * waiting, and what stands behind it in order must not keep reads waiting (scenario reads-beside-discards).
+ */
 const WRITES_OF_EIGHT = 6;
-/** Operations that a volume gets for writes, and for everything else, whatever others have taken. */
+const CHANGES_OF_EIGHT = 7;
+/** Operations that a volume gets for writes, for zeroes and discards, and for reads, whatever others have taken. */
 const GUARANTEED = 4;
 /** Pieces of one request in flight: a long discard must not keep others waiting. */
 const PIECES_MAX = 64;
 
-/** Requests of a volume that have something left to cut. Reads never stand behind writes that wait for space. */
+/** Requests of a volume that have something left to cut. Reads never stand behind changes that wait for space. */
 class Queues {
   readonly volume: MappedVolume;
+  readonly reads = new CutQueue();
+  readonly zeroes = new CutQueue();
   readonly writes = new CutQueue();
-  readonly others = new CutQueue();
   /** In the list of those that may have something to cut. */
   listed = false;
 
@@ -41,8 +46,24 @@ class Queues {
   }
 
   get isEmpty(): boolean {
-    return this.writes.first === null && this.others.first === null;
+    const { reads, zeroes, writes } = this;
+    return reads.first === null && zeroes.first === null && writes.first === null;
   }
+
+  of(kind: IoKind): CutQueue {
+    if (kind === IO.write) return this.writes;
+    return isZeroing(kind) ? this.zeroes : this.reads;
+  }
+}
+
+function isZeroing(kind: IoKind): boolean {
+  return kind === IO.zero || kind === IO.discard;
+}
+
+/** Operations of a volume that are of the same kind. */
+function takenOf({ ops, writeOps, zeroOps }: MappedVolume, kind: IoKind): number {
+  if (kind === IO.write) return writeOps;
+  return isZeroing(kind) ? zeroOps : ops - writeOps - zeroOps;
 }
 
 export class Cutter {
@@ -52,7 +73,9 @@ export class Cutter {
   private readonly place: (nowUs: Micros, op: Op) => void;
   private readonly chunkBytes: number;
   private readonly writesMax: number;
+  private readonly changesMax: number;
   private writes = 0;
+  private zeroes = 0;
   private flushes = 0;
   private nextOpId = 1;
   private readonly queues = new Map<MappedVolume, Queues>();
@@ -67,6 +90,7 @@ export class Cutter {
     this.place = place;
     this.chunkBytes = options.geometry.chunkBlocks * options.geometry.blockBytes;
     this.writesMax = Math.max(1, Math.floor((options.opsMax * WRITES_OF_EIGHT) / 8));
+    this.changesMax = Math.max(1, Math.floor((options.opsMax * CHANGES_OF_EIGHT) / 8));
   }
 
   /** Why a request cannot be done at all, or ok. */
@@ -98,7 +122,7 @@ export class Cutter {
     }
     if (!queues.listed) this.queued.push(queues);
     queues.listed = true;
-    (request.kind === IO.write ? queues.writes : queues.others).push(request);
+    queues.of(request.kind).push(request);
   }
 
   /** Cuts requests of all volumes, each in turn, while operations may be taken. */
@@ -106,7 +130,8 @@ export class Cutter {
     if (this.queued.length === 0) return;
     let kept = 0;
     for (const queues of this.queued) {
-      this.cutQueue(nowUs, queues.volume, queues.others);
+      this.cutQueue(nowUs, queues.volume, queues.reads);
+      this.cutQueue(nowUs, queues.volume, queues.zeroes);
       this.cutQueue(nowUs, queues.volume, queues.writes);
       queues.listed = !queues.isEmpty;
       if (queues.listed) this.queued[kept++] = queues;
@@ -130,13 +155,20 @@ export class Cutter {
     }
   }
 
-  private mayTake(volume: MappedVolume, request: Request): boolean {
-    const used = this.ops.usedCount - this.flushes;
-    const isWrite = request.kind === IO.write;
-    if (used < this.options.opsMax && (!isWrite || this.writes < this.writesMax)) return true;
-    if ((isWrite ? volume.writeOps : volume.ops - volume.writeOps) >= GUARANTEED) return false;
+  private mayTake(volume: MappedVolume, { kind }: Request): boolean {
+    if (this.ops.usedCount - this.flushes < this.options.opsMax && this.leavesSome(kind))
+      return true;
+    if (takenOf(volume, kind) >= GUARANTEED) return false;
     MARKS.guaranteed.hits++;
     return this.ops.hasRoom;
+  }
+
+  /** Whether others find an operation after one more of this kind. */
+  private leavesSome(kind: IoKind): boolean {
+    const isWrite = kind === IO.write;
+    if (!isWrite && !isZeroing(kind)) return true;
+    if (this.writes + this.zeroes >= this.changesMax) return false;
+    return !isWrite || this.writes < this.writesMax;
   }
 
   private startPiece(nowUs: Micros, request: Request, volume: MappedVolume): void {
@@ -167,6 +199,9 @@ export class Cutter {
     if (op.kind === IO.write) {
       volume.writeOps += 1;
       this.writes += 1;
+    } else if (isZeroing(op.kind)) {
+      volume.zeroOps += 1;
+      this.zeroes += 1;
     }
     request.cutBytes += length;
     request.pieces += 1;
@@ -212,6 +247,9 @@ export class Cutter {
     if (op.kind === IO.write) {
       volume.writeOps -= 1;
       this.writes -= 1;
+    } else if (isZeroing(op.kind)) {
+      volume.zeroOps -= 1;
+      this.zeroes -= 1;
     }
     this.ops.give(op);
   }

@@ -34,9 +34,10 @@ export class MappedVolume {
   mapped = true;
   /** What the front end was told last. */
   told: BlockVolume | null = null;
-  /** Operations in all states, and those of them that write. */
+  /** Operations in all states, those of them that write, and those that write zeroes or discard. */
   ops = 0;
   writeOps = 0;
+  zeroOps = 0;
   /** Combs that owe a flush: one bit each. */
   private owed = new Uint32Array(0);
   owedCount = 0;

@@ -221,4 +221,16 @@ export const FIXES: readonly Mutation[] = [
       },
     ],
   },
+  {
+    rule: 'reads-beside-discards',
+    about: 'reads stand in the queue of discards, which wait for writes that wait for space',
+    replacements: [
+      {
+        file: 'backend/sdc/cutter.js',
+        from: 'isZeroing(kind) ? this.zeroes : this.reads',
+        to: 'this.zeroes',
+      },
+      { file: 'backend/sdc/cutter.js', from: 'this.changesMax)', to: 'Infinity)' },
+    ],
+  },
 ];
