@@ -5,6 +5,7 @@ import type { Log } from '../backend/core/ports.js';
 
 import { Attachments } from './attachments.js';
 import { Copies } from './copies.js';
+import { ExistingSnapshots } from './existing-snapshots.js';
 import { KB_PER_GIB } from './gateway/cluster.js';
 import type { Cluster } from './gateway/cluster.js';
 import type { GatewayState } from './gateway/client.js';
@@ -53,6 +54,7 @@ export class Bridge {
   readonly volumes: Volumes;
   readonly attachments: Attachments;
   readonly copies: Copies;
+  readonly existingSnapshots: ExistingSnapshots;
   private readonly cluster: Cluster;
   private readonly log: Log;
   private readonly version: string;
@@ -63,6 +65,7 @@ export class Bridge {
     this.version = version;
     this.volumes = new Volumes(cluster, log);
     this.copies = new Copies(cluster, this.volumes, log);
+    this.existingSnapshots = new ExistingSnapshots(cluster, this.volumes, log);
     this.attachments = new Attachments(cluster, this.volumes, rules, log);
   }
 

@@ -70,9 +70,9 @@ const ledger: Command = async (bridge, options) => {
   return 0;
 };
 
-function lineOf({ kind, volumeId, meshsanId, text, repair }: Finding): string {
+function lineOf({ kind, volumeId, snapshotId, meshsanId, text, repair }: Finding): string {
   const step = repair === null ? 'for a person' : `repair: ${repair.step}`;
-  return `${kind} ${volumeId ?? meshsanId ?? ''}: ${text} [${step}]`;
+  return `${kind} ${snapshotId ?? volumeId ?? meshsanId ?? ''}: ${text} [${step}]`;
 }
 
 const orphans: Command = async (bridge, options) => {

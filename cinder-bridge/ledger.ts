@@ -2,7 +2,7 @@
 // repairs it, where there is a safe one. It decides only; nothing is asked or changed here.
 
 import type { MeshAttachment, MeshSdc, MeshVolume } from './gateway/cluster.js';
-import { cinderIdOf } from './naming.js';
+import { cinderIdOf, snapshotIdOf } from './naming.js';
 
 /** An attachment as Cinder has it. */
 export interface KnownAttachment {
@@ -21,8 +21,15 @@ export interface KnownVolume {
   readonly settled: boolean;
 }
 
+/** A snapshot as Cinder has it. */
+export interface KnownSnapshot extends KnownVolume {
+  readonly snapshotId: string;
+}
+
 /** What Cinder knows of this backend. */
 export interface Known {
+  /** Absent: not told, and not compared. */
+  readonly snapshots?: readonly KnownSnapshot[];
   readonly volumes: readonly KnownVolume[];
   readonly attachments: readonly KnownAttachment[];
 }
@@ -42,6 +49,9 @@ export const FINDING_KINDS = [
   'hostDown',
   'volumeUnknownToCinder',
   'volumeMissing',
+  'snapshotUnknownToCinder',
+  'snapshotMissing',
+  'snapshotOfOtherVolume',
 ] as const;
 export type FindingKind = (typeof FINDING_KINDS)[number];
 
@@ -64,6 +74,8 @@ export interface Finding {
   readonly kind: FindingKind;
   /** Uuid in Cinder, null where there is none. */
   readonly volumeId: string | null;
+  /** Of the snapshot that it is about; null: it is about a volume. */
+  readonly snapshotId: string | null;
   readonly meshsanId: string | null;
   readonly text: string;
   /** Null: a person has to decide. */
@@ -117,7 +129,7 @@ function ofRow(
   youngestSeconds: number,
 ): readonly Finding[] {
   const { volumeId, meshsanId, sdcId, generation } = row;
-  const common = { volumeId, meshsanId };
+  const common = { volumeId, meshsanId, snapshotId: null };
   const findings: Finding[] = row.holders
     .filter(({ holder }) => holder !== '' && !holdersInCinder.has(`${String(volumeId)} ${holder}`))
     .filter(({ sinceSeconds }) => sinceSeconds <= youngestSeconds)
@@ -145,7 +157,9 @@ function ofRow(
 function ofAttachment(attachment: KnownAttachment, rows: readonly LedgerRow[]): readonly Finding[] {
   const { attachmentId, volumeId, host, holder, generation } = attachment;
   const row = rows.find((one) => one.holders.some((noted) => noted.holder === holder));
-  const common = { volumeId, meshsanId: row?.meshsanId ?? null, repair: null } as const;
+  const common = {
+    ...{ volumeId, snapshotId: null, meshsanId: row?.meshsanId ?? null, repair: null },
+  } as const;
   if (row === undefined)
     return [
       {
@@ -160,6 +174,49 @@ function ofAttachment(attachment: KnownAttachment, rows: readonly LedgerRow[]): 
       text: `Cinder's attachment ${attachmentId} at ${host} means generation ${generation}, the mapping has ${row.generation}`,
     },
   ];
+}
+
+/** What only one side has of snapshots, and those that are not of the volume that Cinder means. */
+function ofSnapshots(
+  { volumes }: LedgerState,
+  known: readonly KnownSnapshot[],
+  youngestSeconds: number,
+): readonly Finding[] {
+  const volumeIds = new Map(volumes.map(({ id, name }) => [id, cinderIdOf(name)]));
+  const present = new Map<string, MeshVolume>();
+  for (const volume of volumes) {
+    const id = snapshotIdOf(volume.name);
+    if (id !== null) present.set(id, volume);
+  }
+  const sourceOf = ({ ancestorVolumeId }: MeshVolume): string | null =>
+    volumeIds.get(ancestorVolumeId ?? '') ?? null;
+  const findings: Finding[] = [];
+  const inCinder = new Set(known.map(({ snapshotId }) => snapshotId));
+  for (const [snapshotId, snapshot] of present) {
+    if (inCinder.has(snapshotId) || snapshot.creationTime > youngestSeconds) continue;
+    const { id: meshsanId, name } = snapshot;
+    findings.push({
+      ...{ kind: 'snapshotUnknownToCinder', volumeId: sourceOf(snapshot), snapshotId, meshsanId },
+      text: `${name} has the name of Cinder's snapshot ${snapshotId}, which Cinder does not know: another Cinder, a restored database, or a create that was given up; remove or rename it by hand once that is known`,
+      repair: null,
+    });
+  }
+  for (const { snapshotId, volumeId, settled } of known) {
+    if (!settled) continue;
+    const common = { volumeId, snapshotId, repair: null } as const;
+    const snapshot = present.get(snapshotId);
+    if (snapshot === undefined)
+      findings.push({
+        ...{ ...common, kind: 'snapshotMissing', meshsanId: null },
+        text: `Cinder has snapshot ${snapshotId} of volume ${volumeId}, and there is none on MeshSAN`,
+      });
+    else if (sourceOf(snapshot) !== volumeId)
+      findings.push({
+        ...{ ...common, kind: 'snapshotOfOtherVolume', meshsanId: snapshot.id },
+        text: `${snapshot.name} is no snapshot of Cinder's volume ${volumeId}: its volume was removed or renamed by hand, or a volume was restored`,
+      });
+  }
+  return findings;
 }
 
 /**
@@ -197,14 +254,17 @@ export function compare(
     ...[...present]
       .filter(([id, volume]) => !inCinder.has(id) && volume.creationTime <= youngest)
       .map(([id, { id: meshsanId, name }]): Finding => ({
-        ...{ kind: 'volumeUnknownToCinder', volumeId: id, meshsanId, repair: null },
+        ...{ kind: 'volumeUnknownToCinder', volumeId: id, snapshotId: null, meshsanId },
+        repair: null,
         text: `${name} has the name of Cinder's volume ${id}, which Cinder does not know: another Cinder, a restored database, or a create that was given up; remove or rename it by hand once that is known`,
       })),
     ...known.volumes
       .filter(({ volumeId, settled }) => settled && !present.has(volumeId))
       .map(({ volumeId: id }): Finding => ({
-        ...{ kind: 'volumeMissing', volumeId: id, meshsanId: null, repair: null },
+        ...{ kind: 'volumeMissing', volumeId: id, snapshotId: null, meshsanId: null },
+        repair: null,
         text: `Cinder has volume ${id}, and there is none on MeshSAN`,
       })),
+    ...(known.snapshots === undefined ? [] : ofSnapshots(state, known.snapshots, youngest)),
   ];
 }

@@ -25,18 +25,27 @@ export function snapshotName(cinderId: string): string {
   return coded(SNAPSHOT, cinderId);
 }
 
-/** The name that a volume gets when Cinder does not manage it any more. */
+/** The name that a volume or snapshot gets when Cinder does not manage it any more. */
 export function releasedName(cinderId: string): string {
   return coded(RELEASED, cinderId);
 }
 
 /** The uuid that a name was made of; null for a name that Cinder's volumes do not have. */
 export function cinderIdOf(name: string): string | null {
-  if (!name.startsWith(MANAGED)) return null;
-  const [, code] = CODED.exec(name.slice(MANAGED.length)) ?? [];
+  return decoded(MANAGED, name);
+}
+
+/** The same for names of Cinder's snapshots. */
+export function snapshotIdOf(name: string): string | null {
+  return decoded(SNAPSHOT, name);
+}
+
+function decoded(prefix: string, name: string): string | null {
+  if (!name.startsWith(prefix)) return null;
+  const [, code] = CODED.exec(name.slice(prefix.length)) ?? [];
   if (code === undefined) return null;
   const hex = Buffer.from(code, 'base64url').toString('hex');
   const uuid = hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
   // Other texts of the same length may decode to the same bytes: only the one that is made here counts.
-  return UUID.test(uuid) && volumeName(uuid) === name ? uuid : null;
+  return UUID.test(uuid) && coded(prefix, uuid) === name ? uuid : null;
 }

@@ -188,6 +188,53 @@ const COPY_OPERATIONS: readonly Operation[] = [
     handle: ({ bridge, params }) => bridge.copies.removeSnapshot(params['snapshotId'] ?? ''),
   },
   {
+    operationId: 'listManageableSnapshots',
+    method: 'get',
+    path: '/v1/pools/{domain}/{pool}/snapshots',
+    summary: 'Every snapshot of a pool, with why Cinder cannot take it over.',
+    ...{ params: POOL, body: NO_BODY, answer: ANSWERS.manageableSnapshots, errors: ['notFound'] },
+    handle: async (call) => ({
+      snapshots: await call.bridge.existingSnapshots.manageable(poolOf(call)),
+    }),
+  },
+  {
+    operationId: 'inspectSnapshot',
+    method: 'post',
+    path: '/v1/volumes/{volumeId}/inspect-snapshot',
+    summary: 'One snapshot that Cinder may take over as one of a volume; nothing changes.',
+    params: VOLUME,
+    ...{ body: REQUESTS.inspect, answer: ANSWERS.manageableSnapshot, errors: ['notFound'] },
+    handle: (call) => {
+      const { reference } = call.body as { reference: Reference };
+      return call.bridge.existingSnapshots.inspect(volumeOf(call), reference);
+    },
+  },
+  {
+    operationId: 'manageSnapshot',
+    method: 'post',
+    path: '/v1/snapshots/{snapshotId}/manage',
+    summary: 'Takes over a snapshot of a volume of Cinder: it gets the name of the snapshot.',
+    params: { snapshotId: UUID },
+    ...{
+      body: REQUESTS.manageSnapshot,
+      answer: ANSWERS.snapshot,
+      errors: ['notFound', 'conflict'],
+    },
+    handle: ({ bridge, params, body }) => {
+      const { volumeId, reference } = body as { volumeId: string; reference: Reference };
+      return bridge.existingSnapshots.manage(params['snapshotId'] ?? '', volumeId, reference);
+    },
+  },
+  {
+    operationId: 'unmanageSnapshot',
+    method: 'post',
+    path: '/v1/snapshots/{snapshotId}/unmanage',
+    summary: 'Gives a snapshot up: it stays, under another name.',
+    params: { snapshotId: UUID },
+    ...{ body: NO_BODY, answer: ANSWERS.unmanaged, errors: ['conflict'] },
+    handle: ({ bridge, params }) => bridge.existingSnapshots.unmanage(params['snapshotId'] ?? ''),
+  },
+  {
     operationId: 'createCopies',
     method: 'post',
     path: '/v1/copies',

@@ -98,6 +98,7 @@ export const REQUESTS = {
   extend: object({ sizeGib: SIZE_GIB }),
   manage: object({ domain: NAME, pool: NAME, reference: REFERENCE }),
   inspect: object({ reference: REFERENCE }),
+  manageSnapshot: object({ volumeId: UUID, reference: REFERENCE }),
   attach: object(
     { host: { type: 'string', minLength: 1, maxLength: 255 }, accessMode: ACCESS },
     {
@@ -127,17 +128,25 @@ export const REQUESTS = {
   revert: object({ snapshotId: UUID }),
   limits: object({ limits: LIMITS }),
   findings: object({
-    known: object({
-      volumes: list(object({ volumeId: UUID, settled: FLAG }), KNOWN_MAX),
-      attachments: list(
-        object({
-          ...{ attachmentId: TEXT, volumeId: UUID, host: TEXT },
-          holder: { type: 'string', maxLength: 64 },
-          generation: GENERATION,
-        }),
-        KNOWN_MAX,
-      ),
-    }),
+    known: object(
+      {
+        volumes: list(object({ volumeId: UUID, settled: FLAG }), KNOWN_MAX),
+        attachments: list(
+          object({
+            ...{ attachmentId: TEXT, volumeId: UUID, host: TEXT },
+            holder: { type: 'string', maxLength: 64 },
+            generation: GENERATION,
+          }),
+          KNOWN_MAX,
+        ),
+      },
+      {
+        snapshots: about(
+          list(object({ snapshotId: UUID, volumeId: UUID, settled: FLAG }), KNOWN_MAX),
+          'without them snapshots are not compared',
+        ),
+      },
+    ),
     minAgeSeconds: about(COUNT, 'what is younger may be under way and is left out'),
   }),
   repair: object({
@@ -163,6 +172,12 @@ const VOLUME = { volumeId: UUID, meshsanId: MESHSAN_ID, name: NAME, sizeGib: SIZ
 const MANAGEABLE = object({
   ...{ meshsanId: MESHSAN_ID, name: NAME, sizeGib: SIZE_GIB },
   volumeId: about(nullable(UUID), 'of the volume of Cinder that it is'),
+  reason: about(nullable(TEXT), 'why it cannot be managed; null: it can'),
+});
+const MANAGEABLE_SNAPSHOT = object({
+  ...{ meshsanId: MESHSAN_ID, name: NAME, sizeGib: SIZE_GIB },
+  snapshotId: about(nullable(UUID), 'of the snapshot of Cinder that it is'),
+  volumeId: about(nullable(UUID), 'of the volume of Cinder that it is a snapshot of'),
   reason: about(nullable(TEXT), 'why it cannot be managed; null: it can'),
 });
 const REPAIR_STEP = REQUESTS.repair['properties'] as { steps: { items: SchemaObject } };
@@ -192,7 +207,10 @@ export const ANSWERS = {
   limited: object({ mappings: about(COUNT, 'that the volume has now') }),
   manageable: MANAGEABLE,
   manageables: object({ volumes: list(MANAGEABLE, KNOWN_MAX) }),
-  unmanaged: object({ name: about(NAME, 'that the volume has now') }),
+  snapshot: object({ ...VOLUME, snapshotId: UUID }),
+  manageableSnapshot: MANAGEABLE_SNAPSHOT,
+  manageableSnapshots: object({ snapshots: list(MANAGEABLE_SNAPSHOT, KNOWN_MAX) }),
+  unmanaged: object({ name: about(NAME, 'that it has now') }),
   attachment: object({
     ...{ volumeId: UUID, meshsanId: MESHSAN_ID, systemId: MESHSAN_ID, sdcId: MESHSAN_ID },
     ...{ sdcGuid: TEXT, generation: GENERATION, shared: FLAG, devicePath: TEXT, sizeGib: SIZE_GIB },
@@ -215,6 +233,7 @@ export const ANSWERS = {
       object({
         kind: { type: 'string', enum: [...FINDING_KINDS] },
         ...{ volumeId: nullable(UUID), meshsanId: nullable(MESHSAN_ID), text: TEXT },
+        snapshotId: about(nullable(UUID), 'where it is about a snapshot'),
         repair: about(nullable(REPAIR_STEP.steps.items), 'null: a person has to decide'),
       }),
       KNOWN_MAX,

@@ -12,7 +12,7 @@ process.stdout.write(
       summary: 'prints what Cinder knows of the volumes of a back-end',
       synopsis: ['meshsan-cinder-known --backend HOST@BACKEND [--config-file FILE]'],
       description: [
-        "Reads Cinder's database and prints volumes and attachments of a back-end as JSON, for the commands orphans and repair of cinder-bridge.",
+        "Reads Cinder's database and prints volumes, attachments and snapshots of a back-end as JSON, for the commands orphans and repair of cinder-bridge.",
       ],
       parts: [
         {

@@ -24,7 +24,9 @@ from oslo_log import log as logging
 from meshsan_cinder import __version__
 from meshsan_cinder import limits
 from meshsan_cinder.client import BridgeClient, BridgeError, quoted
+from meshsan_cinder.existing import ExistingCalls
 from meshsan_cinder.groups import GroupCalls
+from meshsan_cinder.paths import pool_of, pool_path, snapshot_path, volume_path
 
 LOG = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ SDC_GUID = 'meshsan_sdc_guid'
 
 
 @interface.volumedriver
-class MeshSANDriver(GroupCalls, driver.VolumeDriver):
+class MeshSANDriver(ExistingCalls, GroupCalls, driver.VolumeDriver):
     """MeshSAN through its bridge."""
 
     VERSION = __version__
@@ -98,7 +100,7 @@ class MeshSANDriver(GroupCalls, driver.VolumeDriver):
                 raise exception.InvalidConfigurationValue(option='meshsan_storage_pools', value=name)
         self._features = self._call('GET', '/v1/features')
         for name in self.configuration.meshsan_storage_pools:
-            self._call('GET', f'{_pool_path(name)}/capacity')
+            self._call('GET', f'{pool_path(name)}/capacity')
 
     # Capacity and features.
 
@@ -115,7 +117,7 @@ class MeshSANDriver(GroupCalls, driver.VolumeDriver):
         }
 
     def _pool_stats(self, name):
-        capacity = self._call('GET', f'{_pool_path(name)}/capacity')
+        capacity = self._call('GET', f'{pool_path(name)}/capacity')
         settings = self.configuration
         return {
             'pool_name': name,
@@ -139,24 +141,24 @@ class MeshSANDriver(GroupCalls, driver.VolumeDriver):
 
     def create_volume(self, volume):
         self._refuse_what_is_not_kept(volume)
-        domain, pool = _pool_of(volume)
-        made = self._call('PUT', _volume_path(volume), {
+        domain, pool = pool_of(volume)
+        made = self._call('PUT', volume_path(volume), {
             'domain': domain, 'pool': pool, 'sizeGib': volume.size, 'provisioning': self._provisioning(volume)})
         return {'provider_id': made['meshsanId']}
 
     def delete_volume(self, volume):
         attached = bool(_attachments(volume))
-        self._call('DELETE', _volume_path(volume), {'unmapLeftovers': not attached})
+        self._call('DELETE', volume_path(volume), {'unmapLeftovers': not attached})
 
     def extend_volume(self, volume, new_size):
-        self._call('POST', f'{_volume_path(volume)}/extend', {'sizeGib': int(new_size)})
+        self._call('POST', f'{volume_path(volume)}/extend', {'sizeGib': int(new_size)})
 
     def create_snapshot(self, snapshot):
         [made] = self._snapshot([snapshot])
         return made
 
     def delete_snapshot(self, snapshot):
-        self._call('DELETE', f'/v1/snapshots/{quoted(snapshot.id)}')
+        self._call('DELETE', snapshot_path(snapshot))
 
     def create_volume_from_snapshot(self, volume, snapshot):
         [made] = self._copy([(volume, {'snapshotId': snapshot.id})])
@@ -167,7 +169,7 @@ class MeshSANDriver(GroupCalls, driver.VolumeDriver):
         return made
 
     def revert_to_snapshot(self, context, volume, snapshot):
-        self._call('POST', f'{_volume_path(volume)}/revert', {'snapshotId': snapshot.id})
+        self._call('POST', f'{volume_path(volume)}/revert', {'snapshotId': snapshot.id})
 
     def retype(self, context, volume, new_type, diff, host):
         """True when the volume is what the new type wants already, or its limits could be made so; else Cinder moves it."""
@@ -178,7 +180,7 @@ class MeshSANDriver(GroupCalls, driver.VolumeDriver):
         wanted = extra_specs.get('provisioning:type')
         if wanted is not None and wanted != self._provisioning(volume):
             return False
-        self._call('POST', f'{_volume_path(volume)}/limits', {'limits': allowed})
+        self._call('POST', f'{volume_path(volume)}/limits', {'limits': allowed})
         return True
 
     def migrate_volume(self, context, volume, host):
@@ -201,43 +203,10 @@ class MeshSANDriver(GroupCalls, driver.VolumeDriver):
             if _extra_specs(volume).get('provisioning:type') == 'thick':
                 raise exception.InvalidInput(reason='a volume that is made of a snapshot or volume shares its data and is '
                                                     'thin: use a type without provisioning:type=thick')
-            domain, pool = _pool_of(volume)
+            domain, pool = pool_of(volume)
             specs.append({'volumeId': volume.name_id, 'domain': domain, 'pool': pool, 'source': source, 'sizeGib': volume.size})
         made = self._call('POST', '/v1/copies', {'copies': specs})
         return [{'provider_id': one['meshsanId']} for one in made['volumes']]
-
-    # Volumes that exist.
-
-    def manage_existing(self, volume, existing_ref):
-        self._refuse_what_is_not_kept(volume)
-        domain, pool = _pool_of(volume)
-        managed = self._call('POST', f'{_volume_path(volume)}/manage', {
-            'domain': domain, 'pool': pool, 'reference': _reference(existing_ref)})
-        return {'provider_id': managed['meshsanId']}
-
-    def manage_existing_get_size(self, volume, existing_ref):
-        found = self._call('POST', f'{_pool_path(":".join(_pool_of(volume)))}/inspect',
-                           {'reference': _reference(existing_ref)}, existing_ref=existing_ref)
-        if found['reason'] is not None:
-            raise exception.ManageExistingInvalidReference(existing_ref=existing_ref, reason=found['reason'])
-        return found['sizeGib']
-
-    def get_manageable_volumes(self, cinder_volumes, marker, limit, offset, sort_keys, sort_dirs):
-        entries = []
-        for name in self.configuration.meshsan_storage_pools:
-            for found in self._call('GET', f'{_pool_path(name)}/volumes')['volumes']:
-                entries.append({
-                    'reference': {'source-id': found['meshsanId']},
-                    'size': found['sizeGib'],
-                    'safe_to_manage': found['reason'] is None,
-                    'reason_not_safe': found['reason'],
-                    'cinder_id': found['volumeId'],
-                    'extra_info': {'name': found['name'], 'pool': name},
-                })
-        return volume_utils.paginate_entries_list(entries, marker, limit, offset, sort_keys, sort_dirs)
-
-    def unmanage(self, volume):
-        self._call('POST', f'{_volume_path(volume)}/unmanage')
 
     # Exports: nothing is exported before a host asks.
 
@@ -267,7 +236,7 @@ class MeshSANDriver(GroupCalls, driver.VolumeDriver):
         wanted = limits.of_volume(volume)
         if any(wanted.values()):
             request['limits'] = wanted
-        attached = self._call('PUT', f'{_volume_path(volume)}/attachments/{quoted(holder)}', request)
+        attached = self._call('PUT', f'{volume_path(volume)}/attachments/{quoted(holder)}', request)
         if holder == _host_holder(connector):
             # Cinder uses one connector for both volumes of a copy: what is true of one only must not be in it.
             connector.pop(HOLDER, None)
@@ -296,10 +265,10 @@ class MeshSANDriver(GroupCalls, driver.VolumeDriver):
 
     def terminate_connection(self, volume, connector, **kwargs):
         if connector is None:
-            self._call('DELETE', f'{_volume_path(volume)}/attachments')
+            self._call('DELETE', f'{volume_path(volume)}/attachments')
             return False
         holder = connector.get(HOLDER) or _host_holder(connector)
-        result = self._call('DELETE', f'{_volume_path(volume)}/attachments/{quoted(holder)}',
+        result = self._call('DELETE', f'{volume_path(volume)}/attachments/{quoted(holder)}',
                             {'generation': int(connector.get(GENERATION) or 0)})
         if result['outcome'] == 'stale':
             LOG.warning('Volume %s: %s at host %s was detached or replaced before; nothing was changed.',
@@ -355,34 +324,6 @@ class MeshSANDriver(GroupCalls, driver.VolumeDriver):
 
 def _extra_specs(volume):
     return volume_types.get_volume_type_extra_specs(volume.volume_type_id) if volume.volume_type_id else {}
-
-
-def _volume_path(volume):
-    # After a migration the name follows the volume that the data came to lie on.
-    return f'/v1/volumes/{quoted(volume.name_id)}'
-
-
-def _pool_path(name):
-    domain, pool = name.split(':')
-    return f'/v1/pools/{quoted(domain)}/{quoted(pool)}'
-
-
-def _pool_of(volume):
-    name = volume_utils.extract_host(volume.host, level='pool') or ''
-    if len(name.split(':')) != 2:
-        raise exception.VolumeBackendAPIException(
-            data=f'{volume.host} names no storage pool as protection-domain:storage-pool')
-    return name.split(':')
-
-
-def _reference(existing_ref):
-    if isinstance(existing_ref, dict):
-        if existing_ref.get('source-id'):
-            return {'id': existing_ref['source-id']}
-        if existing_ref.get('source-name'):
-            return {'name': existing_ref['source-name']}
-    raise exception.ManageExistingInvalidReference(
-        existing_ref=existing_ref, reason='give source-id or source-name of a volume of MeshSAN')
 
 
 def _attachments(volume):

@@ -14,13 +14,13 @@ from oslo_config import cfg
 
 from meshsan_cinder.driver import GENERATION, HOLDER
 
-#: In these states a volume need not exist on the storage.
+#: In these states a volume or snapshot need not exist on the storage.
 UNSETTLED = {'creating', 'downloading', 'error', 'deleting', 'error_deleting', 'error_managing', 'managing',
-             'error_managing_deleting', 'maintenance', 'migrating'}
+             'error_managing_deleting', 'maintenance', 'migrating', 'unmanaging'}
 
 
 def known(backend):
-    """Volumes and attachments of host@backend, whatever pool they lie in."""
+    """Volumes, attachments and snapshots of host@backend, whatever pool they lie in."""
     ctxt = context.get_admin_context()
     volumes = [volume for volume in objects.VolumeList.get_all(ctxt)
                if (volume.host or '').split('#')[0] == backend]
@@ -37,7 +37,11 @@ def known(backend):
             })
     return {'volumes': [{'volumeId': volume.name_id, 'settled': volume.status not in UNSETTLED}
                         for volume in volumes],
-            'attachments': attachments}
+            'attachments': attachments,
+            'snapshots': [{'snapshotId': snapshot.id, 'volumeId': volume.name_id,
+                           'settled': snapshot.status not in UNSETTLED}
+                          for volume in volumes
+                          for snapshot in objects.SnapshotList.get_all_for_volume(ctxt, volume.id)]}
 
 
 def main(argv=None):

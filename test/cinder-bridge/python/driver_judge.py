@@ -492,6 +492,74 @@ def taken(volume):
     return snapshot
 
 
+@judge.check('manage and unmanage of snapshots: by id, by name, of their own volume only', needs=START)
+def _():
+    volume, other = rig.made(1), rig.made(1)
+    name = 'hand-' + uuid.uuid4().hex[:8]
+    [by_hand] = rest('POST', '/instances/System/action/snapshotVolumes', {
+        'snapshotDefs': [{'volumeId': volume.provider_id, 'snapshotName': name}]})['volumeIdList']
+    reference = {'source-id': by_hand}
+    driver = rig.driver
+
+    def listed():
+        found = driver.get_manageable_snapshots([], None, 100, 0, ['size'], ['asc'])
+        return next(one for one in found if one['reference'] == reference)
+
+    snapshot, stranger = new_snapshot(volume), new_snapshot(other)
+    assert driver.manage_existing_snapshot_get_size(snapshot, {'source-name': name}) == 1
+    for wrong in ({}, {'name': name}, 'x', {'source-id': 'f' * 16}, {'source-id': volume.provider_id}):
+        judge.raises(exception.ManageExistingInvalidReference,
+                     lambda wrong=wrong: driver.manage_existing_snapshot_get_size(snapshot, wrong))
+    for call in (driver.manage_existing_snapshot_get_size, driver.manage_existing_snapshot):
+        judge.raises(exception.ManageExistingInvalidReference, lambda call=call: call(stranger, reference),
+                     lambda error: 'is no snapshot of the volume' in str(error))
+    entry = listed()
+    assert entry['safe_to_manage'] and entry['source_reference'] == {'source-id': volume.id}, entry
+    update = driver.manage_existing_snapshot(snapshot, reference)
+    assert update == driver.manage_existing_snapshot(snapshot, reference) == {'provider_id': by_hand}
+    snapshot.update(update)
+    snapshot.save()
+    entry = listed()
+    assert entry['cinder_id'] == snapshot.id and not entry['safe_to_manage'], entry
+    copy = rig.volume(1)
+    copy.update(driver.create_volume_from_snapshot(copy, snapshot))
+    rig.remove(copy)
+    driver.unmanage_snapshot(snapshot)
+    driver.unmanage_snapshot(snapshot)
+    assert on_meshsan(snapshot)['name'].startswith('former-')
+    again = new_snapshot(volume)
+    again.update(driver.manage_existing_snapshot(again, reference))
+    again.save()
+    driver.delete_snapshot(again)
+    assert on_meshsan(again) is None and on_meshsan(volume) is not None
+    for one in (snapshot, stranger, again):
+        one.destroy()
+    for one in (volume, other):
+        rig.remove(one)
+
+
+@judge.check('snapshots that only Cinder or only MeshSAN has are reported, and left as they are', needs=START)
+def _():
+    volume = rig.made(1)
+    good, unknown, missing = taken(volume), taken(volume), taken(volume)
+    for one in (good, missing):
+        one.status = 'available'
+        one.save()
+    unknown.destroy()
+    rest('POST', f'/instances/Volume::{missing.provider_id}/action/removeVolume', {'removeMode': 'ONLY_ME'})
+    code, report = operator('orphans')
+    found = {(one['kind'], one['snapshotId']) for one in report['findings']}
+    assert code == 4 and {('snapshotUnknownToCinder', unknown.id), ('snapshotMissing', missing.id)} <= found, report
+    assert not any(snapshot == good.id for _kind, snapshot in found), report
+    operator('repair')
+    assert on_meshsan(unknown) is not None, 'a repair removed a snapshot'
+    for one in (good, unknown):
+        rig.driver.delete_snapshot(one)
+    for one in (good, missing):
+        one.destroy()
+    rig.remove(volume)
+
+
 @judge.check('snapshot; the same again is the same one; deleted, twice', needs=START)
 def _():
     volume = rig.made(2)

@@ -5,7 +5,7 @@ import test from 'ava';
 import type { MeshVolume } from '../../../cinder-bridge/gateway/cluster.js';
 import { compare, ledgerRows } from '../../../cinder-bridge/ledger.js';
 import type { Known, LedgerState } from '../../../cinder-bridge/ledger.js';
-import { volumeName } from '../../../cinder-bridge/naming.js';
+import { snapshotName, volumeName } from '../../../cinder-bridge/naming.js';
 
 const UUID = '11111111-1111-4111-8111-111111111111';
 const OTHER = '22222222-2222-4222-8222-222222222222';
@@ -115,4 +115,43 @@ test('volumes that only one side has are never removed by a repair', (t) => {
   t.deepEqual(kinds(state({ volumes: [], attachments: [] }), missing), ['volumeMissing']);
   const failed = { ...none, volumes: [{ volumeId: OTHER, settled: false }] };
   t.deepEqual(kinds(state({ volumes: [], attachments: [] }), failed), []);
+});
+
+const SNAPSHOT = '33333333-3333-4333-8333-333333333333';
+
+function withSnapshot(changes: Partial<MeshVolume> = {}): LedgerState {
+  const snapshot = volume({
+    ...{ id: 's1', name: snapshotName(SNAPSHOT), ancestorVolumeId: 'v1', mappedSdcInfo: null },
+    ...changes,
+  });
+  return state({ volumes: [volume(), snapshot] });
+}
+const knownSnapshot = (volumeId = UUID, settled = true): Known => ({
+  ...KNOWN,
+  snapshots: [{ snapshotId: SNAPSHOT, volumeId, settled }],
+});
+
+test('a snapshot that both sides have of the same volume is no finding', (t) => {
+  t.deepEqual(kinds(withSnapshot(), knownSnapshot()), []);
+  t.deepEqual(kinds(withSnapshot(), KNOWN), [], 'Cinder was not asked for snapshots');
+});
+
+test('snapshots that only one side has are never removed by a repair', (t) => {
+  const none = { ...KNOWN, snapshots: [] };
+  const [unknown, ...more] = compare(withSnapshot(), none, NOW, 300);
+  t.deepEqual(more, []);
+  t.like(unknown, { kind: 'snapshotUnknownToCinder', snapshotId: SNAPSHOT, repair: null });
+  t.like(unknown, { volumeId: UUID, meshsanId: 's1' });
+  t.deepEqual(kinds(withSnapshot(), none, 9_950), [], 'it is being made');
+  t.deepEqual(kinds(withSnapshot({ name: 'snap-by-hand' }), none), [], 'it is not of Cinder');
+  const [missing] = compare(state(), knownSnapshot(), NOW, 300);
+  t.like(missing, { kind: 'snapshotMissing', snapshotId: SNAPSHOT, volumeId: UUID, repair: null });
+  t.deepEqual(kinds(state(), knownSnapshot(UUID, false)), [], 'it has failed, or is being made');
+});
+
+test('a snapshot of another volume than Cinder means is for a person', (t) => {
+  const [finding] = compare(withSnapshot({ ancestorVolumeId: 'v9' }), knownSnapshot(), NOW, 300);
+  t.like(finding, { kind: 'snapshotOfOtherVolume', snapshotId: SNAPSHOT, meshsanId: 's1' });
+  t.is(finding?.repair, null);
+  t.deepEqual(kinds(withSnapshot(), knownSnapshot(OTHER)), ['snapshotOfOtherVolume']);
 });

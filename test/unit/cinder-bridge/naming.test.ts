@@ -3,7 +3,13 @@
 import test from 'ava';
 import fc from 'fast-check';
 
-import { cinderIdOf, releasedName, volumeName } from '../../../cinder-bridge/naming.js';
+import {
+  cinderIdOf,
+  releasedName,
+  snapshotIdOf,
+  snapshotName,
+  volumeName,
+} from '../../../cinder-bridge/naming.js';
 
 test('every uuid has one name of at most 31 characters, and is read back from it', (t) => {
   fc.assert(
@@ -12,6 +18,9 @@ test('every uuid has one name of at most 31 characters, and is read back from it
       t.true(name.length <= 31);
       t.regex(name, /^[A-Za-z0-9_-]+$/);
       t.is(cinderIdOf(name), uuid);
+      t.is(snapshotIdOf(snapshotName(uuid)), uuid);
+      t.is(snapshotIdOf(name), null);
+      t.is(cinderIdOf(snapshotName(uuid)), null);
       t.is(cinderIdOf(releasedName(uuid)), null);
       t.true(releasedName(uuid).length <= 31);
     }),
