@@ -58,13 +58,19 @@ export class SentinelPools {
         this.#forget(key);
     for (const pool of pools) {
       const volume = own.find(({ poolKey }) => poolKey === pool.key);
-      try {
+      await this.#attempt(pool.key, async () => {
         await this.#watch(pool, volume ?? (await this.#make(pool)), system?.idPrefix ?? 0);
-      } catch (error) {
-        // One pool that is full, or gone by now, leaves the others watched.
-        if (!(error instanceof ClusterError)) throw error;
-        this.#log.event('warn', 'sentinel.not-watched', { pool: pool.name, reason: error.message });
-      }
+      });
+    }
+  }
+
+  /** What is refused for one pool, full or gone by now, leaves the others watched. */
+  async #attempt(poolKey: number, act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      if (!(error instanceof ClusterError)) throw error;
+      this.#log.event('warn', 'sentinel.refused', { pool: poolKey, reason: error.message });
     }
   }
 
@@ -119,13 +125,15 @@ export class SentinelPools {
     this.#named.delete(volumeKey);
   }
 
-  /** Writes down what changed. @throws ClusterError */
+  /** Writes down what changed; what is refused is tried again at the next call. */
   async tell(): Promise<void> {
     for (const [volumeKey, named] of this.#named) {
       const verdict = this.#volumes.verdictOf(volumeKey);
       if (verdict === null || verdict === named.verdict) continue;
-      await this.#rename(volumeKey, named.poolKey, verdict);
-      named.verdict = verdict;
+      await this.#attempt(named.poolKey, async () => {
+        await this.#rename(volumeKey, named.poolKey, verdict);
+        named.verdict = verdict;
+      });
     }
   }
 
@@ -134,12 +142,14 @@ export class SentinelPools {
     await this.#cluster.command('RENAME_VOLUME', this.#config.username, { key: volumeKey, name });
   }
 
-  /** Ends all probes on purpose: nobody is to miss them. What was read wrong stays said. @throws ClusterError */
+  /** Ends all probes on purpose: nobody is to miss them. What was read wrong stays said. */
   async leave(): Promise<void> {
     for (const [volumeKey, { poolKey, verdict }] of [...this.#named]) {
       this.#forget(volumeKey);
-      if (verdict === 'starved') await this.#rename(volumeKey, poolKey, 'well');
-      await this.#unmap(volumeKey);
+      await this.#attempt(poolKey, async () => {
+        if (verdict === 'starved') await this.#rename(volumeKey, poolKey, 'well');
+        await this.#unmap(volumeKey);
+      });
     }
   }
 

@@ -20,14 +20,14 @@ const TELL_MS = 1000;
 /** Whoever ends the sentinel does not wait for a pool that answers nobody. */
 const LEAVE_MS = 10_000;
 
-/** What the MDM refuses or does not answer is tried again. */
-async function attempt(log: ProcessLog, what: string, act: () => Promise<void>): Promise<boolean> {
+/** A cluster that does not answer is asked again. */
+async function looked(pools: SentinelPools, log: ProcessLog): Promise<boolean> {
   try {
-    await act();
+    await pools.look();
     return true;
   } catch (error) {
     if (!(error instanceof ClusterError)) throw error;
-    log.event('warn', `sentinel.${what}-failed`, { reason: error.message });
+    log.event('warn', 'sentinel.no-look', { reason: error.message });
     return false;
   }
 }
@@ -36,11 +36,9 @@ async function attempt(log: ProcessLog, what: string, act: () => Promise<void>):
 async function watch(pools: SentinelPools, log: ProcessLog, ending: AbortSignal): Promise<void> {
   let lookMs = 0;
   while (!ending.aborted) {
-    if (Date.now() >= lookMs) {
-      const looked = await attempt(log, 'look', () => pools.look());
-      lookMs = Date.now() + (looked ? LOOK_MS : TELL_MS);
-    }
-    await attempt(log, 'tell', () => pools.tell());
+    if (Date.now() >= lookMs)
+      lookMs = Date.now() + ((await looked(pools, log)) ? LOOK_MS : TELL_MS);
+    await pools.tell();
     await pause(TELL_MS, undefined, { signal: ending }).catch((error: unknown) => {
       if (!ending.aborted) throw error;
     });
@@ -63,8 +61,7 @@ async function main(): Promise<void> {
   });
   log.event('info', 'sentinel.started', { boundMs: config.boundMs, clearMs: config.clearMs });
   await watch(pools, log, ending.signal);
-  const left = attempt(log, 'leave', () => pools.leave());
-  await Promise.race([left, pause(LEAVE_MS)]);
+  await Promise.race([pools.leave(), pause(LEAVE_MS)]);
   volumes.close();
   session.close();
   log.event('info', 'sentinel.stopped', {});
