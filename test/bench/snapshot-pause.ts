@@ -30,6 +30,23 @@ interface Round {
   readonly before: Span;
 }
 
+interface Removal {
+  readonly refusal: string | null;
+  readonly call: Span;
+  readonly after: Span;
+}
+
+/** What the cluster refuses is a result. */
+async function refusalOf(call: Promise<void>): Promise<string | null> {
+  try {
+    await call;
+    return null;
+  } catch (error) {
+    if (!(error instanceof ClusterError)) throw error;
+    return error.message;
+  }
+}
+
 const lengthMs = ({ fromMs, toMs }: Span): number => toMs - fromMs;
 
 async function round(cluster: SnapshotCluster, ids: readonly string[]): Promise<Round> {
@@ -38,14 +55,11 @@ async function round(cluster: SnapshotCluster, ids: readonly string[]): Promise<
   await delay(BETWEEN_MS);
   const fromMs = performance.now();
   let group = '';
-  let refusal: string | null = null;
-  try {
-    group = await gateway.snapshotVolumes(ids);
-  } catch (error) {
-    // What the cluster refuses is a result.
-    if (!(error instanceof ClusterError)) throw error;
-    refusal = error.message;
-  }
+  const refusal = await refusalOf(
+    gateway.snapshotVolumes(ids).then((made) => {
+      group = made;
+    }),
+  );
   const toMs = performance.now();
   const endMs = fromMs - APART_MS;
   const before = { fromMs: endMs - (toMs - fromMs), toMs: endMs };
@@ -53,16 +67,14 @@ async function round(cluster: SnapshotCluster, ids: readonly string[]): Promise<
 }
 
 /** The first group goes while the others stay; clients go on. */
-async function removal(cluster: SnapshotCluster, group: string): Promise<readonly [Span, Span]> {
+async function removal(cluster: SnapshotCluster, group: string): Promise<Removal> {
   const gateway = await cluster.gateway();
   const fromMs = performance.now();
-  await gateway.removeGroup(group);
+  const refusal = await refusalOf(gateway.removeGroup(group));
   const toMs = performance.now();
   await delay(REMOVED_MS);
-  return [
-    { fromMs, toMs },
-    { fromMs: toMs, toMs: performance.now() },
-  ];
+  const after = { fromMs: toMs, toMs: performance.now() };
+  return { refusal, call: { fromMs, toMs }, after };
 }
 
 export async function measurePause(
@@ -87,12 +99,15 @@ export async function measurePause(
       );
       if (index > 0) rounds.push(one);
     }
+    report(load, rounds, count, row);
     const made = rounds.find(({ group }) => group !== '');
-    const removed = made === undefined ? null : await removal(cluster, made.group);
+    if (made !== undefined) {
+      const { refusal, call, after } = await removal(cluster, made.group);
+      row('removing one of the groups (REST)', refusal ?? `${lengthMs(call).toFixed(0)} ms`);
+      reportRemoval(load, after, row);
+    }
     await load.stop();
     cluster.requireUnbroken();
-    report(load, rounds, count, row);
-    if (removed !== null) reportRemoval(load, removed, row);
   } finally {
     load.abandon();
   }
@@ -128,12 +143,7 @@ function report(
   }
 }
 
-function reportRemoval(
-  load: PacedLoad,
-  [call, after]: readonly [Span, Span],
-  row: SnapshotSettings['row'],
-): void {
-  row('removing one of the groups (REST)', `${lengthMs(call).toFixed(0)} ms`);
+function reportRemoval(load: PacedLoad, after: Span, row: SnapshotSettings['row']): void {
   row(
     `writes in the ${REMOVED_MS / 1000} s after that`,
     `${inMs(load.latenciesMs(after.fromMs, after.toMs))}; longest time without an answer ${most(load.gapsMs(after.fromMs, after.toMs)).toFixed(1)} ms`,
