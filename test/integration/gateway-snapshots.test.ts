@@ -348,3 +348,47 @@ test('what snapshots hold is counted beside what volumes hold, every byte once',
   });
   t.like(await statistics('VTree', ['netCapacityInUseInKb']), { netCapacityInUseInKb: 5 * kb });
 });
+
+test('metrics of what volumes have alone and what they share add up to their V-tree', async (t) => {
+  const context = await start();
+  const { gateway, volumes } = context;
+  t.teardown(() => gateway.stop());
+  const [a = '', b = ''] = volumes;
+  const [snapshotId = ''] = (await snapshot(context, [{ volumeId: a }])).ids;
+  const { cluster } = gateway;
+  const [base, other, copy] = cluster.tables.volume;
+  if (base === undefined || other === undefined || copy === undefined)
+    throw new Error('no volumes');
+  // 4 GiB below both, 1 GiB written since to the volume, 2 GiB to the snapshot; 3 GiB in a volume without any.
+  const use = (volumeKey: number, gib: number, shared: number) => ({
+    ...{ volumeKey, rawBytes: 2 * gib * GIB, netBytes: gib * GIB, sharedNetBytes: shared * GIB },
+  });
+  cluster.volumeUsage.push(use(base.key, 5, 4), use(other.key, 3, 0), use(copy.key, 6, 4));
+  cluster.treeUsage.push({
+    ...{ vtreeKey: base.key, poolKey: base.poolKey, rawBytes: 14 * GIB, netBytes: 7 * GIB },
+    ...{ baseNetBytes: 5 * GIB, snapshotNetBytes: 2 * GIB, volumes: 2, layers: 3, merging: 0 },
+  });
+  const sample = async (name: string, id: string): Promise<number> => {
+    const auth = { username: 'admin', password: 'Correct-1' };
+    const { text } = await gateway.send('GET', '/metrics', { auth });
+    const line = text.split('\n').find((one) => one.startsWith(`${name}{`) && one.includes(id));
+    return Number(line?.split(' ').at(-1)) / GIB;
+  };
+  t.is(await sample('meshsan_volume_used_bytes', `volume_id="${a}"`), 1);
+  t.is(await sample('meshsan_volume_used_bytes', `volume_id="${snapshotId}"`), 2);
+  t.is(await sample('meshsan_volume_shared_bytes', `volume_id="${a}"`), 4);
+  t.is(await sample('meshsan_volume_shared_bytes', `volume_id="${snapshotId}"`), 4);
+  t.is(await sample('meshsan_vtree_shared_bytes', `vtree_id="${a}"`), 4);
+  t.is(await sample('meshsan_vtree_used_bytes', `vtree_id="${a}"`), 7, '1 and 2 and 4');
+  t.is(await sample('meshsan_volume_used_bytes', `volume_id="${b}"`), 3);
+  t.is(await sample('meshsan_vtree_used_bytes', `vtree_id="${b}"`), 3);
+  t.is(await sample('meshsan_vtree_shared_bytes', `vtree_id="${b}"`), 0);
+  // The volume goes: what it shared is the snapshot's alone.
+  cluster.tables.volume.splice(0, 1);
+  cluster.volumeUsage.splice(0, 3, use(other.key, 3, 0), use(copy.key, 6, 0));
+  const left = { rawBytes: 12 * GIB, netBytes: 6 * GIB, baseNetBytes: 0, volumes: 1, layers: 2 };
+  const tree = { vtreeKey: base.key, poolKey: base.poolKey, snapshotNetBytes: 6 * GIB, merging: 0 };
+  cluster.treeUsage.splice(0, 1, { ...tree, ...left });
+  t.is(await sample('meshsan_vtree_used_bytes', `vtree_id="${a}"`), 6);
+  t.is(await sample('meshsan_vtree_shared_bytes', `vtree_id="${a}"`), 0);
+});

@@ -119,7 +119,9 @@ export class GatewayHarness {
     const response = await this.client.request<string>({ method, url: path, ...config });
     const text = response.data;
     let json: unknown = undefined;
-    if (text !== '') json = JSON.parse(text) as unknown;
+    // Metrics are the only answer that is not JSON.
+    const isPlain = String(response.headers['content-type']).startsWith('text/plain');
+    if (text !== '' && !isPlain) json = JSON.parse(text) as unknown;
     return {
       status: response.status,
       headers: Object.fromEntries(Object.entries(response.headers)),

@@ -3,10 +3,17 @@
 
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 
-import type { Counter as Totals, Usage } from '../../protocol/generated/types.js';
+import type {
+  Counter as Totals,
+  Usage,
+  Volume,
+  VolumeStatus,
+} from '../../protocol/generated/types.js';
 import { spareNeededPercent } from '../../cluster-map/fault-units.js';
 import { currentAlerts, thresholdsOf } from '../../runtime/alerts.js';
 import { unitsOfPool } from '../../runtime/pool-units.js';
+import { treesHeld } from '../../runtime/statistics/trees.js';
+import type { TreeHeld } from '../../runtime/statistics/trees.js';
 import { readFacts, scopeOfPools } from '../../runtime/statistics/facts.js';
 import type { Facts } from '../../runtime/statistics/facts.js';
 import { capacityOf } from '../dashboard/overview.js';
@@ -148,16 +155,58 @@ function addUsage(add: Sink, labels: Labels, usage: Usage): void {
 }
 
 async function addVolumes(add: Sink, reader: Reader, facts: Facts): Promise<void> {
-  const { statuses, volumes } = await reader.status('volume');
-  const netBytes = new Map(volumes.map((use) => [use.volumeKey, use.netBytes]));
+  const [{ statuses, volumes }, vtrees] = await Promise.all([
+    reader.status('volume'),
+    reader.vtrees(),
+  ]);
+  const held = new Map(volumes.map((use) => [use.volumeKey, use]));
   const totals = new Map(statuses.map(({ key, counters }) => [key, counters]));
   const pools = new Map(facts.pools.map(({ key, name }) => [key, name]));
-  for (const { key, name, poolKey, sizeSectors } of facts.volumes) {
+  for (const { key, name, poolKey, vtreeKey, sizeSectors } of facts.volumes) {
     const labels = { volume_id: reader.id(key), volume: name, pool: pools.get(poolKey) ?? '' };
+    const member = { ...labels, vtree_id: reader.id(vtreeKey) };
     add('meshsan_volume_size_bytes', labels, sizeSectors * 512);
-    add('meshsan_volume_used_bytes', labels, netBytes.get(key) ?? 0);
+    add('meshsan_volume_used_bytes', member, ownBytes(held.get(key)));
+    add('meshsan_volume_shared_bytes', member, held.get(key)?.sharedNetBytes ?? 0);
     add('meshsan_volume_mappings', labels, facts.mappingsByVolume.get(key)?.length ?? 0);
     for (const counter of totals.get(key) ?? []) addTotals(add, 'volume', labels, counter);
+  }
+  addVtrees(add, reader, facts, held, treesHeld(facts.volumes, volumes, vtrees));
+}
+
+/** What no other volume of the V-tree reads. */
+function ownBytes(status: VolumeStatus | undefined): number {
+  return status === undefined ? 0 : Math.max(0, status.netBytes - status.sharedNetBytes);
+}
+
+/** Every layer once: what members have alone and what they share is all of a V-tree. */
+function addVtrees(
+  add: Sink,
+  reader: Reader,
+  facts: Facts,
+  held: ReadonlyMap<number, VolumeStatus>,
+  trees: ReadonlyMap<number, TreeHeld>,
+): void {
+  const pools = new Map(facts.pools.map(({ key, name }) => [key, name]));
+  const members = new Map<number, Volume[]>();
+  for (const volume of facts.volumes) {
+    const list = members.get(volume.vtreeKey);
+    if (list === undefined) members.set(volume.vtreeKey, [volume]);
+    else list.push(volume);
+  }
+  for (const [vtreeKey, list] of members) {
+    const [first] = list;
+    // Where the base volume is gone, the eldest of the others stands for the V-tree.
+    const labels = {
+      vtree_id: reader.id(vtreeKey),
+      vtree: first?.name ?? '',
+      pool: pools.get(first?.poolKey ?? 0) ?? '',
+    };
+    const tree = trees.get(vtreeKey);
+    const used = (tree?.baseNetBytes ?? 0) + (tree?.snapshotNetBytes ?? 0);
+    const own = list.reduce((sum, { key }) => sum + ownBytes(held.get(key)), 0);
+    add('meshsan_vtree_used_bytes', labels, used);
+    add('meshsan_vtree_shared_bytes', labels, Math.max(0, used - own));
   }
 }
 

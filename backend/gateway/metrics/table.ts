@@ -8,6 +8,8 @@ interface MetricRow {
 }
 
 const VOLUME = ['volume_id', 'volume', 'pool'] as const;
+const MEMBER = [...VOLUME, 'vtree_id'] as const;
+const VTREE = ['vtree_id', 'vtree', 'pool'] as const;
 const POOL = ['pool_id', 'pool', 'protection_domain'] as const;
 const DEVICE = ['device_id', 'device', 'sds', 'pool'] as const;
 const SDS = ['sds_id', 'sds'] as const;
@@ -101,7 +103,26 @@ export const METRICS: Readonly<Record<string, MetricRow>> = {
   ...counted('device', DEVICE, 'as the device served them since its process started'),
   meshsan_sdc_connected: row('gauge', '1 while the SDC is connected to the MDM', SDC),
   meshsan_volume_size_bytes: row('gauge', 'Size of the volume', VOLUME),
-  meshsan_volume_used_bytes: row('gauge', 'Allocated, one copy counted', VOLUME),
+  meshsan_volume_used_bytes: row(
+    'gauge',
+    'Allocated for this volume or snapshot alone, one copy counted: what no other one of its V-tree reads',
+    MEMBER,
+  ),
+  meshsan_volume_shared_bytes: row(
+    'gauge',
+    'Allocated for what it reads and others of its V-tree read, too, one copy counted; the same bytes are in the samples of all of them, so these do not add up',
+    MEMBER,
+  ),
+  meshsan_vtree_used_bytes: row(
+    'gauge',
+    'Allocated for a volume with all its snapshots and clones, one copy counted, everything once: the used bytes of its members and its shared ones',
+    VTREE,
+  ),
+  meshsan_vtree_shared_bytes: row(
+    'gauge',
+    'Of the used bytes of a V-tree, what no member has alone',
+    VTREE,
+  ),
   meshsan_volume_mappings: row('gauge', 'SDCs that the volume is mapped to', VOLUME),
   ...counted('volume', VOLUME, 'as all SDCs together saw them since their processes started'),
   ...throttled('volume', VOLUME, 'at all SDCs together since their processes started'),
