@@ -99,15 +99,13 @@ export async function measurePause(
       );
       if (index > 0) rounds.push(one);
     }
-    report(load, rounds, count, row);
     const made = rounds.find(({ group }) => group !== '');
-    if (made !== undefined) {
-      const { refusal, call, after } = await removal(cluster, made.group);
-      row('removing one of the groups (REST)', refusal ?? `${lengthMs(call).toFixed(0)} ms`);
-      reportRemoval(load, after, row);
-    }
+    const removed = made === undefined ? null : await removal(cluster, made.group);
+    // Only now everything that was asked has been answered.
     await load.stop();
     cluster.requireUnbroken();
+    report(load, rounds, count, row);
+    if (removed !== null) reportRemoval(load, removed, row);
   } finally {
     load.abandon();
   }
@@ -143,7 +141,12 @@ function report(
   }
 }
 
-function reportRemoval(load: PacedLoad, after: Span, row: SnapshotSettings['row']): void {
+function reportRemoval(
+  load: PacedLoad,
+  { refusal, call, after }: Removal,
+  row: SnapshotSettings['row'],
+): void {
+  row('removing one of the groups (REST)', refusal ?? `${lengthMs(call).toFixed(0)} ms`);
   row(
     `writes in the ${REMOVED_MS / 1000} s after that`,
     `${inMs(load.latenciesMs(after.fromMs, after.toMs))}; longest time without an answer ${most(load.gapsMs(after.fromMs, after.toMs)).toFixed(1)} ms`,
