@@ -1,7 +1,7 @@
 // File systems on attached block devices while storage servers, the MDM and the client are killed: fio, stress-ng and a load
 // like fsx verify what they read, then fsck finds nothing to mend and every file is what it was.
 
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
@@ -91,6 +91,22 @@ const fioLoad = (folder: string) =>
     ...['--eta=never', `--aux-path=${folder}`],
   );
 
+/** Also in a mount namespace that was copied from ours while it was mounted: there it stays so. */
+function isMounted({ device }: DeviceFacts): boolean {
+  return readdirSync('/proc').some(
+    (pid) => /^\d+$/.test(pid) && mountsOf(pid).includes(` ${device} `),
+  );
+}
+
+function mountsOf(pid: string): string {
+  try {
+    return readFileSync(join('/proc', pid, 'mountinfo'), 'utf8');
+  } catch {
+    // The process is gone, and its mounts with it.
+    return '';
+  }
+}
+
 /** Rounds of what changes names, sizes and holes; each round judges itself. @returns how many there were */
 async function stress(folder: string, ends: AbortSignal): Promise<number> {
   const what = ['hdd', 'rename', 'fallocate', 'fpunch', 'dir', 'iomix', 'seek'];
@@ -171,6 +187,7 @@ for (const { name, make, check } of FILE_SYSTEMS)
     const content = await underKills(t, facts, point);
     const before = await digests(point);
     await guarded(120, 'umount', point);
+    await until(`${facts.device} is mounted nowhere else`, () => !isMounted(facts));
     const [checker = '', ...options] = check;
     const { exitCode, all } = await guarded(120, checker, ...options, facts.device);
     t.is(exitCode, 0, all);
