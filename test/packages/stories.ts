@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { VERSION } from '../../backend/core/version.js';
 import { flusherGuest, hasResourceCapability } from './guest.js';
 import { agentInstallStory, agentStory, bridgeStory } from './agent.js';
+import { sentinelStory } from './sentinel.js';
 import { memoryStory } from './memory.js';
 import type { Machine } from './machine.js';
 import { until } from '../support/until.js';
@@ -377,6 +378,7 @@ export const STORIES: readonly (readonly [string, Story])[] = [
   ['the gateway serves REST and dashboard', gateway],
   ['the Cinder bridge is configured, and answers the driver', bridgeStory],
   ['the agent reports, restarts services, makes a support bundle', agentStory],
+  ['the sentinel says when its pool is starved', sentinelStory],
   ['a file system on the volume', mounted],
   ['every service comes back after kill -9', killed],
   ['writes through the block device with 10 % of the memory free', memoryStory],
