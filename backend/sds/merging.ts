@@ -49,6 +49,10 @@ interface Job {
 export class Merging {
   private readonly shared: Shared;
   private readonly jobs = new Map<number, Job>();
+  /** Jobs of which something may be left here. */
+  private readonly open = new Set<Job>();
+  /** How many layers are being merged into a layer. */
+  private readonly intoChild = new Map<number, number>();
   private running: number[] = [];
   /** Operations that hold their lock and wait for the store. */
   private waiting: number[] = [];
@@ -63,17 +67,29 @@ export class Merging {
   /** The map may ask for other merges. */
   mapChanged(): void {
     const { map, poolKey } = this.shared;
-    for (const [key, { merge }] of this.jobs)
-      if (map.merges.get(key)?.childKey !== merge.childKey) this.jobs.delete(key);
+    for (const [key, job] of this.jobs)
+      if (map.merges.get(key)?.childKey !== job.merge.childKey) this.forget(key, job);
     for (const [key, merge] of map.merges) {
       if (merge.poolKey !== poolKey || this.jobs.has(key)) continue;
-      this.jobs.set(key, {
+      const job: Job = {
         ...{ merge, todo: null, next: 0, left: 0, againUs: 0, pauseUs: AGAIN_US_MIN, doneLsn: 0 },
         emptied: new Set(),
-      });
+      };
+      this.jobs.set(key, job);
+      this.open.add(job);
+      this.intoChild.set(merge.childKey, (this.intoChild.get(merge.childKey) ?? 0) + 1);
     }
     // Combs may have come or gone.
-    for (const job of this.jobs.values()) if (job.doneLsn === 0) job.againUs = 0;
+    for (const job of this.open) job.againUs = 0;
+  }
+
+  private forget(key: number, job: Job): void {
+    const { childKey } = job.merge;
+    this.jobs.delete(key);
+    this.open.delete(job);
+    const others = (this.intoChild.get(childKey) ?? 0) - 1;
+    if (others > 0) this.intoChild.set(childKey, others);
+    else this.intoChild.delete(childKey);
   }
 
   /** Whether this device holds nothing of a layer any more, for good. */
@@ -93,9 +109,10 @@ export class Merging {
 
   nextDeadlineUs(): Micros {
     let next = Infinity;
-    for (const job of this.jobs.values())
-      if (job.todo === null && job.doneLsn === 0 && !this.isBlocked(job))
-        next = Math.min(next, job.againUs);
+    // The end of one of them is an input.
+    if (this.running.length >= RUNNING_MAX) return next;
+    for (const job of this.open)
+      if (job.todo === null && !this.isBlocked(job)) next = Math.min(next, job.againUs);
     return next;
   }
 
@@ -103,8 +120,10 @@ export class Merging {
   pump(nowUs: Micros): void {
     if (this.jobs.size === 0) return;
     this.running = this.running.filter((handle) => this.shared.ops.find(handle) !== null);
-    for (const job of this.jobs.values()) {
-      if (job.doneLsn !== 0 || this.isBlocked(job)) continue;
+    // A thousand jobs after the removal of a group: whoever finds all places taken has his turn when one is free again.
+    for (const job of this.open) {
+      if (this.running.length >= RUNNING_MAX) return;
+      if (this.isBlocked(job)) continue;
       if (job.todo === null) {
         if (nowUs < job.againUs) continue;
         const chunks = [...this.shared.store.chunksOf(job.merge.parentKey)];
@@ -118,9 +137,7 @@ export class Merging {
 
   /** A layer that takes over another one is not taken over meanwhile: what it got late would stay behind. */
   private isBlocked({ merge }: Job): boolean {
-    for (const other of this.jobs.values())
-      if (other.merge.childKey === merge.parentKey) return true;
-    return false;
+    return this.intoChild.has(merge.parentKey);
   }
 
   private look(nowUs: Micros, job: Job, todo: readonly number[]): void {
@@ -149,6 +166,7 @@ export class Merging {
     }
     MARKS.done.hits++;
     job.doneLsn = Math.max(1, store.lastLsn);
+    this.open.delete(job);
     job.todo = null;
     store.wantDurable(job.doneLsn);
   }
@@ -156,6 +174,7 @@ export class Merging {
   private lookAgain(job: Job, againUs: Micros): void {
     job.todo = null;
     job.doneLsn = 0;
+    this.open.add(job);
     job.againUs = againUs;
   }
 

@@ -28,9 +28,12 @@ import {
 } from '../../protocol/generated/disk.js';
 
 import type { Layout } from './layout.js';
+import { RowLists } from './row-lists.js';
 import type { ChunkInfo } from './store.js';
 
 const NONE = -1;
+/** No volume has it. */
+const FREED = 0;
 
 function hashOf(volumeKey: number, chunkIndex: number): number {
   let mix = Math.imul(volumeKey, 0x9e3779b1) ^ Math.imul(chunkIndex + 1, 0x85ebca6b);
@@ -63,17 +66,15 @@ export class Directory {
   readonly descriptorSequences: Uint32Array;
   /** 1 + entry of the chunk cache that holds the row's descriptor; 0 costs no memory until it is used. */
   private readonly cacheEntries: Int32Array;
-  private readonly nextInComb: Int32Array;
-  private readonly previousInComb: Int32Array;
-  private readonly combHeads = new Map<number, number>();
+  private readonly byComb: RowLists;
+  private readonly byVolume: RowLists;
   private readonly volumes = new Map<number, VolumeRows>();
   private readonly rowsPerPage: number;
   private readonly table: Int32Array;
   private readonly tableMask: number;
   private rowCount = 0;
-  /** Rows from here on were never used; freed ones are chained by `nextInComb`. */
+  /** Rows from here on were never used; freed ones are listed by volume FREED. */
   private fresh = 0;
-  private freeHead = NONE;
 
   constructor(layout: Layout) {
     const capacity = layout.chunks;
@@ -89,8 +90,8 @@ export class Directory {
     this.unitMasks = new Uint32Array(capacity);
     this.descriptorSequences = new Uint32Array(capacity);
     this.cacheEntries = new Int32Array(capacity);
-    this.nextInComb = new Int32Array(capacity);
-    this.previousInComb = new Int32Array(capacity);
+    this.byComb = new RowLists(capacity);
+    this.byVolume = new RowLists(capacity);
     let size = 16;
     while (size * 3 < capacity * 4) size *= 2;
     this.table = new Int32Array(size);
@@ -124,8 +125,8 @@ export class Directory {
 
   /** Takes a free row for a chunk that has none. */
   create(volumeKey: number, vtreeKey: number, chunkIndex: number, comb: number): number {
-    let row = this.freeHead;
-    if (row !== NONE) this.freeHead = this.nextInComb[row] ?? NONE;
+    let row = this.byVolume.first(FREED);
+    if (row !== NONE) this.byVolume.unlink(FREED, row);
     else row = this.fresh++;
     assert(row < this.capacity, 'a row is free');
     this.assign(row, volumeKey, vtreeKey, chunkIndex, comb);
@@ -175,7 +176,8 @@ export class Directory {
   free(row: number): void {
     const volumeKey = this.volumeKeys[row] ?? 0;
     this.unhash(row);
-    this.unlink(row);
+    this.byComb.unlink(this.combs[row] ?? 0, row);
+    this.byVolume.unlink(volumeKey, row);
     const volume = this.volumes.get(volumeKey);
     if (volume !== undefined) {
       volume.units -= bitCount(this.unitMasks[row] ?? 0);
@@ -183,8 +185,7 @@ export class Directory {
     }
     this.assign(row, 0, 0, 0, 0);
     this.rowCount--;
-    this.nextInComb[row] = this.freeHead;
-    this.freeHead = row;
+    this.byVolume.link(FREED, row);
   }
 
   /** Builds everything that is not on the device from the rows. */
@@ -193,12 +194,8 @@ export class Directory {
     for (let row = 0; row < this.capacity; row++)
       if (this.volumeKeys[row] !== 0) this.fresh = row + 1;
     for (let row = this.fresh - 1; row >= 0; row--) {
-      if (this.volumeKeys[row] !== 0) {
-        this.link(row);
-        continue;
-      }
-      this.nextInComb[row] = this.freeHead;
-      this.freeHead = row;
+      if (this.volumeKeys[row] !== 0) this.link(row);
+      else this.byVolume.link(FREED, row);
     }
   }
 
@@ -208,7 +205,8 @@ export class Directory {
     while (this.table[place] !== 0) place = (place + 1) & this.tableMask;
     this.table[place] = row + 1;
     this.rowCount++;
-    this.linkComb(row);
+    this.byComb.link(this.combs[row] ?? 0, row);
+    this.byVolume.link(volumeKey, row);
     const units = bitCount(this.unitMasks[row] ?? 0);
     const volume = this.volumes.get(volumeKey);
     if (volume === undefined) this.volumes.set(volumeKey, { rows: 1, units });
@@ -216,25 +214,6 @@ export class Directory {
       volume.rows++;
       volume.units += units;
     }
-  }
-
-  private linkComb(row: number): void {
-    const comb = this.combs[row] ?? 0;
-    const head = this.combHeads.get(comb) ?? NONE;
-    this.nextInComb[row] = head;
-    this.previousInComb[row] = NONE;
-    if (head !== NONE) this.previousInComb[head] = row;
-    this.combHeads.set(comb, row);
-  }
-
-  private unlink(row: number): void {
-    const comb = this.combs[row] ?? 0;
-    const next = this.nextInComb[row] ?? NONE;
-    const previous = this.previousInComb[row] ?? NONE;
-    if (next !== NONE) this.previousInComb[next] = previous;
-    if (previous !== NONE) this.nextInComb[previous] = next;
-    else if (next !== NONE) this.combHeads.set(comb, next);
-    else this.combHeads.delete(comb);
   }
 
   /** Removes a row from the hash by moving later ones of its cluster forward. */
@@ -258,9 +237,9 @@ export class Directory {
   /** The chunk was written under a generation; a stamp never goes back. */
   stamp(row: number, comb: number, epoch: number, number: number): void {
     if (this.combs[row] !== comb) {
-      this.unlink(row);
+      this.byComb.unlink(this.combs[row] ?? 0, row);
       this.combs[row] = comb;
-      this.linkComb(row);
+      this.byComb.link(comb, row);
       this.touch(row);
     }
     this.raiseStamp(row, epoch, number);
@@ -298,10 +277,7 @@ export class Directory {
 
   /** Rows of a comb, ascending. */
   rowsOfComb(comb: number): number[] {
-    const rows: number[] = [];
-    for (let row = this.combHeads.get(comb) ?? NONE; row !== NONE;)
-      row = this.nextInComb[rows[rows.push(row) - 1] ?? 0] ?? NONE;
-    return rows.sort((one, other) => one - other);
+    return this.byComb.rowsOf(comb);
   }
 
   /** See `Store.chunksStampedAfter`. */
@@ -329,7 +305,9 @@ export class Directory {
 
   /** See `LayerStore.chunksOf`. */
   *chunksOf(layerKey: number): Generator<ChunkInfo> {
-    for (let row = this.nextRowOfVolume(layerKey, 0); row >= 0;) {
+    for (const row of this.byVolume.rowsOf(layerKey)) {
+      // The row may have gone while the caller was busy with others.
+      if (this.volumeKeys[row] !== layerKey) continue;
       yield {
         volumeKey: layerKey,
         vtreeKey: this.vtreeKeys[row] ?? 0,
@@ -338,7 +316,6 @@ export class Directory {
         stampEpoch: this.stampEpochs[row] ?? 0,
         stampNumber: this.stampNumbers[row] ?? 0,
       };
-      row = this.nextRowOfVolume(layerKey, row + 1);
     }
   }
 
