@@ -14,6 +14,7 @@ export const LIA_SERVICES = [
   'meshsan-sdc',
   'meshsan-gateway',
   'meshsan-cinder-bridge',
+  'meshsan-sentinel',
   'meshsan-lia',
 ] as const;
 export type LiaService = (typeof LIA_SERVICES)[number];
