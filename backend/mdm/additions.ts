@@ -24,6 +24,9 @@ const MARKS = {
   combs: mark('mdm: a device was too small for the combs of its pool'),
   orphan: mark('mdm: a device failed to be added, and nobody waited for it'),
   again: mark('mdm: a disk of an SDS that moves was not formatted at once'),
+  restarts: mark(
+    'mdm: the data process of a device that is being added ended, and is started again',
+  ),
 };
 
 export interface Addition {
@@ -82,7 +85,8 @@ export class Additions {
     for (const addition of [...this.pending]) {
       if (addition.deadlineUs > nowUs) continue;
       MARKS.late.hits++;
-      const reason = 'the device did not come up in time';
+      const said = addition.deviceKeys.map((key) => this.engine.state.devices.get(key)?.failure);
+      const reason = said.find((text = '') => text !== '') ?? 'the device did not come up in time';
       this.engine.run(nowUs, () => {
         this.takeBack(addition, ERR.DEVICE_OPEN_FAILED, reason);
       });
@@ -155,9 +159,12 @@ export class Additions {
   }
 
   private refused(nowUs: Micros, device: Device, { task, status, reason }: DeviceResultBody): void {
-    if (device.state === 'adding' && device.replaces.length > 0) {
-      // It comes along with its SDS: asked for again until it works, or the operator takes it back (sds-mover.ts).
-      MARKS.again.hits++;
+    // The SDS starts its data process again.
+    const restarts = task === 'open' && status === ERR.NOT_READY;
+    if (device.state === 'adding' && (restarts || device.replaces.length > 0)) {
+      // Those that come along with their SDS are asked for again until it works, or the operator takes it back (sds-mover.ts).
+      if (restarts) MARKS.restarts.hits++;
+      else MARKS.again.hits++;
       if (device.failure !== reason)
         this.engine.state.devices.put(device.key, { ...device, failure: reason });
       return;

@@ -233,4 +233,15 @@ export const FIXES: readonly Mutation[] = [
       { file: 'backend/sdc/cutter.js', from: 'this.changesMax)', to: 'Infinity)' },
     ],
   },
+  {
+    rule: 'killed-while-it-is-added',
+    about: 'a device whose data process ended while it was being added is dropped',
+    replacements: [
+      {
+        file: 'backend/mdm/additions.js',
+        from: "task === 'open' && status === ERR.NOT_READY",
+        to: 'false',
+      },
+    ],
+  },
 ];

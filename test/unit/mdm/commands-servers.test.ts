@@ -224,6 +224,27 @@ test('adding a device that never comes up ends with a reason, and leaves nothing
   t.is(cluster.query('device').devices.length, 3);
 });
 
+test('adding a device whose data process ends again and again says so at last', (t) => {
+  const { cluster, devices } = standard();
+  const [first] = devices;
+  const poolKey = cluster.query('storagePool').pools[0]?.key ?? 0;
+  const device = { poolKey, path: '/dev/d9', name: 'killed', force: false };
+  const tag = cluster.begin('ADD_DEVICE', { sdsKey: first?.sdsKey ?? 0, device });
+  const wants = cluster.messages(cluster.sds(1), MSG.DEVICE_WANTS).at(-1)?.wants ?? [];
+  const deviceKey = wants.at(-1)?.deviceKey ?? 0;
+  cluster.pass(61_000, () => {
+    cluster.applyAll(devices);
+    cluster.send(cluster.sds(1), MSG.DEVICE_RESULT, {
+      ...{ deviceKey, task: 'open', status: ERR.NOT_READY, path: '', capacityBytes: 0 },
+      reason: 'the data process ended (137)',
+    });
+  });
+  const outcome = cluster.outcome('ADD_DEVICE', tag);
+  t.true(outcome !== null && 'error' in outcome && outcome.error === 'DEVICE_OPEN_FAILED');
+  t.regex(outcome !== null && 'text' in outcome ? outcome.text : '', /data process ended \(137\)/);
+  t.is(cluster.query('device').devices.length, 3);
+});
+
 test('a device that was being added when the MDM was killed comes up, or goes, after the restart', (t) => {
   const { cluster, devices } = standard();
   const [first] = devices;
@@ -261,6 +282,14 @@ test('a device that was being added when the MDM was killed comes up, or goes, a
     capacityBytes: 2 ** 34,
   });
   t.is(cluster.messages(link, MSG.DEVICE_WANTS).at(-1)?.wants[1]?.task, 'open');
+  // Its data process is killed, and started again by its SDS.
+  const killed = { status: ERR.NOT_READY, reason: 'the data process ended (137)' };
+  cluster.send(link, MSG.DEVICE_RESULT, {
+    ...{ ...result, ...killed, task: 'open', deviceKey: good.deviceKey },
+  });
+  const [left] = cluster.query('device', [good.deviceKey]).devices;
+  t.is(left?.state, 'adding');
+  t.is(left?.failure, killed.reason);
   cluster.register({
     key: good.deviceKey,
     sdsKey: first.sdsKey,
