@@ -24,6 +24,7 @@ const MARKS = {
   waited: mark('sds.peering: a new primary waits for a lease to run out'),
   released: mark('sds.peering: a lease was released early'),
   deactivated: mark('sds.peering: a comb waits for a lost member'),
+  toldAgain: mark('sds.peering: a member was told again that a comb is active'),
   lostTail: mark('sds.peering: a device came back without changes that it had said to be durable'),
   full: mark('sds.peering: a member that counts has no room'),
   blank: mark('sds.peering: a target told all chunks that it has, because it starts from nothing'),
@@ -78,7 +79,22 @@ export class Peering implements PeeringPart {
     comb.refreshForward();
     if (comb.active && comb.members.some((member) => member.required && !member.joined))
       this.deactivate(nowUs, comb);
+    if (comb.active) this.tellAgain(comb);
     this.activateIfReady(nowUs, comb);
+  }
+
+  /** A member may have had a newer entry than the one of which it was told, and taken no notice. */
+  private tellAgain(comb: Comb): void {
+    for (const member of comb.members) {
+      if (!member.required) continue;
+      MARKS.toldAgain.hits++;
+      this.tellActive(comb, member);
+    }
+  }
+
+  /** @returns the tag */
+  private tellActive(comb: Comb, { peer }: Member): number {
+    return this.shared.parts.forward.control(peer, MSG.PEER_ACTIVE, { comb: at(comb) }, true);
   }
 
   /** The link to a peer came up: opens its combs there. */
@@ -159,9 +175,7 @@ export class Peering implements PeeringPart {
     this.stability.debtLsn = this.shared.store.lastLsn;
     for (const member of comb.members) {
       if (!member.joined || !member.required) continue;
-      const body = { comb: at(comb) };
-      const tag = this.shared.parts.forward.control(member.peer, MSG.PEER_ACTIVE, body, true);
-      member.peer.out.debtTag = tag;
+      member.peer.out.debtTag = this.tellActive(comb, member);
     }
     if (comb.unresolvedLsn !== 0) this.shared.parts.settling.resolveByRound(comb);
     this.shared.parts.changes.consider(comb);

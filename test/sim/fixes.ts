@@ -244,4 +244,15 @@ export const FIXES: readonly Mutation[] = [
       },
     ],
   },
+  {
+    rule: 'active-told-of-an-older-entry',
+    about: 'members of a comb that is active are not told so again with a newer entry',
+    replacements: [
+      {
+        file: `${SDS}/peering.js`,
+        from: 'if (comb.active)\n            this.tellAgain(comb);',
+        to: '',
+      },
+    ],
+  },
 ];
