@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { MIB, MICROS_PER_MS } from '../core/units.js';
 import { VERSION } from '../core/version.js';
 import { ERR } from '../protocol/generated/constants.js';
+import { SYSTEM_CACHE_MEMORY } from '../runtime/cache-memory.js';
 import { findDevice } from '../runtime/device-scan.js';
 import { openFileDisk } from '../runtime/disk-file.js';
 import type { FileDisk } from '../runtime/disk-file.js';
@@ -21,7 +22,7 @@ import { readSecretFile } from '../runtime/secret-file.js';
 import { DataNode } from '../sds/data-node.js';
 import type { DataEnd } from '../sds/data-node.js';
 import { DATA_EXIT } from '../sds/device-process.js';
-import type { DataReport } from '../sds/device-process.js';
+import type { CacheOrder, DataReport } from '../sds/device-process.js';
 import { DATA_DEFAULTS } from '../sds/options.js';
 import { DEFAULT_STORE_OPTIONS, PRODUCT_GEOMETRY } from '../sds/store/defaults.js';
 import { DeviceStore } from '../sds/store/device-store.js';
@@ -53,6 +54,11 @@ function report(message: DataReport): Promise<void> {
         done();
       });
   });
+}
+
+function isCacheOrder(message: unknown): message is CacheOrder {
+  if (typeof message !== 'object' || message === null || !('kind' in message)) return false;
+  return message.kind === 'cache' && 'bytes' in message && typeof message.bytes === 'number';
 }
 
 function probe(path: string): ProbedDevice {
@@ -165,9 +171,11 @@ function serve(
             },
             incarnationFloor: incarnationNow(),
             expected: { systemId, deviceKey },
+            cacheMemory: SYSTEM_CACHE_MEMORY,
           },
           owner,
         ),
+      cacheSettled: (bytes) => void report({ kind: 'cache', bytes }),
       ended,
     },
     {
@@ -234,6 +242,12 @@ async function main(): Promise<void> {
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop);
   process.once('disconnect', stop);
+  process.on('message', (message) => {
+    if (!isCacheOrder(message)) return;
+    loop.begin();
+    node.setCacheSize(message.bytes);
+    loop.end();
+  });
   loop.begin();
   node.start(loop.nowUs);
   loop.end();

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import type { Log } from '../core/ports.js';
 import type { Loop } from '../runtime/loop.js';
 import type {
+  CacheOrder,
   DataProcessSpec,
   DataReport,
   DeviceProcesses,
@@ -49,7 +50,8 @@ function writePrivate(path: string, text: string): void {
 
 function isReport(message: unknown): message is DataReport {
   if (typeof message !== 'object' || message === null || !('kind' in message)) return false;
-  return message.kind === 'formatted' || message.kind === 'opened' || message.kind === 'refused';
+  const { kind } = message;
+  return kind === 'formatted' || kind === 'opened' || kind === 'refused' || kind === 'cache';
 }
 
 export class ChildProcesses implements DeviceProcesses {
@@ -132,6 +134,16 @@ export class ChildProcesses implements DeviceProcesses {
     running.killer ??= setTimeout(() => {
       running.child.kill('SIGKILL');
     }, STOP_MS);
+  }
+
+  allotCache(deviceKey: number, bytes: number): void {
+    const child = this.running.get(deviceKey)?.child;
+    if (child?.connected !== true) return;
+    child.send({ kind: 'cache', bytes } satisfies CacheOrder, (error) => {
+      // A process that ends meanwhile is heard of by its end.
+      if (error !== null)
+        this.log.event('debug', 'sds.data-not-told', { device: deviceKey, reason: error.message });
+    });
   }
 
   private reported(deviceKey: number, running: Running, report: DataReport): void {

@@ -91,6 +91,7 @@ export class SentinelPools {
     const { key } = await this.#cluster.command('ADD_VOLUME', this.#config.username, {
       ...{ poolKey: pool.key, name, sizeSectors: SENTINEL_BYTES / SECTOR_BYTES },
       provisioning: 'thin',
+      rmcache: true,
     });
     const [made] = await this.#cluster.query('volume', [key]);
     if (made === undefined) throw ClusterError.named('NOT_FOUND', name);

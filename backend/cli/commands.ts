@@ -1,5 +1,6 @@
 // THE command table of scli, put together from the topics.
 
+import { SDS_CACHING_COMMANDS, VOLUME_CACHING_COMMANDS } from './commands/caching.js';
 import { CLIENT_COMMANDS } from './commands/clients.js';
 import { DEVICE_COMMANDS } from './commands/devices.js';
 import { DOMAIN_COMMANDS } from './commands/domains.js';
@@ -29,9 +30,11 @@ export const COMMANDS: readonly Command[] = [
   ...COPYING_COMMANDS,
   ...SDS_COMMANDS,
   ...SDS_MOVE_COMMANDS,
+  ...SDS_CACHING_COMMANDS,
   ...DEVICE_COMMANDS,
   ...CLIENT_COMMANDS,
   ...VOLUME_COMMANDS,
+  ...VOLUME_CACHING_COMMANDS,
   ...VOLUME_QUERY_COMMANDS,
   ...SNAPSHOT_COMMANDS,
   ...VTREE_COMMANDS,

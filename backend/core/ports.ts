@@ -233,3 +233,13 @@ export interface Machine {
   /** When `tick` wants to be called next; Infinity: never. */
   nextDeadlineUs(): Micros;
 }
+
+/** Where caches have their memory from. */
+export interface CacheMemory {
+  /** Whether so much may be taken in all, with something left for everybody else on the host. */
+  hasRoom(totalBytes: number): boolean;
+  /** Zeroed memory with a buffer of its own, or null: it cannot be had. */
+  take(lengthBytes: number): Uint8Array | null;
+  /** Gives it back to the system at once; nobody may look at it any more. */
+  give(bytes: Uint8Array): void;
+}

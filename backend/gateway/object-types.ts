@@ -59,7 +59,13 @@ const showUsers: Show<'user'> = (reader, users) =>
 
 const showSds: Show<'sds'> = async (reader, list) => {
   const statuses = await reader.statusByKey('sds');
-  return list.map((sds) => sdsView(reader, sds, statuses.get(sds.key)));
+  const [devices, states] = await Promise.all([reader.all('device'), reader.statusByKey('device')]);
+  const failed = new Set(
+    devices
+      .filter(({ key }) => states.get(key)?.usage?.cache?.failed === true)
+      .map(({ sdsKey }) => sdsKey),
+  );
+  return list.map((sds) => sdsView(reader, sds, statuses.get(sds.key), failed.has(sds.key)));
 };
 const showSdcs: Show<'sdc'> = async (reader, list) => {
   const statuses = await reader.statusByKey('sdc');

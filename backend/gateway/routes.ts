@@ -2,6 +2,7 @@
 
 import { ATTACHMENT_ROUTES } from './endpoints/attachments.js';
 import { ALERT_ROUTES } from './endpoints/alerts.js';
+import { CACHING_ROUTES } from './endpoints/caching.js';
 import { CONFIGURATION_ROUTES } from './endpoints/configuration.js';
 import { COPYING_ROUTES } from './endpoints/copying.js';
 import { MDM_ROUTES } from './endpoints/mdms.js';
@@ -21,6 +22,7 @@ export const ROUTES: readonly Route[] = [
   ...ATTACHMENT_ROUTES,
   ...CONFIGURATION_ROUTES,
   ...COPYING_ROUTES,
+  ...CACHING_ROUTES,
   ...MDM_ROUTES,
   ...HOST_ROUTES,
   ...STATISTICS_ROUTES,

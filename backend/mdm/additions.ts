@@ -4,7 +4,7 @@
 import { formatId } from '../core/ids.js';
 import { mark } from '../core/marks.js';
 import type { Micros } from '../core/ports.js';
-import { MICROS_PER_MS } from '../core/units.js';
+import { MIB, MICROS_PER_MS } from '../core/units.js';
 import { ERR, MSG } from '../protocol/generated/constants.js';
 import type {
   Device,
@@ -110,6 +110,7 @@ export class Additions {
       sdsKey,
       systemId: systemId(this.engine),
       wants: devices.map((device) => this.want(device)),
+      cacheBytes: sds?.cacheEnabled === true ? sds.cacheMiB * MIB : 0,
     });
   }
 
@@ -151,11 +152,13 @@ export class Additions {
 
   private want(device: Device): DeviceWant {
     const { key, poolKey, path, force, state, formatted } = device;
-    const durability = this.engine.state.pools.get(poolKey)?.durability ?? 'media';
+    const pool = this.engine.state.pools.get(poolKey);
+    const durability = pool?.durability ?? 'media';
+    const rmcache = pool?.rmcache === true;
     const isWanted = state === 'adding' || state === 'up' || state === 'down';
     const task = !isWanted ? 'close' : formatted ? 'open' : 'format';
     const replaces = task === 'format' ? device.replaces : [];
-    return { deviceKey: key, poolKey, task, path, force, durability, replaces };
+    return { deviceKey: key, poolKey, task, path, force, durability, replaces, rmcache };
   }
 
   private refused(nowUs: Micros, device: Device, { task, status, reason }: DeviceResultBody): void {

@@ -20,6 +20,8 @@ const FIELDS = [
   'writeMicros',
   'throttledOps',
   'throttledMicros',
+  'cachedReadOps',
+  'cachedReadBytes',
 ] as const satisfies readonly (keyof Totals)[];
 
 interface Sample {

@@ -20,7 +20,7 @@ export function validateCut(state: State, cut: Cut, sequence: number): void {
     const layer = { key, poolKey, vtreeKey, parentKey: frozenKey, mergeKey: 0, mergeSequence: 0 };
     state.layers.put(key, layer);
     state.volumes.put(key, {
-      ...{ key, poolKey, vtreeKey, sizeSectors, provisioning: 'thin' },
+      ...{ key, poolKey, vtreeKey, sizeSectors, provisioning: 'thin', rmcache: true },
       ...{ ancestorKey: volume.key, groupKey: cut.groupKey, name: item.name },
       ...{ epoch: 1, createdAtMs: cut.startedAtMs, lastMappingGeneration: 0 },
       ...{ layerKey: 0, accessLimit: cut.accessLimit, doubtful: false },

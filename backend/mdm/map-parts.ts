@@ -71,6 +71,8 @@ export function mapPool(state: State, pool: StoragePool): MapPool {
     rebuildEnabled,
     rebuild,
     rebalance,
+    rmcache: pool.rmcache,
+    cacheWrites: pool.cacheWrites,
   };
 }
 
@@ -86,7 +88,7 @@ export function mapVolume(state: State, volume: Volume): MapVolume {
   const { epoch, layers, cut } = writingOf(state, volume);
   return {
     ...{ key, poolKey, vtreeKey, epoch, sizeSectors, thin: provisioning === 'thin', name },
-    ...{ layers, cut, active: !doubtful },
+    ...{ layers, cut, active: !doubtful, rmcache: volume.rmcache },
   };
 }
 

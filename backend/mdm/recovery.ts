@@ -272,9 +272,10 @@ export class Recovery implements Machine {
       .map(({ key, poolKey, path }) => ({
         ...{ deviceKey: key, poolKey, task: 'open' as const, path, force: false },
         durability: state.pools.get(poolKey)?.durability ?? ('media' as const),
-        replaces: [],
+        ...{ replaces: [], rmcache: false },
       }));
-    this.sessions.send(link, MSG.DEVICE_WANTS, 0, { sdsKey: sds.key, systemId, wants });
+    const wanted = { sdsKey: sds.key, systemId, wants, cacheBytes: 0 };
+    this.sessions.send(link, MSG.DEVICE_WANTS, 0, wanted);
   }
 
   private device(nowUs: Micros, session: Session, tag: number, body: RegisterDeviceBody): void {

@@ -201,6 +201,7 @@ export class Registrations {
       sdsKey: 0,
       systemId: this.systemId(),
       wants: [],
+      cacheBytes: 0,
     });
   }
 

@@ -16,6 +16,7 @@ import type {
 import type { ClusterReader } from './cluster-reader.js';
 import { unitsOfPool } from './pool-units.js';
 import { sentinelFindings } from './sentinel-volume.js';
+import { cacheOf } from './statistics/cache.js';
 import { readFacts, scopeOfPools } from './statistics/facts.js';
 import type { Facts } from './statistics/facts.js';
 import { capacityValues } from './statistics/values.js';
@@ -119,6 +120,17 @@ async function ofDevices(reader: ClusterReader, facts: Facts): Promise<readonly 
     if (!expected || isConnected) return [];
     if (servers.get(sdsKey)?.liveness !== 'connected' || resting.has(sdsKey)) return [];
     return [{ type: 'DEVICE_DISCONNECTED', severity: 'high', values: { path }, ...about }];
+  });
+}
+
+/** Servers without the memory that their read cache may have: they go on without it. */
+function ofCaches(facts: Facts): readonly Finding[] {
+  return facts.sds.flatMap(({ key, name, cacheEnabled, cacheMiB }): Finding[] => {
+    const devices = facts.devices.filter(({ sdsKey }) => sdsKey === key);
+    if (!cacheEnabled || cacheOf(facts, devices).failed === 0) return [];
+    const about = { objectType: 'Sds', objectKey: key, sinceMs: null };
+    const type = 'SDS_RMCACHE_MEMORY_ALLOCATION_FAILED';
+    return [{ type, severity: 'medium', values: { name, cacheMiB }, ...about }];
   });
 }
 
@@ -308,6 +320,7 @@ export async function currentAlerts(
     ...(await ofServers(reader, facts)),
     ...(await ofRestless(reader, facts)),
     ...(await ofDevices(reader, facts)),
+    ...ofCaches(facts),
     ...ofPools(reader, facts),
     ...(await ofClients(reader, facts)),
     ...(await ofSentinels(reader, facts)),

@@ -9,6 +9,7 @@ export const KEEP_POOL_SETTINGS: Omit<CommandParams['SET_STORAGE_POOL'], 'key'> 
   zeroPadding: null,
   checksums: null,
   rmcache: null,
+  cacheWrites: null,
   sparePercent: null,
   capacityAlertHighPercent: null,
   capacityAlertCriticalPercent: null,

@@ -234,7 +234,11 @@ export class Sdc implements Machine, BlockBack, MdmClientHost {
     const range = this.reportTurn.next([...this.mapped.keys()], LIMIT.countersMax);
     const counters = [...this.mapped.values()]
       .filter(({ key }) => inRange(key, range))
-      .map((volume) => ({ key: volume.key, ...volume.counters }));
+      .map((volume) => ({
+        ...{ key: volume.key, ...volume.counters },
+        // Caches are those of devices.
+        ...{ cachedReadOps: 0, cachedReadBytes: 0 },
+      }));
     return {
       progress: this.progress,
       appliedSequence: this.readySequence,

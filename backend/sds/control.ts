@@ -18,6 +18,7 @@ import type {
   FoundDevice,
   ErrorDetail,
 } from '../protocol/generated/types.js';
+import { CacheShares } from './cache-shares.js';
 import { DATA_EXIT } from './device-process.js';
 import type { DataReport, DeviceProcesses, DeviceProcessOwner } from './device-process.js';
 
@@ -90,6 +91,7 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
   private readonly options: ControlOptions;
   private readonly client: MdmClient;
   private readonly kept = new Map<number, Kept>();
+  private readonly cacheShares: CacheShares;
   private sdsKey = 0;
   private systemId = '';
   private stopping = false;
@@ -102,6 +104,9 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
     this.identity = identity;
     this.options = options;
     this.client = new MdmClient(ports.links, ports.log, this, options.mdm);
+    this.cacheShares = new CacheShares((deviceKey, bytes) => {
+      ports.processes.allotCache(deviceKey, bytes);
+    });
   }
 
   start(nowUs: Micros): void {
@@ -220,7 +225,7 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
 
   // Devices.
 
-  private wants({ sdsKey, systemId, wants }: DeviceWantsBody): void {
+  private wants({ sdsKey, systemId, wants, cacheBytes }: DeviceWantsBody): void {
     if (this.stopping) return;
     this.sdsKey = sdsKey;
     this.systemId = systemId;
@@ -238,6 +243,10 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
       this.end(kept);
       this.forgetIfDone(key, kept);
     }
+    this.cacheShares.setTotal(cacheBytes);
+    for (const { want, wanted, opened } of this.kept.values())
+      if (opened) this.cacheShares.use(want.deviceKey, wanted && want.rmcache);
+    this.cacheShares.divide();
   }
 
   private want(want: DeviceWant): void {
@@ -285,6 +294,10 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
   dataReported(_nowUs: Micros, deviceKey: number, report: DataReport): void {
     const kept = this.kept.get(deviceKey);
     if (kept === undefined) return;
+    if (report.kind === 'cache') {
+      this.cacheShares.confirmed(deviceKey, report.bytes);
+      return;
+    }
     if (report.kind === 'refused') {
       kept.refusal = report;
       return;
@@ -293,6 +306,8 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
     else {
       kept.opened = true;
       kept.restartMs = this.options.restartMsMin;
+      this.cacheShares.use(deviceKey, kept.wanted && kept.want.rmcache);
+      this.cacheShares.divide();
     }
     const task = report.kind === 'formatted' ? 'format' : 'open';
     this.report(kept, task, 0, '', report.path, report.capacityBytes);
@@ -303,6 +318,8 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
     if (kept === undefined) return;
     const asked = kept.stage === 'stopping';
     kept.stage = 'idle';
+    kept.opened = false;
+    this.cacheShares.ended(deviceKey);
     this.forgetIfDone(deviceKey, kept);
     if (!kept.wanted || this.stopping) return;
     if (exitCode === DATA_EXIT.failed) this.deviceFailed(kept);

@@ -55,6 +55,8 @@ export interface DataPorts {
   openStore(host: StoreHost): Store;
   /** The device was opened: links are welcome from now on. */
   opened?(): void;
+  /** The read cache holds no more than this, and takes no more, until it is told otherwise. */
+  cacheSettled?(bytes: number): void;
   /** The machine is done for good: closed as asked, not our device, or the device failed (C14). */
   ended(end: DataEnd, reason: string): void;
 }
@@ -77,6 +79,9 @@ export class DataNode implements Machine, StoreHost {
   private readonly leftovers: Leftovers;
   private readonly peerLinks: PeerLinks;
   private readonly cuts: Cuts;
+  /** Memory that the read cache may have, and that it was said to have settled at. */
+  private cacheBytes = 0;
+  private cacheSettledBytes = 0;
 
   constructor(ports: DataPorts, identity: DataIdentity, options: DataOptions) {
     this.ports = ports;
@@ -163,6 +168,12 @@ export class DataNode implements Machine, StoreHost {
     this.mdmLink.client.stop(nowUs);
     this.store.close(nowUs);
     this.closeIfDone();
+  }
+
+  /** The read cache may have so much memory from now on. */
+  setCacheSize(bytes: number): void {
+    this.cacheBytes = bytes;
+    this.store.setCacheSize(bytes);
   }
 
   linkUp(nowUs: Micros, link: LinkId, peer: Peer): void {
@@ -258,7 +269,14 @@ export class DataNode implements Machine, StoreHost {
       this.mdmLink.applyIfDrained(nowUs);
     }
     this.serve.resumeStalled();
+    if (this.cacheSettledBytes !== this.cacheBytes) this.settleCache();
     this.closeIfDone();
+  }
+
+  private settleCache(): void {
+    if ((this.store.cacheCounts()?.sizeBytes ?? 0) > this.cacheBytes) return;
+    this.cacheSettledBytes = this.cacheBytes;
+    this.ports.cacheSettled?.(this.cacheBytes);
   }
 
   nextDeadlineUs(): Micros {

@@ -29,14 +29,24 @@ export const DATA_EXIT = {
 export type DataReport =
   | { readonly kind: 'formatted'; readonly path: string; readonly capacityBytes: number }
   | { readonly kind: 'opened'; readonly path: string; readonly capacityBytes: number }
+  /** Its read cache holds no more than that. */
+  | { readonly kind: 'cache'; readonly bytes: number }
   /** Why it is about to end; `status` is a number of the error table. */
   | { readonly kind: 'refused'; readonly status: number; readonly reason: string };
+
+/** What a data process is told while it runs. */
+export interface CacheOrder {
+  readonly kind: 'cache';
+  readonly bytes: number;
+}
 
 /** The shell that runs data processes. At most one per device is running or ending at a time. */
 export interface DeviceProcesses {
   start(spec: DataProcessSpec): void;
   /** Asks it to end cleanly; `dataEnded` follows. */
   stop(deviceKey: number): void;
+  /** Its read cache may have so much memory from now on; a `cache` report follows unless it ends. */
+  allotCache(deviceKey: number, bytes: number): void;
 }
 
 /** Inputs of the control machine that answer it. */

@@ -157,6 +157,7 @@ export class MdmLink implements MdmClientHost {
     shared.pool = map.pools.get(shared.poolKey) ?? null;
     shared.store.raiseFormat(Math.max(...parts.map(({ clusterVersion }) => clusterVersion)));
     this.applyMode();
+    shared.caching.apply(shared.pool?.pool ?? null);
     shared.volumes.apply(map, parts);
     const entries: CombEntry[] = [];
     for (const part of parts)
@@ -338,6 +339,7 @@ export class MdmLink implements MdmClientHost {
       rebuild: copies.of(COPY_KIND.rebuild).load(nowUs),
       rebalance: copies.of(COPY_KIND.rebalance).load(nowUs),
       times: this.shared.store.times(),
+      cache: this.shared.caching.usage(),
     };
   }
 

@@ -5,7 +5,7 @@ import { loadToken } from './load-token.js';
 import type { Op } from './op.js';
 import type { Store } from './store/store.js';
 
-/** Reads blocks of the operation's chunk; `part` as in LOAD. */
+/** Reads blocks of the operation's chunk; `part` as in LOAD, `caches` as in `Store.read`. */
 export function readBlocks(
   store: Store,
   op: Op,
@@ -14,12 +14,23 @@ export function readBlocks(
   blockCount: number,
   bytes: Uint8Array,
   at: number,
+  caches = false,
 ): void {
   const token = loadToken(op.slot, part);
   const { layers, layerKey, vtreeKey, chunkIndex } = op;
   if (layers.length > 1)
-    store.readLayers(token, layers, vtreeKey, chunkIndex, firstBlock, blockCount, bytes, at);
-  else store.read(token, layerKey, vtreeKey, chunkIndex, firstBlock, blockCount, bytes, at);
+    store.readLayers(
+      token,
+      layers,
+      vtreeKey,
+      chunkIndex,
+      firstBlock,
+      blockCount,
+      bytes,
+      at,
+      caches,
+    );
+  else store.read(token, layerKey, vtreeKey, chunkIndex, firstBlock, blockCount, bytes, at, caches);
 }
 
 /** Describes the operation's chunk. */

@@ -86,6 +86,8 @@ export class Op extends LockRequest {
   partial = false;
   /** A reader gets zeroes: nothing is in the buffer. */
   zero = false;
+  /** What it read came from the read cache. */
+  cached = false;
   /** Reads from the store that have not ended. */
   loads = 0;
   /** Reads that did not verify, bit 0: of the range, 1: first block, 2: last block; and which blocks of the range (C9). */
@@ -190,6 +192,7 @@ export class OpPool {
     op.needMedia = false;
     op.waitsHere = false;
     op.zero = false;
+    op.cached = false;
     op.loads = 0;
     op.badParts = 0;
     op.badLow = 0;

@@ -147,6 +147,7 @@ export class Serve implements ServePart {
     badHigh: number,
   ): void {
     op.loads--;
+    op.cached = this.shared.store.wasCached;
     this.repair.note(op, part, status, badLow, badHigh);
     this.continueLoading(nowUs, op);
   }
@@ -285,12 +286,15 @@ export class Serve implements ServePart {
 
   private load(op: Op): void {
     const { buffer, firstBlock, blockCount } = op;
-    const { store } = this.shared;
+    const { store, caching } = this.shared;
     assert(buffer !== null, 'a read has a buffer');
     op.phase = OP_PHASE.loading;
     op.loads = 1;
     if (op.kind === OP_KIND.describe) describeChunk(store, op, LOAD.range, buffer.bytes);
-    else readBlocks(store, op, LOAD.range, firstBlock, blockCount, buffer.bytes, 0);
+    else {
+      const caches = caching.takesRead(op);
+      readBlocks(store, op, LOAD.range, firstBlock, blockCount, buffer.bytes, 0, caches);
+    }
   }
 
   /** What was read through layers that are not the volume's any more is no answer. */
@@ -355,6 +359,10 @@ export class Serve implements ServePart {
       totals.readOps++;
       totals.readBytes += lengthBytes;
       totals.readMicros += micros;
+      if (op.cached) {
+        totals.cachedReadOps++;
+        totals.cachedReadBytes += lengthBytes;
+      }
     } else if (op.kind === OP_KIND.zero && (op.flags & FLAG.discard) !== 0) {
       totals.trimOps++;
       totals.trimBytes += lengthBytes;

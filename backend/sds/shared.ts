@@ -8,6 +8,7 @@ import { MICROS_PER_MS } from '../core/units.js';
 import type { BlockRange, CombEntry, ControlBodies } from '../protocol/generated/types.js';
 import type { ControlCode } from '../protocol/control.js';
 import { BufferPool } from './buffers.js';
+import { Caching } from './caching.js';
 import { Clients } from './clients.js';
 import { Comb } from './comb.js';
 import type { Member } from './comb.js';
@@ -176,6 +177,7 @@ export class Shared {
   readonly sectorsPerBlock: number;
   readonly chunkSectors: number;
   readonly ioBlocksMax: number;
+  readonly caching: Caching;
 
   stage: Stage = 'opening';
   /** Time of the running input. */
@@ -224,6 +226,7 @@ export class Shared {
     this.map = map;
     const geometry = store.geometry;
     this.geometry = geometry;
+    this.caching = new Caching(store, geometry);
     this.sectorsPerBlock = geometry.blockBytes / geometry.sectorBytes;
     this.chunkSectors = geometry.chunkBlocks * this.sectorsPerBlock;
     this.ioBlocksMax = Math.min(IO_BLOCKS_MAX, geometry.chunkBlocks);

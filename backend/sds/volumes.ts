@@ -21,6 +21,8 @@ export class Totals {
   trimBytes = 0;
   readMicros = 0;
   writeMicros = 0;
+  cachedReadOps = 0;
+  cachedReadBytes = 0;
 
   add(other: Totals): void {
     this.readOps += other.readOps;
@@ -31,11 +33,13 @@ export class Totals {
     this.trimBytes += other.trimBytes;
     this.readMicros += other.readMicros;
     this.writeMicros += other.writeMicros;
+    this.cachedReadOps += other.cachedReadOps;
+    this.cachedReadBytes += other.cachedReadBytes;
   }
 
   asCounter(key: number): Counter {
     const { readOps, readBytes, writeOps, writeBytes, trimOps, trimBytes } = this;
-    const { readMicros, writeMicros } = this;
+    const { readMicros, writeMicros, cachedReadOps, cachedReadBytes } = this;
     return {
       key,
       readOps,
@@ -46,6 +50,8 @@ export class Totals {
       trimBytes,
       readMicros,
       writeMicros,
+      cachedReadOps,
+      cachedReadBytes,
       // Limits hold where requests begin: at the clients.
       ...{ throttledOps: 0, throttledMicros: 0 },
     };
@@ -68,6 +74,8 @@ export class Volume {
   active = true;
   /** Nothing is set aside for what it may come to hold. */
   thin = true;
+  /** Its reads use the read cache where the pool does. */
+  rmcache = false;
   readonly grants = new Map<number, Grant>();
   readonly totals = new Totals();
 
@@ -207,6 +215,7 @@ export class Volumes {
     volume.epoch = told.epoch;
     volume.sizeSectors = told.sizeSectors;
     volume.thin = told.thin;
+    volume.rmcache = told.rmcache;
     volume.cut = told.cut;
     volume.active = told.active;
     const layers = told.layers.length === 0 ? [told.key] : told.layers;

@@ -408,5 +408,6 @@ export class WritePath {
     context.opLow = named ? op.opLow : 0;
     context.opHigh = named ? op.opHigh : 0;
     context.masks = op.masks;
+    context.caches = this.shared.caching.takesWrite(op);
   }
 }

@@ -104,6 +104,7 @@ export class SimCluster {
           capacityBlocks: swarm.capacityBlocks,
           settleBlocksMax: swarm.settleBlocksMax,
           settleChangesMax: swarm.settleChangesMax,
+          cacheBlocks: swarm.cacheBlocks,
         }),
       );
       this.nextNode += 2;

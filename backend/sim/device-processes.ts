@@ -12,6 +12,8 @@ import { DATA_DEFAULTS } from '../sds/options.js';
 import { ERR } from '../protocol/generated/constants.js';
 import { mark } from '../core/marks.js';
 
+import { scaledCache } from './cache-memory.js';
+import { SIM_GEOMETRY } from './client-node.js';
 import type { SimDevice } from './device.js';
 import type { EventTarget } from './event-queue.js';
 import type { SimHost } from './host.js';
@@ -59,6 +61,8 @@ export interface ServerFacts {
   readonly mdmAddresses: LinkTarget['addresses'];
   readonly settleBlocksMax: number;
   readonly settleChangesMax: number;
+  /** See `Swarm.cacheBlocks`. */
+  readonly cacheBlocks: number;
 }
 
 export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
@@ -75,6 +79,8 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
   private portTaken = false;
   private serial = 0;
   private end: DataReport | null = null;
+  /** What the read cache may have, as the control machine said. */
+  private cacheBytes = 0;
   private exitCode: number = DATA_EXIT.closed;
 
   constructor(facts: ServerFacts) {
@@ -147,6 +153,37 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
     );
   }
 
+  /** There is one device, so there is one process. */
+  allotCache(_deviceKey: number, bytes: number): void {
+    this.cacheBytes = bytes;
+    const { sim } = this.facts;
+    const { data, machine } = this;
+    // The running input of the control machine ends first.
+    const fire = (): void => {
+      if (data?.alive !== true || machine === null || this.data !== data) return;
+      data.input(() => {
+        machine.setCacheSize(this.scaled(bytes));
+      });
+    };
+    sim.queue.push(sim.nowUs, { fire }, 0, 0);
+  }
+
+  private scaled(bytes: number): number {
+    return scaledCache(bytes, this.facts.cacheBlocks, SIM_GEOMETRY.blockBytes);
+  }
+
+  /** The data process has settled; the control process hears of it later. */
+  private cacheSettled(deviceKey: number, scaledBytes: number): void {
+    const { sim } = this.facts;
+    const { parent, cacheBytes } = this;
+    if (scaledBytes !== this.scaled(cacheBytes)) return;
+    const fire = (): void => {
+      if (parent?.process.alive === true)
+        this.report(parent, deviceKey, { kind: 'cache', bytes: cacheBytes });
+    };
+    sim.queue.push(sim.nowUs + START_US, { fire }, 0, 0);
+  }
+
   fire(_timeUs: number, what: number, argument: number): void {
     if (what === WHAT.ended) this.ended(argument);
     else if (this.waiting !== null && this.holds === 0 && this.facts.host.powered) {
@@ -212,6 +249,9 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
           device.open(process, storeHost, (nowUs, token, ok) => {
             machine.diskDone(nowUs, token, ok);
           }),
+        cacheSettled: (bytes) => {
+          this.cacheSettled(deviceKey, bytes);
+        },
         ended: (end, reason) => {
           if (end !== 'closed') this.failed = true;
           const status = end === 'failed' ? ERR.DEVICE_FAILED : ERR.DEVICE_OPEN_FAILED;
@@ -233,6 +273,7 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
     );
     this.data = process;
     this.machine = machine;
+    this.cacheBytes = 0;
     process.attach(machine);
     process.input((nowUs) => {
       machine.start(nowUs);

@@ -5,6 +5,7 @@
 import type { Micros, Token } from '../core/ports.js';
 import type { Store, StoreHost } from '../sds/store/store.js';
 
+import type { SimCacheMemory } from './cache-memory.js';
 import type { SimProcess } from './process.js';
 
 export interface DeviceFormat {
@@ -25,6 +26,8 @@ export type Spoil = 'rot' | 'lost' | 'misdirected' | 'torn' | 'lyingFlush';
 export interface SimDevice {
   format: DeviceFormat | null;
   readonly capacityBytes: number;
+  /** Of its read cache; null: it has none. */
+  readonly cacheMemory: SimCacheMemory | null;
   /** Writes what a format writes; takes no virtual time. Returns why it cannot, or null. */
   write(format: DeviceFormat): string | null;
   /** The incarnation that a scan would find. */

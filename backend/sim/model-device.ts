@@ -18,6 +18,8 @@ export class ModelDevice implements SimDevice {
   private store: ModelStore | null = null;
 
   /** @param capacityBlocks - room for data, 0: plenty */
+  readonly cacheMemory = null;
+
   constructor(sim: Simulation, geometry: Geometry, capacityBlocks: number) {
     const blocks = capacityBlocks === 0 ? PLENTY_BLOCKS : capacityBlocks;
     this.medium = new ModelMedium(blocks, sim.prng.fork());

@@ -274,6 +274,16 @@ export class ModelStore implements Store, EventTarget {
 
   // Reading: model-reads.ts.
 
+  /** The model has no read cache. */
+  readonly cachesReads = false;
+  readonly wasCached = false;
+  setCacheSize(): void {
+    // There is none.
+  }
+  cacheCounts(): null {
+    return null;
+  }
+
   get badLayers(): Uint32Array {
     return this.reads.badLayers;
   }

@@ -103,6 +103,7 @@ const MARKS = {
   moveServer: mark('nemesis: a server was moved to another protection domain'),
   restoreMdm: mark('nemesis: a backup of the metadata was taken or restored'),
   setSpare: mark('nemesis: the spare percentage of the pool was set'),
+  setCache: mark('nemesis: something was done to a read cache'),
   setLimits: mark('nemesis: what a client may do on a volume was limited'),
   snapshot: mark('nemesis: snapshots of volumes were taken'),
   revertVolume: mark('nemesis: a volume was reverted'),

@@ -16,7 +16,14 @@ const REBUILD_OFF_US_MAX = 3_000_000;
 
 /** A change of a pool: settings that stay as they are. */
 export const KEEP_POOL = {
-  ...{ durability: null, fullPolicy: null, zeroPadding: null, checksums: null, rmcache: null },
+  ...{
+    durability: null,
+    fullPolicy: null,
+    zeroPadding: null,
+    checksums: null,
+    rmcache: null,
+    cacheWrites: null,
+  },
   ...{ sparePercent: null, capacityAlertHighPercent: null, capacityAlertCriticalPercent: null },
   ...{ mediaType: null, loneReturn: null, force: false },
 } as const;

@@ -235,7 +235,11 @@ export class SimOperator {
       {
         ...{ domainKey, name, mediaType: 'SSD' },
         ...{ durability: this.swarm.durability, zeroPadding: true, checksums: true },
-        ...{ rmcache: false, combCountLog2: this.swarm.combLog2 },
+        ...{
+          rmcache: this.swarm.cacheBlocks > 0,
+          cacheWrites: 'cached' as const,
+          combCountLog2: this.swarm.combLog2,
+        },
         sparePercent: 0,
       },
       ({ key }) => {
@@ -311,6 +315,8 @@ export class SimOperator {
       port: CONTROL_PORT,
       devices: [{ poolKey: this.poolKey, path: DEVICE_PATH, name: '', force: true }],
       forceClean: false,
+      cacheEnabled: true,
+      cacheMiB: 0,
     };
   }
 
@@ -328,6 +334,7 @@ export class SimOperator {
         name: `volume${index}`,
         sizeSectors: chunks * SIM_CHUNK_SECTORS,
         provisioning: 'thin',
+        rmcache: true,
       },
       ({ key }) => {
         this.volumes.push({ key, index, chunks });

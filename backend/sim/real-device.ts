@@ -8,6 +8,7 @@ import { Formatter } from '../sds/store/format.js';
 import type { StoreOptions } from '../sds/store/store-options.js';
 import type { Geometry, Store, StoreHost } from '../sds/store/store.js';
 
+import { SimCacheMemory } from './cache-memory.js';
 import type { DeviceContent, DeviceFormat, SimDevice, Spoil } from './device.js';
 import { SimDisk } from './disk.js';
 import { Inspection, OwnTime } from './inspection.js';
@@ -24,7 +25,7 @@ const FIXED_BYTES = 140 * 1024;
 const BYTES_PER_BLOCK = 112;
 
 /** Small enough that windows and caches overflow. */
-function storeOptions(prng: Prng): StoreOptions {
+function storeOptions(prng: Prng, cacheMemory: SimCacheMemory): StoreOptions {
   return {
     windowSegments: prng.pick([8, 16]),
     cacheChunks: prng.pick([4, 16, 64]),
@@ -32,12 +33,14 @@ function storeOptions(prng: Prng): StoreOptions {
     directBytesMax: 2048,
     idleUs: 50_000,
     allocate: (lengthBytes) => new Uint8Array(lengthBytes),
+    cacheMemory,
   };
 }
 
 export class RealDevice implements SimDevice {
   format: DeviceFormat | null = null;
   capacityBytes = 0;
+  readonly cacheMemory = new SimCacheMemory();
   private readonly sim: Simulation;
   private readonly medium: SimMedium;
   private readonly geometry: Geometry;
@@ -50,7 +53,7 @@ export class RealDevice implements SimDevice {
     const prng = sim.prng.fork();
     this.sim = sim;
     this.geometry = geometry;
-    this.options = storeOptions(prng);
+    this.options = storeOptions(prng, this.cacheMemory);
     const wanted = FIXED_BYTES + capacityBlocks * BYTES_PER_BLOCK;
     const sizeBytes = capacityBlocks === 0 ? PLENTY_BYTES : wanted - (wanted % geometry.blockBytes);
     this.medium = new SimMedium(sizeBytes, geometry.sectorBytes, prng.fork());
@@ -128,6 +131,7 @@ export class RealDevice implements SimDevice {
   processDied(): void {
     this.disk?.detach();
     this.disk = null;
+    this.cacheMemory.clear();
   }
 
   powerLoss(): void {

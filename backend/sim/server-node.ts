@@ -29,6 +29,7 @@ export interface DeviceOptions {
   readonly capacityBlocks: number;
   readonly settleBlocksMax: number;
   readonly settleChangesMax: number;
+  readonly cacheBlocks: number;
 }
 
 export class ServerNode {

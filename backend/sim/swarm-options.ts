@@ -107,10 +107,13 @@ export interface Swarm {
   readonly slow: SlowOptions;
   /** Percentages of spare that the operator sets: the first when the volumes are there. None: no spare is kept. */
   readonly spares: readonly number[];
+  /** Blocks of a read cache of 128 MiB; 0: the pool uses none. Only real devices have one. */
+  readonly cacheBlocks: number;
 }
 
 /** Options of later releases, as they are in scenarios that were kept before. */
 export const LATER_OPTIONS_OFF = {
   ...{ mdms: 1, storeLostPermille: 0, combsPerPair: 0, cutHoldMs: 500 },
   spares: [] as readonly number[],
+  cacheBlocks: 0,
 } as const;

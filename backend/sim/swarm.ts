@@ -11,6 +11,7 @@ import { DATA_DEFAULTS } from '../sds/options.js';
 import { LATER_OPTIONS_OFF, NOBODY_SLOW, NO_MOVES } from './swarm-options.js';
 import type { Swarm } from './swarm-options.js';
 import { addBusy } from './swarm-busy.js';
+import { addCache } from './swarm-cache.js';
 import { addRestores } from './swarm-restores.js';
 import { addLimits } from './swarm-limits.js';
 import { addSpares } from './swarm-spares.js';
@@ -393,5 +394,5 @@ export function drawSwarm(seed: number): Swarm {
   const moving = addHoles(seed, addMoves(seed, settled));
   const troubled = addSlow(seed, addDomains(seed, addPolicies(seed, addMdms(seed, moving))));
   const kept = addPauses(seed, addSpares(seed, addRestores(seed, troubled)));
-  return addBusy(seed, addLimits(seed, kept));
+  return addCache(seed, addBusy(seed, addLimits(seed, kept)));
 }

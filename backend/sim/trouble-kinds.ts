@@ -56,6 +56,7 @@ export interface TroubleWeights {
   ailDisk: number;
   restoreMdm: number;
   setSpare: number;
+  setCache: number;
   setLimits: number;
   snapshot: number;
   revertVolume: number;
@@ -156,6 +157,7 @@ export const SINGLE_KINDS: readonly TroubleKind[] = [
   'revertVolume',
   'lateSwitch',
   'leaveRevert',
+  'setCache',
 ];
 
 /** Kinds that only happen where the MDM looks for slow devices. */

@@ -2,6 +2,7 @@
 // do what an operator cannot ask for.
 
 import type { ServerNode } from './server-node.js';
+import { setCache } from './trouble-caches.js';
 import { powerOff } from './trouble-processes.js';
 import type { Strikes, TroubleMaker } from './trouble.js';
 
@@ -17,6 +18,7 @@ export type OperatorTrouble =
   | 'restServer'
   | 'emptyServer'
   | 'setSpare'
+  | 'setCache'
   | 'setLimits'
   | 'snapshot'
   | 'revertVolume';
@@ -163,6 +165,7 @@ export const OPERATOR_TROUBLE: Strikes<OperatorTrouble> = {
   removeServer,
   moveServer,
   setSpare,
+  setCache,
   setLimits,
   snapshot,
   revertVolume,

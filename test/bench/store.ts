@@ -27,6 +27,7 @@ const CONTEXT: WriteContext = {
   vtreeKey: 1,
   volumeEpoch: 1,
   masks: false,
+  caches: false,
   chunkIndex: 0,
   firstBlock: 0,
   blockCount: 1,

@@ -159,7 +159,13 @@ export class Rig {
     const [pool] = await this.mdm.query('storagePool');
     if (pool === undefined) throw new Error('the cluster has no pool');
     const { key: volumeKey } = await this.mdm.command('ADD_VOLUME', ADMIN_NAME, {
-      ...{ poolKey: pool.key, name, sizeSectors: (gib * GIB) / 512, provisioning: 'thin' },
+      ...{
+        poolKey: pool.key,
+        name,
+        sizeSectors: (gib * GIB) / 512,
+        provisioning: 'thin',
+        rmcache: true,
+      },
     });
     const sockets: string[] = [];
     for (const client of clients) {

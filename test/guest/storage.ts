@@ -169,7 +169,13 @@ export class Storage {
       if (pool !== undefined) return pool.key;
       const made = await mdm.command('ADD_STORAGE_POOL', 'admin', {
         ...{ domainKey, name: 'p', mediaType: 'SSD', durability: 'media', zeroPadding: true },
-        ...{ checksums: true, rmcache: false, sparePercent: 10, combCountLog2: 0 },
+        ...{
+          checksums: true,
+          rmcache: false,
+          cacheWrites: 'cached' as const,
+          sparePercent: 10,
+          combCountLog2: 0,
+        },
       });
       return made.key;
     });
@@ -182,6 +188,8 @@ export class Storage {
           ...{ domainKey, faultSetKey: 0, name: `sds${index}`, port: 0, devices: [device] },
           addresses: [{ host, role: 'all' }],
           forceClean: false,
+          cacheEnabled: true,
+          cacheMiB: 0,
         });
       });
     const volumeKey = await eventually('the volume', async () => {
@@ -192,6 +200,7 @@ export class Storage {
         name: 'v',
         sizeSectors: VOLUME_SECTORS,
         provisioning: 'thin',
+        rmcache: true,
       } as const;
       return (await mdm.command('ADD_VOLUME', 'admin', wish)).key;
     });

@@ -258,6 +258,7 @@ test('a pool that has less left than its largest unit has says so', async (t) =>
       ...{ degradedCombs: 0, rebuildBytesLeft: 0, rebalanceBytesLeft: 0 },
       ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
       times: NO_DISK_TIMES,
+      cache: null,
     });
   t.true(
     (await types(gateway)).includes(

@@ -29,6 +29,7 @@ test.before(async () => {
     rebalanceBytesLeft: 0,
     ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
     times: NO_DISK_TIMES,
+    cache: null,
   });
 });
 test.after.always(() => gateway.stop());

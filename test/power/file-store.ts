@@ -223,6 +223,7 @@ function context(chunk: number, first: number, count: number, op: number): Write
     vtreeKey: 1,
     volumeEpoch: 1,
     masks: false,
+    caches: false,
     chunkIndex: chunk,
     firstBlock: first,
     blockCount: count,

@@ -3,6 +3,7 @@
 
 import test from 'ava';
 
+import { SimCacheMemory } from '../../backend/sim/cache-memory.js';
 import { figure } from '../support/figure.js';
 import { CHUNKS, LayerModel } from './layer-model.js';
 import { GEOMETRY, Rig, optionsOf } from './store-rig.js';
@@ -11,6 +12,7 @@ const CHUNK = GEOMETRY.chunkBlocks;
 /** On a device that is nearly full, units that a merge freed are soon taken again: before its record is durable none may be. */
 const SIZES_BYTES = [128 * 1024, 80 * 1024];
 const SEEDS = 300;
+const CACHED_SEEDS = 60;
 const LIVES = 5;
 const OPERATIONS = 120;
 const VOLUMES_MAX = 8;
@@ -80,7 +82,10 @@ function live(rig: Rig, model: LayerModel): string | null {
   return null;
 }
 
-const counts = { powerLoss: 0, kill: 0, merges: 0, conflicts: 0 };
+const counts = {
+  ...{ powerLoss: 0, kill: 0, merges: 0, conflicts: 0 },
+  ...{ cacheHits: 0, cacheEvictions: 0, cacheRejects: 0 },
+};
 
 function crash(rig: Rig, powerLoss: boolean): void {
   if (powerLoss) rig.powerLoss();
@@ -88,9 +93,14 @@ function crash(rig: Rig, powerLoss: boolean): void {
   counts[powerLoss ? 'powerLoss' : 'kill']++;
 }
 
-function runSeed(seed: number): string | null {
+/** @param cacheBlocks - of the read cache, 0: none */
+function runSeed(seed: number, cacheBlocks = 0): string | null {
   const sizeBytes = SIZES_BYTES[seed % SIZES_BYTES.length] ?? 0;
-  const rig = new Rig(seed, sizeBytes, optionsOf({ cacheChunks: seed % 2 === 0 ? 16 : 8 }));
+  const cacheMemory = new SimCacheMemory();
+  const cacheChunks = seed % 2 === 0 ? 16 : 8;
+  const rig = new Rig(seed, sizeBytes, optionsOf({ cacheChunks, cacheMemory }));
+  // A few bytes of tables belong to each block.
+  rig.cacheBytes = cacheBlocks * (GEOMETRY.blockBytes + 10);
   rig.format();
   const model = new LayerModel(rig);
   rig.openFully();
@@ -109,6 +119,9 @@ function runSeed(seed: number): string | null {
     const wrong = rig.fault() ?? model.check(lsnMin);
     if (wrong !== null) return `life ${life}, ${powerLoss ? 'power loss' : 'kill'}: ${wrong}`;
   }
+  counts.cacheHits += rig.store.cacheCounts()?.hits ?? 0;
+  counts.cacheEvictions += rig.store.cacheCounts()?.evictions ?? 0;
+  counts.cacheRejects += rig.store.cacheCounts()?.rejects ?? 0;
   counts.merges += model.merges;
   counts.conflicts += model.conflicts;
   return null;
@@ -124,4 +137,11 @@ test('a store with snapshots holds what it reported, whatever happens', (t) => {
     t,
     `${counts.powerLoss} power cuts and ${counts.kill} kills of a store with snapshots, ${counts.merges} chunks merged`,
   );
+});
+
+test('a read cache of a few blocks finds what the device holds, and nothing else', (t) => {
+  for (let seed = 1; seed <= CACHED_SEEDS; seed++)
+    for (const blocks of [3, 16, 200]) t.is(runSeed(seed, blocks), null, `seed ${seed}, ${blocks}`);
+  t.true(counts.cacheHits > 0 && counts.cacheEvictions > 0, JSON.stringify(counts));
+  t.is(counts.cacheRejects, 0, 'what is in the cache is what the device holds: it always verifies');
 });

@@ -53,6 +53,7 @@ export class Model {
       vtreeKey: volumeKey,
       volumeEpoch: 1,
       masks: false,
+      caches: false,
       chunkIndex: chunk,
       firstBlock: first,
       blockCount: count,

@@ -93,6 +93,8 @@ export class Rig implements StoreHost {
   onOpened: (lsn: number) => void = () => undefined;
   boots = 1;
   readonly neededOps = new Set<string>();
+  /** Memory of the read cache, which reads use and writes fill; 0: there is none. */
+  cacheBytes = 0;
   private readonly reads = new Map<number, ReadResult>();
   private readonly begun = new Map<number, Uint8Array>();
   private nextToken = 1;
@@ -150,6 +152,7 @@ export class Rig implements StoreHost {
         store.diskDone(this.nowUs, token, ok);
       },
     });
+    if (this.cacheBytes > 0) store.setCacheSize(this.cacheBytes);
     store.start(this.nowUs, `boot-${this.boots}`);
   }
 
@@ -238,7 +241,7 @@ export class Rig implements StoreHost {
   ): number[] {
     const token = this.nextToken++;
     const bytes = new Uint8Array(count * (BYTES + 4));
-    this.store.read(token, volumeKey, vtreeKey, chunk, first, count, bytes, 0);
+    this.store.read(token, volumeKey, vtreeKey, chunk, first, count, bytes, 0, this.cacheBytes > 0);
     this.endBatch();
     this.runUntil(() => this.reads.has(token));
     const result = this.reads.get(token);
@@ -276,7 +279,8 @@ export class Rig implements StoreHost {
     const token = this.nextToken++;
     const bytes = new Uint8Array(count * (BYTES + 4));
     this.begun.set(token, bytes);
-    this.store.readLayers(token, layers, vtreeKey, chunk, first, count, bytes, 0);
+    const caches = this.cacheBytes > 0;
+    this.store.readLayers(token, layers, vtreeKey, chunk, first, count, bytes, 0, caches);
     return token;
   }
 

@@ -40,6 +40,7 @@ export async function startWithVolumes(): Promise<GatewayHarness> {
     writeMicros: 1_500,
     throttledOps: 3,
     throttledMicros: 90_000,
+    ...{ cachedReadOps: 7, cachedReadBytes: 70_000 },
   });
   return gateway;
 }

@@ -443,7 +443,14 @@ export class MemoryCluster implements Cluster {
         const key = this.key();
         this.tables.volume.push({
           ...source,
-          ...{ key, groupKey, accessLimit, ancestorKey: source.key, provisioning: 'thin' },
+          ...{
+            key,
+            groupKey,
+            accessLimit,
+            ancestorKey: source.key,
+            provisioning: 'thin',
+            rmcache: true,
+          },
           name: name === '' ? `snap-${key}` : name,
         });
         return key;
@@ -628,6 +635,7 @@ export class MemoryCluster implements Cluster {
       rebalanceBytesLeft: 0,
       ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
       times: NO_DISK_TIMES,
+      cache: null,
     });
     return key;
   }
@@ -663,6 +671,7 @@ export class MemoryCluster implements Cluster {
       zeroPadding: true,
       checksums: false,
       rmcache: true,
+      cacheWrites: 'cached' as const,
       sparePercent: 10,
       combCountLog2: 0,
     });
@@ -675,6 +684,8 @@ export class MemoryCluster implements Cluster {
         port: 0,
         devices: [{ poolKey: pool.key, path: `/var/disk${index}`, name: '', force: false }],
         forceClean: false,
+        cacheEnabled: true,
+        cacheMiB: 0,
       });
     this.tables.sdc.push({
       key: this.key(),

@@ -22,6 +22,12 @@ import { UsageError } from '../parser.js';
 const DURABILITIES: readonly Durability[] = ['media', 'device', 'memory'];
 const FULL_POLICIES: readonly FullPolicy[] = ['wait', 'error'];
 const MEDIA = ['HDD', 'SSD', 'Transitional'];
+const CACHE_WRITES = ['passthrough', 'cached'] as const;
+const CACHE_MODE: Option = {
+  name: 'rmcache_write_handling_mode',
+  value: 'MODE',
+  about: `what the RAM read cache does with writes: ${CACHE_WRITES.join(', ')} (cached)`,
+};
 const SPARE_PERCENT = 10;
 const SPARE_PERCENT_MAX = 90;
 
@@ -43,7 +49,7 @@ export function poolLines(
     `\tDurability mode: ${pool.durability}`,
     `\tWrites that find it full ${pool.fullPolicy === 'wait' ? 'wait for space' : 'end with an error'}`,
     pool.rmcache ? '\tUses RAM Read Cache' : "\tDoesn't use RAM Read Cache",
-    "\tRAM Read Cache write handling mode is 'cached'",
+    `\tRAM Read Cache write handling mode is '${pool.cacheWrites}'`,
     "\tDoesn't use Flash Read Cache",
     `\tCapacity alert thresholds: High: ${pool.capacityAlertHighPercent}, Critical: ${pool.capacityAlertCriticalPercent}`,
   ];
@@ -100,14 +106,17 @@ async function addPool(run: Run): Promise<Outcome> {
   const { values } = run;
   const domain = needed(await domainOf(run.reader, values), 'protection domain');
   const name = values.get('storage_pool_name') ?? '';
+  const durability = wordFrom(run, 'durability', DURABILITIES, 'media');
   const { key } = await run.cluster.command('ADD_STORAGE_POOL', run.user, {
     domainKey: domain.key,
     name,
     mediaType: wordFrom(run, 'media_type', MEDIA, 'HDD'),
-    durability: wordFrom(run, 'durability', DURABILITIES, 'media'),
+    durability,
     zeroPadding: !values.has('disable_zero_padding'),
     checksums: values.has('enable_checksum'),
-    rmcache: !values.has('dont_use_rmcache'),
+    rmcache:
+      values.has('use_rmcache') || (durability === 'device' && !values.has('dont_use_rmcache')),
+    cacheWrites: wordFrom(run, CACHE_MODE.name, CACHE_WRITES, 'cached'),
     sparePercent: sparePercentFrom(run),
     combCountLog2: 0,
   });
@@ -166,9 +175,17 @@ export const POOL_COMMANDS: readonly Command[] = [
         about: `when a write is acknowledged: ${DURABILITIES.join(', ')} (media)`,
       },
       { name: 'spare_percentage', value: 'PERCENT', about: `kept free (${SPARE_PERCENT})` },
-      { name: 'use_rmcache', about: 'use the RAM read cache (the default)', group: 'rmcache' },
-      { name: 'dont_use_rmcache', about: 'do not use the RAM read cache', group: 'rmcache' },
-      { name: 'rmcache_write_handling_mode', value: 'MODE', about: 'accepted' },
+      {
+        name: 'use_rmcache',
+        about: 'use the RAM read cache (the default with durability device)',
+        group: 'rmcache',
+      },
+      {
+        name: 'dont_use_rmcache',
+        about: 'do not use it (the default with the others: the system caches what is read)',
+        group: 'rmcache',
+      },
+      CACHE_MODE,
       { name: 'enable_zero_padding', about: 'the default', group: 'zero padding' },
       {
         name: 'disable_zero_padding',
@@ -236,6 +253,12 @@ export const POOL_COMMANDS: readonly Command[] = [
     'use the RAM read cache or not',
     either('use_rmcache', 'dont_use_rmcache', 'RAM read cache'),
     ({ values }) => ({ rmcache: values.has('use_rmcache') }),
+  ),
+  setPool(
+    'set_rmcache_write_handling_mode',
+    'choose whether the RAM read cache takes what is written, or only what is read',
+    [{ ...CACHE_MODE, required: true }],
+    (run) => ({ cacheWrites: wordFrom(run, CACHE_MODE.name, CACHE_WRITES, 'cached') }),
   ),
   setPool(
     'set_durability_mode',

@@ -15,7 +15,6 @@ import { UsageError } from '../parser.js';
 
 const NAME_COLUMNS = 50;
 const NOT_SET = '<Not Set>';
-const RMCACHE_KB = 131_072;
 
 /** Capacities that pools, SDSs, devices, protection domains and the system have alike. */
 const CAPACITY_NAMES = [
@@ -161,8 +160,8 @@ const LISTERS: Readonly<Record<string, Lister>> = {
             reader,
             devices.map(({ key }) => key),
           ),
-          RMCACHE_ENABLED: 'Yes',
-          RMCACHE_SIZE: kbText(RMCACHE_KB),
+          RMCACHE_ENABLED: yesNo(sds.cacheEnabled),
+          RMCACHE_SIZE: kbText(sds.cacheMiB * 1024),
           RFCACHE_ENABLED: 'No',
           ...devicesText(facts, devices),
         },

@@ -9,11 +9,14 @@ import type {
   RuntimeStatus,
   Sds,
 } from '../../protocol/generated/types.js';
+import { LIMIT } from '../../protocol/generated/constants.js';
 import type { ClusterReader } from '../../runtime/cluster-reader.js';
+import { cacheOf } from '../../runtime/statistics/cache.js';
+import type { CacheSums } from '../../runtime/statistics/cache.js';
 import { grouped, readFacts, scopeOfDevices } from '../../runtime/statistics/facts.js';
 import { capacityValues, deviceValues } from '../../runtime/statistics/values.js';
 import { capacityLines, jobLines, trafficLines } from '../capacity.js';
-import { ADDRESS_ROLES, connectionState, versionText } from '../format.js';
+import { ADDRESS_ROLES, connectionState, sizeText, versionText } from '../format.js';
 import { DOMAIN_REF, POOL_REF, SDS_REF, domainOf, faultSetOf, needed, sdsOf } from '../lookup.js';
 import { NEW_NAME, outcome } from '../option.js';
 import type { Command, Option, Outcome, Run } from '../option.js';
@@ -81,6 +84,7 @@ async function addSds(run: Run): Promise<Outcome> {
     port: portFrom(run),
     devices: await devicesFrom(run),
     forceClean: values.has(FORCE.name),
+    ...{ cacheEnabled: true, cacheMiB: 0 },
   });
   const [made] = await run.cluster.query('sds', [key]);
   const id = reader.id(key);
@@ -188,6 +192,17 @@ async function queryAllSds(run: Run): Promise<Outcome> {
   );
 }
 
+function cacheLines({ cacheEnabled, cacheMiB }: Sds, cache: CacheSums): readonly string[] {
+  if (!cacheEnabled) return ['    Cache is disabled'];
+  const { sizeBytes, usedEntries, hits, misses, failed } = cache;
+  return [
+    `    Total size is ${cacheMiB}.0 MB`,
+    '    Cache is enabled',
+    `    RAM Read Cache memory allocation state is ${failed > 0 ? 'FAILED' : 'SUCCESSFUL'}`,
+    `    Allocated: ${sizeText(sizeBytes)}; in use: ${sizeText(usedEntries * LIMIT.blockBytes)}; hits: ${hits}; misses: ${misses}`,
+  ];
+}
+
 async function querySds(run: Run): Promise<Outcome> {
   const { reader } = run;
   const sds = needed(await sdsOf(reader, run.values), 'SDS');
@@ -213,7 +228,7 @@ async function querySds(run: Run): Promise<Outcome> {
       ),
       `    Port: ${sds.port === 0 ? PORT_DEFAULT : sds.port}`,
       'RAM Read Cache information:',
-      '    Cache is enabled',
+      ...cacheLines(sds, cacheOf(facts, devices)),
       'Rfcache disabled',
       `Device information (total ${devices.length} devices):`,
       ...deviceLines(reader, facts, devices),

@@ -58,6 +58,7 @@ async function addVolume(run: Run): Promise<Outcome> {
     name: values.get('volume_name') ?? '',
     sizeSectors: gib * SECTORS_PER_GIB,
     provisioning: values.has('thin_provisioned') ? 'thin' : 'thick',
+    rmcache: !values.has('dont_use_rmcache'),
   });
   const id = reader.id(key);
   return outcome([...lines, `Successfully created volume of size ${gib} GB. Object ID ${id}`], {
@@ -212,8 +213,12 @@ export const VOLUME_COMMANDS: readonly Command[] = [
         about: 'reserve capacity now (the default)',
         group: 'provisioning',
       },
-      { name: 'use_rmcache', about: 'accepted', group: 'rmcache' },
-      { name: 'dont_use_rmcache', about: 'accepted', group: 'rmcache' },
+      {
+        name: 'use_rmcache',
+        about: 'its reads use the RAM read cache where the pool does (the default)',
+        group: 'rmcache',
+      },
+      { name: 'dont_use_rmcache', about: 'they do not', group: 'rmcache' },
     ],
     run: addVolume,
   },

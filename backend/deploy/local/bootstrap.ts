@@ -144,6 +144,7 @@ async function ensurePool(cluster: Cluster, sdsCount: number): Promise<number> {
     zeroPadding: true,
     checksums: true,
     rmcache: false,
+    cacheWrites: 'cached' as const,
     sparePercent: sparePercentOf(sdsCount),
     combCountLog2: 0,
   });
@@ -175,6 +176,8 @@ async function ensureSds(
         port: 0,
         devices: [device],
         forceClean: false,
+        cacheEnabled: true,
+        cacheMiB: 0,
       });
       return;
     } catch (error) {
@@ -225,6 +228,7 @@ async function ensureDemo(cluster: Cluster, poolKey: number, sdcKey: number): Pr
         name: DEMO_NAME,
         sizeSectors: DEMO_SECTORS,
         provisioning: 'thin',
+        rmcache: true,
       })
     ).key;
   const mappings = await cluster.query('mapping', [volumeKey]);

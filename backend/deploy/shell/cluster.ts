@@ -185,7 +185,7 @@ async function setPool(
     fullPolicy: null,
     zeroPadding: request.zeroPadding,
     checksums: request.checksums,
-    rmcache: request.rmcache,
+    ...{ rmcache: request.rmcache, cacheWrites: null },
     sparePercent: request.sparePercent,
     capacityAlertHighPercent: request.alertHighPercent,
     capacityAlertCriticalPercent: request.alertCriticalPercent,
@@ -208,7 +208,7 @@ async function addPool(
     durability,
     zeroPadding,
     checksums,
-    rmcache,
+    ...{ rmcache, cacheWrites: 'cached' as const },
     sparePercent,
     combCountLog2: 0,
   });
@@ -225,7 +225,12 @@ async function addSds(
     devices.push({ poolKey: await poolKey(cluster, domain, pool), path, name: '', force });
   const domainKey = await keyOf(cluster, 'protectionDomain', domain);
   const params = { domainKey, faultSetKey: 0, name, addresses, port: 0, devices };
-  await cluster.command('ADD_SDS', ACTOR, { ...params, forceClean: false });
+  await cluster.command('ADD_SDS', ACTOR, {
+    ...params,
+    forceClean: false,
+    cacheEnabled: true,
+    cacheMiB: 0,
+  });
 }
 
 async function apply(

@@ -2,6 +2,7 @@
 // first and how many; capacities come from the same arithmetic as the statistics of the REST interface.
 
 import type { Device, RuntimeStatus } from '../../protocol/generated/types.js';
+import { cacheOf } from '../../runtime/statistics/cache.js';
 import {
   readFacts,
   scopeOfDevices,
@@ -40,7 +41,7 @@ interface Source {
 export function loadOf(rates: readonly Rate[]): Load {
   const { readOps, writeOps, readBytes, writeBytes, readMicros, writeMicros, ...sum } =
     sumRates(rates);
-  const { throttledOps, throttledMicros } = sum;
+  const { throttledOps, throttledMicros, cachedReadOps } = sum;
   return {
     readOps,
     writeOps,
@@ -50,6 +51,7 @@ export function loadOf(rates: readonly Rate[]): Load {
     writeMicros: writeOps === 0 ? 0 : Math.round(writeMicros / writeOps),
     throttledOps,
     throttledMicros: throttledOps === 0 ? 0 : Math.round(throttledMicros / throttledOps),
+    cachedReadOps,
   };
 }
 
@@ -138,6 +140,7 @@ function sdsRows({ reader, facts, sdsStatus, devicesBySds }: Source): readonly S
       devices: devices.length,
       capacityBytes: capacity.totalBytes,
       usedBytes: capacity.usedBytes,
+      cacheBytes: cacheOf(facts, devices).sizeBytes,
       load: deviceLoad(facts, devices),
     };
   });

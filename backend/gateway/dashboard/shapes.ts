@@ -14,6 +14,8 @@ export interface Load {
   /** Requests per second that waited for the limit of a mapping, and how long they waited on average, in microseconds. */
   readonly throttledOps: number;
   readonly throttledMicros: number;
+  /** Of the reads, those answered wholly from the RAM read cache. */
+  readonly cachedReadOps: number;
 }
 
 /** Raw bytes, both copies counted. The last four add up to the total. */
@@ -59,6 +61,8 @@ export interface SdsRow {
   readonly devices: number;
   readonly capacityBytes: number;
   readonly usedBytes: number;
+  /** Memory of the RAM read caches of its devices. */
+  readonly cacheBytes: number;
   readonly load: Load;
 }
 

@@ -11,6 +11,7 @@ import { action, ask, creation, objectOf, pathKey } from '../action.js';
 import { ApiError } from '../api-error.js';
 import { FLAG, TEXT, WHOLE, flagOf, object, oneOf, textIn, textOf, wholeOf } from '../body.js';
 import type { Call, Route } from '../route.js';
+import { CACHE_WRITES, cacheWritesOf } from './caching.js';
 import { KEEP_POOL_SETTINGS } from '../../runtime/pool-settings.js';
 
 const NAME = object({ name: TEXT }, ['name']);
@@ -53,14 +54,17 @@ async function createPool(call: Call): Promise<{ readonly key: number }> {
     textIn(body, 'protectionDomainId'),
     'DOMAIN_NOT_FOUND',
   );
+  // In the other modes the system caches what is read anyway.
+  const durability = (textOf(body, 'durability') ?? 'media') as Durability;
   return ask(call, 'ADD_STORAGE_POOL', {
     domainKey: domain.key,
     name: textOf(body, 'name') ?? '',
     mediaType: textOf(body, 'mediaType') ?? 'HDD',
-    durability: (textOf(body, 'durability') ?? 'media') as Durability,
+    durability,
     zeroPadding: flagOf(body, 'zeroPaddingEnabled') ?? true,
     checksums: flagOf(body, 'checksumEnabled') ?? false,
-    rmcache: flagOf(body, 'useRmcache') ?? true,
+    rmcache: flagOf(body, 'useRmcache') ?? durability === 'device',
+    cacheWrites: cacheWritesOf(textOf(body, 'rmcacheWriteHandlingMode')) ?? 'cached',
     sparePercent: percentOf(call, 'sparePercentage', SPARE_PERCENT_MAX) ?? 10,
     combCountLog2: 0,
   });
@@ -78,6 +82,7 @@ const POOL_ROUTES: readonly Route[] = [
         zeroPaddingEnabled: FLAG,
         checksumEnabled: FLAG,
         useRmcache: FLAG,
+        rmcacheWriteHandlingMode: CACHE_WRITES,
         useRfcache: FLAG,
         sparePercentage: WHOLE,
       },

@@ -106,6 +106,8 @@ async function createSds(call: Call): Promise<{ readonly key: number }> {
     port,
     devices,
     forceClean: force,
+    cacheEnabled: flagOf(body, 'rmcacheEnabled') ?? true,
+    cacheMiB: Math.floor((wholeOf(body, 'rmcacheSizeInKb') ?? 0) / 1024),
   });
 }
 

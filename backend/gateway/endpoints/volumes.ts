@@ -81,6 +81,7 @@ async function create(call: Call): Promise<{ readonly key: number }> {
     name: textOf(body, 'name') ?? '',
     sizeSectors: roundedSectors(wantedGib(body), grainOf(body)),
     provisioning: textOf(body, 'volumeType') === 'ThinProvisioned' ? 'thin' : 'thick',
+    rmcache: flagOf(body, 'useRmcache') ?? true,
   });
 }
 

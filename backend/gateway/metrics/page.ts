@@ -9,6 +9,7 @@ import type {
   Volume,
   VolumeStatus,
 } from '../../protocol/generated/types.js';
+import { LIMIT } from '../../protocol/generated/constants.js';
 import { spareNeededPercent } from '../../cluster-map/fault-units.js';
 import { currentAlerts, thresholdsOf } from '../../runtime/alerts.js';
 import { unitsOfPool } from '../../runtime/pool-units.js';
@@ -62,7 +63,11 @@ function addTotals(
   add(`meshsan_${of}_write_seconds_total`, labels, totals.writeMicros / MICROS_PER_SECOND);
   add(`meshsan_${of}_trim_operations_total`, labels, totals.trimOps);
   add(`meshsan_${of}_trim_bytes_total`, labels, totals.trimBytes);
-  if (of === 'device') return;
+  if (of === 'device') {
+    add(`meshsan_${of}_cached_read_operations_total`, labels, totals.cachedReadOps);
+    add(`meshsan_${of}_cached_read_bytes_total`, labels, totals.cachedReadBytes);
+    return;
+  }
   add(`meshsan_${of}_throttled_operations_total`, labels, totals.throttledOps);
   add(`meshsan_${of}_throttled_seconds_total`, labels, totals.throttledMicros / MICROS_PER_SECOND);
 }
@@ -152,6 +157,12 @@ function addUsage(add: Sink, labels: Labels, usage: Usage): void {
   add('meshsan_device_degraded_combs', labels, usage.degradedCombs);
   add('meshsan_device_resync_bytes', labels, usage.resyncBytesTotal);
   add('meshsan_device_resync_done_bytes', labels, usage.resyncBytesDone);
+  if (usage.cache === null) return;
+  add('meshsan_device_cache_size_bytes', labels, usage.cache.sizeBytes);
+  add('meshsan_device_cache_used_bytes', labels, usage.cache.usedEntries * LIMIT.blockBytes);
+  add('meshsan_device_cache_hits_total', labels, usage.cache.hits);
+  add('meshsan_device_cache_misses_total', labels, usage.cache.misses);
+  add('meshsan_device_cache_evictions_total', labels, usage.cache.evictions);
 }
 
 async function addVolumes(add: Sink, reader: Reader, facts: Facts): Promise<void> {

@@ -45,6 +45,16 @@ const throttled = (of: string, labels: readonly string[], who: string) =>
     ),
   }) as const;
 
+const cached = (of: string, labels: readonly string[], who: string) =>
+  ({
+    [`meshsan_${of}_cached_read_operations_total`]: row(
+      'counter',
+      `Of the reads, those answered wholly from the RAM read cache, ${who}`,
+      labels,
+    ),
+    [`meshsan_${of}_cached_read_bytes_total`]: row('counter', `Bytes of these, ${who}`, labels),
+  }) as const;
+
 function row(kind: MetricRow['kind'], help: string, labels: readonly string[]): MetricRow {
   return { kind, help, labels };
 }
@@ -101,6 +111,24 @@ export const METRICS: Readonly<Record<string, MetricRow>> = {
   meshsan_device_resync_bytes: row('gauge', 'To be copied by the present resync', DEVICE),
   meshsan_device_resync_done_bytes: row('gauge', 'Copied by the present resync', DEVICE),
   ...counted('device', DEVICE, 'as the device served them since its process started'),
+  ...cached('device', DEVICE, 'at the device since its process started'),
+  meshsan_device_cache_size_bytes: row('gauge', 'Memory of the RAM read cache', DEVICE),
+  meshsan_device_cache_used_bytes: row('gauge', 'Blocks in the RAM read cache', DEVICE),
+  meshsan_device_cache_hits_total: row(
+    'counter',
+    'Blocks of reads found in the RAM read cache since the process of the device started',
+    DEVICE,
+  ),
+  meshsan_device_cache_misses_total: row(
+    'counter',
+    'Blocks of reads that were looked for in the RAM read cache and read from the device',
+    DEVICE,
+  ),
+  meshsan_device_cache_evictions_total: row(
+    'counter',
+    'Blocks that made room for others in the RAM read cache',
+    DEVICE,
+  ),
   meshsan_sdc_connected: row('gauge', '1 while the SDC is connected to the MDM', SDC),
   meshsan_volume_size_bytes: row('gauge', 'Size of the volume', VOLUME),
   meshsan_volume_used_bytes: row(

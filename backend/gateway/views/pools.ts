@@ -4,6 +4,7 @@ import type { CopyPolicy, StoragePool } from '../../protocol/generated/types.js'
 import { REST_POLICIES, limitsOf } from '../../runtime/copy-policy-words.js';
 import type { Reader } from '../reader.js';
 
+import { CACHE_WRITES_WORDS } from './caching.js';
 import { links, nullIfEmpty } from './parts.js';
 import type { Json } from './parts.js';
 
@@ -33,7 +34,6 @@ const FIXED: Json = {
   compressionMethod: 'Invalid',
   externalAccelerationType: 'None',
   useRfcache: false,
-  rmcacheWriteHandlingMode: 'Cached',
   fragmentationEnabled: true,
   ...ioPriority('vtreeMigration', 'favorAppIos'),
   ...ioPriority('protectedMaintenanceMode', 'limitNumOfConcurrentIos'),
@@ -72,6 +72,7 @@ export function storagePoolView(reader: Reader, pool: StoragePool): Json {
     persistentChecksumEnabled: true,
     persistentChecksumState: 'Protected',
     useRmcache: pool.rmcache,
+    rmcacheWriteHandlingMode: CACHE_WRITES_WORDS[pool.cacheWrites],
     rebuildEnabled: pool.rebuildEnabled,
     rebalanceEnabled: pool.rebalanceEnabled,
     numOfParallelRebuildRebalanceJobsPerDevice: pool.movesPerDevice,

@@ -11,11 +11,10 @@ import type {
 } from '../../protocol/generated/types.js';
 import type { Reader } from '../reader.js';
 
+import { cacheView } from './caching.js';
 import { ADDRESS_ROLE_WORDS, links, nullIfEmpty } from './parts.js';
 import type { Json } from './parts.js';
 import { versionName } from './system.js';
-
-const RMCACHE_KB = 131_072;
 
 const SDS_FIXED: Json = {
   authenticationError: 'None',
@@ -39,12 +38,7 @@ const SDS_FIXED: Json = {
   rfcacheErrorInconsistentSourceConfiguration: false,
   rfcacheErrorInvalidDriverPath: false,
   rfcacheErrorLowResources: false,
-  rmcacheEnabled: true,
   rmcacheFrozen: false,
-  rmcacheMemoryAllocationState: 'AllocationSuccessful',
-  RmcacheMemoryAllocationState: 'AllocationSuccessful',
-  rmcacheSizeInKb: RMCACHE_KB,
-  rmcacheSizeInMb: RMCACHE_KB / 1024,
   sdsConfigurationFailure: null,
   sdsDecoupled: null,
   sdsReceiveBufferAllocationFailures: null,
@@ -73,7 +67,13 @@ export function shortVersion(status: RuntimeStatus | undefined): string | null {
   return version === '' ? null : versionName(version).replace(/^.*Version: /, '');
 }
 
-export function sdsView(reader: Reader, sds: Sds, status: RuntimeStatus | undefined): Json {
+/** @param cacheFailed - one of its devices could not have the memory that its cache may have */
+export function sdsView(
+  reader: Reader,
+  sds: Sds,
+  status: RuntimeStatus | undefined,
+  cacheFailed: boolean,
+): Json {
   const id = reader.id(sds.key);
   const domainId = reader.id(sds.domainKey);
   const connected = status?.liveness === 'connected';
@@ -95,6 +95,7 @@ export function sdsView(reader: Reader, sds: Sds, status: RuntimeStatus | undefi
     membershipState: connected ? 'Joined' : 'Decoupled',
     mdmConnectionState: connected ? 'Connected' : 'Disconnected',
     softwareVersionInfo: shortVersion(status),
+    ...cacheView(sds, cacheFailed),
     links: links(
       'Sds',
       id,

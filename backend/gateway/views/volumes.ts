@@ -97,7 +97,7 @@ function volumeView(
     ancestorVolumeId: ancestorId,
     consistencyGroupId: reader.idOrNull(volume.groupKey),
     creationTime: Math.floor(volume.createdAtMs / 1000),
-    useRmcache: pool?.rmcache ?? false,
+    useRmcache: volume.rmcache,
     // Clients take anything but null for "mapped".
     mappedSdcInfo: mapped.length === 0 ? null : mapped,
     links: links(

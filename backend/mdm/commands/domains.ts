@@ -159,6 +159,7 @@ export const POOL_COMMANDS: Handlers<
 > = {
   ADD_STORAGE_POOL({ state, options }, params) {
     const { domainKey, durability, zeroPadding, checksums, rmcache, sparePercent } = params;
+    const { cacheWrites } = params;
     found(state.domains.get(domainKey), 'DOMAIN_NOT_FOUND');
     const name = freePoolName(state, domainKey, params.name);
     if (state.pools.size >= LIMIT.poolsMax)
@@ -170,7 +171,7 @@ export const POOL_COMMANDS: Handlers<
     state.pools.put(key, {
       ...{ key, domainKey, name, durability, zeroPadding, checksums, rmcache, sparePercent },
       ...{ capacityAlertHighPercent, capacityAlertCriticalPercent, combCountLog2, mediaType },
-      fullPolicy: 'wait',
+      ...{ fullPolicy: 'wait', cacheWrites },
       loneReturn: false,
       ...{ ...COPYING_OF_NEW_POOL, movesPerDevice: options.movesPerDevice },
     });
@@ -206,6 +207,7 @@ export const POOL_COMMANDS: Handlers<
       zeroPadding: params.zeroPadding ?? pool.zeroPadding,
       checksums: params.checksums ?? pool.checksums,
       rmcache: params.rmcache ?? pool.rmcache,
+      cacheWrites: params.cacheWrites ?? pool.cacheWrites,
       sparePercent: params.sparePercent ?? pool.sparePercent,
       capacityAlertHighPercent: params.capacityAlertHighPercent ?? pool.capacityAlertHighPercent,
       capacityAlertCriticalPercent:

@@ -10,6 +10,19 @@ import { NOTHING } from './context.js';
 import type { CommandContext, Handlers, WaitingSds } from './context.js';
 import { removeDevices } from './removals.js';
 
+/** RAM that the read cache of a new SDS may take, as in the original. */
+const CACHE_MIB = 128;
+
+function validCacheMiB(mib: number): number {
+  const { cacheMiBMin, cacheMiBMax } = LIMIT;
+  if (mib < cacheMiBMin || mib > cacheMiBMax)
+    refuse(
+      'LIMIT_ILLEGAL',
+      `The RAM read cache of an SDS has ${cacheMiBMin} to ${cacheMiBMax} MiB, not ${mib}`,
+    );
+  return mib;
+}
+
 function freeSdsName(state: State, name: string, self = 0): string {
   validName(name);
   const other = state.sds.find((sds) => sds.name === name);
@@ -104,6 +117,7 @@ export const SDS_COMMANDS: Handlers<
   | 'REMOVE_SDS_ADDRESS'
   | 'SET_SDS_ADDRESS_ROLE'
   | 'ABORT_REMOVE_SDS'
+  | 'SET_SDS_CACHE'
 > = {
   ADD_SDS({ state, seen, waitFor }, params) {
     const { domainKey, faultSetKey, devices } = params;
@@ -135,7 +149,15 @@ export const SDS_COMMANDS: Handlers<
       ...{ removing: false, move: null },
       ...({ maintenance: 'none', maintenanceStage: 'none' } as const),
     };
-    const sds: Sds = { key, domainKey, faultSetKey, name, guid, addresses, port, ...idle };
+    const cache = {
+      cacheEnabled: params.cacheEnabled,
+      cacheMiB: params.cacheMiB === 0 ? CACHE_MIB : validCacheMiB(params.cacheMiB),
+    };
+    const sds: Sds = {
+      ...{ key, domainKey, faultSetKey, name, guid, addresses, port },
+      ...idle,
+      ...cache,
+    };
     state.sds.put(key, sds);
     const deviceKeys = devices.map((spec) => addDevice(state, sds, spec));
     if (deviceKeys.length > 0) waitFor({ kind: 'devices', sdsKey: key, deviceKeys });
@@ -159,6 +181,16 @@ export const SDS_COMMANDS: Handlers<
     state.sds.put(key, { ...sds, removing: false });
     for (const device of state.devices.filter(({ sdsKey }) => sdsKey === key))
       state.devices.put(device.key, kept(device));
+    return NOTHING;
+  },
+
+  SET_SDS_CACHE({ state }, { key, enabled, mib }) {
+    const sds = found(state.sds.get(key), 'SDS_NOT_FOUND');
+    state.sds.put(key, {
+      ...sds,
+      cacheEnabled: enabled ?? sds.cacheEnabled,
+      cacheMiB: mib === null ? sds.cacheMiB : validCacheMiB(mib),
+    });
     return NOTHING;
   },
 

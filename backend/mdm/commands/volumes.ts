@@ -50,9 +50,9 @@ function poolOf(state: State, volume: Volume): StoragePool {
 }
 
 export const VOLUME_COMMANDS: Handlers<
-  'ADD_VOLUME' | 'REMOVE_VOLUME' | 'RENAME_VOLUME' | 'RESIZE_VOLUME'
+  'ADD_VOLUME' | 'REMOVE_VOLUME' | 'RENAME_VOLUME' | 'RESIZE_VOLUME' | 'SET_VOLUME_CACHE'
 > = {
-  ADD_VOLUME(context, { poolKey, name, sizeSectors, provisioning }) {
+  ADD_VOLUME(context, { poolKey, name, sizeSectors, provisioning, rmcache }) {
     const { state, wallMs } = context;
     const pool = found(state.pools.get(poolKey), 'POOL_NOT_FOUND');
     if (name !== '') freeVolumeName(state, name);
@@ -71,9 +71,15 @@ export const VOLUME_COMMANDS: Handlers<
       epoch: 1,
       createdAtMs: wallMs,
       lastMappingGeneration: 0,
-      ...{ layerKey: 0, accessLimit: 'readWrite', doubtful: false },
+      ...{ layerKey: 0, accessLimit: 'readWrite', doubtful: false, rmcache },
     });
     return { key };
+  },
+
+  SET_VOLUME_CACHE({ state }, { key, rmcache }) {
+    const volume = found(state.volumes.get(key), 'VOLUME_NOT_FOUND');
+    state.volumes.put(key, { ...volume, rmcache });
+    return NOTHING;
   },
 
   REMOVE_VOLUME(context, { key, mode }) {

@@ -150,6 +150,8 @@ export const CMD = {
   REMOVE_GROUP_SNAPSHOTS: 0x105b,
   OVERWRITE_VOLUME: 0x105c,
   CONFIRM_VTREE: 0x105d,
+  SET_SDS_CACHE: 0x10a9,
+  SET_VOLUME_CACHE: 0x10aa,
   RENAME_SDC: 0x1061,
   APPROVE_SDC: 0x1062,
   REMOVE_SDC: 0x1063,
@@ -282,6 +284,8 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x105b, 'REMOVE_GROUP_SNAPSHOTS'],
   [0x105c, 'OVERWRITE_VOLUME'],
   [0x105d, 'CONFIRM_VTREE'],
+  [0x10a9, 'SET_SDS_CACHE'],
+  [0x10aa, 'SET_VOLUME_CACHE'],
   [0x1061, 'RENAME_SDC'],
   [0x1062, 'APPROVE_SDC'],
   [0x1063, 'REMOVE_SDC'],
@@ -341,6 +345,8 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x905b, 'REMOVE_GROUP_SNAPSHOTS_ANSWER'],
   [0x905c, 'OVERWRITE_VOLUME_ANSWER'],
   [0x905d, 'CONFIRM_VTREE_ANSWER'],
+  [0x90a9, 'SET_SDS_CACHE_ANSWER'],
+  [0x90aa, 'SET_VOLUME_CACHE_ANSWER'],
   [0x9061, 'RENAME_SDC_ANSWER'],
   [0x9062, 'APPROVE_SDC_ANSWER'],
   [0x9063, 'REMOVE_SDC_ANSWER'],
@@ -380,6 +386,8 @@ export const LATER_CODES: ReadonlyMap<number, number> = new Map<number, number>(
   [0x105b, 2],
   [0x105c, 2],
   [0x105d, 2],
+  [0x10a9, 2],
+  [0x10aa, 2],
   [0x1072, 2],
   [0x1096, 2],
   [0x1097, 2],
@@ -391,6 +399,8 @@ export const LATER_CODES: ReadonlyMap<number, number> = new Map<number, number>(
   [0x905b, 2],
   [0x905c, 2],
   [0x905d, 2],
+  [0x90a9, 2],
+  [0x90aa, 2],
   [0x9072, 2],
   [0x9096, 2],
   [0x9097, 2],
@@ -440,6 +450,8 @@ export const COMMAND_BY_CODE: ReadonlyMap<number, keyof T.CommandParams> = new M
   [0x105b, 'REMOVE_GROUP_SNAPSHOTS'],
   [0x105c, 'OVERWRITE_VOLUME'],
   [0x105d, 'CONFIRM_VTREE'],
+  [0x10a9, 'SET_SDS_CACHE'],
+  [0x10aa, 'SET_VOLUME_CACHE'],
   [0x1061, 'RENAME_SDC'],
   [0x1062, 'APPROVE_SDC'],
   [0x1063, 'REMOVE_SDC'],
@@ -615,6 +627,9 @@ export const LIMIT = {
   sdsMax: 1024,
   volumesMax: 65536,
   cutVolumesMax: 1024,
+  cacheMiBMin: 128,
+  cacheMiBMax: 307200,
+  cachedReadBytesMax: 131072,
   layersPerVolumeMax: 2048,
   snapshotsPerVtreeMax: 1024,
   sdcMax: 2048,
@@ -690,6 +705,9 @@ export const ACCESS_WORDS: ReadonlyMap<number, T.Access> = new Map<number, T.Acc
 
 export const APPROVAL_CODES: ReadonlyMap<T.Approval, number> = new Map<T.Approval, number>([['none', 1], ['guid', 2], ['ip', 3]]);
 export const APPROVAL_WORDS: ReadonlyMap<number, T.Approval> = new Map<number, T.Approval>([[1, 'none'], [2, 'guid'], [3, 'ip']]);
+
+export const CACHE_WRITES_CODES: ReadonlyMap<T.CacheWrites, number> = new Map<T.CacheWrites, number>([['passthrough', 1], ['cached', 2]]);
+export const CACHE_WRITES_WORDS: ReadonlyMap<number, T.CacheWrites> = new Map<number, T.CacheWrites>([[1, 'passthrough'], [2, 'cached']]);
 
 export const FULL_POLICY_CODES: ReadonlyMap<T.FullPolicy, number> = new Map<T.FullPolicy, number>([['wait', 1], ['error', 2]]);
 export const FULL_POLICY_WORDS: ReadonlyMap<number, T.FullPolicy> = new Map<number, T.FullPolicy>([[1, 'wait'], [2, 'error']]);

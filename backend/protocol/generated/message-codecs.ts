@@ -14,6 +14,7 @@ type MdmTask = T.MdmTask;
 type Provisioning = T.Provisioning;
 type Access = T.Access;
 type Approval = T.Approval;
+type CacheWrites = T.CacheWrites;
 type FullPolicy = T.FullPolicy;
 type CopyLimits = T.CopyLimits;
 type DeviceState = T.DeviceState;
@@ -75,6 +76,7 @@ type DeviceWant = T.DeviceWant;
 type FoundDevice = T.FoundDevice;
 type CombChangeRequest = T.CombChangeRequest;
 type Counter = T.Counter;
+type CacheUsage = T.CacheUsage;
 type CopyLoad = T.CopyLoad;
 type DiskTimes = T.DiskTimes;
 type Usage = T.Usage;
@@ -253,6 +255,9 @@ export function encodeDeviceWantsBody(w: Writer, v: T.DeviceWantsBody, version: 
     encodeDeviceWant(w, item0, version);
   });
   w.leave();
+  if (version >= 2) {
+    w.u53('cacheBytes', v.cacheBytes, 0, 9007199254740991);
+  }
 }
 
 export function decodeDeviceWantsBody(r: Reader, version: number): T.DeviceWantsBody {
@@ -270,7 +275,12 @@ export function decodeDeviceWantsBody(r: Reader, version: number): T.DeviceWants
     r.leave();
     wantsField = items0;
   }
-  return { sdsKey: sdsKeyField, systemId: systemIdField, wants: wantsField };
+  let cacheBytesField: number;
+  if (version >= 2) {
+    cacheBytesField = r.u53('cacheBytes', 0, 9007199254740991);
+  }
+  else cacheBytesField = 0;
+  return { sdsKey: sdsKeyField, systemId: systemIdField, wants: wantsField, cacheBytes: cacheBytesField };
 }
 
 export function encodeDeviceResultBody(w: Writer, v: T.DeviceResultBody, _version: number): void {

@@ -27,6 +27,9 @@ export type Access = 'readWrite' | 'readOnly';
 /** Which SDCs may register: every one that holds the secret, approved GUIDs, or approved addresses. */
 export type Approval = 'none' | 'guid' | 'ip';
 
+/** What the RAM read cache of a storage pool takes of what is written: nothing, or all that reads would take. */
+export type CacheWrites = 'passthrough' | 'cached';
+
 /** What a write gets when the pool is full. */
 export type FullPolicy = 'wait' | 'error';
 
@@ -212,6 +215,8 @@ export interface StoragePool {
   readonly rebalance: CopyPolicy;
   /** combs that a device fills or is the source of at the same time */
   readonly movesPerDevice: number;
+  /** what the RAM read cache takes of writes Since version 2. */
+  readonly cacheWrites: CacheWrites;
 }
 
 /** SDSs that fail together; two copies never lie in one fault set. */
@@ -248,6 +253,10 @@ export interface Sds {
   readonly maintenanceStage: MaintenanceStage;
   /** it is on its way to another protection domain Since version 2. */
   readonly move: SdsMove | null;
+  /** RAM read cache Since version 2. */
+  readonly cacheEnabled: boolean;
+  /** RAM that it may take, on all devices together Since version 2. */
+  readonly cacheMiB: number;
 }
 
 /** The way of an SDS, with all its devices, to another protection domain, pool or fault set. */
@@ -362,6 +371,8 @@ export interface Volume {
   readonly accessLimit: Access;
   /** restored metadata may be older than its content: no client is served until an operator confirms it Since version 2. */
   readonly doubtful: boolean;
+  /** its reads use the RAM read cache where its pool does Since version 2. */
+  readonly rmcache: boolean;
 }
 
 /** What was written to one member of a V-tree between two cuts. The top layer of a volume is written, frozen ones never are. A V-tree that never had a snapshot has none stored. */
@@ -656,6 +667,10 @@ export interface MapPool {
   readonly rebuild: CopyPolicy;
   /** copies of combs that are whole */
   readonly rebalance: CopyPolicy;
+  /** RAM read cache in use Since version 2. */
+  readonly rmcache: boolean;
+  /** what the RAM read cache takes of writes Since version 2. */
+  readonly cacheWrites: CacheWrites;
 }
 
 /** Entries of one pool. */
@@ -706,6 +721,8 @@ export interface MapVolume {
   readonly cut: number;
   /** false: no client is served Since version 2. */
   readonly active: boolean;
+  /** its reads use the RAM read cache where its pool does Since version 2. */
+  readonly rmcache: boolean;
 }
 
 /** A frozen layer whose only child takes over what it holds: blocks that the child lacks move there, then the chunk of the layer is gone. */
@@ -744,6 +761,8 @@ export interface DeviceWant {
   readonly durability: Durability;
   /** format: the disk that carries one of these devices of the same system, wherever it is found Since version 2. */
   readonly replaces: readonly number[];
+  /** its pool uses the RAM read cache of the SDS Since version 2. */
+  readonly rmcache: boolean;
 }
 
 /** A device that carries our signature. */
@@ -792,6 +811,36 @@ export interface Counter {
   readonly throttledOps: number;
   /** summed time of that Since version 2. */
   readonly throttledMicros: number;
+  /** of the reads: answered wholly from the RAM read cache Since version 2. */
+  readonly cachedReadOps: number;
+  /** of these Since version 2. */
+  readonly cachedReadBytes: number;
+}
+
+/** The RAM read cache of a device: totals since the start of its data process. */
+export interface CacheUsage {
+  /** memory that it has, tables included */
+  readonly sizeBytes: number;
+  /** blocks that fit */
+  readonly entries: number;
+  /** blocks that are in it */
+  readonly usedEntries: number;
+  /** blocks of reads that were in it */
+  readonly hits: number;
+  /** blocks of reads that had to be read from the device */
+  readonly misses: number;
+  /** blocks taken in */
+  readonly inserts: number;
+  /** of these: in place of another one */
+  readonly evictions: number;
+  /** reads that were too long for it */
+  readonly skippedLarge: number;
+  /** reads of parts of blocks */
+  readonly skippedUnaligned: number;
+  /** blocks found in it that did not verify */
+  readonly rejects: number;
+  /** the memory that it may have could not be had */
+  readonly failed: boolean;
 }
 
 /** What copying does to a device, per second over the last five seconds. */
@@ -846,6 +895,8 @@ export interface Usage {
   readonly rebalance: CopyLoad;
   /** of its disk Since version 2. */
   readonly times: DiskTimes | null;
+  /** RAM read cache, where it has one Since version 2. */
+  readonly cache: CacheUsage | null;
 }
 
 /** Allocated capacity of one volume on one device; of one layer, where it has several. */
@@ -1037,6 +1088,7 @@ export interface StructTypes {
   readonly FoundDevice: FoundDevice;
   readonly CombChangeRequest: CombChangeRequest;
   readonly Counter: Counter;
+  readonly CacheUsage: CacheUsage;
   readonly CopyLoad: CopyLoad;
   readonly DiskTimes: DiskTimes;
   readonly Usage: Usage;
@@ -1154,6 +1206,8 @@ export interface DeviceWantsBody {
   readonly systemId: string;
   /** one per device */
   readonly wants: readonly DeviceWant[];
+  /** RAM read cache of all devices together Since version 2. */
+  readonly cacheBytes: number;
 }
 
 /** What became of a wish. Task open with NOT_READY: the data process ended and is started again; with DEVICE_FAILED: it ended for good (C14). */
@@ -1757,6 +1811,8 @@ export interface AddStoragePoolParams {
   readonly sparePercent: number;
   /** log2 of the number of combs; 0: the default */
   readonly combCountLog2: number;
+  /** what the RAM read cache takes of writes Since version 2. */
+  readonly cacheWrites: CacheWrites;
 }
 
 /** Result of ADD_STORAGE_POOL. */
@@ -1813,6 +1869,8 @@ export interface SetStoragePoolParams {
   readonly loneReturn: boolean | null;
   /** the spare may be smaller than the largest fault unit */
   readonly force: boolean;
+  /** what the RAM read cache takes of writes Since version 2. */
+  readonly cacheWrites: CacheWrites | null;
 }
 
 /** Result of SET_STORAGE_POOL. */
@@ -1901,6 +1959,10 @@ export interface AddSdsParams {
   readonly devices: readonly DeviceSpec[];
   /** also if it belongs to another system, which loses it */
   readonly forceClean: boolean;
+  /** RAM read cache Since version 2. */
+  readonly cacheEnabled: boolean;
+  /** RAM that it may take; 0: the default Since version 2. */
+  readonly cacheMiB: number;
 }
 
 /** Result of ADD_SDS. */
@@ -2091,6 +2153,8 @@ export interface AddVolumeParams {
   readonly sizeSectors: number;
   /** thin or thick */
   readonly provisioning: Provisioning;
+  /** its reads use the RAM read cache Since version 2. */
+  readonly rmcache: boolean;
 }
 
 /** Result of ADD_VOLUME. */
@@ -2273,6 +2337,32 @@ export interface ConfirmVtreeParams {
 
 /** Result of CONFIRM_VTREE. */
 export interface ConfirmVtreeResult {
+}
+
+/** RAM read cache of an SDS; null keeps what is. */
+export interface SetSdsCacheParams {
+  /** SDS */
+  readonly key: number;
+  /** false: it takes no memory */
+  readonly enabled: boolean | null;
+  /** RAM that it may take, on all devices together */
+  readonly mib: number | null;
+}
+
+/** Result of SET_SDS_CACHE. */
+export interface SetSdsCacheResult {
+}
+
+/** Whether the reads of a volume use the RAM read cache. */
+export interface SetVolumeCacheParams {
+  /** volume */
+  readonly key: number;
+  /** they do, where the pool does */
+  readonly rmcache: boolean;
+}
+
+/** Result of SET_VOLUME_CACHE. */
+export interface SetVolumeCacheResult {
 }
 
 /** New name. */
@@ -2566,6 +2656,8 @@ export interface CommandParams {
   readonly REMOVE_GROUP_SNAPSHOTS: RemoveGroupSnapshotsParams;
   readonly OVERWRITE_VOLUME: OverwriteVolumeParams;
   readonly CONFIRM_VTREE: ConfirmVtreeParams;
+  readonly SET_SDS_CACHE: SetSdsCacheParams;
+  readonly SET_VOLUME_CACHE: SetVolumeCacheParams;
   readonly RENAME_SDC: RenameSdcParams;
   readonly APPROVE_SDC: ApproveSdcParams;
   readonly REMOVE_SDC: RemoveSdcParams;
@@ -2629,6 +2721,8 @@ export interface CommandResults {
   readonly REMOVE_GROUP_SNAPSHOTS: RemoveGroupSnapshotsResult;
   readonly OVERWRITE_VOLUME: OverwriteVolumeResult;
   readonly CONFIRM_VTREE: ConfirmVtreeResult;
+  readonly SET_SDS_CACHE: SetSdsCacheResult;
+  readonly SET_VOLUME_CACHE: SetVolumeCacheResult;
   readonly RENAME_SDC: RenameSdcResult;
   readonly APPROVE_SDC: ApproveSdcResult;
   readonly REMOVE_SDC: RemoveSdcResult;

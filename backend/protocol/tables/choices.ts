@@ -39,6 +39,11 @@ export const CHOICES = {
       'Which SDCs may register: every one that holds the secret, approved GUIDs, or approved addresses.',
     values: { none: 1, guid: 2, ip: 3 },
   },
+  cacheWrites: {
+    about:
+      'What the RAM read cache of a storage pool takes of what is written: nothing, or all that reads would take.',
+    values: { passthrough: 1, cached: 2 },
+  },
   fullPolicy: { about: 'What a write gets when the pool is full.', values: { wait: 1, error: 2 } },
   copyLimits: {
     about:

@@ -84,6 +84,9 @@ export const COMMANDS = {
       u8('combCountLog2', 'log2 of the number of combs; 0: the default', {
         max: LIMITS.combCountLog2Max.value,
       }),
+      choice('cacheWrites', 'cacheWrites', 'what the RAM read cache takes of writes', {
+        ...{ since: 2, absent: 'cached' },
+      }),
     ],
     newKey,
   ),
@@ -106,6 +109,11 @@ export const COMMANDS = {
       bool('loneReturn', 'one copy may return alone after a double power loss in a volatile mode'),
     ),
     bool('force', 'the spare may be smaller than the largest fault unit'),
+    optional(
+      choice('cacheWrites', 'cacheWrites', 'what the RAM read cache takes of writes', {
+        ...{ since: 2, absent: null },
+      }),
+    ),
   ]),
 
   SET_POOL_COPYING: command(
@@ -158,6 +166,8 @@ export const COMMANDS = {
         'may be empty',
       ),
       bool('forceClean', 'also if it belongs to another system, which loses it'),
+      bool('cacheEnabled', 'RAM read cache', { since: 2, absent: true }),
+      u32('cacheMiB', 'RAM that it may take; 0: the default', { since: 2, absent: 0 }),
     ],
     newKey,
   ),
@@ -267,6 +277,7 @@ export const COMMANDS = {
         max: LIMITS.volumeSectorsMax.value,
       }),
       choice('provisioning', 'provisioning', 'thin or thick'),
+      bool('rmcache', 'its reads use the RAM read cache', { since: 2, absent: true }),
     ],
     newKey,
   ),
@@ -387,6 +398,22 @@ export const COMMANDS = {
       'After a restore of metadata that is older than a snapshot: the volumes of the V-tree are served as the metadata has them. What was written to layers that it does not know is lost.',
       [u32('vtreeKey', 'V-tree')],
     ),
+  ),
+
+  SET_SDS_CACHE: later(
+    2,
+    command(0x10a9, 'backend', 'RAM read cache of an SDS; null keeps what is.', [
+      u32('key', 'SDS'),
+      optional(bool('enabled', 'false: it takes no memory')),
+      optional(u32('mib', 'RAM that it may take, on all devices together')),
+    ]),
+  ),
+  SET_VOLUME_CACHE: later(
+    2,
+    command(0x10aa, 'frontend', 'Whether the reads of a volume use the RAM read cache.', [
+      u32('key', 'volume'),
+      bool('rmcache', 'they do, where the pool does'),
+    ]),
   ),
 
   RENAME_SDC: command(0x1061, 'frontend', 'New name.', [u32('key', 'SDC'), name()]),

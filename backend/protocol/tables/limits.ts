@@ -56,6 +56,12 @@ export const LIMITS = {
   sdsMax: { value: 1024, why: 'of the original' },
   volumesMax: { value: 65536, why: 'more than the original: 32,768' },
   cutVolumesMax: { value: 1024, why: 'volumes of one consistency group' },
+  cacheMiBMin: { value: 128, why: 'of the original' },
+  cacheMiBMax: { value: 307200, why: '300 GiB, of the original' },
+  cachedReadBytesMax: {
+    value: 131072,
+    why: 'of the original: larger reads go through whole volumes, and would push out what is read again',
+  },
   layersPerVolumeMax: {
     value: 2048,
     why: 'a snapshot adds one; what merges have not taken out yet counts',

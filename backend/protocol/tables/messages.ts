@@ -214,6 +214,7 @@ export const MESSAGES = {
         LIMITS.devicesPerSdsMax.value,
         'one per device',
       ),
+      u53('cacheBytes', 'RAM read cache of all devices together', { since: 2, absent: 0 }),
     ],
   ),
   DEVICE_RESULT: control(

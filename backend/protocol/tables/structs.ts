@@ -119,6 +119,9 @@ export const STRUCTS = {
       u8('movesPerDevice', 'combs that a device fills or is the source of at the same time', {
         min: 1,
       }),
+      choice('cacheWrites', 'cacheWrites', 'what the RAM read cache takes of writes', {
+        ...{ since: 2, absent: 'cached' },
+      }),
     ],
   },
   FaultSet: {
@@ -148,6 +151,8 @@ export const STRUCTS = {
           ...{ since: 2, absent: null },
         }),
       ),
+      bool('cacheEnabled', 'RAM read cache', { since: 2, absent: true }),
+      u32('cacheMiB', 'RAM that it may take, on all devices together', { since: 2, absent: 128 }),
     ],
   },
   SdsMove: {
@@ -252,6 +257,9 @@ export const STRUCTS = {
         'restored metadata may be older than its content: no client is served until an operator confirms it',
         { since: 2, absent: false },
       ),
+      bool('rmcache', 'its reads use the RAM read cache where its pool does', {
+        ...{ since: 2, absent: true },
+      }),
     ],
   },
   Layer: {
@@ -514,6 +522,10 @@ export const STRUCTS = {
       bool('rebuildEnabled', 'false: nothing is copied to combs that lack a copy'),
       struct('rebuild', 'CopyPolicy', 'copies of combs that lack one'),
       struct('rebalance', 'CopyPolicy', 'copies of combs that are whole'),
+      bool('rmcache', 'RAM read cache in use', { since: 2, absent: false }),
+      choice('cacheWrites', 'cacheWrites', 'what the RAM read cache takes of writes', {
+        ...{ since: 2, absent: 'passthrough' },
+      }),
     ],
   },
   MapCombs: {
@@ -556,6 +568,9 @@ export const STRUCTS = {
         ...{ since: 2, absent: 0 },
       }),
       bool('active', 'false: no client is served', { since: 2, absent: true }),
+      bool('rmcache', 'its reads use the RAM read cache where its pool does', {
+        ...{ since: 2, absent: false },
+      }),
     ],
   },
   Merge: {
@@ -592,6 +607,7 @@ export const STRUCTS = {
         'format: the disk that carries one of these devices of the same system, wherever it is found',
         { since: 2, absent: [] },
       ),
+      bool('rmcache', 'its pool uses the RAM read cache of the SDS', { since: 2, absent: false }),
     ],
   },
   FoundDevice: {
@@ -629,6 +645,27 @@ export const STRUCTS = {
       u53('writeMicros', 'summed latency'),
       u53('throttledOps', 'that waited for the limit of a mapping', { since: 2, absent: 0 }),
       u53('throttledMicros', 'summed time of that', { since: 2, absent: 0 }),
+      u53('cachedReadOps', 'of the reads: answered wholly from the RAM read cache', {
+        ...{ since: 2, absent: 0 },
+      }),
+      u53('cachedReadBytes', 'of these', { since: 2, absent: 0 }),
+    ],
+  },
+  CacheUsage: {
+    since: 2,
+    about: 'The RAM read cache of a device: totals since the start of its data process.',
+    fields: [
+      u53('sizeBytes', 'memory that it has, tables included'),
+      u53('entries', 'blocks that fit'),
+      u53('usedEntries', 'blocks that are in it'),
+      u53('hits', 'blocks of reads that were in it'),
+      u53('misses', 'blocks of reads that had to be read from the device'),
+      u53('inserts', 'blocks taken in'),
+      u53('evictions', 'of these: in place of another one'),
+      u53('skippedLarge', 'reads that were too long for it'),
+      u53('skippedUnaligned', 'reads of parts of blocks'),
+      u53('rejects', 'blocks found in it that did not verify'),
+      bool('failed', 'the memory that it may have could not be had'),
     ],
   },
   CopyLoad: {
@@ -670,6 +707,11 @@ export const STRUCTS = {
       struct('rebuild', 'CopyLoad', 'for copies that are made anew'),
       struct('rebalance', 'CopyLoad', 'for data that is moved'),
       optional(struct('times', 'DiskTimes', 'of its disk', { since: 2, absent: null })),
+      optional(
+        struct('cache', 'CacheUsage', 'RAM read cache, where it has one', {
+          ...{ since: 2, absent: null },
+        }),
+      ),
     ],
   },
   VolumeUsage: {

@@ -134,6 +134,8 @@ const ZERO: Rate = {
   writeMicros: 0,
   throttledOps: 0,
   throttledMicros: 0,
+  cachedReadOps: 0,
+  cachedReadBytes: 0,
 };
 
 export function sumRates(rates: readonly Rate[]): Rate {
@@ -149,6 +151,8 @@ export function sumRates(rates: readonly Rate[]): Rate {
       writeMicros: sum.writeMicros + rate.writeMicros,
       throttledOps: sum.throttledOps + rate.throttledOps,
       throttledMicros: sum.throttledMicros + rate.throttledMicros,
+      cachedReadOps: sum.cachedReadOps + rate.cachedReadOps,
+      cachedReadBytes: sum.cachedReadBytes + rate.cachedReadBytes,
     }),
     ZERO,
   );

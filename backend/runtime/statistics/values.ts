@@ -5,6 +5,7 @@
 import { GIB } from '../../core/units.js';
 import type { CopyLoad, Device, Volume } from '../../protocol/generated/types.js';
 
+import { cacheValues } from './cache.js';
 import { sumRates } from './facts.js';
 import { jobValues } from './jobs.js';
 import type { Facts, Rate, Scope } from './facts.js';
@@ -303,7 +304,12 @@ export function deviceValues(facts: Facts, devices: readonly Device[]): Values {
     totalWriteBwc: bandwidth(sum.writeOps, sum.writeBytes),
     primaryReadBwc: bandwidth(sum.readOps, sum.readBytes),
     primaryWriteBwc: bandwidth(sum.writeOps, sum.writeBytes),
-    primaryReadFromDevBwc: bandwidth(sum.readOps, sum.readBytes),
+    primaryReadFromDevBwc: bandwidth(
+      sum.readOps - sum.cachedReadOps,
+      sum.readBytes - sum.cachedReadBytes,
+    ),
+    primaryReadFromRmcacheBwc: bandwidth(sum.cachedReadOps, sum.cachedReadBytes),
+    ...cacheValues(facts, devices),
     avgReadSizeInBytes: sum.readOps === 0 ? 0 : Math.round(sum.readBytes / sum.readOps),
     avgWriteSizeInBytes: sum.writeOps === 0 ? 0 : Math.round(sum.writeBytes / sum.writeOps),
     avgReadLatencyInMicrosec: sum.readOps === 0 ? 0 : Math.round(sum.readMicros / sum.readOps),

@@ -216,11 +216,12 @@ export class Appender {
         if (isDirect) cache.setHome(entry, block, STATE.data, crc);
         else {
           cache.setInLog(entry, block, crc, logBlock);
+          log.caches[logBlock] = context.caches ? 1 : 0;
           log.owners[logBlock++] = entry * cache.chunkBlocks + block + 1;
         }
       }
       const from = dataAt + (start - context.firstBlock) * blockBytes;
-      if (isDirect) this.direct.write(entry, start, block, bytes, from);
+      if (isDirect) this.direct.write(entry, start, block, bytes, from, context.caches);
       else {
         const lengthBytes = (block - start) * blockBytes;
         log.bytes.set(bytes.subarray(from, from + lengthBytes), payloadAt);

@@ -7,6 +7,7 @@ import type { DiskTimes } from '../../core/disk-meter.js';
 import type { Disk, Micros, Token } from '../../core/ports.js';
 
 import { DISK_FORMAT_MAX } from '../../protocol/tables/disk.js';
+import type { CacheCounts } from './cache-counts.js';
 import { DiskQueue } from './io.js';
 import { OpenStore } from './open-store.js';
 import type { StoreOptions } from './store-options.js';
@@ -35,6 +36,7 @@ export class DeviceStore implements Store, RecoveryHost {
   private running: OpenStore | null = null;
   private broken = false;
   private keptBytes = 0;
+  private cacheBytes = 0;
 
   constructor(disk: Disk, geometry: Geometry, options: StoreOptions, host: StoreHost) {
     this.disk = disk;
@@ -74,6 +76,7 @@ export class DeviceStore implements Store, RecoveryHost {
   recovered(nowUs: Micros, opened: Opened): void {
     this.recovery = null;
     this.running = new OpenStore(opened, this.queue, this.host, nowUs);
+    opened.parts.readCache.setSize(this.cacheBytes);
     this.host.storeOpened(nowUs, opened.identity);
   }
 
@@ -191,9 +194,10 @@ export class DeviceStore implements Store, RecoveryHost {
     blockCount: number,
     bytes: Uint8Array,
     at: number,
+    caches = false,
   ): void {
     const { reader } = this.need();
-    reader.read(token, volumeKey, vtreeKey, chunkIndex, firstBlock, blockCount, bytes, at);
+    reader.read(token, volumeKey, vtreeKey, chunkIndex, firstBlock, blockCount, bytes, at, caches);
   }
 
   describe(token: Token, volumeKey: number, chunkIndex: number, states: Uint8Array): void {
@@ -209,9 +213,20 @@ export class DeviceStore implements Store, RecoveryHost {
     blockCount: number,
     bytes: Uint8Array,
     at: number,
+    caches = false,
   ): void {
     const { reader } = this.need();
-    reader.readLayers(token, layers, vtreeKey, chunkIndex, firstBlock, blockCount, bytes, at);
+    reader.readLayers(
+      token,
+      layers,
+      vtreeKey,
+      chunkIndex,
+      firstBlock,
+      blockCount,
+      bytes,
+      at,
+      caches,
+    );
   }
 
   describeLayers(
@@ -221,6 +236,23 @@ export class DeviceStore implements Store, RecoveryHost {
     states: Uint8Array,
   ): void {
     this.need().reader.describeLayers(token, layers, chunkIndex, states);
+  }
+
+  get wasCached(): boolean {
+    return this.need().reader.wasCached;
+  }
+
+  setCacheSize(bytes: number): void {
+    this.cacheBytes = bytes;
+    this.running?.parts.readCache.setSize(bytes);
+  }
+
+  get cachesReads(): boolean {
+    return this.running?.parts.readCache.isOn ?? false;
+  }
+
+  cacheCounts(): CacheCounts | null {
+    return this.running?.parts.readCache.counts() ?? null;
   }
 
   get badLayers(): Uint32Array {

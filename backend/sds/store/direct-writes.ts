@@ -35,8 +35,16 @@ export class DirectWrites {
    * @param start - first block in the chunk
    * @param end - behind the last one
    * @param dataAt - where the first block's content begins in `bytes`
+   * @param caches - it goes to the read cache too
    */
-  write(entry: number, start: number, end: number, bytes: Uint8Array, dataAt: number): void {
+  write(
+    entry: number,
+    start: number,
+    end: number,
+    bytes: Uint8Array,
+    dataAt: number,
+    caches: boolean,
+  ): void {
     const { layout, cache } = this.parts;
     const { unitBlocks, blockBytes } = layout.geometry;
     const base = entry * cache.unitsPerChunk;
@@ -51,16 +59,23 @@ export class DirectWrites {
         units++;
       const lengthBytes = units * unitBlocks * blockBytes;
       const from = dataAt + (block - start) * blockBytes;
-      this.submit(homeOffset(layout, address, 0), bytes, from, lengthBytes);
+      this.submit(homeOffset(layout, address, 0), bytes, from, lengthBytes, caches);
       block += units * unitBlocks;
     }
   }
 
-  private submit(offset: number, bytes: Uint8Array, from: number, lengthBytes: number): void {
-    const { queue, log, layout, options } = this.parts;
+  private submit(
+    offset: number,
+    bytes: Uint8Array,
+    from: number,
+    lengthBytes: number,
+    caches: boolean,
+  ): void {
+    const { queue, log, layout, options, readCache } = this.parts;
+    const { blockBytes } = layout.geometry;
     let index = this.freeBuffers.pop();
     if (index === undefined) {
-      const size = this.bufferBlocks * layout.geometry.blockBytes;
+      const size = this.bufferBlocks * blockBytes;
       index = this.buffers.push(options.allocate(size)) - 1;
     }
     const buffer = this.buffers[index];
@@ -69,6 +84,9 @@ export class DirectWrites {
     this.bufferLengths[index] = lengthBytes;
     this.bytesInFlight += lengthBytes;
     queue.write(IO.direct, log.groups.joinDirect(), index, offset, buffer, 0, lengthBytes);
+    if (caches)
+      for (let at = 0; at < lengthBytes; at += blockBytes)
+        readCache.put((offset + at) / blockBytes, buffer, at);
   }
 
   /** The write from a buffer is done. */

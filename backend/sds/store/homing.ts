@@ -108,6 +108,11 @@ export class Homing {
     const at = (logBlock % layout.segmentBlocks) * blockBytes;
     const memory = log.window.memoryOf(logBlock);
     queue.write(IO.home, logBlock, count, offset, memory, at, count * blockBytes);
+    const { readCache } = this.parts;
+    if (readCache.isOn)
+      for (let index = 0; index < count; index++)
+        if (log.caches[logBlock + index] === 1)
+          readCache.put(offset / blockBytes + index, memory, at + index * blockBytes);
     return count;
   }
 

@@ -1,11 +1,14 @@
 // Operations of the store on its disk: tokens, what each one is for, and which places of the data area are in flight.
-// It owns the tokens; it must never decide what to read or write.
+// It owns the tokens; it must never decide what to read or write, nor let a write of the data area pass that the read cache
+// does not hear of.
 //
 // The disk's rule is that a write in flight overlaps no other operation in flight. Log, pages and superblock keep it by
 // their order; for the data area `overlaps` answers.
 
 import { assert } from '../../core/assert.js';
 import type { Disk, Token } from '../../core/ports.js';
+
+import type { ReadCache } from './read-cache.js';
 
 export const IO = {
   log: 1,
@@ -38,12 +41,21 @@ export class DiskQueue {
   private rangedCount = 0;
   private free = new Int32Array(this.capacity);
   private freeCount = 0;
+  /** Of an open device. */
+  private cache: ReadCache | null = null;
+  private blockBytes = 1;
   /** Reads and writes of any kind in flight. */
   inFlight = 0;
 
   constructor(disk: Disk) {
     this.disk = disk;
     for (let token = this.capacity - 1; token >= 0; token--) this.free[this.freeCount++] = token;
+  }
+
+  /** From now on this cache hears of what is written. */
+  useCache(cache: ReadCache, blockBytes: number): void {
+    this.cache = cache;
+    this.blockBytes = blockBytes;
   }
 
   write(
@@ -55,6 +67,8 @@ export class DiskQueue {
     at: number,
     lengthBytes: number,
   ): Token {
+    if (this.cache !== null && isRanged(kind))
+      this.cache.dropRange(offsetBytes / this.blockBytes, lengthBytes / this.blockBytes);
     const token = this.take(kind, argA, argB, offsetBytes, lengthBytes);
     this.disk.write(token, offsetBytes, bytes, at, lengthBytes);
     return token;

@@ -46,6 +46,8 @@ export class Log {
   view: DataView = new DataView(this.bytes.buffer);
   /** Index of the cached block (entry * blocks + block, + 1) whose content a block of the log is; 0: none. */
   readonly owners: Uint32Array;
+  /** 1: a block of the log goes to the read cache when it is copied home. */
+  readonly caches: Uint8Array;
   /** LSN and chain at the start of a segment's current lap. */
   readonly segmentLsns: Float64Array;
   readonly segmentChains: Uint32Array;
@@ -74,6 +76,7 @@ export class Log {
     this.queue = queue;
     this.format = format;
     this.owners = new Uint32Array(layout.logBlocks);
+    this.caches = new Uint8Array(layout.logBlocks);
     this.segmentLsns = new Float64Array(layout.segments);
     this.segmentChains = new Uint32Array(layout.segments);
     this.window = new LogWindow(layout, options);

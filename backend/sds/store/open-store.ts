@@ -53,6 +53,7 @@ export class OpenStore {
     const { parts, loader, appender, tables, writer, superblock } = opened;
     this.parts = parts;
     this.queue = queue;
+    queue.useCache(parts.readCache, parts.layout.geometry.blockBytes);
     this.host = host;
     this.loader = loader;
     this.appender = appender;
@@ -207,12 +208,17 @@ export class OpenStore {
   tick(nowUs: Micros): void {
     this.stirred = true;
     this.trimming.tick(nowUs);
+    this.parts.readCache.step(nowUs);
     this.advance(nowUs);
   }
 
   nextDeadlineUs(): Micros {
     if (this.again || this.reader.hasReady) return 0;
-    return Math.min(this.trimming.nextDeadlineUs(), this.homing.dueUs);
+    return Math.min(
+      this.trimming.nextDeadlineUs(),
+      this.homing.dueUs,
+      this.parts.readCache.nextDeadlineUs(),
+    );
   }
 
   close(nowUs: Micros): void {

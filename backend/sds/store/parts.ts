@@ -8,6 +8,7 @@ import type { DiskQueue } from './io.js';
 import type { Layout } from './layout.js';
 import type { Log } from './log.js';
 import type { OpRing } from './op-ring.js';
+import type { ReadCache } from './read-cache.js';
 import type { StoreOptions } from './store-options.js';
 import type { UnitMap } from './unit-map.js';
 
@@ -22,6 +23,7 @@ export interface Parts {
   readonly directory: Directory;
   readonly units: UnitMap;
   readonly cache: ChunkCache;
+  readonly readCache: ReadCache;
   readonly entries: EntryTable;
   /** Volumes that are being freed. */
   readonly dying: Set<number>;

@@ -8,6 +8,7 @@ import type { StoreStatus } from './store.js';
 export const NOTHING = new Uint8Array(0);
 const NO_SOURCES = new Int32Array(0);
 const NO_LAYERS = new Uint32Array(0);
+const NO_PLACES = new Float64Array(0);
 
 export function putU32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value;
@@ -49,6 +50,19 @@ export class ReadOp {
   status: StoreStatus = STORE_STATUS.ok;
   badLow = 0;
   badHigh = 0;
+  /** It may use the read cache. */
+  caches = false;
+  /** Blocks that came from there, and whether anything came from the device. */
+  cacheHits = 0;
+  readsDevice = false;
+  /** By block: where it lies on the device, of those that are read from there. */
+  places = NO_PLACES;
+
+  /** It uses the read cache. */
+  useCache(blocksMax: number): void {
+    this.caches = true;
+    if (this.places.length === 0) this.places = new Float64Array(blocksMax);
+  }
 
   /** The chain that it looks through. */
   goThrough(layers: readonly number[], chunkBlocks: number): void {

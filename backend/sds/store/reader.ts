@@ -38,6 +38,9 @@ export class Reader {
     this.zeros = new Uint8Array(parts.layout.geometry.blockBytes);
   }
 
+  /** See `CachingStore.wasCached`. */
+  wasCached = false;
+
   /** See `LayerStore.badLayers`. */
   readonly badLayers = new Uint32Array(IO_BLOCKS_MAX);
 
@@ -58,6 +61,9 @@ export class Reader {
     op.status = STORE_STATUS.ok;
     op.badLow = 0;
     op.badHigh = 0;
+    op.caches = false;
+    op.cacheHits = 0;
+    op.readsDevice = false;
     return op;
   }
 
@@ -106,8 +112,10 @@ export class Reader {
     blockCount: number,
     bytes: Uint8Array,
     at: number,
+    caches: boolean,
   ): void {
     const op = this.takeRead(token, vtreeKey, chunkIndex, firstBlock, blockCount, bytes, at);
+    if (caches && this.parts.readCache.isOn) op.useCache(IO_BLOCKS_MAX);
     this.begin(op, volumeKey);
   }
 
@@ -127,8 +135,10 @@ export class Reader {
     blockCount: number,
     bytes: Uint8Array,
     at: number,
+    caches: boolean,
   ): void {
     const op = this.takeRead(token, vtreeKey, chunkIndex, firstBlock, blockCount, bytes, at);
+    if (caches && this.parts.readCache.isOn) op.useCache(IO_BLOCKS_MAX);
     this.beginLayers(op, layers);
   }
 
@@ -271,6 +281,7 @@ export class Reader {
       }
       putU32(op.bytes, op.at + 4 * index, cache.crcs[at] ?? 0);
       const offset = this.offsetOf(entry, block);
+      if (op.caches && this.fillFromCache(op, index, offset)) continue;
       if (
         runStart >= 0 &&
         runEnd === index &&
@@ -312,11 +323,36 @@ export class Reader {
     putU32(op.bytes, op.at + 4 * index, blockChecksum(this.zeros, seed));
   }
 
+  /** false: the block has to be read from the device. */
+  private fillFromCache(op: ReadOp, index: number, offsetBytes: number): boolean {
+    const { readCache, layout } = this.parts;
+    const { blockBytes } = layout.geometry;
+    const place = offsetBytes / blockBytes;
+    op.places[index] = place;
+    if (!readCache.get(place, op.bytes, op.dataAt + index * blockBytes)) return false;
+    if (this.verifies(op, index)) {
+      op.cacheHits++;
+      return true;
+    }
+    readCache.reject(place);
+    return false;
+  }
+
+  /** Whether the content of a block is what its checksum says. */
+  private verifies(op: ReadOp, index: number): boolean {
+    const { blockBytes } = this.parts.layout.geometry;
+    const seed = addressSeed(op.vtreeKey, op.chunkIndex, op.firstBlock + index);
+    const at = op.dataAt + index * blockBytes;
+    const crc = blockChecksum(op.bytes.subarray(at, at + blockBytes), seed);
+    return crc === u32At(op.bytes, op.at + 4 * index);
+  }
+
   private readRun(op: ReadOp, start: number, end: number, offsetBytes: number): void {
     const { queue, layout } = this.parts;
     const { blockBytes } = layout.geometry;
     const to = op.dataAt + start * blockBytes;
     op.pending++;
+    op.readsDevice = true;
     queue.read(
       IO.read,
       op.index,
@@ -332,18 +368,14 @@ export class Reader {
   runDone(opIndex: number, range: number, ok: boolean): void {
     const op = this.ops[opIndex];
     assert(op !== undefined, 'a read has its operation');
-    const { blockBytes } = this.parts.layout.geometry;
+    const { readCache, layout } = this.parts;
+    const { blockBytes } = layout.geometry;
     const start = Math.floor(range / RANGE);
     const end = start + (range % RANGE);
     for (let index = start; index < end; index++) {
-      if (!ok) {
-        this.bad(op, index);
-        continue;
-      }
-      const seed = addressSeed(op.vtreeKey, op.chunkIndex, op.firstBlock + index);
-      const at = op.dataAt + index * blockBytes;
-      const crc = blockChecksum(op.bytes.subarray(at, at + blockBytes), seed);
-      if (crc !== u32At(op.bytes, op.at + 4 * index)) this.bad(op, index);
+      if (!ok || !this.verifies(op, index)) this.bad(op, index);
+      else if (op.caches)
+        readCache.put(op.places[index] ?? 0, op.bytes, op.dataAt + index * blockBytes);
     }
     this.part(op);
   }
@@ -393,6 +425,7 @@ export class Reader {
       this.free.push(op);
       if (describes) host.storeDescribed(nowUs, token, status);
       else {
+        this.wasCached = op.cacheHits > 0 && !op.readsDevice;
         if (status === STORE_STATUS.corrupt && op.layers !== null)
           this.badLayers.set(op.sourceLayers.subarray(0, Math.min(op.blockCount, IO_BLOCKS_MAX)));
         host.storeRead(nowUs, token, status, badLow, badHigh);

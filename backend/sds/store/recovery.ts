@@ -20,6 +20,7 @@ import type { Table } from './page-writer.js';
 import type { Parts } from './parts.js';
 import type { StoreOptions } from './store-options.js';
 import { ReplayApply, rowsToLoad } from './replay-apply.js';
+import { ReadCache } from './read-cache.js';
 import { ReplayHome } from './replay-home.js';
 import { ReplayScan } from './replay-scan.js';
 import { ReplayTables } from './replay-tables.js';
@@ -198,6 +199,7 @@ export class Recovery {
       directory,
       units: new UnitMap(layout),
       cache,
+      readCache: new ReadCache(options.cacheMemory ?? null, layout.geometry.blockBytes),
       entries: new EntryTable(layout),
       dying: new Set(),
       mode: {

@@ -13,6 +13,8 @@
 import type { DiskTimes } from '../../core/disk-meter.js';
 import type { Micros, Token } from '../../core/ports.js';
 
+import type { CacheCounts } from './cache-counts.js';
+
 export interface Geometry {
   readonly sectorBytes: number;
   readonly blockBytes: number;
@@ -42,6 +44,8 @@ export interface WriteContext {
   opHigh: number;
   /** Other layers lie below: zeroes must hide what they hold, so they take a descriptor where there is none. */
   masks: boolean;
+  /** What is written goes to the read cache, too. */
+  caches: boolean;
 }
 
 /** A write context to fill in. */
@@ -60,6 +64,7 @@ export function makeContext(): WriteContext {
     opLow: 0,
     opHigh: 0,
     masks: false,
+    caches: false,
   };
 }
 
@@ -154,6 +159,8 @@ interface LayerStore {
   /**
    * As `read`, through a chain: all layers are looked at in one moment. The owner's range lock keeps changes of all layers
    * of the V-tree away until it is answered.
+   *
+   * @param caches - as in `read`
    */
   readLayers(
     token: Token,
@@ -164,6 +171,7 @@ interface LayerStore {
     blockCount: number,
     bytes: Uint8Array,
     at: number,
+    caches?: boolean,
   ): void;
   /** As `describe`, through a chain. */
   describeLayers(
@@ -207,7 +215,19 @@ interface LayerStore {
   merge(context: WriteContext, parentKey: number): number;
 }
 
-export interface Store extends LayerStore {
+/** What a store offers of blocks in memory; see read-cache.ts. */
+interface CachingStore {
+  /** The read cache may take so much memory from now on, and gives back what it has before it takes any. */
+  setCacheSize(bytes: number): void;
+  /** There is a read cache right now. */
+  readonly cachesReads: boolean;
+  /** Within `storeRead`: all that had to come from the device came from the read cache. */
+  readonly wasCached: boolean;
+  /** null: there is nothing to tell of. */
+  cacheCounts(): CacheCounts | null;
+}
+
+export interface Store extends LayerStore, CachingStore {
   readonly geometry: Geometry;
   readonly writtenLsn: number;
   readonly durableLsn: number;
@@ -267,6 +287,8 @@ export interface Store extends LayerStore {
   /**
    * Reads at most IO_BLOCKS_MAX blocks: CRCs to `at`, data behind them, verified. Status `zero`: every block is absent or zero
    * and nothing was filled in. Answered by `storeRead`, never from inside this call.
+   *
+   * @param caches - blocks may come from the read cache, and go there (default: not)
    */
   read(
     token: Token,
@@ -277,6 +299,7 @@ export interface Store extends LayerStore {
     blockCount: number,
     bytes: Uint8Array,
     at: number,
+    caches?: boolean,
   ): void;
   /** Fills one byte per block of the chunk (BLOCK_STATE). Answered by `storeDescribed`, never from inside this call. */
   describe(token: Token, volumeKey: number, chunkIndex: number, states: Uint8Array): void;

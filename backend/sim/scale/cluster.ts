@@ -143,7 +143,15 @@ export class ScaleCluster implements EntryWatch {
     this.rest(1_000_000);
     for (const { index, host } of servers)
       operator.ask('ADD_SDS', {
-        ...{ domainKey, faultSetKey: 0, name: `sds${index}`, port: 0, forceClean: false },
+        ...{
+          domainKey,
+          faultSetKey: 0,
+          name: `sds${index}`,
+          port: 0,
+          forceClean: false,
+          cacheEnabled: true,
+          cacheMiB: 0,
+        },
         addresses: [{ host, role: 'all' }],
         devices: [{ poolKey, path: '/dev/sdb', name: '', force: false }],
       });
@@ -158,7 +166,13 @@ export class ScaleCluster implements EntryWatch {
     this.domainKey = operator.do('ADD_PROTECTION_DOMAIN', { name: 'domain' }).key;
     this.poolKey = operator.do('ADD_STORAGE_POOL', {
       ...{ domainKey: this.domainKey, name: 'pool', mediaType: 'SSD', durability: 'media' },
-      ...{ zeroPadding: true, checksums: true, rmcache: false, sparePercent: 0 },
+      ...{
+        zeroPadding: true,
+        checksums: true,
+        rmcache: false,
+        cacheWrites: 'cached' as const,
+        sparePercent: 0,
+      },
       combCountLog2: size.combCountLog2,
     }).key;
   }
@@ -175,7 +189,7 @@ export class ScaleCluster implements EntryWatch {
       operator.ask(
         'ADD_VOLUME',
         {
-          ...{ poolKey, name: `volume${index}`, provisioning: 'thin' },
+          ...{ poolKey, name: `volume${index}`, provisioning: 'thin', rmcache: true },
           sizeSectors: VOLUME_GIB * SECTORS_PER_GIB,
         },
         ({ key }) => {

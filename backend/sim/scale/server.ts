@@ -201,5 +201,6 @@ function usage(): ControlBodies[typeof MSG.REGISTER_DEVICE]['usage'] {
     ...{ rebuildBytesLeft: 0, rebalanceBytesLeft: 0 },
     ...{ resync: NO_COPYING, rebuild: NO_COPYING, rebalance: NO_COPYING },
     times: NO_DISK_TIMES,
+    cache: null,
   };
 }

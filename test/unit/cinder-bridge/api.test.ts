@@ -285,6 +285,7 @@ test('manage: a volume is taken over by id or name, once; unmanage gives it up u
     name: 'by-hand',
     sizeSectors,
     provisioning: 'thin',
+    rmcache: true,
   } as const;
   await bridge.cluster.command('ADD_VOLUME', 'admin', params);
   const odd = { ...params, name: 'odd', sizeSectors: GIB_SECTORS + 8 };

@@ -114,7 +114,12 @@ test('a volume is created, mapped, shown, enlarged, unmapped and removed', async
   t.regex(shown.out.at(-1) ?? '', /^ {6}SDC ID: [0-9a-f]{16} IP: 127\.0\.2\.1 Name: N\/A$/);
 
   const calm = { readOps: 40, readBytes: 163_840, readMicros: 9000, trimOps: 0, trimBytes: 0 };
-  const waits = { throttledOps: 40, throttledMicros: 500_000 };
+  const waits = {
+    throttledOps: 40,
+    throttledMicros: 500_000,
+    cachedReadOps: 0,
+    cachedReadBytes: 0,
+  };
   scli.cluster.rates.push({
     ...{ key: parseInt(id.slice(8), 16), writeOps: 0, writeBytes: 0, writeMicros: 0 },
     ...{ ...calm, ...waits },

@@ -31,6 +31,7 @@ const POOL = {
   fullPolicy: 'wait',
   active: true,
   ...{ rebuildEnabled: true, rebuild: REBUILD_POLICY, rebalance: REBALANCE_POLICY },
+  ...{ rmcache: false, cacheWrites: 'passthrough' as const },
 } as const;
 
 function entry(index: number, number: number, primary = 0): CombEntry {

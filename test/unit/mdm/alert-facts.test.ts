@@ -34,7 +34,7 @@ function stuck(cluster: Cluster): number | undefined {
 test('a returned copy whose device is full is stuck, until there is room', (t) => {
   const { cluster, poolKey, devices } = standard({ flapDelayMs: 0 }, 3);
   cluster.command('ADD_VOLUME', {
-    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin' },
+    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin', rmcache: true },
   });
   const beat = (alive: readonly TestDevice[]): void => {
     cluster.pass(2000, () => {

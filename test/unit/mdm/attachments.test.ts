@@ -18,7 +18,7 @@ interface Ready {
 function ready(): Ready {
   const { cluster, poolKey, devices } = standard();
   const sizeSectors = SECTORS_PER_GIB;
-  const params = { poolKey, name: 'v', sizeSectors, provisioning: 'thin' } as const;
+  const params = { poolKey, name: 'v', sizeSectors, provisioning: 'thin', rmcache: true } as const;
   const { key } = cluster.command('ADD_VOLUME', params);
   const one = cluster.sdc(1).sdcKey;
   const two = cluster.sdc(2).sdcKey;

@@ -78,7 +78,14 @@ function toldTo(cluster: Cluster, { link }: TestDevice): number | undefined {
 }
 
 const KEEP = {
-  ...{ durability: null, fullPolicy: null, zeroPadding: null, checksums: null, rmcache: null },
+  ...{
+    durability: null,
+    fullPolicy: null,
+    zeroPadding: null,
+    checksums: null,
+    rmcache: null,
+    cacheWrites: null,
+  },
   ...{ capacityAlertHighPercent: null, capacityAlertCriticalPercent: null },
   ...{ mediaType: null, loneReturn: null, force: true },
 };
@@ -104,7 +111,7 @@ test('data processes hear of it when the spare or a thick volume changes, and wh
   pass();
   t.is(toldTo(cluster, first), 0);
   const { key } = cluster.command('ADD_VOLUME', {
-    ...{ poolKey, name: 'thick', sizeSectors: 3 * 2 ** 21, provisioning: 'thick' },
+    ...{ poolKey, name: 'thick', sizeSectors: 3 * 2 ** 21, provisioning: 'thick', rmcache: true },
   });
   pass();
   const kept = toldTo(cluster, first) ?? 0;

@@ -13,6 +13,7 @@ function addVolume(cluster: Cluster, poolKey: number): number {
     name: 'v',
     sizeSectors: SECTORS_PER_GIB,
     provisioning: 'thin',
+    rmcache: true,
   } as const;
   return cluster.command('ADD_VOLUME', params).key;
 }

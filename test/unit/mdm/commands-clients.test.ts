@@ -7,13 +7,20 @@ import type { CommandParams } from '../../../backend/protocol/generated/types.js
 import { Cluster, guid, SECTORS_PER_GIB, standard } from './harness.js';
 
 const KEEP: Omit<CommandParams['SET_STORAGE_POOL'], 'key'> = {
-  ...{ durability: null, fullPolicy: null, zeroPadding: null, checksums: null, rmcache: null },
+  ...{
+    durability: null,
+    fullPolicy: null,
+    zeroPadding: null,
+    checksums: null,
+    rmcache: null,
+    cacheWrites: null,
+  },
   ...{ sparePercent: null, capacityAlertHighPercent: null, capacityAlertCriticalPercent: null },
   ...{ mediaType: null, loneReturn: null, force: false },
 };
 
 function volume(poolKey: number, name: string, gib = 1): CommandParams['ADD_VOLUME'] {
-  return { poolKey, name, sizeSectors: gib * SECTORS_PER_GIB, provisioning: 'thin' };
+  return { poolKey, name, sizeSectors: gib * SECTORS_PER_GIB, provisioning: 'thin', rmcache: true };
 }
 
 function mapping(volumeKey: number, sdcKey: number): CommandParams['MAP_VOLUME'] {

@@ -6,13 +6,20 @@ import type { CommandParams } from '../../../backend/protocol/generated/types.js
 import { Cluster, poolParams, SECTORS_PER_GIB, standard } from './harness.js';
 
 const KEEP: Omit<CommandParams['SET_STORAGE_POOL'], 'key'> = {
-  ...{ durability: null, fullPolicy: null, zeroPadding: null, checksums: null, rmcache: null },
+  ...{
+    durability: null,
+    fullPolicy: null,
+    zeroPadding: null,
+    checksums: null,
+    rmcache: null,
+    cacheWrites: null,
+  },
   ...{ sparePercent: null, capacityAlertHighPercent: null, capacityAlertCriticalPercent: null },
   ...{ mediaType: null, loneReturn: null, force: false },
 };
 
 function volume(poolKey: number, name: string, gib = 1): CommandParams['ADD_VOLUME'] {
-  return { poolKey, name, sizeSectors: gib * SECTORS_PER_GIB, provisioning: 'thin' };
+  return { poolKey, name, sizeSectors: gib * SECTORS_PER_GIB, provisioning: 'thin', rmcache: true };
 }
 
 test('names: bounds, forbidden characters, and what clients of the original encode', (t) => {
@@ -141,7 +148,11 @@ test('a spare that leaves no room for what volumes hold is refused', (t) => {
   const set = (sparePercent: number): CommandParams['SET_STORAGE_POOL'] => ({
     ...{ ...KEEP, key: poolKey, sparePercent },
   });
-  cluster.begin('ADD_VOLUME', { ...volume(poolKey, 'thick', 14), provisioning: 'thick' });
+  cluster.begin('ADD_VOLUME', {
+    ...volume(poolKey, 'thick', 14),
+    provisioning: 'thick',
+    rmcache: true,
+  });
   cluster.command('SET_STORAGE_POOL', set(34));
   t.regex(
     cluster.refused('SET_STORAGE_POOL', set(50)).text,

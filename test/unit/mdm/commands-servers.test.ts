@@ -7,7 +7,7 @@ import type { CommandParams } from '../../../backend/protocol/generated/types.js
 import { SECTORS_PER_GIB, standard } from './harness.js';
 
 function volume(poolKey: number, name: string, gib = 1): CommandParams['ADD_VOLUME'] {
-  return { poolKey, name, sizeSectors: gib * SECTORS_PER_GIB, provisioning: 'thin' };
+  return { poolKey, name, sizeSectors: gib * SECTORS_PER_GIB, provisioning: 'thin', rmcache: true };
 }
 
 test('SDSs: every refusal', (t) => {
@@ -21,6 +21,8 @@ test('SDSs: every refusal', (t) => {
     port: 0,
     devices: [],
     forceClean: false,
+    cacheEnabled: true,
+    cacheMiB: 0,
   };
   const add = (changes: Partial<CommandParams['ADD_SDS']>): string =>
     cluster.refused('ADD_SDS', { ...params, ...changes }).error;
@@ -121,6 +123,8 @@ test('devices: every refusal; an SDS goes only when nothing loses its second cop
     port: 0,
     devices: [],
     forceClean: false,
+    cacheEnabled: true,
+    cacheMiB: 0,
   };
   cluster.command('ADD_SDS', { ...params, addresses: [{ host: '10.0.0.1', role: 'all' }] });
 });
@@ -158,7 +162,15 @@ test('adding an SDS fails as a whole, with the reason of the device', (t) => {
       return { poolKey, path, name: '', force: false };
     };
     const tag = cluster.begin('ADD_SDS', {
-      ...{ domainKey, faultSetKey: 0, name: 'sds9', port: 0, forceClean: false },
+      ...{
+        domainKey,
+        faultSetKey: 0,
+        name: 'sds9',
+        port: 0,
+        forceClean: false,
+        cacheEnabled: true,
+        cacheMiB: 0,
+      },
       addresses: [{ host: '10.0.0.9', role: 'all' }],
       devices: [device('/dev/d0'), device('/dev/d1')],
     });
@@ -306,7 +318,13 @@ test('a device that cannot keep an entry of every comb of its pool is refused', 
   const { cluster, domainKey } = standard();
   const { key } = cluster.command('ADD_STORAGE_POOL', {
     ...{ domainKey, name: 'many', durability: 'media', zeroPadding: true, checksums: true },
-    ...{ rmcache: false, sparePercent: 10, mediaType: 'HDD', combCountLog2: 14 },
+    ...{
+      rmcache: false,
+      cacheWrites: 'cached' as const,
+      sparePercent: 10,
+      mediaType: 'HDD',
+      combCountLog2: 14,
+    },
   });
   const GIB = 2 ** 30;
   const error = t.throws(() => cluster.addSds(8, domainKey, key, 1, 0, 15 * GIB));
@@ -324,6 +342,7 @@ test('an SDS of another system is taken in only when that is forced', (t) => {
   cluster.sds(12, 7072, own);
   const add = (number: number, forceClean: boolean): CommandParams['ADD_SDS'] => ({
     ...{ domainKey, faultSetKey: 0, name: `sds${number}`, port: 0, devices: [], forceClean },
+    ...{ cacheEnabled: true, cacheMiB: 0 },
     addresses: [{ host: `10.0.0.${number}`, role: 'all' }],
   });
   const refused = cluster.refused('ADD_SDS', add(11, false));

@@ -6,7 +6,7 @@ import type { CommandParams } from '../../../backend/protocol/generated/types.js
 import { Cluster, poolParams, SECTORS_PER_GIB, standard } from './harness.js';
 
 function volume(poolKey: number, name: string, gib = 1): CommandParams['ADD_VOLUME'] {
-  return { poolKey, name, sizeSectors: gib * SECTORS_PER_GIB, provisioning: 'thin' };
+  return { poolKey, name, sizeSectors: gib * SECTORS_PER_GIB, provisioning: 'thin', rmcache: true };
 }
 
 function mapping(volumeKey: number, sdcKey: number): CommandParams['MAP_VOLUME'] {
@@ -27,12 +27,22 @@ test('volumes: names, sizes, capacity, removal and growth', (t) => {
   t.is(add({ sizeSectors: 7 }), 'VOLUME_SIZE_ILLEGAL');
   t.is(add({ name: 'a b' }), 'NAME_INVALID');
   // 3 x 16 GiB, mirrored: about 24 GiB net, ten times that for thin volumes.
-  t.is(add({ provisioning: 'thick', sizeSectors: 25 * SECTORS_PER_GIB }), 'CAPACITY_EXCEEDED');
+  t.is(
+    add({ provisioning: 'thick', rmcache: true, sizeSectors: 25 * SECTORS_PER_GIB }),
+    'CAPACITY_EXCEEDED',
+  );
   t.is(add({ sizeSectors: 240 * SECTORS_PER_GIB }), 'CAPACITY_EXCEEDED');
   const { text } = cluster.refused('ADD_VOLUME', volume(poolKey, 'big', 500));
   t.regex(text, /500 GiB requested, .* can still be allocated/);
-  cluster.command('ADD_VOLUME', { ...volume(poolKey, 'thick', 20), provisioning: 'thick' });
-  t.is(add({ provisioning: 'thick', sizeSectors: 5 * SECTORS_PER_GIB }), 'CAPACITY_EXCEEDED');
+  cluster.command('ADD_VOLUME', {
+    ...volume(poolKey, 'thick', 20),
+    provisioning: 'thick',
+    rmcache: true,
+  });
+  t.is(
+    add({ provisioning: 'thick', rmcache: true, sizeSectors: 5 * SECTORS_PER_GIB }),
+    'CAPACITY_EXCEEDED',
+  );
   cluster.command('ADD_VOLUME', volume(poolKey, 'thin', 200));
 
   t.is(cluster.refused('RENAME_VOLUME', { key: 9999, name: 'x' }).error, 'VOLUME_NOT_FOUND');

@@ -24,7 +24,7 @@ function site(sdsCount: number, options: Partial<MdmOptions> = {}): Site {
     sdsCount,
   );
   cluster.command('ADD_VOLUME', {
-    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin' },
+    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin', rmcache: true },
   });
   const [first, ...others] = devices;
   if (first === undefined) throw new Error('a device');

@@ -20,7 +20,7 @@ function setup(options: Partial<MdmOptions> = {}, count = 2): Setup {
   const { cluster, poolKey, devices } = standard(options);
   const volumes = Array.from({ length: count }, (_, index) => {
     const params = { poolKey, name: `v${index}`, sizeSectors: SECTORS_PER_GIB } as const;
-    return cluster.command('ADD_VOLUME', { ...params, provisioning: 'thin' }).key;
+    return cluster.command('ADD_VOLUME', { ...params, provisioning: 'thin', rmcache: true }).key;
   });
   return { cluster, devices, volumes };
 }

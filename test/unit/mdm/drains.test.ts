@@ -21,7 +21,7 @@ function mapped(options: Partial<MdmOptions> = {}): Setup {
   const [a, b] = devices;
   if (a === undefined || b === undefined) throw new Error('two devices');
   const { key: volumeKey } = cluster.command('ADD_VOLUME', {
-    ...{ poolKey, name: 'v', sizeSectors: SECTORS_PER_GIB, provisioning: 'thin' },
+    ...{ poolKey, name: 'v', sizeSectors: SECTORS_PER_GIB, provisioning: 'thin', rmcache: true },
   });
   const { sdcKey, link } = cluster.sdc(1);
   const tag = cluster.begin('MAP_VOLUME', {
@@ -97,7 +97,7 @@ test('a lost device counts once it is out of all sets, the others applied that, 
 test('who is not concerned by what takes a lost device out of its sets is told how far it knows everything', (t) => {
   const { cluster, poolKey, devices } = standard({ rebuildDelayMs: 0, movesMax: 1 }, 5);
   const { key: volumeKey } = cluster.command('ADD_VOLUME', {
-    ...{ poolKey, name: 'v', sizeSectors: SECTORS_PER_GIB, provisioning: 'thin' },
+    ...{ poolKey, name: 'v', sizeSectors: SECTORS_PER_GIB, provisioning: 'thin', rmcache: true },
   });
   const { sdcKey } = cluster.sdc(1);
   const [lost, ...left] = devices;

@@ -297,6 +297,8 @@ export class Cluster {
       port: 0,
       devices: specs,
       forceClean: false,
+      cacheEnabled: true,
+      cacheMiB: 0,
     });
     const added: TestDevice[] = [];
     const wants = this.messages(link, MSG.DEVICE_WANTS).at(-1);
@@ -353,6 +355,7 @@ export class Cluster {
         ...{ rebuildBytesLeft: 0, rebalanceBytesLeft: 0 },
         ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
         times: NO_DISK_TIMES,
+        cache: null,
       },
     });
   }
@@ -419,6 +422,12 @@ export function standard(
 export function poolParams(domainKey: number, name = 'pool'): CommandParams['ADD_STORAGE_POOL'] {
   return {
     ...{ domainKey, name, mediaType: 'SSD', durability: 'media', zeroPadding: true },
-    ...{ checksums: true, rmcache: false, sparePercent: 0, combCountLog2: 0 },
+    ...{
+      checksums: true,
+      rmcache: false,
+      cacheWrites: 'cached' as const,
+      sparePercent: 0,
+      combCountLog2: 0,
+    },
   };
 }

@@ -25,7 +25,7 @@ function site(sdsCount: number, options: Partial<MdmOptions> = {}): Site {
     sdsCount,
   );
   cluster.command('ADD_VOLUME', {
-    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin' },
+    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin', rmcache: true },
   });
   const [resting, ...others] = devices;
   if (resting === undefined) throw new Error('a device');
@@ -310,7 +310,13 @@ test('what would leave data without a copy, or has no room, is refused with the 
 test('protected: data that does not fit elsewhere, and data that may not move, stay where they are', (t) => {
   const full = site(3);
   full.cluster.command('ADD_VOLUME', {
-    ...{ poolKey: full.poolKey, name: 'large', sizeSectors: 36 * 2 ** 20, provisioning: 'thick' },
+    ...{
+      poolKey: full.poolKey,
+      name: 'large',
+      sizeSectors: 36 * 2 ** 20,
+      provisioning: 'thick',
+      rmcache: true,
+    },
   });
   const refused = refusal(full, 'protected');
   t.is(refused.error, 'MAINTENANCE_NO_ROOM');

@@ -14,7 +14,7 @@ function pair(): { cluster: Cluster; poolKey: number; a: TestDevice; b: TestDevi
   const [a, b] = devices;
   if (a === undefined || b === undefined) throw new Error('two devices');
   cluster.command('ADD_VOLUME', {
-    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin' },
+    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin', rmcache: true },
   });
   return { cluster, poolKey, a, b };
 }
@@ -169,7 +169,7 @@ test('a rolled back copy waits for the other one; two rolled back copies may ser
   allowed.cluster.register(allowed.a, { rolledBack: true });
   allowed.cluster.command('SET_STORAGE_POOL', {
     ...{ key: allowed.poolKey, durability: null, fullPolicy: null, zeroPadding: null },
-    ...{ checksums: null, rmcache: null, sparePercent: null, mediaType: null },
+    ...{ checksums: null, rmcache: null, cacheWrites: null, sparePercent: null, mediaType: null },
     ...{ capacityAlertHighPercent: null, capacityAlertCriticalPercent: null, loneReturn: true },
     force: false,
   });

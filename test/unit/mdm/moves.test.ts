@@ -24,7 +24,7 @@ function site(sdsCount: number, options: Partial<MdmOptions> = {}): Site {
     sdsCount,
   );
   cluster.command('ADD_VOLUME', {
-    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin' },
+    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin', rmcache: true },
   });
   const made = { cluster, poolKey, domainKey, devices };
   // A new master listens first.
@@ -246,7 +246,7 @@ test('copies stay in different fault sets, and where there is no room nothing be
   for (let number = 1; number <= 4; number++)
     devices.push(...cluster.addSds(number, domainKey, poolKey, 1, number <= 2 ? one : two));
   cluster.command('ADD_VOLUME', {
-    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin' },
+    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin', rmcache: true },
   });
   const here = { cluster, poolKey, domainKey, devices };
   const [lost, twin, ...others] = devices;
@@ -275,6 +275,7 @@ test('copies for which no device has room do not begin, and are counted', (t) =>
         ...{ resyncBytesTotal: 0, resyncBytesDone: 0, rebuildBytesLeft: 0, rebalanceBytesLeft: 0 },
         ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
         times: NO_DISK_TIMES,
+        cache: null,
       },
     });
   t.is(cluster.status('storagePool').pools[0]?.stuckRebuildCombs, 0);
@@ -421,7 +422,7 @@ test('data that does not fit on what is left keeps a device from being removed',
   devices.push(...cluster.addSds(2, domainKey, poolKey, 1, 0, 16 * GIB));
   devices.push(...cluster.addSds(3, domainKey, poolKey, 1, 0, 4 * GIB));
   cluster.command('ADD_VOLUME', {
-    ...{ poolKey, name: 'v', sizeSectors: 8 * 2 ** 21, provisioning: 'thick' },
+    ...{ poolKey, name: 'v', sizeSectors: 8 * 2 ** 21, provisioning: 'thick', rmcache: true },
   });
   const [first] = devices;
   const { error, text } = cluster.refused('REMOVE_DEVICE', { key: first?.key ?? 0, force: false });

@@ -10,7 +10,7 @@ function counter(key: number, operations: number): Counter {
   return {
     ...{ key, readOps: operations, readBytes: operations * 4096, writeOps: 0, writeBytes: 0 },
     ...{ trimOps: 0, trimBytes: 0, readMicros: operations * 10, writeMicros: 0 },
-    ...{ throttledOps: 0, throttledMicros: 0 },
+    ...{ throttledOps: 0, throttledMicros: 0, cachedReadOps: 0, cachedReadBytes: 0 },
   };
 }
 
@@ -20,7 +20,7 @@ test('queries page in ascending order, by keys and behind a key', (t) => {
   for (let number = 0; number < 1005; number++)
     keys.push(
       cluster.command('ADD_VOLUME', {
-        ...{ poolKey, name: `v${number}`, sizeSectors: 8, provisioning: 'thin' },
+        ...{ poolKey, name: `v${number}`, sizeSectors: 8, provisioning: 'thin', rmcache: true },
       }).key,
     );
   const first = cluster.query('volume');
@@ -44,8 +44,9 @@ test('mappings are asked by volume, and a page never ends within one', (t) => {
   const { cluster, poolKey, devices } = standard();
   const volumes = ['a', 'b', 'c'].map(
     (name) =>
-      cluster.command('ADD_VOLUME', { ...{ poolKey, name, sizeSectors: 8, provisioning: 'thin' } })
-        .key,
+      cluster.command('ADD_VOLUME', {
+        ...{ poolKey, name, sizeSectors: 8, provisioning: 'thin', rmcache: true },
+      }).key,
   );
   const sdcs = Array.from({ length: 500 }, (_, number) => cluster.sdc(number).sdcKey);
   for (const volumeKey of volumes)
@@ -67,7 +68,7 @@ test('mappings are asked by volume, and a page never ends within one', (t) => {
 test('volumes report what they hold raw and net, and what clients did with them', (t) => {
   const { cluster, poolKey, devices } = standard();
   const { key } = cluster.command('ADD_VOLUME', {
-    ...{ poolKey, name: 'v', sizeSectors: SECTORS_PER_GIB, provisioning: 'thin' },
+    ...{ poolKey, name: 'v', sizeSectors: SECTORS_PER_GIB, provisioning: 'thin', rmcache: true },
   });
   const [a, b, c] = devices;
   if (a === undefined || b === undefined || c === undefined) throw new Error('devices');
@@ -163,7 +164,13 @@ test('volumes that a device reports in parts all count', (t) => {
   const keys = [1, 2, 3].map(
     (number) =>
       cluster.command('ADD_VOLUME', {
-        ...{ poolKey, name: `v${number}`, sizeSectors: SECTORS_PER_GIB, provisioning: 'thin' },
+        ...{
+          poolKey,
+          name: `v${number}`,
+          sizeSectors: SECTORS_PER_GIB,
+          provisioning: 'thin',
+          rmcache: true,
+        },
       }).key,
   );
   const [first = 0, second = 0, third = 0] = keys;
@@ -197,12 +204,19 @@ test('a pool says how its data is kept and what it may still promise', (t) => {
     name: 't',
     sizeSectors: SECTORS_PER_GIB,
     provisioning: 'thick',
+    rmcache: true,
   } as const;
   cluster.command('ADD_VOLUME', thick);
   t.is(pool()?.thickLeftBytes, (before?.netBytes ?? 0) - GIB);
   t.is(pool()?.thinLeftBytes, (before?.thinLeftBytes ?? 0) - GIB);
   const left = Math.floor((pool()?.thinLeftBytes ?? 0) / 512 / 8) * 8;
-  const tooLarge = { poolKey, name: 'x', sizeSectors: left + 8, provisioning: 'thin' } as const;
+  const tooLarge = {
+    poolKey,
+    name: 'x',
+    sizeSectors: left + 8,
+    provisioning: 'thin',
+    rmcache: true,
+  } as const;
   t.is(cluster.refused('ADD_VOLUME', tooLarge).error, 'CAPACITY_EXCEEDED');
   cluster.command('ADD_VOLUME', { ...tooLarge, sizeSectors: left });
   cluster.close(devices[0]?.link ?? 0);

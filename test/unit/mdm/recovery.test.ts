@@ -46,7 +46,13 @@ function made(): Made {
   const domain = cluster.command('ADD_PROTECTION_DOMAIN', { name: 'd' }).key;
   const poolKey = cluster.command('ADD_STORAGE_POOL', {
     ...{ domainKey: domain, name: 'p', mediaType: 'SSD', durability: 'media', zeroPadding: true },
-    ...{ checksums: true, rmcache: false, sparePercent: 0, combCountLog2: 4 },
+    ...{
+      checksums: true,
+      rmcache: false,
+      cacheWrites: 'cached' as const,
+      sparePercent: 0,
+      combCountLog2: 4,
+    },
   }).key;
   const devices = [1, 2, 3].flatMap((number) => cluster.addSds(number, domain, poolKey));
   cluster.pass(2000, () => {
@@ -232,7 +238,7 @@ const USAGE = {
     resyncBytesDone: 0,
     degradedCombs: 0,
   },
-  ...{ rebuildBytesLeft: 0, rebalanceBytesLeft: 0, times: NO_DISK_TIMES },
+  ...{ rebuildBytesLeft: 0, rebalanceBytesLeft: 0, times: NO_DISK_TIMES, cache: null },
   ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
 };
 
@@ -343,7 +349,13 @@ test('a device that went to another domain with its SDS has no place in the back
   const domainKey = cluster.command('ADD_PROTECTION_DOMAIN', { name: 'other' }).key;
   const otherPool = cluster.command('ADD_STORAGE_POOL', {
     ...{ domainKey, name: 'o', mediaType: 'SSD', durability: 'media', zeroPadding: true },
-    ...{ checksums: true, rmcache: false, sparePercent: 0, combCountLog2: 4 },
+    ...{
+      checksums: true,
+      rmcache: false,
+      cacheWrites: 'cached' as const,
+      sparePercent: 0,
+      combCountLog2: 4,
+    },
   }).key;
   const rig = new Rig(facts);
   const [a, b, c] = facts.devices as [TestDevice, TestDevice, TestDevice];
@@ -433,7 +445,7 @@ test('a disk that was not formatted by then is not opened, and the system goes o
 test('a life has its own numbers; a backup restored twice gives out others; they end', (t) => {
   const { cluster, poolKey } = made();
   cluster.command('ADD_VOLUME', {
-    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin' },
+    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin', rmcache: true },
   });
   const { term, sequence } = cluster.store;
   const content = { term, sequence, entries: cluster.store.entries() };
@@ -485,7 +497,8 @@ function withVolumes(): { facts: Made; volumes: readonly number[] } {
   const facts = made();
   const volumes = ['v', 'w'].map((name) => {
     const params = { poolKey: facts.poolKey, name, sizeSectors: 2048 } as const;
-    return facts.cluster.command('ADD_VOLUME', { ...params, provisioning: 'thin' }).key;
+    return facts.cluster.command('ADD_VOLUME', { ...params, provisioning: 'thin', rmcache: true })
+      .key;
   });
   return { facts, volumes };
 }

@@ -38,7 +38,7 @@ function site(sdsCount = 4, volumeSectors = 2 ** 21): Site {
   );
   if (volumeSectors > 0)
     cluster.command('ADD_VOLUME', {
-      ...{ poolKey, name: 'v', sizeSectors: volumeSectors, provisioning: 'thick' },
+      ...{ poolKey, name: 'v', sizeSectors: volumeSectors, provisioning: 'thick', rmcache: true },
     });
   const [moved, ...others] = devices;
   if (moved === undefined) throw new Error('a device');
@@ -304,7 +304,14 @@ test('what is left must have room, two units and the spare that it had', (t) => 
   const spared = site(4);
   const { cluster, poolKey } = spared;
   const keep = {
-    ...{ durability: null, fullPolicy: null, zeroPadding: null, checksums: null, rmcache: null },
+    ...{
+      durability: null,
+      fullPolicy: null,
+      zeroPadding: null,
+      checksums: null,
+      rmcache: null,
+      cacheWrites: null,
+    },
     ...{ capacityAlertHighPercent: null, capacityAlertCriticalPercent: null },
     ...{ mediaType: null, loneReturn: null, force: false },
   };

@@ -45,7 +45,7 @@ class Disk {
     cluster.send(device.link, MSG.HEARTBEAT, {
       ...{ progress: ++device.progress, appliedSequence: cluster.store.sequence },
       ...{ listedAfter: ALL_KEYS.after, listedThrough: ALL_KEYS.through },
-      ...{ counters: [], volumes: [], usage: { ...USAGE, times: this.times } },
+      ...{ counters: [], volumes: [], usage: { ...USAGE, times: this.times, cache: null } },
     });
   }
 }
@@ -63,7 +63,7 @@ function site(sdsCount: number, options: Partial<MdmOptions> = {}): Site {
     sdsCount,
   );
   cluster.command('ADD_VOLUME', {
-    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin' },
+    ...{ poolKey, name: 'v', sizeSectors: 2 ** 21, provisioning: 'thin', rmcache: true },
   });
   const disks = devices.map((device) => new Disk(device));
   const [slow] = disks;

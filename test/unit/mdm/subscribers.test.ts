@@ -27,7 +27,13 @@ function mapOf(
 
 function addVolume(cluster: Cluster, poolKey: number, name: string): number {
   const sizeSectors = SECTORS_PER_GIB;
-  return cluster.command('ADD_VOLUME', { poolKey, name, sizeSectors, provisioning: 'thin' }).key;
+  return cluster.command('ADD_VOLUME', {
+    poolKey,
+    name,
+    sizeSectors,
+    provisioning: 'thin',
+    rmcache: true,
+  }).key;
 }
 
 test('what changes gives the same map as a new registration gets', (t) => {
@@ -114,7 +120,7 @@ test('large maps come in parts that fit into frames, and are whole', (t) => {
   const { cluster, poolKey, devices } = standard({ combCountLog2: 13 });
   for (let number = 0; number < 900; number++)
     cluster.command('ADD_VOLUME', {
-      ...{ poolKey, name: `v${number}`, sizeSectors: 8, provisioning: 'thin' },
+      ...{ poolKey, name: `v${number}`, sizeSectors: 8, provisioning: 'thin', rmcache: true },
     });
   const [first] = devices;
   if (first === undefined) throw new Error('a device');
@@ -132,13 +138,13 @@ test('answers and maps never run ahead of the store', (t) => {
   const sent = cluster.links.sent.length;
   const tag = cluster.begin(
     'ADD_VOLUME',
-    { ...{ poolKey, name: 'v', sizeSectors: 8, provisioning: 'thin' } },
+    { ...{ poolKey, name: 'v', sizeSectors: 8, provisioning: 'thin', rmcache: true } },
     'admin',
     false,
   );
   const second = cluster.begin(
     'ADD_VOLUME',
-    { ...{ poolKey, name: 'v', sizeSectors: 8, provisioning: 'thin' } },
+    { ...{ poolKey, name: 'v', sizeSectors: 8, provisioning: 'thin', rmcache: true } },
     'admin',
     false,
   );
@@ -156,7 +162,7 @@ test('a commit whose outcome is not known ends the master; nothing is answered',
     const { cluster, poolKey } = standard();
     cluster.store.outcome = outcome;
     const tag = cluster.begin('ADD_VOLUME', {
-      ...{ poolKey, name: 'v', sizeSectors: 8, provisioning: 'thin' },
+      ...{ poolKey, name: 'v', sizeSectors: 8, provisioning: 'thin', rmcache: true },
     });
     t.is(cluster.outcome('ADD_VOLUME', tag), null);
     t.regex(cluster.steppedDown, new RegExp(outcome));

@@ -34,7 +34,14 @@ class Bench {
 
   private add(one: Pick<Volume, 'key' | 'vtreeKey' | 'ancestorKey'>): void {
     this.state.volumes.put(one.key, {
-      ...{ poolKey: 2, groupKey: 0, name: `v${one.key}`, sizeSectors: 64, provisioning: 'thin' },
+      ...{
+        poolKey: 2,
+        groupKey: 0,
+        name: `v${one.key}`,
+        sizeSectors: 64,
+        provisioning: 'thin',
+        rmcache: true,
+      },
       ...{ epoch: 1, createdAtMs: 0, lastMappingGeneration: 0, layerKey: 0 },
       ...{ accessLimit: 'readWrite', doubtful: false },
       ...one,

@@ -20,6 +20,7 @@ const VOLUME: Volume = {
   name: 'vol-1',
   sizeSectors: 2 ** 40 + 1,
   provisioning: 'thin',
+  rmcache: true,
   epoch: 1,
   createdAtMs: 1_700_000_000_000,
   lastMappingGeneration: 4,

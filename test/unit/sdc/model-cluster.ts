@@ -100,6 +100,7 @@ class ModelMdm implements Machine {
             fullPolicy: cluster.fullPolicy,
             active: true,
             ...{ rebuildEnabled: true, rebuild: REBUILD_POLICY, rebalance: REBALANCE_POLICY },
+            ...{ rmcache: false, cacheWrites: 'passthrough' as const },
           },
         ],
         combs: [{ poolKey: POOL, combs: cluster.entries }],
@@ -368,7 +369,7 @@ export class ModelCluster {
       sizeSectors,
       thin: true,
       name: `volume${key}`,
-      ...{ layers: [], cut: 0, active: true },
+      ...{ layers: [], cut: 0, active: true, rmcache: true },
     });
     for (const sdcKey of sdcKeys)
       this.mappings.push({

@@ -196,6 +196,7 @@ function contextOf(op: number, comb: number): WriteContext {
     vtreeKey: 1,
     volumeEpoch: 1,
     masks: false,
+    caches: false,
     chunkIndex: op,
     firstBlock: 0,
     blockCount: 1,

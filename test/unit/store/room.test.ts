@@ -74,6 +74,7 @@ test('operations are noted only as far as the log takes them, and go on once it 
       run: 5,
       opHigh: 1,
       masks: false,
+      caches: false,
     },
   };
   let told = 0;

@@ -88,6 +88,12 @@ const POOLS: readonly Column<PoolRow>[] = [
   ...LOAD_COLUMNS,
 ];
 
+/** Memory of read caches, and which part of the reads they answer. */
+function cached({ cacheBytes, load }: SdsRow): string {
+  if (cacheBytes === 0) return '';
+  return `${bytes(cacheBytes)}, ${percent(load.cachedReadOps, load.readOps)} of reads`;
+}
+
 function sdsColumns(nowMs: number): readonly Column<SdsRow>[] {
   return [
     { title: 'SDS', cell: ({ name, id }) => named(name, id) },
@@ -103,6 +109,7 @@ function sdsColumns(nowMs: number): readonly Column<SdsRow>[] {
     { title: 'Protection domain', cell: ({ domain }) => domain },
     { title: 'Devices', isFigure: true, cell: ({ devices }) => count(devices) },
     { title: 'Used', cell: (row) => filled(row.usedBytes, row.capacityBytes) },
+    { title: 'RAM read cache', isFigure: true, cell: cached },
     ...LOAD_COLUMNS,
     { title: 'Version', cell: ({ version }) => version },
   ];
