@@ -52,8 +52,11 @@ const showDomains: Show<'protectionDomain'> = (reader, domains) =>
   Promise.resolve(domains.map((domain) => protectionDomainView(reader, domain)));
 const showFaultSets: Show<'faultSet'> = (reader, sets) =>
   Promise.resolve(sets.map((set) => faultSetView(reader, set)));
-const showPools: Show<'storagePool'> = (reader, pools) =>
-  Promise.resolve(pools.map((pool) => storagePoolView(reader, pool)));
+const showPools: Show<'storagePool'> = async (reader, pools) => {
+  const report = await reader.status('storagePool');
+  const statuses = new Map(report.pools.map((status) => [status.poolKey, status]));
+  return pools.map((pool) => storagePoolView(reader, pool, statuses.get(pool.key)));
+};
 const showUsers: Show<'user'> = (reader, users) =>
   Promise.resolve(users.map((user) => userView(reader, user)));
 

@@ -15,7 +15,7 @@ export function validateCut(state: State, cut: Cut, sequence: number): void {
       replace(state, item, frozenKey, sequence);
       continue;
     }
-    const { poolKey, vtreeKey, sizeSectors } = volume;
+    const { poolKey, vtreeKey, sizeSectors, fullPolicy } = volume;
     const key = item.snapshotKey;
     const layer = { key, poolKey, vtreeKey, parentKey: frozenKey, mergeKey: 0, mergeSequence: 0 };
     state.layers.put(key, layer);
@@ -23,7 +23,7 @@ export function validateCut(state: State, cut: Cut, sequence: number): void {
       ...{ key, poolKey, vtreeKey, sizeSectors, provisioning: 'thin', rmcache: true },
       ...{ ancestorKey: volume.key, groupKey: cut.groupKey, name: item.name },
       ...{ epoch: 1, createdAtMs: cut.startedAtMs, lastMappingGeneration: 0 },
-      ...{ layerKey: 0, accessLimit: cut.accessLimit, doubtful: false },
+      ...{ layerKey: 0, accessLimit: cut.accessLimit, doubtful: false, fullPolicy },
     });
   }
 }

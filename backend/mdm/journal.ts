@@ -12,6 +12,7 @@ import type {
   Mapping,
   Mdm,
   MdmCluster,
+  PoolUsage,
   ProtectionDomain,
   Sdc,
   Sds,
@@ -39,6 +40,7 @@ export interface Kinds {
   readonly attachment: Attachment;
   readonly layer: Layer;
   readonly cut: Cut;
+  readonly poolUsage: PoolUsage;
   readonly mdm: Mdm;
   readonly mdmCluster: MdmCluster;
   readonly comb: CombEntry;

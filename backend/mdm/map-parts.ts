@@ -84,11 +84,11 @@ export function mapDevice(state: State, device: Device): MapDevice {
 
 /** A volume as data processes see it. */
 export function mapVolume(state: State, volume: Volume): MapVolume {
-  const { key, poolKey, vtreeKey, sizeSectors, provisioning, name, doubtful } = volume;
+  const { key, poolKey, vtreeKey, sizeSectors, provisioning, name, doubtful, fullPolicy } = volume;
   const { epoch, layers, cut } = writingOf(state, volume);
   return {
     ...{ key, poolKey, vtreeKey, epoch, sizeSectors, thin: provisioning === 'thin', name },
-    ...{ layers, cut, active: !doubtful, rmcache: volume.rmcache },
+    ...{ layers, cut, active: !doubtful, rmcache: volume.rmcache, fullPolicy },
   };
 }
 

@@ -41,6 +41,7 @@ import { ContentError } from './state.js';
 import { Subscribers } from './subscribers.js';
 import { Tombstones } from './tombstones.js';
 import { Versions } from './versions.js';
+import { UsageSamples } from './usage-samples.js';
 
 const MARKS = {
   backlog: mark('mdm: a link was made to wait because too much waits for the store'),
@@ -58,6 +59,7 @@ export class Mdm implements Machine, ClusterInputs {
   private readonly maintenance: Maintenance;
   private readonly sdsMover: SdsMover;
   private readonly slowDevices: SlowDevices;
+  private readonly usageSamples: UsageSamples;
   private readonly budgets: Budgets;
   private readonly drains: Drains;
   private readonly additions: Additions;
@@ -95,6 +97,9 @@ export class Mdm implements Machine, ClusterInputs {
     this.membership = new Membership(engine, runs);
     this.maintenance = new Maintenance(engine, runs, this.membership);
     this.slowDevices = new SlowDevices(engine, runs, this.membership);
+    this.usageSamples = new UsageSamples(engine, runs, this.membership, (poolKey) =>
+      this.queries.poolThinUsedBytes(poolKey),
+    );
     this.drains = new Drains(engine, runs);
     this.mover = new Mover(engine, runs, this.membership, this.drains);
     this.additions = new Additions(engine, runs, sessions, this.membership, (poolKey) => {
@@ -163,6 +168,7 @@ export class Mdm implements Machine, ClusterInputs {
         this.maintenance.start(done);
         this.sdsMover.start(done);
         this.slowDevices.start(done);
+        this.usageSamples.start(done);
         this.budgets.start(done);
         this.cuts.start(done);
         ports.log.event('info', 'mdm.master', { term: engine.term, sequence: engine.sequence });
@@ -242,6 +248,7 @@ export class Mdm implements Machine, ClusterInputs {
     this.maintenance.tick(nowUs);
     this.sdsMover.tick(nowUs);
     this.slowDevices.tick(nowUs);
+    this.usageSamples.tick(nowUs);
     this.budgets.tick(nowUs);
     this.additions.tick(nowUs);
     this.tombstones.tick(nowUs);
@@ -261,6 +268,7 @@ export class Mdm implements Machine, ClusterInputs {
       this.maintenance.nextDeadlineUs(),
       this.sdsMover.nextDeadlineUs(),
       this.slowDevices.nextDeadlineUs(),
+      this.usageSamples.nextDeadlineUs(),
       this.budgets.nextDeadlineUs(),
       this.additions.nextDeadlineUs(),
       this.tombstones.nextDeadlineUs(),

@@ -35,6 +35,8 @@ import { NOTHING_PENDING } from './runs.js';
 import type { Reshaper } from './reshaper.js';
 import { Room } from './room.js';
 import type { Runs } from './runs.js';
+import { forecastOf } from './forecast.js';
+import { usedBytesOf } from './usage-samples.js';
 import { heldBy, thinRawBytes, vtreeStatuses } from './vtree-usage.js';
 
 /** Counters of a page of statuses: twice 68 bytes each. */
@@ -94,7 +96,7 @@ export class Queries {
       case 'volume':
         return this.volumes(nowUs, question);
       case 'storagePool':
-        return this.pools(question);
+        return this.pools(nowUs, question);
       case 'layer':
         return this.vtrees(question);
       default:
@@ -181,7 +183,7 @@ export class Queries {
     ).length;
   }
 
-  private pools(question: StatusQueryBody): StatusQueryReplyBody {
+  private pools(nowUs: Micros, question: StatusQueryBody): StatusQueryReplyBody {
     const { state, options } = this.engine;
     const { items, more } = page(state.pools, question);
     const raw = this.rawBytes();
@@ -197,9 +199,22 @@ export class Queries {
         stuckResyncCombs: this.stuckResyncs(state.combs.ofPool(pool.key)),
         thinLeftBytes: Math.max(0, Math.floor(left.thinBytes)),
         thickLeftBytes: Math.max(0, Math.floor(left.thickBytes)),
+        ...this.forecast(nowUs, pool.key, usedBytesOf(promised, used), promised.netBytes),
       };
     });
     return { ...NO_STATUS, more, pools };
+  }
+
+  private forecast(
+    nowUs: Micros,
+    poolKey: number,
+    usedBytes: number,
+    netBytes: number,
+  ): Pick<PoolStatus, 'growthBytesPerDay' | 'isFillingUp' | 'fullInS'> {
+    const samples = this.engine.state.poolUsages.get(poolKey)?.samples ?? [];
+    const now = { atMs: this.engine.wallMs(nowUs), usedBytes };
+    const { growthBytesPerDay, fullInS } = forecastOf(samples, now, netBytes);
+    return { growthBytesPerDay, isFillingUp: fullInS !== null, fullInS: fullInS ?? 0 };
   }
 
   /**

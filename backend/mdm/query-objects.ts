@@ -93,6 +93,7 @@ export function objectsOf(state: State, question: QueryBody): QueryReplyBody | n
       return named('layers', page(state.layers, question));
     case 'tombstone':
     case 'cut':
+    case 'poolUsage':
     case 'mdm':
     case 'mdmCluster':
       return null;

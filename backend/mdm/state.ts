@@ -35,6 +35,7 @@ export class State {
   readonly layers = new Layers('layer', codec('Layer'), this.journal);
   readonly cuts = new Table('cut', codec('Cut'), this.journal);
   readonly attachments = new Table('attachment', codec('Attachment'), this.journal);
+  readonly poolUsages = new Table('poolUsage', codec('PoolUsage'), this.journal);
   readonly mdms = new Table('mdm', codec('Mdm'), this.journal);
   readonly clusters = new Table('mdmCluster', codec('MdmCluster'), this.journal);
   readonly mappings = new Mappings(this.journal);
@@ -55,6 +56,7 @@ export class State {
     attachment: this.attachments,
     layer: this.layers,
     cut: this.cuts,
+    poolUsage: this.poolUsages,
     mdm: this.mdms,
     mdmCluster: this.clusters,
     combPage: this.combs,

@@ -197,6 +197,19 @@ function fullness(reader: ClusterReader, facts: Facts, pool: StoragePool): reado
   return [];
 }
 
+/** A pool that is full within a week wants disks ordered, within a day somebody now. */
+const FULL_SOON_S = { medium: 7 * 86_400, high: 86_400 } as const;
+
+/** Whether a pool will be full soon if it goes on as it did. */
+function filling(facts: Facts, pool: StoragePool): readonly Named[] {
+  const status = facts.poolStatus.get(pool.key);
+  if (status?.isFillingUp !== true || status.fullInS > FULL_SOON_S.medium) return [];
+  const severity = status.fullInS <= FULL_SOON_S.high ? 'high' : 'medium';
+  const hours = Math.floor(status.fullInS / 3600);
+  const values = { fullInHours: hours, growthPerDay: formatSize(status.growthBytesPerDay) };
+  return [['STORAGE_POOL_FILLING_UP', severity, values]];
+}
+
 type Named = readonly [type: string, severity: AlertSeverity, values: Alert['values']];
 
 /** How the data of a pool is kept. */
@@ -275,12 +288,15 @@ function ofPools(reader: ClusterReader, facts: Facts): readonly Finding[] {
       .filter((status) => status !== undefined && status.liveness !== 'connected')
       .map((status) => status?.sinceMs ?? 0);
     const sinceMs = gone.length === 0 ? null : Math.min(...gone);
-    return [...protection(facts, pool), ...fullness(reader, facts, pool)].map(
-      ([type, severity, values]): Finding => ({
-        ...{ type, severity, objectType: 'StoragePool', objectKey: pool.key, sinceMs },
-        values: { name: pool.name, ...values },
-      }),
-    );
+    const found = [
+      ...protection(facts, pool),
+      ...fullness(reader, facts, pool),
+      ...filling(facts, pool),
+    ];
+    return found.map(([type, severity, values]): Finding => ({
+      ...{ type, severity, objectType: 'StoragePool', objectKey: pool.key, sinceMs },
+      values: { name: pool.name, ...values },
+    }));
   });
 }
 

@@ -246,7 +246,7 @@ export class Placer {
       const { volume, state } = op;
       if (state === OP_STATE.free || state === OP_STATE.behind || volume === null) continue;
       const { pool } = volume;
-      // A pool whose policy is not to wait any more says so to those that did.
+      // A policy that is not to wait any more says so to those that did.
       const waits = state === OP_STATE.delayed || (state === OP_STATE.parked && !waitsForSpace(op));
       if (!waits && pool.primaryKeys[op.comb] === op.deviceKey) continue;
       if (state === OP_STATE.sent) MARKS.moved.hits++;
@@ -283,7 +283,9 @@ export class Placer {
   }
 }
 
-/** Whether a write to its full pool waits, by the policy of the pool. */
-export function waitsForSpace(op: Op): boolean {
-  return op.volume?.pool.pool.fullPolicy === 'wait';
+/** Whether a write to its full pool waits, by the policy of its volume, or of the pool where that has none of its own. */
+export function waitsForSpace({ volume }: Op): boolean {
+  if (volume === null) return false;
+  const { fullPolicy } = volume.volume;
+  return (fullPolicy === 'pool' ? volume.pool.pool.fullPolicy : fullPolicy) === 'wait';
 }

@@ -24,7 +24,7 @@ export type Verdict = (typeof VERDICT)[keyof typeof VERDICT];
 
 /**
  * @param status - of an answer
- * @param waitsForSpace - the pool's policy: a write to a full pool waits
+ * @param waitsForSpace - the policy of volume and pool: a write to a full pool waits
  */
 export function judge(status: number, waitsForSpace: boolean): Verdict {
   if (status === 0) return VERDICT.done;

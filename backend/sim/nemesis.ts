@@ -108,6 +108,7 @@ const MARKS = {
   snapshot: mark('nemesis: snapshots of volumes were taken'),
   revertVolume: mark('nemesis: a volume was reverted'),
   leaveRevert: mark('nemesis: a volume was reverted, and nobody waited for the answer'),
+  setFullPolicy: mark('nemesis: it was chosen what writes to a volume get when the pool is full'),
   lateSwitch: mark('nemesis: a device heard of a cut when its hold was over'),
 } satisfies Record<TroubleKind, unknown>;
 

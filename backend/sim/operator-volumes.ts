@@ -3,6 +3,7 @@
 
 import type { Micros } from '../core/ports.js';
 import { ERR } from '../protocol/generated/constants.js';
+import type { VolumeFullPolicy } from '../protocol/generated/types.js';
 
 import type { Admin } from './admin.js';
 import { SIM_CHUNK_SECTORS } from './client-node.js';
@@ -129,6 +130,15 @@ export class VolumeWork {
     operator.soon(0, (nowUs) => {
       const limits = { ...params, iopsLimit, bandwidthLimitKbps };
       operator.admin.ask(nowUs, 'SET_MAPPING_LIMITS', limits, () => undefined);
+    });
+  }
+
+  /** What writes to a volume get that find the pool full, asked once: either answer is as good. */
+  setFullPolicy({ key }: SimVolume, fullPolicy: VolumeFullPolicy): void {
+    const { operator } = this;
+    operator.soon(0, (nowUs) => {
+      const params = { key, fullPolicy };
+      operator.admin.ask(nowUs, 'SET_VOLUME_FULL_POLICY', params, () => undefined);
     });
   }
 

@@ -272,7 +272,8 @@ class Scenario {
     const isTaken = kinds.some((weight) => weight > 0);
     if (errno === 108) return isTaken || capacityBlocks > 0;
     // A write that waits for room is told so when its time is over.
-    if (errno === 28) return capacityBlocks > 0 && (fullPolicy === 'error' || ioTimeoutS > 0);
+    const mayEnd = fullPolicy === 'error' || trouble.setFullPolicy > 0 || ioTimeoutS > 0;
+    if (errno === 28) return capacityBlocks > 0 && mayEnd;
     return errno === 5 && ioTimeoutS > 0;
   }
 }

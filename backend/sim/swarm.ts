@@ -13,7 +13,7 @@ import type { Swarm } from './swarm-options.js';
 import { addBusy } from './swarm-busy.js';
 import { addCache } from './swarm-cache.js';
 import { addRestores } from './swarm-restores.js';
-import { addLimits } from './swarm-limits.js';
+import { addFullPolicies, addLimits } from './swarm-limits.js';
 import { addSpares } from './swarm-spares.js';
 import {
   DISK_FAULTS,
@@ -394,5 +394,5 @@ export function drawSwarm(seed: number): Swarm {
   const moving = addHoles(seed, addMoves(seed, settled));
   const troubled = addSlow(seed, addDomains(seed, addPolicies(seed, addMdms(seed, moving))));
   const kept = addPauses(seed, addSpares(seed, addRestores(seed, troubled)));
-  return addCache(seed, addBusy(seed, addLimits(seed, kept)));
+  return addFullPolicies(seed, addCache(seed, addBusy(seed, addLimits(seed, kept))));
 }

@@ -62,6 +62,7 @@ export interface TroubleWeights {
   revertVolume: number;
   lateSwitch: number;
   leaveRevert: number;
+  setFullPolicy: number;
 }
 
 export type TroubleKind = keyof TroubleWeights;
@@ -158,6 +159,7 @@ export const SINGLE_KINDS: readonly TroubleKind[] = [
   'lateSwitch',
   'leaveRevert',
   'setCache',
+  'setFullPolicy',
 ];
 
 /** Kinds that only happen where the MDM looks for slow devices. */

@@ -20,6 +20,7 @@ export type OperatorTrouble =
   | 'setSpare'
   | 'setCache'
   | 'setLimits'
+  | 'setFullPolicy'
   | 'snapshot'
   | 'revertVolume';
 
@@ -138,6 +139,14 @@ function setLimits({ cluster, prng, say }: TroubleMaker): boolean {
   return true;
 }
 
+function setFullPolicy({ cluster: { operator }, prng, say }: TroubleMaker): boolean {
+  const volume = prng.pick(operator.volumes);
+  const fullPolicy = prng.pick(['pool', 'wait', 'error'] as const);
+  say(`has writes to volume ${volume.key} do "${fullPolicy}" when the pool is full`);
+  operator.volumeWork.setFullPolicy(volume, fullPolicy);
+  return true;
+}
+
 /** Of some volumes as of one moment, also of snapshots. */
 function snapshot({ cluster: { operator }, prng, say }: TroubleMaker): boolean {
   if (operator.volumeWork.isChanging) return false;
@@ -167,6 +176,7 @@ export const OPERATOR_TROUBLE: Strikes<OperatorTrouble> = {
   setSpare,
   setCache,
   setLimits,
+  setFullPolicy,
   snapshot,
   revertVolume,
   stopDomain,

@@ -109,6 +109,20 @@ test.serial(
       await killed;
     }
 
+    // One volume would rather be told; nobody else is.
+    const { data: volumes } = await (
+      await cluster.rest()
+    ).get<{ id: string; name: string }[]>('/types/Volume/instances');
+    const waitingId = volumes.find(({ name }) => name === 'waiting')?.id ?? '';
+    const choose = async (fullPolicy: string): Promise<unknown> =>
+      (await cluster.rest()).post(`/instances/Volume::${waitingId}/action/setFullPolicy`, {
+        fullPolicy,
+      });
+    await t.throwsAsync(choose('never'));
+    await choose('error');
+    t.regex(await qemuIo(uri, 'write 6G 1M'), /write failed: No space left on device/);
+    await choose('pool');
+
     const waiting = writer(
       uri,
       '--offset=2g',

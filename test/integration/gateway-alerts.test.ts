@@ -172,6 +172,32 @@ test('combs without a second copy, and combs without any', async (t) => {
   ]);
 });
 
+test('a pool that will be full soon says when, the sooner the louder; one in sight of months is no alert', async (t) => {
+  const gateway = await start();
+  t.teardown(() => gateway.stop());
+  const { cluster } = gateway;
+  const key = cluster.tables.storagePool[0]?.key ?? 0;
+  const filling = (fullInS: number): void => {
+    cluster.poolHealth.set(key, { growthBytesPerDay: 2 ** 30, isFillingUp: true, fullInS });
+  };
+  const listed = async () =>
+    (await alerts(gateway)).find(({ alertType }) => alertType === 'STORAGE_POOL_FILLING_UP');
+  filling(30 * 86_400);
+  t.is(await listed(), undefined);
+  filling(3 * 86_400 + 60);
+  t.is((await listed())?.severity, 'ALERT_MEDIUM');
+  t.is((await listed())?.alertValues['fullInHours'], 72);
+  t.is((await listed())?.alertValues['growthPerDay'], '1 GiB');
+  const [id = ''] = await idsOf(gateway, 'StoragePool');
+  const { json } = await gateway.get(`/api/instances/StoragePool::${id}`);
+  t.is(at(json, 'capacityFullInSeconds'), 3 * 86_400 + 60);
+  t.is(at(json, 'capacityGrowthInKbPerDay'), 2 ** 20);
+  filling(7200);
+  t.is((await listed())?.severity, 'ALERT_HIGH');
+  cluster.poolHealth.clear();
+  t.is(await listed(), undefined);
+});
+
 test('a pool that fills crosses its two thresholds, and only the higher one is told', async (t) => {
   const gateway = await start();
   t.teardown(() => gateway.stop());

@@ -178,6 +178,7 @@ export class MemoryCluster implements Cluster {
         thickLeftBytes: netBytes - promised,
         ...{ pendingRebuildBytes: 0, pendingRebalanceBytes: 0 },
         ...{ stuckRebuildCombs: 0, stuckMoveCombs: 0, stuckResyncCombs: 0 },
+        ...{ growthBytesPerDay: 0, isFillingUp: false, fullInS: 0 },
         ...this.poolHealth.get(key),
       };
     });
@@ -416,7 +417,7 @@ export class MemoryCluster implements Cluster {
         epoch: 1,
         lastMappingGeneration: 0,
         createdAtMs: 1_700_000_000_000,
-        ...{ layerKey: 0, accessLimit: 'readWrite', doubtful: false },
+        ...{ layerKey: 0, accessLimit: 'readWrite', doubtful: false, fullPolicy: 'pool' },
       });
       return { key };
     },
@@ -481,6 +482,8 @@ export class MemoryCluster implements Cluster {
       if (volume !== undefined && sizeSectors < volume.sizeSectors) refuse('VOLUME_SHRINK');
       return this.change('volume', key, 'VOLUME_NOT_FOUND', { sizeSectors });
     },
+    SET_VOLUME_FULL_POLICY: ({ key, fullPolicy }) =>
+      this.change('volume', key, 'VOLUME_NOT_FOUND', { fullPolicy }),
     MAP_VOLUME: ({ volumeKey, sdcKey, allowMultiple, access }) => {
       if (!this.tables.volume.some(({ key }) => key === volumeKey)) refuse('VOLUME_NOT_FOUND');
       const mapped = this.tables.mapping.filter((one) => one.volumeKey === volumeKey);

@@ -12,7 +12,7 @@ import type { Facts } from '../../runtime/statistics/facts.js';
 import { capacityValues, clientValues } from '../../runtime/statistics/values.js';
 import { KEEP_POOL_SETTINGS } from '../../runtime/pool-settings.js';
 import { capacityLines, jobLines, numberIn, trafficLines } from '../capacity.js';
-import { counted, kbText } from '../format.js';
+import { counted, kbText, sizeText } from '../format.js';
 import { DOMAIN_REF, POOL_REF, domainOf, needed, poolOf } from '../lookup.js';
 import { NEW_NAME, outcome } from '../option.js';
 import { copyingLines } from './copying.js';
@@ -28,8 +28,19 @@ const CACHE_MODE: Option = {
   value: 'MODE',
   about: `what the RAM read cache does with writes: ${CACHE_WRITES.join(', ')} (cached)`,
 };
+const SECONDS_PER_DAY = 86_400;
 const SPARE_PERCENT = 10;
 const SPARE_PERCENT_MAX = 90;
+
+/** How fast a pool fills up; nothing while it does not. */
+function growthLines(facts: Facts, pool: StoragePool): readonly string[] {
+  const status = facts.poolStatus.get(pool.key);
+  if (status === undefined || status.growthBytesPerDay === 0) return [];
+  const { isFillingUp, fullInS, growthBytesPerDay } = status;
+  const days = (fullInS / SECONDS_PER_DAY).toFixed(1);
+  const when = isFillingUp ? `; full in ${days} days if it goes on like that` : '';
+  return [`\tGrows by ${sizeText(growthBytesPerDay)} a day${when}`];
+}
 
 /** `Storage Pool <n> (Id: <id>) has ...` and what is set for it. */
 export function poolLines(
@@ -48,6 +59,7 @@ export function poolLines(
     `\tChecksum mode: ${pool.checksums ? 'enabled' : 'disabled'}`,
     `\tDurability mode: ${pool.durability}`,
     `\tWrites that find it full ${pool.fullPolicy === 'wait' ? 'wait for space' : 'end with an error'}`,
+    ...growthLines(facts, pool),
     pool.rmcache ? '\tUses RAM Read Cache' : "\tDoesn't use RAM Read Cache",
     `\tRAM Read Cache write handling mode is '${pool.cacheWrites}'`,
     "\tDoesn't use Flash Read Cache",

@@ -19,6 +19,7 @@ import {
 } from '../lookup.js';
 import { outcome } from '../option.js';
 import type { Command, Outcome, Run } from '../option.js';
+import { FULL_WORDS } from './volumes.js';
 
 const topic = 'Volumes';
 const MICROS_PER_MS = 1000;
@@ -59,6 +60,7 @@ function volumeData(
     vtreeId: reader.id(volume.vtreeKey),
     ancestorVolumeId: reader.idOrNull(volume.ancestorKey),
     consistencyGroupId: reader.idOrNull(volume.groupKey),
+    fullPolicy: volume.fullPolicy,
     accessModeLimit: volume.accessLimit === 'readOnly' ? 'ReadOnly' : 'ReadWrite',
     mappedSdcIds: mappings.map(({ sdcKey }) => reader.id(sdcKey)),
   };
@@ -131,6 +133,7 @@ async function queryVolume(run: Run): Promise<Outcome> {
       `   Protection Domain ${reader.id(pool?.domainKey ?? 0)} Name: ${domain?.name ?? 'N/A'}`,
       ...originLines(reader, volume),
       `   Creation time: ${new Date(volume.createdAtMs).toISOString()}`,
+      ...(volume.fullPolicy === 'pool' ? [] : [`   Writes ${FULL_WORDS[volume.fullPolicy]}`]),
       ...(users.length === 0 ? ['   Volume is unmapped'] : ['   Mapped SDCs:', ...users]),
       ...waitingLines(statuses.find(({ key }) => key === volume.key)?.rates ?? []),
     ],

@@ -3,7 +3,7 @@
 
 import { LIMIT } from '../../protocol/generated/constants.js';
 import { GIB } from '../../core/units.js';
-import type { RemoveMode, Sdc } from '../../protocol/generated/types.js';
+import type { RemoveMode, Sdc, VolumeFullPolicy } from '../../protocol/generated/types.js';
 import { whenNotBusy } from '../../runtime/busy-volumes.js';
 import { ClusterError } from '../../runtime/cluster.js';
 import type { ClusterReader } from '../../runtime/cluster-reader.js';
@@ -26,6 +26,13 @@ const REMOVE_MODES: Readonly<Record<string, RemoveMode>> = {
   INCLUDING_DESCENDANTS: 'includingDescendants',
   DESCENDANTS_ONLY: 'descendantsOnly',
   WHOLE_VTREE: 'wholeVtree',
+};
+const FULL_POLICIES: readonly VolumeFullPolicy[] = ['pool', 'wait', 'error'];
+/** What writes do that find the pool full. */
+export const FULL_WORDS: Readonly<Record<VolumeFullPolicy, string>> = {
+  pool: 'follow the pool when it is full',
+  wait: 'wait for space when the pool is full',
+  error: 'end with an error when the pool is full',
 };
 const SIZE: Option = {
   name: 'size_gb',
@@ -109,6 +116,20 @@ async function resizeVolume(run: Run): Promise<Outcome> {
     sizeSectors: gib * SECTORS_PER_GIB,
   });
   return outcome([...lines, `Successfully modified volume size to ${gib} GB`], { sizeGb: gib });
+}
+
+async function setFullPolicy(run: Run): Promise<Outcome> {
+  const { key } = needed(await volumeOf(run.reader, run.values), 'volume');
+  const wanted = run.values.get('full_policy') ?? '';
+  const fullPolicy = FULL_POLICIES.find((policy) => policy === wanted);
+  if (fullPolicy === undefined)
+    throw new UsageError(
+      `--full_policy must be one of ${FULL_POLICIES.join(', ')}, is "${wanted}"`,
+    );
+  await run.cluster.command('SET_VOLUME_FULL_POLICY', run.user, { key, fullPolicy });
+  return outcome(`Writes to volume ${run.reader.id(key)} ${FULL_WORDS[fullPolicy]}`, {
+    fullPolicy,
+  });
 }
 
 /** How messages name an SDC: by its first address, by id where it has none. */
@@ -253,6 +274,17 @@ export const VOLUME_COMMANDS: readonly Command[] = [
     about: 'enlarge a volume',
     options: [...VOLUME_REF, SIZE],
     run: resizeVolume,
+  },
+  {
+    name: 'set_volume_full_policy',
+    topic,
+    about:
+      'choose whether writes that find the pool full wait, end with an error, or as the pool says',
+    options: [
+      ...VOLUME_REF,
+      { name: 'full_policy', value: 'POLICY', about: FULL_POLICIES.join(', '), required: true },
+    ],
+    run: setFullPolicy,
   },
   {
     name: 'map_volume_to_sdc',

@@ -106,9 +106,11 @@ function hostsOf(addresses: readonly { readonly host: string }[]): readonly stri
 function poolRows({ reader, facts }: Source): readonly PoolRow[] {
   return facts.pools.map((pool) => {
     const scope = scopeOfPools(facts, [pool]);
+    const status = facts.poolStatus.get(pool.key);
     return {
       id: reader.id(pool.key),
       name: pool.name,
+      fullInS: status?.isFillingUp === true ? status.fullInS : null,
       domain: nameIn(facts.domains, pool.domainKey),
       mediaType: pool.mediaType,
       durability: pool.durability,

@@ -40,6 +40,8 @@ export interface PoolRow {
   readonly mediaType: string;
   readonly durability: string;
   readonly fullPolicy: string;
+  /** Seconds until it is full if it goes on as it did; null: not in sight. */
+  readonly fullInS: number | null;
   readonly sparePercent: number;
   readonly devices: number;
   readonly volumes: number;

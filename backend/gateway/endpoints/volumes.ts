@@ -4,7 +4,7 @@
 import { normalizeGuid } from '../../core/ids.js';
 import { GIB } from '../../core/units.js';
 import { LIMIT } from '../../protocol/generated/constants.js';
-import type { Access, RemoveMode, Sdc } from '../../protocol/generated/types.js';
+import type { Access, RemoveMode, Sdc, VolumeFullPolicy } from '../../protocol/generated/types.js';
 import { action, ask, askWhenFree, creation, objectOf, pathKey } from '../action.js';
 import { ApiError } from '../api-error.js';
 import {
@@ -21,6 +21,7 @@ import {
 } from '../body.js';
 import type { Body, Call, Route } from '../route.js';
 
+const FULL_POLICIES: readonly VolumeFullPolicy[] = ['pool', 'wait', 'error'];
 const GRAIN_GIB = 8;
 const SECTORS_PER_GIB = GIB / 512;
 const KB_PER_GIB = GIB / 1024;
@@ -237,6 +238,16 @@ export const VOLUME_ROUTES: readonly Route[] = [
   ),
   action('Volume', 'setVolumeName', object({ newName: TEXT }, ['newName']), (call) =>
     ask(call, 'RENAME_VOLUME', { key: pathKey(call), name: textIn(call.body, 'newName') }),
+  ),
+  action(
+    'Volume',
+    'setFullPolicy',
+    object({ fullPolicy: oneOf(FULL_POLICIES) }, ['fullPolicy']),
+    (call) =>
+      ask(call, 'SET_VOLUME_FULL_POLICY', {
+        key: pathKey(call),
+        fullPolicy: textIn(call.body, 'fullPolicy') as VolumeFullPolicy,
+      }),
   ),
   action(
     'Volume',

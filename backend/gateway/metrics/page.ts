@@ -108,6 +108,13 @@ function addPools(add: Sink, reader: Reader, facts: Facts): void {
     const needed = spareNeededPercent(unitsOfPool(facts, pool));
     add('meshsan_pool_spare_percent', labels, pool.sparePercent);
     add('meshsan_pool_spare_needed_percent', labels, needed);
+    const {
+      growthBytesPerDay = 0,
+      isFillingUp = false,
+      fullInS = 0,
+    } = facts.poolStatus.get(pool.key) ?? {};
+    add('meshsan_pool_growth_bytes_per_day', labels, growthBytesPerDay);
+    if (isFillingUp) add('meshsan_pool_full_in_seconds', labels, fullInS);
     const { high, critical } = thresholdsOf(reader.system, pool);
     add('meshsan_pool_alert_threshold_percent', { ...labels, level: 'high' }, high);
     add('meshsan_pool_alert_threshold_percent', { ...labels, level: 'critical' }, critical);

@@ -84,6 +84,16 @@ export const METRICS: Readonly<Record<string, MetricRow>> = {
     'Of the capacity, what the largest SDS or fault set has; above the spare its loss may not be made good',
     POOL,
   ),
+  meshsan_pool_growth_bytes_per_day: row(
+    'gauge',
+    'By which what the pool holds grew over the last week, or as much of it as was seen',
+    POOL,
+  ),
+  meshsan_pool_full_in_seconds: row(
+    'gauge',
+    'Until the pool is full at the pace of the last hours, day or week; absent while that is not in sight',
+    POOL,
+  ),
   meshsan_pool_alert_threshold_percent: row(
     'gauge',
     'Part of the capacity in use above which there is an alert',

@@ -1,6 +1,7 @@
 // View of storage pools.
 
-import type { CopyPolicy, StoragePool } from '../../protocol/generated/types.js';
+import { KIB } from '../../core/units.js';
+import type { CopyPolicy, PoolStatus, StoragePool } from '../../protocol/generated/types.js';
 import { REST_POLICIES, limitsOf } from '../../runtime/copy-policy-words.js';
 import type { Reader } from '../reader.js';
 
@@ -59,7 +60,11 @@ const FIXED: Json = {
   fglWriteAtomicitySize: null,
 };
 
-export function storagePoolView(reader: Reader, pool: StoragePool): Json {
+export function storagePoolView(
+  reader: Reader,
+  pool: StoragePool,
+  status: PoolStatus | undefined,
+): Json {
   const id = reader.id(pool.key);
   const domainId = reader.id(pool.domainKey);
   return {
@@ -83,6 +88,9 @@ export function storagePoolView(reader: Reader, pool: StoragePool): Json {
     capacityAlertHighThreshold: pool.capacityAlertHighPercent,
     capacityAlertCriticalThreshold: pool.capacityAlertCriticalPercent,
     durability: pool.durability,
+    fullPolicy: pool.fullPolicy,
+    capacityGrowthInKbPerDay: Math.floor((status?.growthBytesPerDay ?? 0) / KIB),
+    capacityFullInSeconds: status?.isFillingUp === true ? status.fullInS : null,
     links: links(
       'StoragePool',
       id,

@@ -98,6 +98,7 @@ function volumeView(
     consistencyGroupId: reader.idOrNull(volume.groupKey),
     creationTime: Math.floor(volume.createdAtMs / 1000),
     useRmcache: volume.rmcache,
+    fullPolicy: volume.fullPolicy,
     // Clients take anything but null for "mapped".
     mappedSdcInfo: mapped.length === 0 ? null : mapped,
     links: links(

@@ -188,6 +188,7 @@ export const POOL_COMMANDS: Handlers<
     for (const { volumeKey } of state.tombstones.filter(({ poolKey }) => poolKey === key))
       state.tombstones.delete(volumeKey);
     state.combs.clear(key);
+    state.poolUsages.delete(key);
     state.pools.delete(key);
     return NOTHING;
   },

@@ -50,7 +50,12 @@ function poolOf(state: State, volume: Volume): StoragePool {
 }
 
 export const VOLUME_COMMANDS: Handlers<
-  'ADD_VOLUME' | 'REMOVE_VOLUME' | 'RENAME_VOLUME' | 'RESIZE_VOLUME' | 'SET_VOLUME_CACHE'
+  | 'ADD_VOLUME'
+  | 'REMOVE_VOLUME'
+  | 'RENAME_VOLUME'
+  | 'RESIZE_VOLUME'
+  | 'SET_VOLUME_CACHE'
+  | 'SET_VOLUME_FULL_POLICY'
 > = {
   ADD_VOLUME(context, { poolKey, name, sizeSectors, provisioning, rmcache }) {
     const { state, wallMs } = context;
@@ -71,7 +76,7 @@ export const VOLUME_COMMANDS: Handlers<
       epoch: 1,
       createdAtMs: wallMs,
       lastMappingGeneration: 0,
-      ...{ layerKey: 0, accessLimit: 'readWrite', doubtful: false, rmcache },
+      ...{ layerKey: 0, accessLimit: 'readWrite', doubtful: false, rmcache, fullPolicy: 'pool' },
     });
     return { key };
   },
@@ -109,6 +114,12 @@ export const VOLUME_COMMANDS: Handlers<
     const thick = volume.provisioning === 'thick';
     checkCapacity(context, poolOf(state, volume), sizeSectors - volume.sizeSectors, thick);
     state.volumes.put(key, { ...volume, sizeSectors, epoch: volume.epoch + 1 });
+    return NOTHING;
+  },
+
+  SET_VOLUME_FULL_POLICY({ state }, { key, fullPolicy }) {
+    const volume = found(state.volumes.get(key), 'VOLUME_NOT_FOUND');
+    state.volumes.put(key, { ...volume, fullPolicy });
     return NOTHING;
   },
 };

@@ -141,6 +141,7 @@ export const CMD = {
   REMOVE_VOLUME: 0x1052,
   RENAME_VOLUME: 0x1053,
   RESIZE_VOLUME: 0x1054,
+  SET_VOLUME_FULL_POLICY: 0x1060,
   MAP_VOLUME: 0x1055,
   UNMAP_VOLUME: 0x1056,
   SET_MAPPING_LIMITS: 0x1057,
@@ -275,6 +276,7 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x1052, 'REMOVE_VOLUME'],
   [0x1053, 'RENAME_VOLUME'],
   [0x1054, 'RESIZE_VOLUME'],
+  [0x1060, 'SET_VOLUME_FULL_POLICY'],
   [0x1055, 'MAP_VOLUME'],
   [0x1056, 'UNMAP_VOLUME'],
   [0x1057, 'SET_MAPPING_LIMITS'],
@@ -336,6 +338,7 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x9052, 'REMOVE_VOLUME_ANSWER'],
   [0x9053, 'RENAME_VOLUME_ANSWER'],
   [0x9054, 'RESIZE_VOLUME_ANSWER'],
+  [0x9060, 'SET_VOLUME_FULL_POLICY_ANSWER'],
   [0x9055, 'MAP_VOLUME_ANSWER'],
   [0x9056, 'UNMAP_VOLUME_ANSWER'],
   [0x9057, 'SET_MAPPING_LIMITS_ANSWER'],
@@ -382,6 +385,7 @@ export const LATER_CODES: ReadonlyMap<number, number> = new Map<number, number>(
   [0x1024, 2],
   [0x103a, 2],
   [0x103b, 2],
+  [0x1060, 2],
   [0x105a, 2],
   [0x105b, 2],
   [0x105c, 2],
@@ -395,6 +399,7 @@ export const LATER_CODES: ReadonlyMap<number, number> = new Map<number, number>(
   [0x9024, 2],
   [0x903a, 2],
   [0x903b, 2],
+  [0x9060, 2],
   [0x905a, 2],
   [0x905b, 2],
   [0x905c, 2],
@@ -441,6 +446,7 @@ export const COMMAND_BY_CODE: ReadonlyMap<number, keyof T.CommandParams> = new M
   [0x1052, 'REMOVE_VOLUME'],
   [0x1053, 'RENAME_VOLUME'],
   [0x1054, 'RESIZE_VOLUME'],
+  [0x1060, 'SET_VOLUME_FULL_POLICY'],
   [0x1055, 'MAP_VOLUME'],
   [0x1056, 'UNMAP_VOLUME'],
   [0x1057, 'SET_MAPPING_LIMITS'],
@@ -624,6 +630,7 @@ export const LIMIT = {
   combsPerPage: 256,
   devicesPerSdsMax: 64,
   replacedDevicesMax: 8,
+  usageSamplesMax: 80,
   sdsMax: 1024,
   volumesMax: 65536,
   cutVolumesMax: 1024,
@@ -712,6 +719,9 @@ export const CACHE_WRITES_WORDS: ReadonlyMap<number, T.CacheWrites> = new Map<nu
 export const FULL_POLICY_CODES: ReadonlyMap<T.FullPolicy, number> = new Map<T.FullPolicy, number>([['wait', 1], ['error', 2]]);
 export const FULL_POLICY_WORDS: ReadonlyMap<number, T.FullPolicy> = new Map<number, T.FullPolicy>([[1, 'wait'], [2, 'error']]);
 
+export const VOLUME_FULL_POLICY_CODES: ReadonlyMap<T.VolumeFullPolicy, number> = new Map<T.VolumeFullPolicy, number>([['pool', 1], ['wait', 2], ['error', 3]]);
+export const VOLUME_FULL_POLICY_WORDS: ReadonlyMap<number, T.VolumeFullPolicy> = new Map<number, T.VolumeFullPolicy>([[1, 'pool'], [2, 'wait'], [3, 'error']]);
+
 export const COPY_LIMITS_CODES: ReadonlyMap<T.CopyLimits, number> = new Map<T.CopyLimits, number>([['unlimited', 1], ['limitConcurrent', 2], ['favorApplication', 3], ['dynamicBandwidth', 4]]);
 export const COPY_LIMITS_WORDS: ReadonlyMap<number, T.CopyLimits> = new Map<number, T.CopyLimits>([[1, 'unlimited'], [2, 'limitConcurrent'], [3, 'favorApplication'], [4, 'dynamicBandwidth']]);
 
@@ -742,8 +752,8 @@ export const FINDING_KIND_WORDS: ReadonlyMap<number, T.FindingKind> = new Map<nu
 export const COMB_CHANGE_CODES: ReadonlyMap<T.CombChange, number> = new Map<T.CombChange, number>([['shrink', 1], ['admit', 2]]);
 export const COMB_CHANGE_WORDS: ReadonlyMap<number, T.CombChange> = new Map<number, T.CombChange>([[1, 'shrink'], [2, 'admit']]);
 
-export const OBJECT_TYPE_CODES: ReadonlyMap<T.ObjectType, number> = new Map<T.ObjectType, number>([['system', 1], ['protectionDomain', 2], ['storagePool', 3], ['faultSet', 4], ['sds', 5], ['device', 6], ['sdc', 7], ['volume', 8], ['mapping', 9], ['user', 10], ['combPage', 11], ['approvedSdc', 12], ['tombstone', 13], ['attachment', 14], ['layer', 15], ['cut', 16], ['mdm', 20], ['mdmCluster', 21]]);
-export const OBJECT_TYPE_WORDS: ReadonlyMap<number, T.ObjectType> = new Map<number, T.ObjectType>([[1, 'system'], [2, 'protectionDomain'], [3, 'storagePool'], [4, 'faultSet'], [5, 'sds'], [6, 'device'], [7, 'sdc'], [8, 'volume'], [9, 'mapping'], [10, 'user'], [11, 'combPage'], [12, 'approvedSdc'], [13, 'tombstone'], [14, 'attachment'], [15, 'layer'], [16, 'cut'], [20, 'mdm'], [21, 'mdmCluster']]);
+export const OBJECT_TYPE_CODES: ReadonlyMap<T.ObjectType, number> = new Map<T.ObjectType, number>([['system', 1], ['protectionDomain', 2], ['storagePool', 3], ['faultSet', 4], ['sds', 5], ['device', 6], ['sdc', 7], ['volume', 8], ['mapping', 9], ['user', 10], ['combPage', 11], ['approvedSdc', 12], ['tombstone', 13], ['attachment', 14], ['layer', 15], ['cut', 16], ['poolUsage', 19], ['mdm', 20], ['mdmCluster', 21]]);
+export const OBJECT_TYPE_WORDS: ReadonlyMap<number, T.ObjectType> = new Map<number, T.ObjectType>([[1, 'system'], [2, 'protectionDomain'], [3, 'storagePool'], [4, 'faultSet'], [5, 'sds'], [6, 'device'], [7, 'sdc'], [8, 'volume'], [9, 'mapping'], [10, 'user'], [11, 'combPage'], [12, 'approvedSdc'], [13, 'tombstone'], [14, 'attachment'], [15, 'layer'], [16, 'cut'], [19, 'poolUsage'], [20, 'mdm'], [21, 'mdmCluster']]);
 
 export const CUT_STAGE_CODES: ReadonlyMap<T.CutStage, number> = new Map<T.CutStage, number>([['holding', 1], ['switched', 2]]);
 export const CUT_STAGE_WORDS: ReadonlyMap<number, T.CutStage> = new Map<number, T.CutStage>([[1, 'holding'], [2, 'switched']]);

@@ -33,6 +33,9 @@ export type CacheWrites = 'passthrough' | 'cached';
 /** What a write gets when the pool is full. */
 export type FullPolicy = 'wait' | 'error';
 
+/** What a write to a volume gets when the pool is full: what the pool says, or its own. */
+export type VolumeFullPolicy = 'pool' | 'wait' | 'error';
+
 /** How much of a device copying may take: no limit, a number of requests at a time, that and a bandwidth, or both only while clients keep the device busy. */
 export type CopyLimits = 'unlimited' | 'limitConcurrent' | 'favorApplication' | 'dynamicBandwidth';
 
@@ -64,7 +67,7 @@ export type FindingKind = 'deviceMissing' | 'deviceSilent' | 'deviceUnknown' | '
 export type CombChange = 'shrink' | 'admit';
 
 /** Kinds of object that a query names; also the first byte of a key in the metadata store. */
-export type ObjectType = 'system' | 'protectionDomain' | 'storagePool' | 'faultSet' | 'sds' | 'device' | 'sdc' | 'volume' | 'mapping' | 'user' | 'combPage' | 'approvedSdc' | 'tombstone' | 'attachment' | 'layer' | 'cut' | 'mdm' | 'mdmCluster';
+export type ObjectType = 'system' | 'protectionDomain' | 'storagePool' | 'faultSet' | 'sds' | 'device' | 'sdc' | 'volume' | 'mapping' | 'user' | 'combPage' | 'approvedSdc' | 'tombstone' | 'attachment' | 'layer' | 'cut' | 'poolUsage' | 'mdm' | 'mdmCluster';
 
 /** How far a group snapshot is: devices are asked to hold writes, or the volumes are written in new layers and the devices certify. */
 export type CutStage = 'holding' | 'switched';
@@ -217,6 +220,22 @@ export interface StoragePool {
   readonly movesPerDevice: number;
   /** what the RAM read cache takes of writes Since version 2. */
   readonly cacheWrites: CacheWrites;
+}
+
+/** What a storage pool held at a moment. */
+export interface UsageSample {
+  /** wall clock */
+  readonly atMs: number;
+  /** of thin volumes and snapshots, and all of thick volumes, one copy counted */
+  readonly usedBytes: number;
+}
+
+/** How the use of a storage pool went. */
+export interface PoolUsage {
+  /** storage pool */
+  readonly key: number;
+  /** ascending */
+  readonly samples: readonly UsageSample[];
 }
 
 /** SDSs that fail together; two copies never lie in one fault set. */
@@ -373,6 +392,8 @@ export interface Volume {
   readonly doubtful: boolean;
   /** its reads use the RAM read cache where its pool does Since version 2. */
   readonly rmcache: boolean;
+  /** what a write gets when the pool is full Since version 2. */
+  readonly fullPolicy: VolumeFullPolicy;
 }
 
 /** What was written to one member of a V-tree between two cuts. The top layer of a volume is written, frozen ones never are. A V-tree that never had a snapshot has none stored. */
@@ -723,6 +744,8 @@ export interface MapVolume {
   readonly active: boolean;
   /** its reads use the RAM read cache where its pool does Since version 2. */
   readonly rmcache: boolean;
+  /** what a write gets when the pool is full Since version 2. */
+  readonly fullPolicy: VolumeFullPolicy;
 }
 
 /** A frozen layer whose only child takes over what it holds: blocks that the child lacks move there, then the chunk of the layer is gone. */
@@ -975,6 +998,12 @@ export interface PoolStatus {
   readonly stuckMoveCombs: number;
   /** with a returned copy whose device has no room for what it lacks Since version 2. */
   readonly stuckResyncCombs: number;
+  /** as over the last week, or as much of it as was seen; 0: none Since version 2. */
+  readonly growthBytesPerDay: number;
+  /** it will be full in sight Since version 2. */
+  readonly isFillingUp: boolean;
+  /** seconds until then, at the pace of the last hours, day or week Since version 2. */
+  readonly fullInS: number;
 }
 
 /** Combs of which a device gets or gives data, of one kind. */
@@ -1050,6 +1079,8 @@ export interface StructTypes {
   readonly ProtectionDomain: ProtectionDomain;
   readonly CopyPolicy: CopyPolicy;
   readonly StoragePool: StoragePool;
+  readonly UsageSample: UsageSample;
+  readonly PoolUsage: PoolUsage;
   readonly FaultSet: FaultSet;
   readonly Sds: Sds;
   readonly SdsMove: SdsMove;
@@ -2201,6 +2232,18 @@ export interface ResizeVolumeParams {
 export interface ResizeVolumeResult {
 }
 
+/** Choose what writes get that find the pool full; it also reaches those that wait already. */
+export interface SetVolumeFullPolicyParams {
+  /** volume */
+  readonly key: number;
+  /** that of the pool, or its own */
+  readonly fullPolicy: VolumeFullPolicy;
+}
+
+/** Result of SET_VOLUME_FULL_POLICY. */
+export interface SetVolumeFullPolicyResult {
+}
+
 /** Allow an SDC to use a volume. */
 export interface MapVolumeParams {
   /** volume */
@@ -2647,6 +2690,7 @@ export interface CommandParams {
   readonly REMOVE_VOLUME: RemoveVolumeParams;
   readonly RENAME_VOLUME: RenameVolumeParams;
   readonly RESIZE_VOLUME: ResizeVolumeParams;
+  readonly SET_VOLUME_FULL_POLICY: SetVolumeFullPolicyParams;
   readonly MAP_VOLUME: MapVolumeParams;
   readonly UNMAP_VOLUME: UnmapVolumeParams;
   readonly SET_MAPPING_LIMITS: SetMappingLimitsParams;
@@ -2712,6 +2756,7 @@ export interface CommandResults {
   readonly REMOVE_VOLUME: RemoveVolumeResult;
   readonly RENAME_VOLUME: RenameVolumeResult;
   readonly RESIZE_VOLUME: ResizeVolumeResult;
+  readonly SET_VOLUME_FULL_POLICY: SetVolumeFullPolicyResult;
   readonly MAP_VOLUME: MapVolumeResult;
   readonly UNMAP_VOLUME: UnmapVolumeResult;
   readonly SET_MAPPING_LIMITS: SetMappingLimitsResult;

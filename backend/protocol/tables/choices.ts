@@ -45,6 +45,10 @@ export const CHOICES = {
     values: { passthrough: 1, cached: 2 },
   },
   fullPolicy: { about: 'What a write gets when the pool is full.', values: { wait: 1, error: 2 } },
+  volumeFullPolicy: {
+    about: 'What a write to a volume gets when the pool is full: what the pool says, or its own.',
+    values: { pool: 1, wait: 2, error: 3 },
+  },
   copyLimits: {
     about:
       'How much of a device copying may take: no limit, a number of requests at a time, that and a bandwidth, or both only while clients keep the device busy.',
@@ -127,10 +131,11 @@ export const CHOICES = {
       attachment: 14,
       layer: 15,
       cut: 16,
+      poolUsage: 19,
       mdm: 20,
       mdmCluster: 21,
     },
-    since: { layer: 2, cut: 2 },
+    since: { layer: 2, cut: 2, poolUsage: 2 },
   },
   cutStage: {
     about:

@@ -296,6 +296,18 @@ export const COMMANDS = {
     u32('key', 'volume'),
     u53('sizeSectors', 'new size', { min: 1, max: LIMITS.volumeSectorsMax.value }),
   ]),
+  SET_VOLUME_FULL_POLICY: later(
+    2,
+    command(
+      0x1060,
+      'frontend',
+      'Choose what writes get that find the pool full; it also reaches those that wait already.',
+      [
+        u32('key', 'volume'),
+        choice('fullPolicy', 'volumeFullPolicy', 'that of the pool, or its own'),
+      ],
+    ),
+  ),
   MAP_VOLUME: command(
     0x1055,
     'frontend',

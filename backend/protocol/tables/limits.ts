@@ -53,6 +53,10 @@ export const LIMITS = {
     value: 8,
     why: 'who changes his mind more often before a disk is formatted waits until it is',
   },
+  usageSamplesMax: {
+    value: 80,
+    why: 'of a pool: two hours in steps of ten minutes, a day in hours, a week in six hours',
+  },
   sdsMax: { value: 1024, why: 'of the original' },
   volumesMax: { value: 65536, why: 'more than the original: 32,768' },
   cutVolumesMax: { value: 1024, why: 'volumes of one consistency group' },

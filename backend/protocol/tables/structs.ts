@@ -124,6 +124,27 @@ export const STRUCTS = {
       }),
     ],
   },
+  UsageSample: {
+    since: 2,
+    about: 'What a storage pool held at a moment.',
+    fields: [
+      u53('atMs', 'wall clock'),
+      u53('usedBytes', 'of thin volumes and snapshots, and all of thick volumes, one copy counted'),
+    ],
+  },
+  PoolUsage: {
+    since: 2,
+    about: 'How the use of a storage pool went.',
+    fields: [
+      u32('key', 'storage pool'),
+      list(
+        'samples',
+        struct('sample', 'UsageSample', ''),
+        LIMITS.usageSamplesMax.value,
+        'ascending',
+      ),
+    ],
+  },
   FaultSet: {
     about: 'SDSs that fail together; two copies never lie in one fault set.',
     fields: [key, u32('domainKey', 'protection domain'), name('unique in its protection domain')],
@@ -259,6 +280,9 @@ export const STRUCTS = {
       ),
       bool('rmcache', 'its reads use the RAM read cache where its pool does', {
         ...{ since: 2, absent: true },
+      }),
+      choice('fullPolicy', 'volumeFullPolicy', 'what a write gets when the pool is full', {
+        ...{ since: 2, absent: 'pool' },
       }),
     ],
   },
@@ -571,6 +595,9 @@ export const STRUCTS = {
       bool('rmcache', 'its reads use the RAM read cache where its pool does', {
         ...{ since: 2, absent: false },
       }),
+      choice('fullPolicy', 'volumeFullPolicy', 'what a write gets when the pool is full', {
+        ...{ since: 2, absent: 'pool' },
+      }),
     ],
   },
   Merge: {
@@ -773,6 +800,13 @@ export const STRUCTS = {
       u32('stuckRebuildCombs', 'that lack a copy for which no device has room'),
       u32('stuckMoveCombs', 'that are to be moved to devices without room'),
       u32('stuckResyncCombs', 'with a returned copy whose device has no room for what it lacks', {
+        ...{ since: 2, absent: 0 },
+      }),
+      u53('growthBytesPerDay', 'as over the last week, or as much of it as was seen; 0: none', {
+        ...{ since: 2, absent: 0 },
+      }),
+      bool('isFillingUp', 'it will be full in sight', { since: 2, absent: false }),
+      u53('fullInS', 'seconds until then, at the pace of the last hours, day or week', {
         ...{ since: 2, absent: 0 },
       }),
     ],

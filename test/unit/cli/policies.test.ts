@@ -171,3 +171,30 @@ test('jobs of devices are shown with their pool and their SDS', async (t) => {
   t.is(ofSds[4], '0 active moving-in backward-rebuild jobs');
   t.is(ofSds[11], '4 pending moving-out rebalance jobs');
 });
+
+test('a volume gets a policy of its own for full pools, and a pool says when it will be full', async (t) => {
+  const scli = await ScliHarness.loggedIn();
+  const { cluster } = scli;
+  const size = ['--size_gb', '8', '--volume_name', 'v1'];
+  t.is((await scli.run('--add_volume', ...POOL, ...size, '--thin_provisioned')).code, 0);
+  const [volume] = cluster.tables.volume;
+  const [pool] = cluster.tables.storagePool;
+  if (volume === undefined || pool === undefined) throw new Error('a volume in a pool');
+  const named = ['--volume_name', volume.name];
+  const choose = (policy: string): ReturnType<ScliHarness['run']> =>
+    scli.run('--set_volume_full_policy', ...named, '--full_policy', policy);
+  t.is((await choose('never')).code, 1);
+  t.true((await choose('error')).out[0]?.endsWith('end with an error when the pool is full'));
+  t.like(cluster.asked.at(-1)?.params, { key: volume.key, fullPolicy: 'error' });
+  const shown = await scli.run('--query_volume', ...named);
+  t.true(shown.out.includes('   Writes end with an error when the pool is full'));
+
+  const lines = async (): Promise<readonly string[]> =>
+    (await scli.run('--query_storage_pool', ...POOL)).out.filter((line) => line.includes('Grows'));
+  t.deepEqual(await lines(), []);
+  const growth = { growthBytesPerDay: 10 * 2 ** 30, isFillingUp: true, fullInS: 9 * 86_400 };
+  cluster.poolHealth.set(pool.key, growth);
+  t.deepEqual(await lines(), [
+    '\tGrows by 10.0 GB (10240 MB) a day; full in 9.0 days if it goes on like that',
+  ]);
+});

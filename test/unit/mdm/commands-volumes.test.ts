@@ -48,6 +48,11 @@ test('volumes: names, sizes, capacity, removal and growth', (t) => {
   t.is(cluster.refused('RENAME_VOLUME', { key: 9999, name: 'x' }).error, 'VOLUME_NOT_FOUND');
   t.is(cluster.refused('RENAME_VOLUME', { key, name: 'thin' }).error, 'VOLUME_NAME_IN_USE');
   cluster.command('RENAME_VOLUME', { key, name: 'v1' });
+  const choice = { key: 9999, fullPolicy: 'error' } as const;
+  t.is(cluster.refused('SET_VOLUME_FULL_POLICY', choice).error, 'VOLUME_NOT_FOUND');
+  t.is(cluster.query('volume', [key]).volumes[0]?.fullPolicy, 'pool');
+  cluster.command('SET_VOLUME_FULL_POLICY', { ...choice, key });
+  t.is(cluster.query('volume', [key]).volumes[0]?.fullPolicy, 'error');
   const resize = (sizeSectors: number, of = key): string =>
     cluster.refused('RESIZE_VOLUME', { key: of, sizeSectors }).error;
   t.is(resize(8, 9999), 'VOLUME_NOT_FOUND');

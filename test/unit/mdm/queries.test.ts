@@ -190,6 +190,43 @@ test('volumes that a device reports in parts all count', (t) => {
   t.deepEqual(held(), [0, 20, 30]);
 });
 
+test('a pool that grows says when it will be full, also through another master', (t) => {
+  const { cluster, poolKey, devices } = standard();
+  const { key: volumeKey } = cluster.command('ADD_VOLUME', {
+    ...{ poolKey, name: 'v', sizeSectors: 10 * SECTORS_PER_GIB, provisioning: 'thin' },
+    rmcache: false,
+  });
+  const pool = (): PoolStatus | undefined => cluster.status('storagePool').pools[0];
+  const netBytes = pool()?.netBytes ?? 0;
+  // Two copies on three devices, of what takes half a day to fill the pool.
+  const grown = (minutes: number): number => Math.round((netBytes * minutes) / 720);
+  const goOn = (fromMinutes: number, toMinutes: number): void => {
+    const endUs = cluster.nowUs + (toMinutes - fromMinutes) * 60_000_000;
+    while (cluster.nowUs < endUs) {
+      const minutes = toMinutes - (endUs - cluster.nowUs) / 60_000_000;
+      const held = { volumeKey, usedBytes: Math.round((grown(minutes) * 2) / 3) };
+      cluster.nowUs += 200_000;
+      cluster.pass(100, () => {
+        for (const device of devices) cluster.beat(device, cluster.store.sequence, [held]);
+      });
+    }
+  };
+  goOn(0, 20);
+  t.like(pool(), { growthBytesPerDay: 0, isFillingUp: false, fullInS: 0 }, 'too little was seen');
+  goOn(20, 45);
+  t.true(pool()?.isFillingUp);
+  const leftS = (720 - 45) * 60;
+  t.true(Math.abs((pool()?.fullInS ?? 0) - leftS) < leftS / 20, `${pool()?.fullInS} s of ${leftS}`);
+  const perDay = pool()?.growthBytesPerDay ?? 0;
+  t.true(Math.abs(perDay - 2 * netBytes) < netBytes / 10);
+
+  cluster.restart();
+  for (const number of [1, 2, 3]) cluster.sds(number);
+  for (const device of devices) cluster.register(device);
+  goOn(45, 46);
+  t.true(pool()?.isFillingUp, 'what was seen is committed');
+});
+
 test('a pool says how its data is kept and what it may still promise', (t) => {
   const { cluster, poolKey, devices } = standard();
   const pool = (): PoolStatus | undefined => cluster.status('storagePool').pools[0];

@@ -19,6 +19,7 @@ function volume(key: number, facts: Partial<Volume> = {}): Volume {
     ...{ key, poolKey: POOL, vtreeKey: 1, ancestorKey: 0, groupKey: 0, name: `v${key}` },
     ...{ sizeSectors: 64, provisioning: 'thin', rmcache: true, epoch: 1, createdAtMs: 0 },
     ...{ lastMappingGeneration: 0, layerKey: 0, accessLimit: 'readWrite', doubtful: false },
+    fullPolicy: 'pool',
     ...facts,
   };
 }

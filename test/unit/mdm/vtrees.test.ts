@@ -43,7 +43,7 @@ class Bench {
         rmcache: true,
       },
       ...{ epoch: 1, createdAtMs: 0, lastMappingGeneration: 0, layerKey: 0 },
-      ...{ accessLimit: 'readWrite', doubtful: false },
+      ...{ accessLimit: 'readWrite', doubtful: false, fullPolicy: 'pool' },
       ...one,
     });
   }

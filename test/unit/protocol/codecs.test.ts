@@ -24,7 +24,7 @@ const VOLUME: Volume = {
   epoch: 1,
   createdAtMs: 1_700_000_000_000,
   lastMappingGeneration: 4,
-  ...{ layerKey: 0, accessLimit: 'readWrite', doubtful: false },
+  ...{ layerKey: 0, accessLimit: 'readWrite', doubtful: false, fullPolicy: 'pool' },
 };
 
 for (const row of ROWS) {

@@ -369,7 +369,7 @@ export class ModelCluster {
       sizeSectors,
       thin: true,
       name: `volume${key}`,
-      ...{ layers: [], cut: 0, active: true, rmcache: true },
+      ...{ layers: [], cut: 0, active: true, rmcache: true, fullPolicy: 'pool' },
     });
     for (const sdcKey of sdcKeys)
       this.mappings.push({

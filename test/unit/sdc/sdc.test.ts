@@ -433,6 +433,30 @@ test('a full pool whose policy is not to wait says ENOSPC; so do writes that wai
   cluster.until(() => front.done.get(2) === ERRNO.ENOSPC, 2_000_000);
 });
 
+test('a volume with a policy of its own for full pools does not ask that of the pool', (t) => {
+  const { cluster, front, submit } = bench();
+  fill(cluster);
+  const [volume] = [...cluster.volumes.values()];
+  if (volume === undefined) throw new Error('the cluster has no volume');
+  const choose = (fullPolicy: 'pool' | 'wait' | 'error'): void => {
+    cluster.volumes.set(volume.key, { ...volume, fullPolicy });
+    cluster.mdm.pushAll();
+  };
+  t.true(submit(1, IO.write, 0, new Uint8Array(64)));
+  cluster.run(3_000_000);
+  t.is(front.done.size, 0, 'the pool has its writes wait');
+  choose('error');
+  cluster.until(() => front.done.get(1) === ERRNO.ENOSPC, 2_000_000);
+  cluster.fullPolicy = 'error';
+  choose('wait');
+  cluster.run(1_000_000);
+  t.true(submit(2, IO.write, 0, new Uint8Array(64)));
+  cluster.run(3_000_000);
+  t.false(front.done.has(2), 'the volume has them wait, whatever the pool says');
+  choose('pool');
+  cluster.until(() => front.done.get(2) === ERRNO.ENOSPC, 2_000_000);
+});
+
 test('the bound on time ends a write that waits for space with ENOSPC, and it never happens later', (t) => {
   const { cluster, front, submit } = bench({ ioTimeoutUs: 2_000_000 });
   const state = fill(cluster);

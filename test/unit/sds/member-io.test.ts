@@ -121,7 +121,7 @@ test('an acknowledgement says how much room there is, for thin volumes too, and 
 function snapshotOf(volumes: Volumes, map: ClusterMap, cut: number): ClusterMap {
   const of = (key: number, top: number): MapUpdate['volumes'][number] => ({
     ...{ key, poolKey: 1, vtreeKey: 9, epoch: 2, sizeSectors: 64, layers: [top, 9], cut },
-    ...{ active: true, thin: true, name: '', rmcache: true },
+    ...{ active: true, thin: true, name: '', rmcache: true, fullPolicy: 'pool' },
   });
   const part: MapUpdate = {
     ...{ term: 1, sequence: cut + 1, full: false, last: true, pools: [], combs: [], devices: [] },

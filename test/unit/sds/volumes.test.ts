@@ -29,7 +29,7 @@ const volume = {
   vtreeKey: 4,
   epoch: 3,
   sizeSectors: 64,
-  ...{ layers: [], cut: 0, active: true, rmcache: true },
+  ...{ layers: [], cut: 0, active: true, rmcache: true, fullPolicy: 'pool' as const },
   thin: true,
   name: 'v',
 };

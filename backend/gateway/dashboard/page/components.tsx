@@ -4,7 +4,7 @@ import type { JSX } from 'preact';
 
 import type { DeviceRow, Load, Overview, PoolRow, SdcRow, SdsRow } from '../shapes.js';
 
-import { bytes, count, latency, percent, since } from './format.js';
+import { bytes, count, duration, latency, percent, since } from './format.js';
 import { Badge, Bar, Table } from './table.js';
 import type { Column } from './table.js';
 
@@ -82,6 +82,7 @@ const POOLS: readonly Column<PoolRow>[] = [
     title: 'Used (raw)',
     cell: ({ capacity }) => filled(capacity.usedBytes, capacity.totalBytes),
   },
+  { title: 'Full in', isFigure: true, cell: ({ fullInS }) => duration(fullInS) },
   { title: 'Spare', isFigure: true, cell: ({ sparePercent }) => `${sparePercent} %` },
   { title: 'Devices', isFigure: true, cell: ({ devices }) => count(devices) },
   { title: 'Volumes', isFigure: true, cell: ({ volumes }) => count(volumes) },

@@ -30,12 +30,16 @@ export function percent(part: number, whole: number): string {
   return whole === 0 ? '0 %' : `${((100 * part) / whole).toFixed(part === whole ? 0 : 1)} %`;
 }
 
-/** How long ago, such as 3 h. */
-export function since(thenMs: number, nowMs: number): string {
-  const seconds = Math.max(0, Math.round((nowMs - thenMs) / 1000));
-  if (thenMs === 0) return '–';
+/** Such as 9 d; a dash for null. */
+export function duration(seconds: number | null): string {
+  if (seconds === null) return '–';
   if (seconds < 120) return `${seconds} s`;
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
   if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
   return `${Math.round(seconds / 86_400)} d`;
+}
+
+/** How long ago, such as 3 h. */
+export function since(thenMs: number, nowMs: number): string {
+  return duration(thenMs === 0 ? null : Math.max(0, Math.round((nowMs - thenMs) / 1000)));
 }
