@@ -5,6 +5,7 @@ import { CLIENT_COMMANDS } from './commands/clients.js';
 import { DEVICE_COMMANDS } from './commands/devices.js';
 import { DOMAIN_COMMANDS } from './commands/domains.js';
 import { COPYING_COMMANDS } from './commands/copying.js';
+import { SCANNER_COMMANDS } from './commands/scanner.js';
 import { MDM_COMMANDS } from './commands/mdms.js';
 import { METADATA_COMMANDS } from './commands/metadata.js';
 import { POOL_COMMANDS } from './commands/pools.js';
@@ -28,6 +29,7 @@ export const COMMANDS: readonly Command[] = [
   ...DOMAIN_COMMANDS,
   ...POOL_COMMANDS,
   ...COPYING_COMMANDS,
+  ...SCANNER_COMMANDS,
   ...SDS_COMMANDS,
   ...SDS_MOVE_COMMANDS,
   ...SDS_CACHING_COMMANDS,

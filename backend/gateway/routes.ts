@@ -5,6 +5,7 @@ import { ALERT_ROUTES } from './endpoints/alerts.js';
 import { CACHING_ROUTES } from './endpoints/caching.js';
 import { CONFIGURATION_ROUTES } from './endpoints/configuration.js';
 import { COPYING_ROUTES } from './endpoints/copying.js';
+import { SCANNER_ROUTES } from './endpoints/scanner.js';
 import { MDM_ROUTES } from './endpoints/mdms.js';
 import { DASHBOARD_ROUTES } from './endpoints/dashboard.js';
 import { GENERIC_ROUTES } from './endpoints/generic.js';
@@ -23,6 +24,7 @@ export const ROUTES: readonly Route[] = [
   ...CONFIGURATION_ROUTES,
   ...COPYING_ROUTES,
   ...CACHING_ROUTES,
+  ...SCANNER_ROUTES,
   ...MDM_ROUTES,
   ...HOST_ROUTES,
   ...STATISTICS_ROUTES,

@@ -61,6 +61,7 @@ export function isEmpty(news: News): boolean {
 
 export function mapPool(state: State, pool: StoragePool): MapPool {
   const { key, combCountLog2, durability, fullPolicy, rebuildEnabled, rebuild, rebalance } = pool;
+  const { scanner } = pool;
   const active = state.domains.get(pool.domainKey)?.active === true;
   return {
     key,
@@ -73,6 +74,7 @@ export function mapPool(state: State, pool: StoragePool): MapPool {
     rebalance,
     rmcache: pool.rmcache,
     cacheWrites: pool.cacheWrites,
+    scanner,
   };
 }
 

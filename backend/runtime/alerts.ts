@@ -19,6 +19,7 @@ import { sentinelFindings } from './sentinel-volume.js';
 import { cacheOf } from './statistics/cache.js';
 import { readFacts, scopeOfPools } from './statistics/facts.js';
 import type { Facts } from './statistics/facts.js';
+import { scansOf } from './statistics/scans.js';
 import { capacityValues } from './statistics/values.js';
 
 type AlertSeverity = 'low' | 'medium' | 'high';
@@ -131,6 +132,30 @@ function ofCaches(facts: Facts): readonly Finding[] {
     const about = { objectType: 'Sds', objectKey: key, sinceMs: null };
     const type = 'SDS_RMCACHE_MEMORY_ALLOCATION_FAILED';
     return [{ type, severity: 'medium', values: { name, cacheMiB }, ...about }];
+  });
+}
+
+/** Blocks that were wrong on a device, or differed from another copy. */
+function ofScans(facts: Facts): readonly Finding[] {
+  return facts.devices.flatMap((device): Finding[] => {
+    const { key: objectKey, path } = device;
+    const scan = scansOf(facts, [device]);
+    const about = { objectType: 'Device', objectKey, sinceMs: null };
+    const found: Finding[] = [];
+    const { readErrors, fixedReadErrors, compareErrors, fixedCompareErrors } = scan;
+    if (readErrors > 0) {
+      const severity = readErrors > fixedReadErrors ? 'high' : 'medium';
+      const values = { path, found: readErrors, fixed: fixedReadErrors };
+      found.push({
+        ...{ type: 'FIXED_READ_ERROR_COUNT_ABOVE_THRESHOLD', severity, values },
+        ...about,
+      });
+    }
+    if (compareErrors > 0) {
+      const values = { path, found: compareErrors, fixed: fixedCompareErrors };
+      found.push({ type: 'SCANNER_COMPARE_ERROR', severity: 'high', values, ...about });
+    }
+    return found;
   });
 }
 
@@ -333,6 +358,7 @@ export async function currentAlerts(
     ...ofSystem(reader, await reader.clusterState()),
     ...ofDomains(facts),
     ...ofClientCount(reader, facts),
+    ...ofScans(facts),
     ...(await ofServers(reader, facts)),
     ...(await ofRestless(reader, facts)),
     ...(await ofDevices(reader, facts)),

@@ -58,6 +58,7 @@ export class CopyLimits {
     new Allowance(),
     new Allowance(),
     new Allowance(),
+    new Allowance(),
   ] as const;
   /** The same for what arrives. */
   private readonly arrivals = [new Allowance(), new Allowance(), new Allowance()] as const;
@@ -145,7 +146,7 @@ export class CopyLimits {
 
   private policy(kind: CopyKind): CopyPolicy | null {
     const pool = this.site.pool?.pool;
-    if (pool === undefined || kind === COPY_KIND.awaited) return null;
+    if (pool === undefined || kind >= COPY_KIND.awaited) return null;
     return kind === COPY_KIND.rebalance ? pool.rebalance : pool.rebuild;
   }
 

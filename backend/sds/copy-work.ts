@@ -7,18 +7,19 @@ import type { Comb, Member } from './comb.js';
 
 /**
  * resync: of a copy that returned; rebuild: of one that is made anew; rebalance: of data that is moved; awaited: what clients
- * wait for, such as copies that are made equal after a change of primary.
+ * wait for, such as copies that are made equal after a change of primary; repair: of blocks that the background scanner found
+ * wrong at a copy that is in sync.
  */
-export const COPY_KIND = { resync: 0, rebuild: 1, rebalance: 2, awaited: 3 } as const;
+export const COPY_KIND = { resync: 0, rebuild: 1, rebalance: 2, awaited: 3, repair: 4 } as const;
 export type CopyKind = (typeof COPY_KIND)[keyof typeof COPY_KIND];
 /** Of a copy that is being filled. */
-export type ArrivingKind = Exclude<CopyKind, typeof COPY_KIND.awaited>;
+export type ArrivingKind = Exclude<CopyKind, typeof COPY_KIND.awaited | typeof COPY_KIND.repair>;
 
 const LOAD_US = 5_000_000;
 const SECOND_US = 1_000_000;
 
 /** At the primary: why a target is filled. */
-export function copyKind(comb: Comb, member: Member): CopyKind {
+export function copyKind(comb: Comb, member: Member): ArrivingKind {
   if (!member.blank) return COPY_KIND.resync;
   return comb.alone ? COPY_KIND.rebuild : COPY_KIND.rebalance;
 }
@@ -73,6 +74,7 @@ export class CopyWork {
 
 export class CopyWorks {
   private readonly works = [
+    new CopyWork(),
     new CopyWork(),
     new CopyWork(),
     new CopyWork(),

@@ -8,6 +8,7 @@
 //   settling                                   what need not be compared after a crash
 //   cuts                                       group snapshots: one moment for many volumes
 //   merging                                    layers that their child takes over
+//   scanner, scan-repairs, scan-answers        what lies on the device is verified and compared in the background
 //   leftovers                                  chunks of combs that are carried no more
 //   changes, mdm-link, peer-links              the MDM and the other data processes
 
@@ -22,7 +23,14 @@ import { Cuts } from './cuts.js';
 import { Forward } from './forward.js';
 import { Leases } from './leases.js';
 import { Leftovers } from './leftovers.js';
-import { COPY_TOKENS, PEER_READ_TOKENS, tokenPart, tokenSlot } from './load-token.js';
+import {
+  COPY_TOKENS,
+  PEER_READ_TOKENS,
+  SCAN_ANSWER_TOKENS,
+  SCAN_TOKENS,
+  tokenPart,
+  tokenSlot,
+} from './load-token.js';
 import { MdmLink } from './mdm-link.js';
 import { MemberIo } from './member-io.js';
 import { Membership } from './membership.js';
@@ -32,6 +40,9 @@ import { PeerLinks } from './peer-links.js';
 import { PeerReads } from './peer-reads.js';
 import { Peering } from './peering.js';
 import { Resync } from './resync.js';
+import { ScanAnswers } from './scan-answers.js';
+import { ScanTask } from './scan-task.js';
+import { Scanner } from './scanner.js';
 import { Serve } from './serve.js';
 import { Settling } from './settling.js';
 import { Shared } from './shared.js';
@@ -82,6 +93,8 @@ export class DataNode implements Machine, StoreHost {
   /** Memory that the read cache may have, and that it was said to have settled at. */
   private cacheBytes = 0;
   private cacheSettledBytes = 0;
+  private readonly scanner: Scanner;
+  private readonly scanAnswers: ScanAnswers;
 
   constructor(ports: DataPorts, identity: DataIdentity, options: DataOptions) {
     this.ports = ports;
@@ -108,6 +121,14 @@ export class DataNode implements Machine, StoreHost {
     this.changes = new Changes(shared, this.mdmLink.client);
     this.leftovers = new Leftovers(shared, this.mdmLink.client);
     const { serve, stability, peerReads, membership, peering, resync, settling, leases } = this;
+    this.scanner = new Scanner(shared, {
+      copier: resync.copier,
+      changed: (layerKey, chunkIndex) => {
+        this.serve.merging.changed(layerKey, chunkIndex);
+      },
+    });
+    this.scanAnswers = new ScanAnswers(shared);
+    const { scanner, scanAnswers } = this;
     this.peerLinks = new PeerLinks(shared, {
       serve,
       stability,
@@ -117,6 +138,8 @@ export class DataNode implements Machine, StoreHost {
       resync,
       settling,
       leases,
+      scanner,
+      scanAnswers,
     });
     shared.wire({
       serve: this.serve,
@@ -137,7 +160,7 @@ export class DataNode implements Machine, StoreHost {
     const { cuts } = this;
     const { merging } = this.serve;
     this.mdmLink.wire(
-      { membership, peerLinks, peering, resync, leftovers, merging, cuts },
+      { membership, peerLinks, peering, resync, leftovers, merging, cuts, scanner },
       this.changes,
     );
   }
@@ -245,6 +268,7 @@ export class DataNode implements Machine, StoreHost {
     this.leftovers.tick(nowUs);
     this.serve.tick(nowUs);
     this.cuts.tick(nowUs);
+    this.scanner.tick(nowUs);
     this.drainGranted(nowUs);
   }
 
@@ -259,6 +283,7 @@ export class DataNode implements Machine, StoreHost {
       this.resync.pump();
       this.serve.merging.pump(nowUs);
       this.cuts.pump();
+      this.scanner.repairs.checks.pump();
       this.changes.tick(nowUs);
       this.leases.tick(nowUs);
       this.settling.tick(nowUs);
@@ -295,6 +320,7 @@ export class DataNode implements Machine, StoreHost {
       this.serve.nextDeadlineUs(),
       this.serve.merging.nextDeadlineUs(),
       this.cuts.nextDeadlineUs(),
+      this.scanner.nextDeadlineUs(),
     );
   }
 
@@ -352,7 +378,8 @@ export class DataNode implements Machine, StoreHost {
     badMaskHigh: number,
   ): void {
     if (this.isOver() || this.shared.stage === 'closing') return;
-    if (token >= PEER_READ_TOKENS) this.peerReads.done(token - PEER_READ_TOKENS, status);
+    if (token >= SCAN_TOKENS) this.scanner.storeRead(token, status, badMaskLow, badMaskHigh);
+    else if (token >= PEER_READ_TOKENS) this.peerReads.done(token - PEER_READ_TOKENS, status);
     else if (token >= COPY_TOKENS)
       this.resync.copier.storeRead(token, status, badMaskLow, badMaskHigh);
     else {
@@ -364,7 +391,9 @@ export class DataNode implements Machine, StoreHost {
 
   storeDescribed(nowUs: Micros, token: Token, status: StoreStatus): void {
     if (this.isOver() || this.shared.stage === 'closing') return;
-    if (token >= COPY_TOKENS) this.resync.copier.storeDescribed(token, status);
+    if (token >= SCAN_ANSWER_TOKENS) this.scanAnswers.described(token - SCAN_ANSWER_TOKENS, status);
+    else if (token >= SCAN_TOKENS) this.scanner.storeDescribed(token, status);
+    else if (token >= COPY_TOKENS) this.resync.copier.storeDescribed(token, status);
     else {
       const op = this.shared.ops.at(tokenSlot(token));
       if (op !== undefined && op.loads > 0) this.serve.storeDescribed(nowUs, op, status);
@@ -412,6 +441,7 @@ export class DataNode implements Machine, StoreHost {
       if (granted === null) return;
       if (granted instanceof Op) this.serve.granted(nowUs, granted);
       else if (granted instanceof CopyTask) this.resync.copier.granted(granted);
+      else if (granted instanceof ScanTask) this.scanner.repairs.checks.granted(granted);
     }
   }
 

@@ -32,6 +32,7 @@ import type { Op } from './op.js';
 import type { PeerLinks } from './peer-links.js';
 import type { Peering } from './peering.js';
 import type { Resync } from './resync.js';
+import type { Scanner } from './scanner.js';
 import type { Shared } from './shared.js';
 import { Totals } from './volumes.js';
 
@@ -57,6 +58,7 @@ export interface MdmTopics {
   readonly leftovers: Leftovers;
   readonly merging: Merging;
   readonly cuts: Cuts;
+  readonly scanner: Scanner;
 }
 
 export class MdmLink implements MdmClientHost {
@@ -175,6 +177,7 @@ export class MdmLink implements MdmClientHost {
     for (const key of map.freedLayers) shared.store.freeVolume(key);
     topics.merging.mapChanged();
     topics.cuts.mapChanged(nowUs);
+    topics.scanner.mapChanged(nowUs);
     topics.peerLinks.mapChanged(nowUs);
     this.changes?.considerAll();
     for (const comb of shared.knownCombs()) topics.peering.activateIfReady(nowUs, comb);
@@ -340,6 +343,7 @@ export class MdmLink implements MdmClientHost {
       rebalance: copies.of(COPY_KIND.rebalance).load(nowUs),
       times: this.shared.store.times(),
       cache: this.shared.caching.usage(),
+      scan: this.topics?.scanner.counts() ?? null,
     };
   }
 

@@ -21,11 +21,13 @@ import { durableOf } from './data-frame.js';
 import type { Leases } from './leases.js';
 import { TAKEN } from './member-io.js';
 import type { MemberIo, Taken } from './member-io.js';
-import { isCopyTag } from './peer-read.js';
+import { isCopyTag, isScanTag } from './peer-read.js';
 import type { PeerDevice } from './peer.js';
 import type { PeerReads } from './peer-reads.js';
 import type { Peering } from './peering.js';
 import type { Resync } from './resync.js';
+import type { ScanAnswers } from './scan-answers.js';
+import type { Scanner } from './scanner.js';
 import type { Serve } from './serve.js';
 import type { Settling } from './settling.js';
 import type { Shared } from './shared.js';
@@ -53,6 +55,8 @@ export interface PeerTopics {
   readonly resync: Resync;
   readonly settling: Settling;
   readonly leases: Leases;
+  readonly scanner: Scanner;
+  readonly scanAnswers: ScanAnswers;
 }
 
 export class PeerLinks {
@@ -270,7 +274,8 @@ export class PeerLinks {
       case MSG.PEER_READ:
         return peerReads.asked(peer, view, at, bodyBytes) ? TAKEN.yes : TAKEN.broken;
       case MSG.PEER_READ_REPLY:
-        if (isCopyTag(tag)) this.topics.resync.copier.reply(tag, bytes, view, at, bodyBytes);
+        if (isScanTag(tag)) this.topics.scanner.repairs.checks.reply(bytes, view, at, bodyBytes);
+        else if (isCopyTag(tag)) this.topics.resync.copier.reply(tag, bytes, view, at, bodyBytes);
         else serve.repair.reply(nowUs, peer, bytes, view, at, bodyBytes);
         return TAKEN.yes;
       default:
@@ -324,6 +329,17 @@ export class PeerLinks {
         const taken = memberIo.note(peer, tag, true);
         peering.activeTold(peer, tag, decodeBody(code, body, peer.version));
         return taken;
+      }
+      case MSG.SCAN_FOUND:
+        this.topics.scanner.repairs.told(peer, decodeBody(code, body, peer.version));
+        return TAKEN.yes;
+      case MSG.SCAN_ASK:
+        this.topics.scanAnswers.asked(peer, tag, decodeBody(code, body, peer.version));
+        return TAKEN.yes;
+      case MSG.SCAN_SUMS: {
+        const sums = decodeBody(code, body, peer.version);
+        this.topics.scanner.repairs.checks.told(peer, tag, getStatus(view, at), sums);
+        return TAKEN.yes;
       }
       default:
         return TAKEN.broken;

@@ -26,6 +26,22 @@ export function copyTag(taskIndex: number, attempt: number): number {
   return (COPY_BIT + (taskIndex & 0xff) * 0x10000 + (attempt & 0xffff)) >>> 0;
 }
 
+/** As `copyTag`, of a check of the background scanner: beyond any copy. */
+const SCAN_TASKS_FROM = 0xc0;
+
+export function scanTag(checkIndex: number, attempt: number): number {
+  return copyTag(SCAN_TASKS_FROM + checkIndex, attempt);
+}
+
+export function isScanTag(tag: number): boolean {
+  return isCopyTag(tag) && (copyTask(tag) & 0xff) >= SCAN_TASKS_FROM;
+}
+
+/** Number of the check that a tag of {@link scanTag} names. */
+export function scanTask(tag: number): number {
+  return (copyTask(tag) & 0xff) - SCAN_TASKS_FROM;
+}
+
 export function isCopyTag(tag: number): boolean {
   return tag >= COPY_BIT;
 }

@@ -236,7 +236,8 @@ export class Resync implements ResyncPart {
   private ended(task: CopyTask, result: number): void {
     this.idleUntilUs = 0;
     const { comb, member } = task;
-    if (comb === null || member === null) return;
+    // A repair of the background scanner is none of these jobs: whoever asked looks at the blocks again.
+    if (comb === null || member === null || task.kind === COPY_KIND.repair) return;
     if (task.handle !== 0) {
       if (result === COPY_RESULT.done)
         this.shared.parts.peering.activateIfReady(this.shared.nowUs, comb);

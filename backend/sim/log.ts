@@ -2,6 +2,7 @@
 
 import type { Log } from '../core/ports.js';
 
+import { ScanWatch } from './scan-watch.js';
 import type { Simulation } from './simulation.js';
 
 export interface LoggedError {
@@ -19,6 +20,9 @@ export class SimLog {
   /** When data processes opened their devices, by name of process. */
   readonly opened: { readonly who: string; readonly atUs: number }[] = [];
 
+  /** What background scanners said. */
+  readonly scans = new ScanWatch();
+
   constructor(sim: Simulation) {
     this.sim = sim;
   }
@@ -29,6 +33,7 @@ export class SimLog {
       event: (level, name, fields) => {
         if (name === 'mdm.rolled-back-copy-serves') this.rolledBackUs.push(this.sim.nowUs);
         if (name === 'sds.opened') this.opened.push({ who, atUs: this.sim.nowUs });
+        this.scans.noted(who, name, fields);
         if (level !== 'error' && !this.sim.trace.verbose) return;
         const text = Object.entries(fields)
           .map(([key, value]) => `${key}=${value}`)

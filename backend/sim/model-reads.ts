@@ -87,6 +87,19 @@ export class ModelReads {
     this.push({ token, status: STORE_STATUS.ok, badLow: 0, badHigh: 0, describe: true });
   };
 
+  readonly describeSums: Store['describeSums'] = (token, volumeKey, chunkIndex, states, sums) => {
+    const { content } = this.parts;
+    const chunk = content.chunks.get(content.keyOf(volumeKey, chunkIndex));
+    states.fill(BLOCK_STATE.absent);
+    sums.fill(0);
+    if (chunk !== undefined) {
+      states.set(chunk.states);
+      for (let block = 0; block < chunk.states.length; block++)
+        if (chunk.states[block] === BLOCK_STATE.data) sums[block] = chunk.crcs[block] ?? 0;
+    }
+    this.push({ token, status: STORE_STATUS.ok, badLow: 0, badHigh: 0, describe: true });
+  };
+
   readonly describeLayers: Store['describeLayers'] = (token, layers, chunkIndex, states) => {
     const { content, geometry } = this.parts;
     describeLayers(content, layers, chunkIndex, states, geometry.chunkBlocks);

@@ -10,6 +10,7 @@ import { DISK_FORMAT_MAX } from '../protocol/tables/disk.js';
 import { ROOM } from '../sds/store/store.js';
 import type {
   ChunkInfo,
+  ChunkPlace,
   Geometry,
   OpRef,
   Room,
@@ -70,6 +71,7 @@ export class ModelStore implements Store, EventTarget {
       read: this.read,
       readLayers: this.readLayers,
       describe: this.describe,
+      describeSums: this.describeSums,
       describeLayers: this.describeLayers,
     } = this.reads);
     ({
@@ -290,6 +292,7 @@ export class ModelStore implements Store, EventTarget {
   readonly read: Store['read'];
   readonly readLayers: Store['readLayers'];
   readonly describe: Store['describe'];
+  readonly describeSums: Store['describeSums'];
   readonly describeLayers: Store['describeLayers'];
 
   hasChunk(layerKey: number, chunkIndex: number): boolean {
@@ -298,6 +301,11 @@ export class ModelStore implements Store, EventTarget {
 
   isEmptied(layerKey: number, chunkIndex: number): boolean {
     return isEmptied(this.content, layerKey, chunkIndex);
+  }
+
+  chunkFrom(place: number): ChunkPlace | null {
+    const chunk = [...this.content.chunks.values()][place];
+    return chunk === undefined ? null : { place, chunk };
   }
 
   *chunksOf(layerKey: number): Iterable<ChunkInfo> {

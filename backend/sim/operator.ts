@@ -129,6 +129,13 @@ export class SimOperator {
         const params = { ...KEEP_POOL, key: this.poolKey, sparePercent, force: true };
         this.insist(nowUs, 'SET_STORAGE_POOL', params, () => undefined);
       }),
+      ...(this.swarm.scanner === 'disabled'
+        ? []
+        : [
+            (nowUs: number): void => {
+              this.setScanner(nowUs, this.poolKey);
+            },
+          ]),
     ];
     this.process.input((nowUs) => {
       this.admin.start(nowUs);
@@ -270,6 +277,15 @@ export class SimOperator {
     this.insist(nowUs, 'SET_POOL_COPYING', { ...params, key: this.poolKey }, () => undefined);
   }
 
+  /** The background scanner, where it is on: as fast as a policy can say. */
+  private setScanner(nowUs: Micros, key: number): void {
+    const params = {
+      ...{ key, mode: this.swarm.scanner, bandwidthKbps: LIMIT.scannerKbpsMax },
+      ...{ readErrorAction: null, compareErrorAction: null, resetCounters: false },
+    };
+    this.insist(nowUs, 'SET_POOL_SCANNER', params, () => undefined);
+  }
+
   /** Another protection domain, where servers go to. */
   private awaySteps(): ((nowUs: number) => void)[] {
     if (this.swarm.trouble.moveServer === 0) return [];
@@ -284,6 +300,13 @@ export class SimOperator {
           this.away = { ...this.away, poolKey: key };
         });
       },
+      ...(this.swarm.scanner === 'disabled'
+        ? []
+        : [
+            (nowUs: number): void => {
+              this.setScanner(nowUs, this.away.poolKey);
+            },
+          ]),
     ];
   }
 

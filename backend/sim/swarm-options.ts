@@ -1,6 +1,11 @@
 // What the options of a scenario are. It owns their meaning; how they are drawn from a seed is in swarm.ts.
 
-import type { CopyLimits, Durability, FullPolicy } from '../protocol/generated/types.js';
+import type {
+  CopyLimits,
+  Durability,
+  FullPolicy,
+  ScannerMode,
+} from '../protocol/generated/types.js';
 
 import type { NetworkOptions } from './network.js';
 import type { TroubleWeights } from './trouble-kinds.js';
@@ -109,6 +114,8 @@ export interface Swarm {
   readonly spares: readonly number[];
   /** Blocks of a read cache of 128 MiB; 0: the pool uses none. Only real devices have one. */
   readonly cacheBlocks: number;
+  /** What the background scanner of the pool does. */
+  readonly scanner: ScannerMode;
 }
 
 /** Options of later releases, as they are in scenarios that were kept before. */
@@ -116,4 +123,5 @@ export const LATER_OPTIONS_OFF = {
   ...{ mdms: 1, storeLostPermille: 0, combsPerPair: 0, cutHoldMs: 500 },
   spares: [] as readonly number[],
   cacheBlocks: 0,
+  scanner: 'disabled' as ScannerMode,
 } as const;

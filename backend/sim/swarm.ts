@@ -14,6 +14,7 @@ import { addBusy } from './swarm-busy.js';
 import { addCache } from './swarm-cache.js';
 import { addRestores } from './swarm-restores.js';
 import { addFullPolicies, addLimits } from './swarm-limits.js';
+import { addScans } from './swarm-scans.js';
 import { addSpares } from './swarm-spares.js';
 import {
   DISK_FAULTS,
@@ -394,5 +395,6 @@ export function drawSwarm(seed: number): Swarm {
   const moving = addHoles(seed, addMoves(seed, settled));
   const troubled = addSlow(seed, addDomains(seed, addPolicies(seed, addMdms(seed, moving))));
   const kept = addPauses(seed, addSpares(seed, addRestores(seed, troubled)));
-  return addFullPolicies(seed, addCache(seed, addBusy(seed, addLimits(seed, kept))));
+  const limited = addFullPolicies(seed, addCache(seed, addBusy(seed, addLimits(seed, kept))));
+  return addScans(seed, limited);
 }

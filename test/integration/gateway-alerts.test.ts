@@ -285,6 +285,7 @@ test('a pool that has less left than its largest unit has says so', async (t) =>
       ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
       times: NO_DISK_TIMES,
       cache: null,
+      scan: null,
     });
   t.true(
     (await types(gateway)).includes(

@@ -30,6 +30,7 @@ test.before(async () => {
     ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
     times: NO_DISK_TIMES,
     cache: null,
+    scan: null,
   });
 });
 test.after.always(() => gateway.stop());

@@ -245,6 +245,17 @@ export const FIXES: readonly Mutation[] = [
     ],
   },
   {
+    rule: 'compared-while-written',
+    about: 'copies are compared without the lock of what is compared',
+    replacements: [
+      {
+        file: `${SDS}/scan-checks.js`,
+        from: 'if (this.shared.lock.acquire(task))\n            this.granted(task);',
+        to: 'this.granted(task);',
+      },
+    ],
+  },
+  {
     rule: 'active-told-of-an-older-entry',
     about: 'members of a comb that is active are not told so again with a newer entry',
     replacements: [
@@ -280,6 +291,17 @@ export const FIXES: readonly Mutation[] = [
         file: `${SDS}/store/reader.js`,
         from: 'if (this.verifies(op, index)) {',
         to: 'if (true) {',
+      },
+    ],
+  },
+  {
+    rule: 'bad-block-of-a-member',
+    about: 'a primary does nothing about blocks that a member found bad',
+    replacements: [
+      {
+        file: `${SDS}/scan-repairs.js`,
+        from: 'this.copyTo(comb, peer, range);\n    }\n    /** Makes',
+        to: '}\n    /** Makes',
       },
     ],
   },

@@ -347,6 +347,7 @@ export class MemoryCluster implements Cluster {
         combCountLog2: 10,
         loneReturn: false,
         ...COPYING_OF_NEW_POOL,
+        scanner: null,
       });
       return { key };
     },
@@ -639,6 +640,7 @@ export class MemoryCluster implements Cluster {
       ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
       times: NO_DISK_TIMES,
       cache: null,
+      scan: null,
     });
     return key;
   }

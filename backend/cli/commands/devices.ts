@@ -1,9 +1,11 @@
 // Commands on the devices of SDSs.
 
+import { MIB } from '../../core/units.js';
 import type { Device, DeviceSpec } from '../../protocol/generated/types.js';
 import type { ClusterReader } from '../../runtime/cluster-reader.js';
 import { readFacts } from '../../runtime/statistics/facts.js';
 import type { Facts } from '../../runtime/statistics/facts.js';
+import { scansOf } from '../../runtime/statistics/scans.js';
 import { nameOrNone, wholeGb } from '../format.js';
 import { DEVICE_REF, POOL_REF, SDS_REF, deviceOf, needed, poolOf, sdsOf } from '../lookup.js';
 import { outcome } from '../option.js';
@@ -76,9 +78,10 @@ export function deviceLines(
   return devices.flatMap((device, index) => {
     const pool = facts.pools.find(({ key }) => key === device.poolKey);
     const failure = device.failure === '' ? [] : [`        Failure: ${device.failure}`];
+    const scan = scansOf(facts, [device]);
     return [
       `     ${index + 1}: Name: ${nameOrNone(device.name)}  Path: ${device.path}  Original-path: ${device.path}  ID: ${reader.id(device.key)}`,
-      `        Storage Pool: ${pool?.name ?? 'N/A'}, Capacity: ${wholeGb(device.capacityBytes)} Error-fixes: 0 scanned 0 MB, Compare errors: 0 State: ${deviceState(device)}`,
+      `        Storage Pool: ${pool?.name ?? 'N/A'}, Capacity: ${wholeGb(device.capacityBytes)} Error-fixes: ${scan.fixedReadErrors} scanned ${Math.floor(scan.scannedBytes / MIB)} MB, Compare errors: ${scan.compareErrors} State: ${deviceState(device)}`,
       ...failure,
     ];
   });

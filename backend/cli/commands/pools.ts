@@ -18,6 +18,7 @@ import { NEW_NAME, outcome } from '../option.js';
 import { copyingLines } from './copying.js';
 import type { Command, Option, Outcome, Run } from '../option.js';
 import { UsageError } from '../parser.js';
+import { scannerLine } from './scanner.js';
 
 const DURABILITIES: readonly Durability[] = ['media', 'device', 'memory'];
 const FULL_POLICIES: readonly FullPolicy[] = ['wait', 'error'];
@@ -53,7 +54,7 @@ export function poolLines(
   return [
     `Storage Pool ${pool.name} (Id: ${reader.id(pool.key)}) has ${counted(scope.volumes.length, 'volume')} and ${kbText(free)} available for volume allocation`,
     ...copyingLines(pool),
-    '\tBackground device scanner: Disabled',
+    `\t${scannerLine(pool)}`,
     `\tZero padding is ${pool.zeroPadding ? 'enabled' : 'disabled'}`,
     `\tSpare policy: ${pool.sparePercent}% out of total`,
     `\tChecksum mode: ${pool.checksums ? 'enabled' : 'disabled'}`,

@@ -3,6 +3,9 @@
 
 import { keyOfId } from '../../core/ids.js';
 import type { ClusterReader } from '../../runtime/cluster-reader.js';
+import { scannerOf } from '../../cluster-map/scanner-policy.js';
+import type { StoragePool } from '../../protocol/generated/types.js';
+import { REPORT_SCANNER_MODES } from '../../runtime/scanner-words.js';
 import { readFacts, scopeOfDevices, scopeOfPools } from '../../runtime/statistics/facts.js';
 import type { Facts } from '../../runtime/statistics/facts.js';
 import { capacityValues, clientValues, deviceValues } from '../../runtime/statistics/values.js';
@@ -101,6 +104,14 @@ function devicesText(facts: Facts, devices: Facts['devices']): Record<string, st
   return statisticsText(values, [...CAPACITY_NAMES, ...TRAFFIC_NAMES]);
 }
 
+function scannerTexts(pool: StoragePool): Readonly<Record<string, string>> {
+  const { mode, bandwidthKbps } = scannerOf(pool);
+  return {
+    DI_SCANNER_MODE: REPORT_SCANNER_MODES[mode],
+    DI_SCANNER_BANDWIDTH_LIMIT: mode === 'disabled' ? '0 Bytes' : kbText(bandwidthKbps),
+  };
+}
+
 const idList = (reader: ClusterReader, keys: readonly number[]): string =>
   keys.length === 0 ? NOT_SET : keys.map((key) => reader.id(key)).join(',');
 const yesNo = (value: boolean): string => (value ? 'Yes' : 'No');
@@ -134,8 +145,7 @@ const LISTERS: Readonly<Record<string, Lister>> = {
         USE_RMCACHE: yesNo(pool.rmcache),
         USE_RFCACHE: 'No',
         ZERO_PAD_ENABLED: yesNo(pool.zeroPadding),
-        DI_SCANNER_MODE: 'Disabled',
-        DI_SCANNER_BANDWIDTH_LIMIT: '0 Bytes',
+        ...scannerTexts(pool),
         ...poolsText(facts, [pool]),
       },
     })),

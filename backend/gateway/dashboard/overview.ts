@@ -10,6 +10,7 @@ import {
   sumRates,
 } from '../../runtime/statistics/facts.js';
 import type { Facts, Rate, Scope } from '../../runtime/statistics/facts.js';
+import { scansOf } from '../../runtime/statistics/scans.js';
 import { capacityValues } from '../../runtime/statistics/values.js';
 import type { Reader } from '../reader.js';
 
@@ -164,10 +165,21 @@ function deviceRows({ reader, facts }: Source): readonly DeviceRow[] {
       capacityBytes: device.capacityBytes,
       usedBytes: status?.usage?.usedBytes ?? 0,
       degradedCombs: status?.usage?.degradedCombs ?? 0,
+      ...scanOf(facts, device),
       resync: resyncOf(facts, [device]),
       load: deviceLoad(facts, [device]),
     };
   });
+}
+
+function scanOf(
+  facts: Facts,
+  device: Device,
+): Pick<DeviceRow, 'scannedBytes' | 'scanErrors' | 'scanErrorsLeft'> {
+  const { scannedBytes, readErrors, compareErrors, ...scan } = scansOf(facts, [device]);
+  const scanErrors = readErrors + compareErrors;
+  const scanErrorsLeft = scanErrors - scan.fixedReadErrors - scan.fixedCompareErrors;
+  return { scannedBytes, scanErrors, scanErrorsLeft };
 }
 
 function sdcRows({ reader, facts, sdcStatus }: Source): readonly SdcRow[] {

@@ -81,6 +81,10 @@ export interface DeviceRow {
   readonly capacityBytes: number;
   readonly usedBytes: number;
   readonly degradedCombs: number;
+  /** Blocks that its background scanner found wrong, and those of them that are not right again. */
+  readonly scanErrors: number;
+  readonly scanErrorsLeft: number;
+  readonly scannedBytes: number;
   readonly resync: Resync;
   readonly load: Load;
 }

@@ -5,6 +5,7 @@ import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 
 import type {
   Counter as Totals,
+  ScanCounts,
   Usage,
   Volume,
   VolumeStatus,
@@ -164,12 +165,23 @@ function addUsage(add: Sink, labels: Labels, usage: Usage): void {
   add('meshsan_device_degraded_combs', labels, usage.degradedCombs);
   add('meshsan_device_resync_bytes', labels, usage.resyncBytesTotal);
   add('meshsan_device_resync_done_bytes', labels, usage.resyncBytesDone);
+  if (usage.scan !== null) addScan(add, labels, usage.scan);
   if (usage.cache === null) return;
   add('meshsan_device_cache_size_bytes', labels, usage.cache.sizeBytes);
   add('meshsan_device_cache_used_bytes', labels, usage.cache.usedEntries * LIMIT.blockBytes);
   add('meshsan_device_cache_hits_total', labels, usage.cache.hits);
   add('meshsan_device_cache_misses_total', labels, usage.cache.misses);
   add('meshsan_device_cache_evictions_total', labels, usage.cache.evictions);
+}
+
+function addScan(add: Sink, labels: Labels, scan: ScanCounts): void {
+  add('meshsan_device_scanned_bytes_total', labels, scan.scannedBytes);
+  add('meshsan_device_scan_passes_total', labels, scan.passes);
+  add('meshsan_device_scan_read_errors_total', labels, scan.readErrors);
+  add('meshsan_device_scan_read_errors_fixed_total', labels, scan.fixedReadErrors);
+  add('meshsan_device_scan_compared_bytes_total', labels, scan.comparedBytes);
+  add('meshsan_device_scan_compare_errors_total', labels, scan.compareErrors);
+  add('meshsan_device_scan_compare_errors_fixed_total', labels, scan.fixedCompareErrors);
 }
 
 async function addVolumes(add: Sink, reader: Reader, facts: Facts): Promise<void> {

@@ -120,6 +120,37 @@ export const METRICS: Readonly<Record<string, MetricRow>> = {
   ),
   meshsan_device_resync_bytes: row('gauge', 'To be copied by the present resync', DEVICE),
   meshsan_device_resync_done_bytes: row('gauge', 'Copied by the present resync', DEVICE),
+  meshsan_device_scanned_bytes_total: row(
+    'counter',
+    'Read and verified by the background scanner',
+    DEVICE,
+  ),
+  meshsan_device_scan_passes_total: row('counter', 'Times that all of it was scanned', DEVICE),
+  meshsan_device_scan_read_errors_total: row(
+    'counter',
+    'Blocks that the background scanner could not read or verify',
+    DEVICE,
+  ),
+  meshsan_device_scan_read_errors_fixed_total: row(
+    'counter',
+    'Of these: verified again after a repair',
+    DEVICE,
+  ),
+  meshsan_device_scan_compared_bytes_total: row(
+    'counter',
+    'Compared with other copies by the background scanner, where it is the primary',
+    DEVICE,
+  ),
+  meshsan_device_scan_compare_errors_total: row(
+    'counter',
+    'Blocks in which another copy differed',
+    DEVICE,
+  ),
+  meshsan_device_scan_compare_errors_fixed_total: row(
+    'counter',
+    'Of these: equal again after a repair',
+    DEVICE,
+  ),
   ...counted('device', DEVICE, 'as the device served them since its process started'),
   ...cached('device', DEVICE, 'at the device since its process started'),
   meshsan_device_cache_size_bytes: row('gauge', 'Memory of the RAM read cache', DEVICE),

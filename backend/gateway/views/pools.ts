@@ -1,8 +1,10 @@
 // View of storage pools.
 
+import { scannerOf } from '../../cluster-map/scanner-policy.js';
 import { KIB } from '../../core/units.js';
 import type { CopyPolicy, PoolStatus, StoragePool } from '../../protocol/generated/types.js';
 import { REST_POLICIES, limitsOf } from '../../runtime/copy-policy-words.js';
+import { REST_SCANNER_ACTIONS, REST_SCANNER_MODES } from '../../runtime/scanner-words.js';
 import type { Reader } from '../reader.js';
 
 import { CACHE_WRITES_WORDS } from './caching.js';
@@ -42,10 +44,6 @@ const FIXED: Json = {
   addressSpaceUsageType: 'DeviceCapacityLimit',
   capacityUsageState: 'Normal',
   capacityUsageType: 'NetCapacity',
-  backgroundScannerMode: 'Disabled',
-  backgroundScannerBWLimitKBps: null,
-  bgScannerCompareErrorAction: 'ReportAndFix',
-  bgScannerReadErrorAction: 'ReportAndFix',
   persistentChecksumBuilderLimitKb: null,
   persistentChecksumValidateOnRead: true,
   replicationCapacityMaxRatio: null,
@@ -59,6 +57,18 @@ const FIXED: Json = {
   fglPerfProfile: null,
   fglWriteAtomicitySize: null,
 };
+
+function scannerView(pool: StoragePool): Json {
+  const { mode, bandwidthKbps, compareErrorAction, readErrorAction } = scannerOf(pool);
+  const compares = mode === 'dataComparison';
+  return {
+    backgroundScannerMode: REST_SCANNER_MODES[mode],
+    backgroundScannerBWLimitKBps: mode === 'disabled' ? 0 : bandwidthKbps,
+    bgScannerCompareErrorAction: compares ? REST_SCANNER_ACTIONS[compareErrorAction] : 'Invalid',
+    bgScannerReadErrorAction:
+      mode === 'disabled' ? 'Invalid' : REST_SCANNER_ACTIONS[readErrorAction],
+  };
+}
 
 export function storagePoolView(
   reader: Reader,
@@ -83,6 +93,7 @@ export function storagePoolView(
     numOfParallelRebuildRebalanceJobsPerDevice: pool.movesPerDevice,
     ...policyOf('rebuild', pool.rebuild),
     ...policyOf('rebalance', pool.rebalance),
+    ...scannerView(pool),
     zeroPaddingEnabled: pool.zeroPadding,
     sparePercentage: pool.sparePercent,
     capacityAlertHighThreshold: pool.capacityAlertHighPercent,

@@ -173,7 +173,7 @@ export const POOL_COMMANDS: Handlers<
       ...{ capacityAlertHighPercent, capacityAlertCriticalPercent, combCountLog2, mediaType },
       ...{ fullPolicy: 'wait', cacheWrites },
       loneReturn: false,
-      ...{ ...COPYING_OF_NEW_POOL, movesPerDevice: options.movesPerDevice },
+      ...{ ...COPYING_OF_NEW_POOL, movesPerDevice: options.movesPerDevice, scanner: null },
     });
     return { key };
   },

@@ -23,6 +23,7 @@ import type { Reshaper } from '../reshaper.js';
 import { ATTACHMENT_COMMANDS } from './attachments.js';
 import type { CommandContext, Handlers, Seen, Wait } from './context.js';
 import { DOMAIN_COMMANDS, POOL_COMMANDS, SYSTEM_COMMANDS } from './domains.js';
+import { SCANNER_COMMANDS } from './scanner.js';
 import { MAINTENANCE_COMMANDS } from './maintenance.js';
 import { SDC_COMMANDS } from './sdcs.js';
 import { MDM_COMMANDS } from './mdms.js';
@@ -37,6 +38,7 @@ import { MAPPING_COMMANDS, VOLUME_COMMANDS } from './volumes.js';
 const HANDLERS: Handlers<CommandName> = {
   ...DOMAIN_COMMANDS,
   ...POOL_COMMANDS,
+  ...SCANNER_COMMANDS,
   ...SYSTEM_COMMANDS,
   ...SDS_COMMANDS,
   ...SDS_MOVE_COMMANDS,

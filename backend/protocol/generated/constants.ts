@@ -105,6 +105,9 @@ export const MSG = {
   PEER_JOINED: 0x0432,
   PEER_ACTIVE: 0x0433,
   PEER_OPS: 0x0434,
+  SCAN_FOUND: 0x0440,
+  SCAN_ASK: 0x0441,
+  SCAN_SUMS: 0x0442,
 } as const;
 
 /** Codes of commands. */
@@ -118,6 +121,7 @@ export const CMD = {
   RENAME_STORAGE_POOL: 0x1013,
   SET_STORAGE_POOL: 0x1014,
   SET_POOL_COPYING: 0x1015,
+  SET_POOL_SCANNER: 0x101e,
   ADD_FAULT_SET: 0x1021,
   REMOVE_FAULT_SET: 0x1022,
   CLEAR_FAULT_SET: 0x1024,
@@ -244,6 +248,9 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x0432, 'PEER_JOINED'],
   [0x0433, 'PEER_ACTIVE'],
   [0x0434, 'PEER_OPS'],
+  [0x0440, 'SCAN_FOUND'],
+  [0x0441, 'SCAN_ASK'],
+  [0x0442, 'SCAN_SUMS'],
   [0x1001, 'ADD_PROTECTION_DOMAIN'],
   [0x1002, 'REMOVE_PROTECTION_DOMAIN'],
   [0x1003, 'RENAME_PROTECTION_DOMAIN'],
@@ -253,6 +260,7 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x1013, 'RENAME_STORAGE_POOL'],
   [0x1014, 'SET_STORAGE_POOL'],
   [0x1015, 'SET_POOL_COPYING'],
+  [0x101e, 'SET_POOL_SCANNER'],
   [0x1021, 'ADD_FAULT_SET'],
   [0x1022, 'REMOVE_FAULT_SET'],
   [0x1024, 'CLEAR_FAULT_SET'],
@@ -315,6 +323,7 @@ export const CODE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x9013, 'RENAME_STORAGE_POOL_ANSWER'],
   [0x9014, 'SET_STORAGE_POOL_ANSWER'],
   [0x9015, 'SET_POOL_COPYING_ANSWER'],
+  [0x901e, 'SET_POOL_SCANNER_ANSWER'],
   [0x9021, 'ADD_FAULT_SET_ANSWER'],
   [0x9022, 'REMOVE_FAULT_SET_ANSWER'],
   [0x9024, 'CLEAR_FAULT_SET_ANSWER'],
@@ -382,6 +391,10 @@ export const LATER_CODES: ReadonlyMap<number, number> = new Map<number, number>(
   [0x022a, 2],
   [0x022b, 2],
   [0x041b, 2],
+  [0x0440, 2],
+  [0x0441, 2],
+  [0x0442, 2],
+  [0x101e, 2],
   [0x1024, 2],
   [0x103a, 2],
   [0x103b, 2],
@@ -396,6 +409,7 @@ export const LATER_CODES: ReadonlyMap<number, number> = new Map<number, number>(
   [0x1096, 2],
   [0x1097, 2],
   [0x1098, 2],
+  [0x901e, 2],
   [0x9024, 2],
   [0x903a, 2],
   [0x903b, 2],
@@ -423,6 +437,7 @@ export const COMMAND_BY_CODE: ReadonlyMap<number, keyof T.CommandParams> = new M
   [0x1013, 'RENAME_STORAGE_POOL'],
   [0x1014, 'SET_STORAGE_POOL'],
   [0x1015, 'SET_POOL_COPYING'],
+  [0x101e, 'SET_POOL_SCANNER'],
   [0x1021, 'ADD_FAULT_SET'],
   [0x1022, 'REMOVE_FAULT_SET'],
   [0x1024, 'CLEAR_FAULT_SET'],
@@ -627,6 +642,9 @@ export const LIMIT = {
   combCountLog2Max: 20,
   concurrentCopiesMax: 20,
   copyKbpsMin: 1024,
+  scannerKbpsMin: 10,
+  scannerKbpsMax: 10240,
+  scanBlocksMax: 256,
   combsPerPage: 256,
   devicesPerSdsMax: 64,
   replacedDevicesMax: 8,
@@ -763,6 +781,12 @@ export const REMOVE_MODE_WORDS: ReadonlyMap<number, T.RemoveMode> = new Map<numb
 
 export const COPY_JOB_CODES: ReadonlyMap<T.CopyJob, number> = new Map<T.CopyJob, number>([['forwardRebuild', 1], ['backwardRebuild', 2], ['rebalance', 3], ['enterMaintenance', 4], ['exitMaintenance', 5]]);
 export const COPY_JOB_WORDS: ReadonlyMap<number, T.CopyJob> = new Map<number, T.CopyJob>([[1, 'forwardRebuild'], [2, 'backwardRebuild'], [3, 'rebalance'], [4, 'enterMaintenance'], [5, 'exitMaintenance']]);
+
+export const SCANNER_MODE_CODES: ReadonlyMap<T.ScannerMode, number> = new Map<T.ScannerMode, number>([['disabled', 1], ['deviceOnly', 2], ['dataComparison', 3]]);
+export const SCANNER_MODE_WORDS: ReadonlyMap<number, T.ScannerMode> = new Map<number, T.ScannerMode>([[1, 'disabled'], [2, 'deviceOnly'], [3, 'dataComparison']]);
+
+export const SCANNER_ACTION_CODES: ReadonlyMap<T.ScannerAction, number> = new Map<T.ScannerAction, number>([['reportOnly', 1], ['reportAndFix', 2]]);
+export const SCANNER_ACTION_WORDS: ReadonlyMap<number, T.ScannerAction> = new Map<number, T.ScannerAction>([[1, 'reportOnly'], [2, 'reportAndFix']]);
 
 export const LIVENESS_CODES: ReadonlyMap<T.Liveness, number> = new Map<T.Liveness, number>([['connected', 1], ['disconnected', 2]]);
 export const LIVENESS_WORDS: ReadonlyMap<number, T.Liveness> = new Map<number, T.Liveness>([[1, 'connected'], [2, 'disconnected']]);

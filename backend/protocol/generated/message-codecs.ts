@@ -31,6 +31,8 @@ type ObjectType = T.ObjectType;
 type CutStage = T.CutStage;
 type RemoveMode = T.RemoveMode;
 type CopyJob = T.CopyJob;
+type ScannerMode = T.ScannerMode;
+type ScannerAction = T.ScannerAction;
 type Liveness = T.Liveness;
 type Address = T.Address;
 type MdmMember = T.MdmMember;
@@ -38,6 +40,7 @@ type MdmSeat = T.MdmSeat;
 type System = T.System;
 type ProtectionDomain = T.ProtectionDomain;
 type CopyPolicy = T.CopyPolicy;
+type ScannerPolicy = T.ScannerPolicy;
 type StoragePool = T.StoragePool;
 type UsageSample = T.UsageSample;
 type PoolUsage = T.PoolUsage;
@@ -82,6 +85,7 @@ type Counter = T.Counter;
 type CacheUsage = T.CacheUsage;
 type CopyLoad = T.CopyLoad;
 type DiskTimes = T.DiskTimes;
+type ScanCounts = T.ScanCounts;
 type Usage = T.Usage;
 type VolumeUsage = T.VolumeUsage;
 type VolumeStatus = T.VolumeStatus;
@@ -1860,6 +1864,71 @@ export function decodePeerOpsBody(r: Reader, version: number): T.PeerOpsBody {
   return { comb: combField, first: firstField, ops: opsField };
 }
 
+export function encodeScanFoundBody(w: Writer, v: T.ScanFoundBody, version: number): void {
+  w.enter('comb');
+  encodeCombAt(w, v.comb, version);
+  w.leave();
+  w.enter('range');
+  encodeBlockRange(w, v.range, version);
+  w.leave();
+  w.bool('bad', v.bad);
+}
+
+export function decodeScanFoundBody(r: Reader, version: number): T.ScanFoundBody {
+  let combField: CombAt;
+  {
+    r.enter('comb');
+    combField = decodeCombAt(r, version);
+    r.leave();
+  }
+  let rangeField: BlockRange;
+  {
+    r.enter('range');
+    rangeField = decodeBlockRange(r, version);
+    r.leave();
+  }
+  const badField = r.bool('bad');
+  return { comb: combField, range: rangeField, bad: badField };
+}
+
+export function encodeScanAskBody(w: Writer, v: T.ScanAskBody, version: number): void {
+  w.enter('comb');
+  encodeCombAt(w, v.comb, version);
+  w.leave();
+  w.enter('range');
+  encodeBlockRange(w, v.range, version);
+  w.leave();
+}
+
+export function decodeScanAskBody(r: Reader, version: number): T.ScanAskBody {
+  let combField: CombAt;
+  {
+    r.enter('comb');
+    combField = decodeCombAt(r, version);
+    r.leave();
+  }
+  let rangeField: BlockRange;
+  {
+    r.enter('range');
+    rangeField = decodeBlockRange(r, version);
+    r.leave();
+  }
+  return { comb: combField, range: rangeField };
+}
+
+export function encodeScanSumsBody(w: Writer, v: T.ScanSumsBody, _version: number): void {
+  w.bool('freed', v.freed);
+  w.bytesField('states', v.states, 256);
+  w.bytesField('sums', v.sums, 1024);
+}
+
+export function decodeScanSumsBody(r: Reader, _version: number): T.ScanSumsBody {
+  const freedField = r.bool('freed');
+  const statesField = r.bytesField('states', 256);
+  const sumsField = r.bytesField('sums', 1024);
+  return { freed: freedField, states: statesField, sums: sumsField };
+}
+
 export const CONTROL_CODECS: {
   readonly [K in keyof T.ControlBodies]: {
     readonly name: string;
@@ -1918,4 +1987,7 @@ export const CONTROL_CODECS: {
   0x0432: { name: 'PEER_JOINED', encode: encodePeerJoinedBody, decode: decodePeerJoinedBody },
   0x0433: { name: 'PEER_ACTIVE', encode: encodePeerActiveBody, decode: decodePeerActiveBody },
   0x0434: { name: 'PEER_OPS', encode: encodePeerOpsBody, decode: decodePeerOpsBody },
+  0x0440: { name: 'SCAN_FOUND', encode: encodeScanFoundBody, decode: decodeScanFoundBody },
+  0x0441: { name: 'SCAN_ASK', encode: encodeScanAskBody, decode: decodeScanAskBody },
+  0x0442: { name: 'SCAN_SUMS', encode: encodeScanSumsBody, decode: decodeScanSumsBody },
 };

@@ -78,6 +78,12 @@ export type RemoveMode = 'onlyMe' | 'includingDescendants' | 'descendantsOnly' |
 /** Why a device gets data of a comb: a lost copy is made anew, a returned one catches up, data is moved, or an SDS goes into protected maintenance or comes back from it. */
 export type CopyJob = 'forwardRebuild' | 'backwardRebuild' | 'rebalance' | 'enterMaintenance' | 'exitMaintenance';
 
+/** What the background scanner of a pool does: nothing, devices verify what they hold, or primaries compare copies as well. */
+export type ScannerMode = 'disabled' | 'deviceOnly' | 'dataComparison';
+
+/** What is done about an error that the background scanner found. */
+export type ScannerAction = 'reportOnly' | 'reportAndFix';
+
 /** Whether a component is connected. */
 export type Liveness = 'connected' | 'disconnected';
 
@@ -178,6 +184,20 @@ export interface CopyPolicy {
   readonly quietMs: number;
 }
 
+/** The background scanner of a storage pool. */
+export interface ScannerPolicy {
+  /** what it does */
+  readonly mode: ScannerMode;
+  /** KiB per second that it reads of each device */
+  readonly bandwidthKbps: number;
+  /** about blocks that do not verify */
+  readonly readErrorAction: ScannerAction;
+  /** about copies that differ */
+  readonly compareErrorAction: ScannerAction;
+  /** how often its counters were set to zero */
+  readonly resets: number;
+}
+
 /** A set of devices of one protection domain that share their data. */
 export interface StoragePool {
   /** object key */
@@ -220,6 +240,8 @@ export interface StoragePool {
   readonly movesPerDevice: number;
   /** what the RAM read cache takes of writes Since version 2. */
   readonly cacheWrites: CacheWrites;
+  /** background scanner; null: it was never set Since version 2. */
+  readonly scanner: ScannerPolicy | null;
 }
 
 /** What a storage pool held at a moment. */
@@ -692,6 +714,8 @@ export interface MapPool {
   readonly rmcache: boolean;
   /** what the RAM read cache takes of writes Since version 2. */
   readonly cacheWrites: CacheWrites;
+  /** background scanner; null: off Since version 2. */
+  readonly scanner: ScannerPolicy | null;
 }
 
 /** Entries of one pool. */
@@ -894,6 +918,24 @@ export interface DiskTimes {
   readonly flushMicros: number;
 }
 
+/** What the background scanner of a device found, since its process began or the counters were reset. */
+export interface ScanCounts {
+  /** read and verified */
+  readonly scannedBytes: number;
+  /** times that it went through the whole device */
+  readonly passes: number;
+  /** blocks that did not verify */
+  readonly readErrors: number;
+  /** of which verified again after a repair */
+  readonly fixedReadErrors: number;
+  /** held here and, as primary, compared with the other copies */
+  readonly comparedBytes: number;
+  /** blocks in which another copy differed */
+  readonly compareErrors: number;
+  /** of which were found equal after a repair */
+  readonly fixedCompareErrors: number;
+}
+
 /** How full a device is, and what it is doing. */
 export interface Usage {
   /** for chunks */
@@ -920,6 +962,8 @@ export interface Usage {
   readonly times: DiskTimes | null;
   /** RAM read cache, where it has one Since version 2. */
   readonly cache: CacheUsage | null;
+  /** of its background scanner Since version 2. */
+  readonly scan: ScanCounts | null;
 }
 
 /** Allocated capacity of one volume on one device; of one layer, where it has several. */
@@ -1078,6 +1122,7 @@ export interface StructTypes {
   readonly System: System;
   readonly ProtectionDomain: ProtectionDomain;
   readonly CopyPolicy: CopyPolicy;
+  readonly ScannerPolicy: ScannerPolicy;
   readonly StoragePool: StoragePool;
   readonly UsageSample: UsageSample;
   readonly PoolUsage: PoolUsage;
@@ -1122,6 +1167,7 @@ export interface StructTypes {
   readonly CacheUsage: CacheUsage;
   readonly CopyLoad: CopyLoad;
   readonly DiskTimes: DiskTimes;
+  readonly ScanCounts: ScanCounts;
   readonly Usage: Usage;
   readonly VolumeUsage: VolumeUsage;
   readonly VolumeStatus: VolumeStatus;
@@ -1719,6 +1765,34 @@ export interface PeerOpsBody {
   readonly ops: readonly OpId[];
 }
 
+/** A member in sync tells the primary what its background scanner found. */
+export interface ScanFoundBody {
+  /** by which the sender goes */
+  readonly comb: CombAt;
+  /** of a layer */
+  readonly range: BlockRange;
+  /** these blocks do not verify here; false: something of this chunk is here */
+  readonly bad: boolean;
+}
+
+/** The primary asks a member in sync what it holds, while nothing changes there. */
+export interface ScanAskBody {
+  /** that was joined */
+  readonly comb: CombAt;
+  /** of a layer */
+  readonly range: BlockRange;
+}
+
+/** What the member holds of these blocks. The status says why nothing is told. */
+export interface ScanSumsBody {
+  /** the layer is gone for good, as far as the member knows */
+  readonly freed: boolean;
+  /** one byte per block: 0 absent, 1 data, 2 zeroes, 3 it cannot be known any more */
+  readonly states: Uint8Array;
+  /** one u32 per block: CRC of its data, or 0 */
+  readonly sums: Uint8Array;
+}
+
 /** Bodies of control messages by code. */
 export interface ControlBodies {
   readonly 0x0101: HelloBody;
@@ -1772,6 +1846,9 @@ export interface ControlBodies {
   readonly 0x0432: PeerJoinedBody;
   readonly 0x0433: PeerActiveBody;
   readonly 0x0434: PeerOpsBody;
+  readonly 0x0440: ScanFoundBody;
+  readonly 0x0441: ScanAskBody;
+  readonly 0x0442: ScanSumsBody;
 }
 
 /** New protection domain, active. */
@@ -1926,6 +2003,26 @@ export interface SetPoolCopyingParams {
 
 /** Result of SET_POOL_COPYING. */
 export interface SetPoolCopyingResult {
+}
+
+/** The background scanner of a pool; null keeps what is. */
+export interface SetPoolScannerParams {
+  /** pool */
+  readonly key: number;
+  /** what it does */
+  readonly mode: ScannerMode | null;
+  /** KiB per second and device */
+  readonly bandwidthKbps: number | null;
+  /** about blocks that do not verify */
+  readonly readErrorAction: ScannerAction | null;
+  /** about copies that differ */
+  readonly compareErrorAction: ScannerAction | null;
+  /** the counters of its devices begin at zero again */
+  readonly resetCounters: boolean;
+}
+
+/** Result of SET_POOL_SCANNER. */
+export interface SetPoolScannerResult {
 }
 
 /** New fault set. */
@@ -2667,6 +2764,7 @@ export interface CommandParams {
   readonly RENAME_STORAGE_POOL: RenameStoragePoolParams;
   readonly SET_STORAGE_POOL: SetStoragePoolParams;
   readonly SET_POOL_COPYING: SetPoolCopyingParams;
+  readonly SET_POOL_SCANNER: SetPoolScannerParams;
   readonly ADD_FAULT_SET: AddFaultSetParams;
   readonly REMOVE_FAULT_SET: RemoveFaultSetParams;
   readonly CLEAR_FAULT_SET: ClearFaultSetParams;
@@ -2733,6 +2831,7 @@ export interface CommandResults {
   readonly RENAME_STORAGE_POOL: RenameStoragePoolResult;
   readonly SET_STORAGE_POOL: SetStoragePoolResult;
   readonly SET_POOL_COPYING: SetPoolCopyingResult;
+  readonly SET_POOL_SCANNER: SetPoolScannerResult;
   readonly ADD_FAULT_SET: AddFaultSetResult;
   readonly REMOVE_FAULT_SET: RemoveFaultSetResult;
   readonly CLEAR_FAULT_SET: ClearFaultSetResult;

@@ -158,6 +158,17 @@ export const CHOICES = {
       exitMaintenance: 5,
     },
   },
+  scannerMode: {
+    about:
+      'What the background scanner of a pool does: nothing, devices verify what they hold, or primaries compare copies as well.',
+    values: { disabled: 1, deviceOnly: 2, dataComparison: 3 },
+    since: { disabled: 2, deviceOnly: 2, dataComparison: 2 },
+  },
+  scannerAction: {
+    about: 'What is done about an error that the background scanner found.',
+    values: { reportOnly: 1, reportAndFix: 2 },
+    since: { reportOnly: 2, reportAndFix: 2 },
+  },
   liveness: {
     about: 'Whether a component is connected.',
     values: { connected: 1, disconnected: 2 },

@@ -129,6 +129,22 @@ export const COMMANDS = {
       optional(u8('movesPerDevice', 'combs that a device takes part in the moves of', { min: 1 })),
     ],
   ),
+  SET_POOL_SCANNER: later(
+    2,
+    command(0x101e, 'backend', 'The background scanner of a pool; null keeps what is.', [
+      u32('key', 'pool'),
+      optional(choice('mode', 'scannerMode', 'what it does')),
+      optional(
+        u16('bandwidthKbps', 'KiB per second and device', {
+          min: LIMITS.scannerKbpsMin.value,
+          max: LIMITS.scannerKbpsMax.value,
+        }),
+      ),
+      optional(choice('readErrorAction', 'scannerAction', 'about blocks that do not verify')),
+      optional(choice('compareErrorAction', 'scannerAction', 'about copies that differ')),
+      bool('resetCounters', 'the counters of its devices begin at zero again'),
+    ]),
+  ),
 
   ADD_FAULT_SET: command(
     0x1021,

@@ -47,6 +47,9 @@ export const LIMITS = {
     value: 1024,
     why: 'a chunk a second: with less, nothing would ever be whole again',
   },
+  scannerKbpsMin: { value: 10, why: 'of the original' },
+  scannerKbpsMax: { value: 10_240, why: 'of the original: more would be felt by clients' },
+  scanBlocksMax: { value: 256, why: 'a chunk' },
   combsPerPage: { value: 256, why: 'a page of the store stays below 20 KiB' },
   devicesPerSdsMax: { value: 64, why: 'data ports 7073 to 7136' },
   replacedDevicesMax: {

@@ -797,4 +797,39 @@ export const MESSAGES = {
       list('ops', struct('op', 'OpId', ''), LIMITS.combOpsMax.value, 'operations'),
     ],
   ),
+
+  // 0x044x: the background scanner.
+  SCAN_FOUND: {
+    ...control(0x0440, 'A member in sync tells the primary what its background scanner found.', [
+      struct('comb', 'CombAt', 'by which the sender goes'),
+      struct('range', 'BlockRange', 'of a layer'),
+      bool('bad', 'these blocks do not verify here; false: something of this chunk is here'),
+    ]),
+    since: 2,
+  },
+  SCAN_ASK: {
+    ...control(
+      0x0441,
+      'The primary asks a member in sync what it holds, while nothing changes there.',
+      [struct('comb', 'CombAt', 'that was joined'), struct('range', 'BlockRange', 'of a layer')],
+      'SCAN_SUMS',
+    ),
+    since: 2,
+  },
+  SCAN_SUMS: {
+    ...control(
+      0x0442,
+      'What the member holds of these blocks. The status says why nothing is told.',
+      [
+        bool('freed', 'the layer is gone for good, as far as the member knows'),
+        bytes(
+          'states',
+          LIMITS.scanBlocksMax.value,
+          'one byte per block: 0 absent, 1 data, 2 zeroes, 3 it cannot be known any more',
+        ),
+        bytes('sums', 4 * LIMITS.scanBlocksMax.value, 'one u32 per block: CRC of its data, or 0'),
+      ],
+    ),
+    since: 2,
+  },
 } as const satisfies Record<string, MessageRow>;

@@ -89,6 +89,20 @@ export const STRUCTS = {
       u32('quietMs', 'how long it has to be below both before it counts as idle'),
     ],
   },
+  ScannerPolicy: {
+    since: 2,
+    about: 'The background scanner of a storage pool.',
+    fields: [
+      choice('mode', 'scannerMode', 'what it does'),
+      u16('bandwidthKbps', 'KiB per second that it reads of each device', {
+        min: LIMITS.scannerKbpsMin.value,
+        max: LIMITS.scannerKbpsMax.value,
+      }),
+      choice('readErrorAction', 'scannerAction', 'about blocks that do not verify'),
+      choice('compareErrorAction', 'scannerAction', 'about copies that differ'),
+      u32('resets', 'how often its counters were set to zero'),
+    ],
+  },
   StoragePool: {
     about: 'A set of devices of one protection domain that share their data.',
     fields: [
@@ -122,6 +136,11 @@ export const STRUCTS = {
       choice('cacheWrites', 'cacheWrites', 'what the RAM read cache takes of writes', {
         ...{ since: 2, absent: 'cached' },
       }),
+      optional(
+        struct('scanner', 'ScannerPolicy', 'background scanner; null: it was never set', {
+          ...{ since: 2, absent: null },
+        }),
+      ),
     ],
   },
   UsageSample: {
@@ -550,6 +569,11 @@ export const STRUCTS = {
       choice('cacheWrites', 'cacheWrites', 'what the RAM read cache takes of writes', {
         ...{ since: 2, absent: 'passthrough' },
       }),
+      optional(
+        struct('scanner', 'ScannerPolicy', 'background scanner; null: off', {
+          ...{ since: 2, absent: null },
+        }),
+      ),
     ],
   },
   MapCombs: {
@@ -717,6 +741,20 @@ export const STRUCTS = {
       u53('flushMicros', 'summed'),
     ],
   },
+  ScanCounts: {
+    since: 2,
+    about:
+      'What the background scanner of a device found, since its process began or the counters were reset.',
+    fields: [
+      u53('scannedBytes', 'read and verified'),
+      u32('passes', 'times that it went through the whole device'),
+      u53('readErrors', 'blocks that did not verify'),
+      u53('fixedReadErrors', 'of which verified again after a repair'),
+      u53('comparedBytes', 'held here and, as primary, compared with the other copies'),
+      u53('compareErrors', 'blocks in which another copy differed'),
+      u53('fixedCompareErrors', 'of which were found equal after a repair'),
+    ],
+  },
   Usage: {
     about: 'How full a device is, and what it is doing.',
     fields: [
@@ -738,6 +776,9 @@ export const STRUCTS = {
         struct('cache', 'CacheUsage', 'RAM read cache, where it has one', {
           ...{ since: 2, absent: null },
         }),
+      ),
+      optional(
+        struct('scan', 'ScanCounts', 'of its background scanner', { since: 2, absent: null }),
       ),
     ],
   },

@@ -9,6 +9,7 @@ import { cacheValues } from './cache.js';
 import { sumRates } from './facts.js';
 import { jobValues } from './jobs.js';
 import type { Facts, Rate, Scope } from './facts.js';
+import { scanValues, scansOf } from './scans.js';
 import { isSnapshot } from './trees.js';
 
 const COPIES = 2;
@@ -316,6 +317,7 @@ export function deviceValues(facts: Facts, devices: readonly Device[]): Values {
     avgWriteLatencyInMicrosec: sum.writeOps === 0 ? 0 : Math.round(sum.writeMicros / sum.writeOps),
     targetReadLatency: latency(sum.readOps, sum.readMicros),
     targetWriteLatency: latency(sum.writeOps, sum.writeMicros),
+    ...scanValues(scansOf(facts, devices)),
   };
 }
 

@@ -16,6 +16,7 @@ import type { Opened, RecoveryHost } from './recovery.js';
 import { ROOM } from './store.js';
 import type {
   ChunkInfo,
+  ChunkPlace,
   Geometry,
   OpRef,
   Room,
@@ -202,6 +203,20 @@ export class DeviceStore implements Store, RecoveryHost {
 
   describe(token: Token, volumeKey: number, chunkIndex: number, states: Uint8Array): void {
     this.need().reader.describe(token, volumeKey, chunkIndex, states);
+  }
+
+  describeSums(
+    token: Token,
+    volumeKey: number,
+    chunkIndex: number,
+    states: Uint8Array,
+    sums: Uint32Array,
+  ): void {
+    this.need().reader.describe(token, volumeKey, chunkIndex, states, sums);
+  }
+
+  chunkFrom(place: number): ChunkPlace | null {
+    return this.need().parts.directory.chunkFrom(place);
   }
 
   readLayers(

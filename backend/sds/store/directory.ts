@@ -29,7 +29,7 @@ import {
 
 import type { Layout } from './layout.js';
 import { RowLists } from './row-lists.js';
-import type { ChunkInfo } from './store.js';
+import type { ChunkInfo, ChunkPlace } from './store.js';
 
 const NONE = -1;
 /** No volume has it. */
@@ -307,16 +307,26 @@ export class Directory {
   *chunksOf(layerKey: number): Generator<ChunkInfo> {
     for (const row of this.byVolume.rowsOf(layerKey)) {
       // The row may have gone while the caller was busy with others.
-      if (this.volumeKeys[row] !== layerKey) continue;
-      yield {
-        volumeKey: layerKey,
-        vtreeKey: this.vtreeKeys[row] ?? 0,
-        chunkIndex: this.chunkIndexes[row] ?? 0,
-        comb: this.combs[row] ?? 0,
-        stampEpoch: this.stampEpochs[row] ?? 0,
-        stampNumber: this.stampNumbers[row] ?? 0,
-      };
+      if (this.volumeKeys[row] === layerKey) yield this.infoOf(row);
     }
+  }
+
+  /** See `Store.chunkFrom`; a place is a row. */
+  chunkFrom(place: number): ChunkPlace | null {
+    for (let row = place; row < this.fresh; row++)
+      if (this.volumeKeys[row] !== FREED) return { place: row, chunk: this.infoOf(row) };
+    return null;
+  }
+
+  private infoOf(row: number): ChunkInfo {
+    return {
+      volumeKey: this.volumeKeys[row] ?? 0,
+      vtreeKey: this.vtreeKeys[row] ?? 0,
+      chunkIndex: this.chunkIndexes[row] ?? 0,
+      comb: this.combs[row] ?? 0,
+      stampEpoch: this.stampEpochs[row] ?? 0,
+      stampNumber: this.stampNumbers[row] ?? 0,
+    };
   }
 
   /** Volumes that have rows, with the number of their units. */

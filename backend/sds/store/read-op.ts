@@ -43,6 +43,8 @@ export class ReadOp {
   chunkIndex = 0;
   firstBlock = 0;
   blockCount = 0;
+  /** Of a description: checksums, null: nobody asked for them. */
+  sums: Uint32Array | null = null;
   bytes: Uint8Array = NOTHING;
   at = 0;
   dataAt = 0;

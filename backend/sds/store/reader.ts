@@ -56,6 +56,7 @@ export class Reader {
     }
     op.token = token;
     op.layers = null;
+    op.sums = null;
     op.describes = false;
     op.pending = 0;
     op.status = STORE_STATUS.ok;
@@ -120,8 +121,15 @@ export class Reader {
   }
 
   /** See `Store.describe`. */
-  describe(token: Token, volumeKey: number, chunkIndex: number, states: Uint8Array): void {
+  describe(
+    token: Token,
+    volumeKey: number,
+    chunkIndex: number,
+    states: Uint8Array,
+    sums: Uint32Array | null = null,
+  ): void {
     const op = this.takeDescription(token, chunkIndex, states);
+    op.sums = sums;
     this.begin(op, volumeKey);
   }
 
@@ -191,8 +199,10 @@ export class Reader {
   private begin(op: ReadOp, volumeKey: number): void {
     const row = this.parts.directory.find(volumeKey, op.chunkIndex);
     if (row < 0) {
-      if (op.describes) op.bytes.fill(BLOCK_STATE.absent, 0, op.blockCount);
-      else op.status = STORE_STATUS.zero;
+      if (op.describes) {
+        op.bytes.fill(BLOCK_STATE.absent, 0, op.blockCount);
+        op.sums?.fill(0);
+      } else op.status = STORE_STATUS.zero;
       this.ready.push(op);
       return;
     }
@@ -230,7 +240,13 @@ export class Reader {
     const { cache } = this.parts;
     for (let block = 0; block < op.blockCount; block++) {
       const entry = this.entryAt(op, block);
-      const state = entry < 0 ? STATE.absent : cache.states[entry * cache.chunkBlocks + block];
+      const at = entry * cache.chunkBlocks + block;
+      const state = entry < 0 ? STATE.absent : cache.states[at];
+      if (op.sums !== null) {
+        op.sums[block] = state === STATE.data ? (cache.crcs[at] ?? 0) : 0;
+        op.bytes[block] = state ?? STATE.lost;
+        continue;
+      }
       op.bytes[block] =
         state === STATE.absent
           ? BLOCK_STATE.absent

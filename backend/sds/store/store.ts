@@ -96,6 +96,12 @@ export interface ChunkInfo {
   readonly stampNumber: number;
 }
 
+/** A chunk and where it stands in an order of the device's own. */
+export interface ChunkPlace {
+  readonly place: number;
+  readonly chunk: ChunkInfo;
+}
+
 /** An operation of a client (C10). */
 export interface OpRef {
   readonly run: number;
@@ -107,8 +113,8 @@ export interface OpRef {
 export const ROOM = { ok: 0, wait: 1, full: 2 } as const;
 export type Room = (typeof ROOM)[keyof typeof ROOM];
 
-/** What `describe` fills in, one byte per block. */
-export const BLOCK_STATE = { absent: 0, data: 1, zero: 2 } as const;
+/** What `describe` fills in, one byte per block. `lost`, which only `describeSums` says: it cannot be known any more. */
+export const BLOCK_STATE = { absent: 0, data: 1, zero: 2, lost: 3 } as const;
 
 export interface StoreIdentity {
   readonly systemId: string;
@@ -303,6 +309,16 @@ export interface Store extends LayerStore, CachingStore {
   ): void;
   /** Fills one byte per block of the chunk (BLOCK_STATE). Answered by `storeDescribed`, never from inside this call. */
   describe(token: Token, volumeKey: number, chunkIndex: number, states: Uint8Array): void;
+  /** As `describe`, with the checksum of each block that holds data, and without a guess where the description is lost. */
+  describeSums(
+    token: Token,
+    volumeKey: number,
+    chunkIndex: number,
+    states: Uint8Array,
+    sums: Uint32Array,
+  ): void;
+  /** The first chunk at or behind a place, or null: there is none. */
+  chunkFrom(place: number): ChunkPlace | null;
 
   /** Asks that everything up to `lsn` becomes durable soon (group commit). */
   wantDurable(lsn: number): void;

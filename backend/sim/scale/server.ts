@@ -202,5 +202,6 @@ function usage(): ControlBodies[typeof MSG.REGISTER_DEVICE]['usage'] {
     ...{ resync: NO_COPYING, rebuild: NO_COPYING, rebalance: NO_COPYING },
     times: NO_DISK_TIMES,
     cache: null,
+    scan: null,
   };
 }

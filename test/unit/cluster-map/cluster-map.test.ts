@@ -32,6 +32,7 @@ const POOL = {
   active: true,
   ...{ rebuildEnabled: true, rebuild: REBUILD_POLICY, rebalance: REBALANCE_POLICY },
   ...{ rmcache: false, cacheWrites: 'passthrough' as const },
+  scanner: null,
 } as const;
 
 function entry(index: number, number: number, primary = 0): CombEntry {

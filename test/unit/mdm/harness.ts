@@ -356,6 +356,7 @@ export class Cluster {
         ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
         times: NO_DISK_TIMES,
         cache: null,
+        scan: null,
       },
     });
   }

@@ -276,6 +276,7 @@ test('copies for which no device has room do not begin, and are counted', (t) =>
         ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
         times: NO_DISK_TIMES,
         cache: null,
+        scan: null,
       },
     });
   t.is(cluster.status('storagePool').pools[0]?.stuckRebuildCombs, 0);

@@ -238,7 +238,7 @@ const USAGE = {
     resyncBytesDone: 0,
     degradedCombs: 0,
   },
-  ...{ rebuildBytesLeft: 0, rebalanceBytesLeft: 0, times: NO_DISK_TIMES, cache: null },
+  ...{ rebuildBytesLeft: 0, rebalanceBytesLeft: 0, times: NO_DISK_TIMES, cache: null, scan: null },
   ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
 };
 

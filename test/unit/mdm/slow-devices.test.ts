@@ -17,6 +17,7 @@ const USAGE = {
   ...{ capacityBytes: 16 * GIB, usedBytes: GIB, degradedCombs: 0 },
   ...{ resyncBytesTotal: 0, resyncBytesDone: 0, rebuildBytesLeft: 0, rebalanceBytesLeft: 0 },
   ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
+  scan: null,
 };
 
 /** A device whose disk does so much, and takes so long for each. */

@@ -101,6 +101,7 @@ class ModelMdm implements Machine {
             active: true,
             ...{ rebuildEnabled: true, rebuild: REBUILD_POLICY, rebalance: REBALANCE_POLICY },
             ...{ rmcache: false, cacheWrites: 'passthrough' as const },
+            scanner: null,
           },
         ],
         combs: [{ poolKey: POOL, combs: cluster.entries }],

@@ -23,6 +23,7 @@ function site(rebuild: Partial<CopyPolicy>, rebuildEnabled = true): Site {
     ...{ key: 1, combCountLog2: 2, durability: 'media', fullPolicy: 'wait', active: true },
     ...{ rebuildEnabled, rebuild: { ...REBUILD_POLICY, ...rebuild }, rebalance: REBALANCE_POLICY },
     ...{ rmcache: false, cacheWrites: 'passthrough' as const },
+    scanner: null,
   };
   const limits = new CopyLimits({
     ...{ copies, options: { resyncChunksMax: 4 }, pool: { pool } },

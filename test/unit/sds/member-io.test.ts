@@ -35,6 +35,7 @@ function limitsOf(): CopyLimits {
         ...{ key: 1, combCountLog2: 2, durability: 'media', fullPolicy: 'wait', active: true },
         ...{ rebuildEnabled: true, rebuild: slow, rebalance: REBALANCE_POLICY },
         ...{ rmcache: false, cacheWrites: 'passthrough' as const },
+        scanner: null,
       },
     },
     volumes: { all: () => [] },

@@ -130,6 +130,14 @@ function deviceResync({ resync, degradedCombs }: DeviceRow): JSX.Element | strin
   return degradedCombs === 0 ? '–' : `${count(degradedCombs)} combs with one copy`;
 }
 
+function deviceScan(row: DeviceRow): JSX.Element | string {
+  const { scannedBytes, scanErrors, scanErrorsLeft } = row;
+  if (scanErrorsLeft > 0)
+    return <Badge kind="bad">{`${count(scanErrorsLeft)} blocks wrong`}</Badge>;
+  if (scanErrors > 0) return `${count(scanErrors)} blocks repaired`;
+  return scannedBytes === 0 ? '–' : bytes(scannedBytes);
+}
+
 const DEVICES: readonly Column<DeviceRow>[] = [
   { title: 'Device', cell: ({ name, path, id }) => named(name === '' ? path : name, id) },
   { title: 'State', cell: deviceState },
@@ -137,6 +145,7 @@ const DEVICES: readonly Column<DeviceRow>[] = [
   { title: 'Pool', cell: ({ pool }) => pool },
   { title: 'Used', cell: (row) => filled(row.usedBytes, row.capacityBytes) },
   { title: 'Resync', cell: deviceResync },
+  { title: 'Scanned', cell: deviceScan },
   ...LOAD_COLUMNS,
 ];
 
