@@ -251,7 +251,7 @@ async function main(): Promise<void> {
   loop.begin();
   node.start(loop.nowUs);
   loop.end();
-  await report({ kind: 'opened', path, capacityBytes: 0 });
+  await report({ kind: 'opened', path, capacityBytes: 0, mediaFound: probe(path).media });
 }
 
 main().catch(async (error: unknown) => {

@@ -119,7 +119,7 @@ export class Additions {
     const { state } = this.engine;
     const device = state.devices.get(body.deviceKey);
     if (device?.sdsKey !== sdsKey) return;
-    const { task, status, reason, path, capacityBytes } = body;
+    const { task, status, reason, path, capacityBytes, mediaFound } = body;
     if (status !== 0 && task !== 'close') {
       this.refused(nowUs, device, body);
       return;
@@ -138,12 +138,14 @@ export class Additions {
       capacityBytes: capacityBytes > 0 ? capacityBytes : device.capacityBytes,
       formatted: true,
       ...{ force: false, failure: '' },
+      mediaFound: mediaFound === 'HDD' || mediaFound === 'SSD' ? mediaFound : device.mediaFound,
     };
     if (
       next.path !== device.path ||
       next.capacityBytes !== device.capacityBytes ||
       !device.formatted ||
       device.force ||
+      next.mediaFound !== device.mediaFound ||
       device.failure !== ''
     )
       state.devices.put(device.key, next);

@@ -28,6 +28,13 @@ export function validName(name: string): string {
 }
 
 /** @throws Refusal INVALID_PARAMETER */
+/** Of one device; empty: as it was found. */
+export function validDeviceMedia(mediaType: string): string {
+  if (!['', 'HDD', 'SSD'].includes(mediaType))
+    refuse('INVALID_PARAMETER', 'mediaType of a device must be HDD or SSD');
+  return mediaType;
+}
+
 export function validMediaType(mediaType: string): string {
   if (!MEDIA_TYPES.has(mediaType))
     refuse('INVALID_PARAMETER', `mediaType must be ${[...MEDIA_TYPES].join(', ')}`);

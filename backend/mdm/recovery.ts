@@ -317,6 +317,7 @@ export class Recovery implements Machine {
       ...{ state: 'up', incarnation, capacityBytes: usage.capacityBytes, force: false },
       ...{ failure: '', port, formatted: true, dataSince: 1, rolledBackIncarnation: 0 },
       ...{ removing: false, replaces: [], slowStage: 'none' },
+      ...{ mediaFound: '', mediaType: '' },
     };
     devices.put(deviceKey, adopted);
     this.ports.log.event('warn', 'mdm.device-adopted', { device: deviceKey, sds: sdsKey });

@@ -148,14 +148,14 @@ export class SdsMover {
   /** @returns key of the device that the disk becomes */
   private renew(device: Device, poolKey: number): number {
     const { state } = this.engine;
-    const { sdsKey, name, path } = device;
+    const { sdsKey, name, path, mediaFound, mediaType } = device;
     const before = device.formatted ? [] : device.replaces;
     const key = state.newKey();
     state.devices.put(key, {
       ...{ key, sdsKey, poolKey, name, path },
       ...{ state: 'adding', incarnation: 0, capacityBytes: 0, force: false, failure: '' },
       ...{ port: 0, formatted: false, dataSince: 0, rolledBackIncarnation: 0, removing: false },
-      slowStage: 'none',
+      ...{ slowStage: 'none', mediaFound, mediaType },
       replaces: [...before, device.key].slice(-LIMIT.replacedDevicesMax),
     });
     return key;

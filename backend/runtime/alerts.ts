@@ -124,6 +124,20 @@ async function ofDevices(reader: ClusterReader, facts: Facts): Promise<readonly 
   });
 }
 
+/** Devices of another kind than their pool is for: it is as slow as its slowest, and nothing is moved by kind. */
+function ofMedia(facts: Facts): readonly Finding[] {
+  const pools = new Map(facts.pools.map((pool) => [pool.key, pool]));
+  return facts.devices.flatMap(({ key, path, poolKey, mediaFound, mediaType }): Finding[] => {
+    const pool = pools.get(poolKey);
+    const media = mediaType === '' ? mediaFound : mediaType;
+    if (pool === undefined || media === '' || pool.mediaType === 'Transitional') return [];
+    if (media === pool.mediaType) return [];
+    const values = { path, mediaType: media, pool: pool.name, poolMediaType: pool.mediaType };
+    const about = { objectType: 'Device', objectKey: key, sinceMs: null };
+    return [{ type: 'DEVICE_MEDIA_TYPE_MISMATCH', severity: 'low', values, ...about }];
+  });
+}
+
 /** Servers without the memory that their read cache may have: they go on without it. */
 function ofCaches(facts: Facts): readonly Finding[] {
   return facts.sds.flatMap(({ key, name, cacheEnabled, cacheMiB }): Finding[] => {
@@ -363,6 +377,7 @@ export async function currentAlerts(
     ...(await ofRestless(reader, facts)),
     ...(await ofDevices(reader, facts)),
     ...ofCaches(facts),
+    ...ofMedia(facts),
     ...ofPools(reader, facts),
     ...(await ofClients(reader, facts)),
     ...(await ofSentinels(reader, facts)),

@@ -45,6 +45,8 @@ export interface ProbedDevice {
   readonly foreign: string | null;
   /** Who uses it right now, or null. */
   readonly inUse: string | null;
+  /** HDD or SSD, as the kernel says; empty: it is a file, whatever lies below, or the kernel does not say. */
+  readonly media: string;
 }
 
 interface BlockNumbers {
@@ -133,6 +135,16 @@ function measure(fd: number, path: string): { kind: ProbedDevice['kind']; sizeBy
   return { kind, sizeBytes: sectors * SYSFS_SECTOR_BYTES };
 }
 
+const MEDIA: Readonly<Record<string, string>> = { 0: 'SSD', 1: 'HDD' };
+
+/** Of a disk, or of the disk of a partition. */
+function mediaOf(kind: ProbedDevice['kind'], fd: number): string {
+  if (kind === 'file') return '';
+  const folder = sysfsFolder(numbersOf(fstatSync(fd).rdev));
+  const disk = kind === 'partition' ? `${folder}/..` : folder;
+  return MEDIA[textOf(`${disk}/queue/rotational`)] ?? '';
+}
+
 /** Offset of the second superblock: the last whole block. */
 function secondSuperblockAt(sizeBytes: number): number {
   return Math.floor(sizeBytes / BLOCK_BYTES) * BLOCK_BYTES - BLOCK_BYTES;
@@ -180,7 +192,8 @@ export function probeDevice(path: string): ProbedDevice {
     const ours = identity !== null || damaged !== null;
     const foreign = ours || sizeBytes === 0 ? null : foreignData(readAt, sizeBytes);
     const inUse = kind === 'file' ? fileUser(real) : blockUser(real, numbersOf(fstatSync(fd).rdev));
-    return { path, kind, sizeBytes, identity, damaged, foreign, inUse };
+    const media = mediaOf(kind, fd);
+    return { path, kind, sizeBytes, identity, damaged, foreign, inUse, media };
   } finally {
     closeSync(fd);
   }

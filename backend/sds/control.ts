@@ -310,7 +310,8 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
       this.cacheShares.divide();
     }
     const task = report.kind === 'formatted' ? 'format' : 'open';
-    this.report(kept, task, 0, '', report.path, report.capacityBytes);
+    const mediaFound = report.kind === 'opened' ? report.mediaFound : '';
+    this.report(kept, task, 0, '', report.path, report.capacityBytes, mediaFound);
   }
 
   dataEnded(nowUs: Micros, deviceKey: number, exitCode: number): void {
@@ -375,12 +376,13 @@ export class SdsControl implements Machine, MdmClientHost, DeviceProcessOwner {
     reason: string,
     path = want.path,
     capacityBytes = 0,
+    mediaFound = '',
   ): void {
     const { deviceKey } = want;
     this.ports.log.event(status === 0 ? 'info' : 'warn', 'sds.device', {
       ...{ device: deviceKey, task, status, reason, path },
     });
-    const body = { deviceKey, task, status, reason, path, capacityBytes };
+    const body = { deviceKey, task, status, reason, path, capacityBytes, mediaFound };
     this.client.tell(MSG.DEVICE_RESULT, body);
   }
 }

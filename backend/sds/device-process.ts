@@ -28,7 +28,13 @@ export const DATA_EXIT = {
 /** What a data process says while it runs. */
 export type DataReport =
   | { readonly kind: 'formatted'; readonly path: string; readonly capacityBytes: number }
-  | { readonly kind: 'opened'; readonly path: string; readonly capacityBytes: number }
+  | {
+      readonly kind: 'opened';
+      readonly path: string;
+      readonly capacityBytes: number;
+      /** HDD or SSD, empty: not known. */
+      readonly mediaFound: string;
+    }
   /** Its read cache holds no more than that. */
   | { readonly kind: 'cache'; readonly bytes: number }
   /** Why it is about to end; `status` is a number of the error table. */

@@ -229,7 +229,9 @@ export class SimDeviceProcesses implements DeviceProcesses, EventTarget {
     }
     this.parent = parent;
     this.open(spec);
-    this.report(parent, deviceKey, { kind: 'opened', path: DEVICE_PATH, capacityBytes: 0 });
+    this.report(parent, deviceKey, {
+      ...{ kind: 'opened', path: DEVICE_PATH, capacityBytes: 0, mediaFound: '' },
+    });
   }
 
   private open(spec: DataProcessSpec): void {

@@ -294,6 +294,68 @@ test('a pool that has less left than its largest unit has says so', async (t) =>
   );
 });
 
+test('a device of another kind than its pool is for says so, until the pool is Transitional', async (t) => {
+  const gateway = await start();
+  t.teardown(() => gateway.stop());
+  const { tables } = gateway.cluster;
+  const [first] = tables.device;
+  const pool = tables.storagePool.find(({ key }) => key === first?.poolKey);
+  const set = (mediaFound: string, mediaType: string): void => {
+    tables.device = tables.device.map((device) =>
+      device.key === first?.key ? { ...device, mediaFound, mediaType } : device,
+    );
+  };
+  const [other, own] = pool?.mediaType === 'SSD' ? ['HDD', 'SSD'] : ['SSD', 'HDD'];
+  const found = async (): Promise<Listed | undefined> =>
+    (await alerts(gateway)).find(({ alertType }) => alertType === 'DEVICE_MEDIA_TYPE_MISMATCH');
+  const shown = async (): Promise<readonly unknown[]> => {
+    const [id] = await idsOf(gateway, 'Device');
+    const { json } = await gateway.get(`/api/instances/Device::${id ?? ''}`);
+    return [at(json, 'mediaType'), at(json, 'autoDetectMediaType')];
+  };
+  t.deepEqual(await shown(), [pool?.mediaType, null]);
+  set(own, '');
+  t.is(await found(), undefined);
+  set(other, '');
+  t.like((await found())?.alertValues, { path: first?.path, mediaType: other, poolMediaType: own });
+  t.deepEqual(await shown(), [other, other]);
+  set(other, own);
+  t.is(await found(), undefined, 'the operator knows better');
+  t.deepEqual(await shown(), [own, other]);
+  set(own, other);
+  t.not(await found(), undefined);
+  tables.storagePool = tables.storagePool.map((one) => ({ ...one, mediaType: 'Transitional' }));
+  t.is(await found(), undefined);
+});
+
+test('an SDS whose read cache has no memory says so', async (t) => {
+  const gateway = await start();
+  t.teardown(() => gateway.stop());
+  const { cluster } = gateway;
+  const [first] = cluster.tables.device;
+  const [sds] = await idsOf(gateway, 'Sds');
+  const state = async (): Promise<unknown> => {
+    const { json } = await gateway.get(`/api/instances/Sds::${sds ?? ''}`);
+    return at(json, 'rmcacheMemoryAllocationState');
+  };
+  t.is(await state(), 'AllocationSuccessful');
+  cluster.usage.set(first?.key ?? 0, {
+    ...{ capacityBytes: 2 ** 34, usedBytes: 0, resyncBytesTotal: 0, resyncBytesDone: 0 },
+    ...{ degradedCombs: 0, rebuildBytesLeft: 0, rebalanceBytesLeft: 0 },
+    ...{ resync: NO_COPY_LOAD, rebuild: NO_COPY_LOAD, rebalance: NO_COPY_LOAD },
+    ...{ times: NO_DISK_TIMES, scan: null },
+    cache: {
+      ...{ sizeBytes: 0, entries: 0, usedEntries: 0, hits: 0, misses: 0, inserts: 0, evictions: 0 },
+      ...{ skippedLarge: 0, skippedUnaligned: 0, rejects: 0, failed: true },
+    },
+  });
+  const TYPE = 'SDS_RMCACHE_MEMORY_ALLOCATION_FAILED';
+  t.true((await types(gateway)).includes(TYPE));
+  t.is(await state(), 'AllocationFailed');
+  cluster.tables.sds = cluster.tables.sds.map((one) => ({ ...one, cacheEnabled: false }));
+  t.false((await types(gateway)).includes(TYPE));
+});
+
 test('an SDS in maintenance says so, and that it is away is no alert', async (t) => {
   const gateway = await start();
   t.teardown(() => gateway.stop());

@@ -611,6 +611,8 @@ export class MemoryCluster implements Cluster {
     const key = this.key();
     const capacityBytes = 64 * 2 ** 30;
     this.tables.device.push({
+      mediaFound: '',
+      mediaType: '',
       key,
       sdsKey,
       poolKey: spec.poolKey,

@@ -14,6 +14,8 @@ import { UsageError } from '../parser.js';
 
 const topicDevices = 'Devices';
 
+const MEDIA: Readonly<Record<string, string>> = { hdd: 'HDD', ssd: 'SSD', as_found: '' };
+
 /** Disks of one SDS. */
 export const DEVICE_PATH: Option = {
   name: 'device_path',
@@ -70,6 +72,11 @@ export function deviceState(device: Device): string {
   ];
 }
 
+function mediaText({ mediaFound, mediaType }: Device): string {
+  const media = mediaType === '' ? mediaFound : mediaType;
+  return media === '' ? '' : ` Media: ${media}`;
+}
+
 export function deviceLines(
   reader: ClusterReader,
   facts: Facts,
@@ -81,7 +88,7 @@ export function deviceLines(
     const scan = scansOf(facts, [device]);
     return [
       `     ${index + 1}: Name: ${nameOrNone(device.name)}  Path: ${device.path}  Original-path: ${device.path}  ID: ${reader.id(device.key)}`,
-      `        Storage Pool: ${pool?.name ?? 'N/A'}, Capacity: ${wholeGb(device.capacityBytes)} Error-fixes: ${scan.fixedReadErrors} scanned ${Math.floor(scan.scannedBytes / MIB)} MB, Compare errors: ${scan.compareErrors} State: ${deviceState(device)}`,
+      `        Storage Pool: ${pool?.name ?? 'N/A'}, Capacity: ${wholeGb(device.capacityBytes)} Error-fixes: ${scan.fixedReadErrors} scanned ${Math.floor(scan.scannedBytes / MIB)} MB, Compare errors: ${scan.compareErrors} State: ${deviceState(device)}${mediaText(device)}`,
       ...failure,
     ];
   });
@@ -173,6 +180,24 @@ export const DEVICE_COMMANDS: readonly Command[] = [
       const device = needed(await deviceOf(run.reader, run.values), 'device');
       await run.cluster.command('CLEAR_DEVICE_ERROR', run.user, { key: device.key });
       return outcome(`Successfully cleared the error of device ${run.reader.id(device.key)}`);
+    },
+  },
+  {
+    name: 'set_device_media_type',
+    topic: topicDevices,
+    about: 'say of what kind a device is, where its SDS finds out nothing or something wrong',
+    options: [
+      ...DEVICE_REF,
+      { name: 'media_type', value: 'TYPE', about: 'HDD, SSD, or as_found', required: true },
+    ],
+    run: async (run) => {
+      const device = needed(await deviceOf(run.reader, run.values), 'device');
+      const text = run.values.get('media_type') ?? '';
+      const mediaType = MEDIA[text.toLowerCase()];
+      if (mediaType === undefined)
+        throw new UsageError(`--media_type must be HDD, SSD or as_found, is "${text}"`);
+      await run.cluster.command('SET_DEVICE_MEDIA', run.user, { key: device.key, mediaType });
+      return outcome(`Successfully modified device ${run.reader.id(device.key)}`);
     },
   },
   {

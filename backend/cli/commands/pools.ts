@@ -58,6 +58,7 @@ export function poolLines(
     `\tZero padding is ${pool.zeroPadding ? 'enabled' : 'disabled'}`,
     `\tSpare policy: ${pool.sparePercent}% out of total`,
     `\tChecksum mode: ${pool.checksums ? 'enabled' : 'disabled'}`,
+    `\tMedia type: ${pool.mediaType}`,
     `\tDurability mode: ${pool.durability}`,
     `\tWrites that find it full ${pool.fullPolicy === 'wait' ? 'wait for space' : 'end with an error'}`,
     ...growthLines(facts, pool),
@@ -272,6 +273,12 @@ export const POOL_COMMANDS: readonly Command[] = [
     'choose whether the RAM read cache takes what is written, or only what is read',
     [{ ...CACHE_MODE, required: true }],
     (run) => ({ cacheWrites: wordFrom(run, CACHE_MODE.name, CACHE_WRITES, 'cached') }),
+  ),
+  setPool(
+    'set_media_type',
+    'say what kind of devices a storage pool is for; others in it are an alert, unless it is Transitional',
+    [{ name: 'media_type', value: 'TYPE', about: MEDIA.join(', '), required: true }],
+    (run) => ({ mediaType: wordFrom(run, 'media_type', MEDIA, 'HDD') }),
   ),
   setPool(
     'set_durability_mode',

@@ -278,6 +278,16 @@ const DEVICE_ROUTES: readonly Route[] = [
   action('Device', 'abortRemoveDevice', object({}), (call) =>
     ask(call, 'ABORT_REMOVE_DEVICE', { key: pathKey(call) }),
   ),
+  action(
+    'Device',
+    'setMediaType',
+    object({ mediaType: oneOf(['HDD', 'SSD']) }, ['mediaType']),
+    (call) =>
+      ask(call, 'SET_DEVICE_MEDIA', {
+        key: pathKey(call),
+        mediaType: textIn(call.body, 'mediaType'),
+      }),
+  ),
   action('Device', 'clearDeviceError', NO_FIELDS, (call) =>
     ask(call, 'CLEAR_DEVICE_ERROR', { key: pathKey(call) }),
   ),

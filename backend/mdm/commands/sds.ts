@@ -3,7 +3,7 @@
 import { formatId } from '../../core/ids.js';
 import { LIMIT } from '../../protocol/generated/constants.js';
 import type { Address, Device, DeviceSpec, Sds } from '../../protocol/generated/types.js';
-import { validName, validPath, validSdsAddresses } from '../names.js';
+import { validDeviceMedia, validName, validPath, validSdsAddresses } from '../names.js';
 import { found, refuse } from '../refusal.js';
 import type { State } from '../state.js';
 import { NOTHING } from './context.js';
@@ -73,7 +73,7 @@ function addDevice(state: State, sds: Sds, spec: DeviceSpec): number {
     ...{ state: 'adding', incarnation: 0, capacityBytes: 0, force: spec.force, failure: '' },
     ...{ port: 0, formatted: false, dataSince: 0, rolledBackIncarnation: 0, removing: false },
     replaces: [],
-    slowStage: 'none',
+    ...{ slowStage: 'none', mediaFound: '', mediaType: '' },
   });
   return key;
 }
@@ -234,7 +234,7 @@ function madeName(state: State, key: number): string {
 }
 
 export const DEVICE_COMMANDS: Handlers<
-  'ADD_DEVICE' | 'REMOVE_DEVICE' | 'CLEAR_DEVICE_ERROR' | 'ABORT_REMOVE_DEVICE'
+  'ADD_DEVICE' | 'REMOVE_DEVICE' | 'CLEAR_DEVICE_ERROR' | 'ABORT_REMOVE_DEVICE' | 'SET_DEVICE_MEDIA'
 > = {
   ADD_DEVICE(context, { sdsKey, device }) {
     const { state, waitFor } = context;
@@ -266,6 +266,12 @@ export const DEVICE_COMMANDS: Handlers<
     if (state.sds.get(device.sdsKey)?.removing === true)
       refuse('INVALID_PARAMETER', 'the SDS of the device is being removed');
     state.devices.put(key, kept(device));
+    return NOTHING;
+  },
+
+  SET_DEVICE_MEDIA({ state }, { key, mediaType }) {
+    const device = found(state.devices.get(key), 'DEVICE_NOT_FOUND');
+    state.devices.put(key, { ...device, mediaType: validDeviceMedia(mediaType) });
     return NOTHING;
   },
 

@@ -1472,6 +1472,25 @@ export function decodeSetSdsCacheResult(_r: Reader, _version: number): T.SetSdsC
   return {};
 }
 
+export function encodeSetDeviceMediaParams(w: Writer, v: T.SetDeviceMediaParams, _version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+  w.str('mediaType', v.mediaType, 16);
+}
+
+export function decodeSetDeviceMediaParams(r: Reader, _version: number): T.SetDeviceMediaParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  const mediaTypeField = r.str('mediaType', 16);
+  return { key: keyField, mediaType: mediaTypeField };
+}
+
+export function encodeSetDeviceMediaResult(_w: Writer, _v: T.SetDeviceMediaResult, _version: number): void {
+
+}
+
+export function decodeSetDeviceMediaResult(_r: Reader, _version: number): T.SetDeviceMediaResult {
+  return {};
+}
+
 export function encodeSetVolumeCacheParams(w: Writer, v: T.SetVolumeCacheParams, _version: number): void {
   w.u32('key', v.key, 0, 4294967295);
   w.bool('rmcache', v.rmcache);
@@ -2026,6 +2045,7 @@ export const PARAMS_CODECS: {
   OVERWRITE_VOLUME: { name: 'OVERWRITE_VOLUME', encode: encodeOverwriteVolumeParams, decode: decodeOverwriteVolumeParams },
   CONFIRM_VTREE: { name: 'CONFIRM_VTREE', encode: encodeConfirmVtreeParams, decode: decodeConfirmVtreeParams },
   SET_SDS_CACHE: { name: 'SET_SDS_CACHE', encode: encodeSetSdsCacheParams, decode: decodeSetSdsCacheParams },
+  SET_DEVICE_MEDIA: { name: 'SET_DEVICE_MEDIA', encode: encodeSetDeviceMediaParams, decode: decodeSetDeviceMediaParams },
   SET_VOLUME_CACHE: { name: 'SET_VOLUME_CACHE', encode: encodeSetVolumeCacheParams, decode: decodeSetVolumeCacheParams },
   RENAME_SDC: { name: 'RENAME_SDC', encode: encodeRenameSdcParams, decode: decodeRenameSdcParams },
   APPROVE_SDC: { name: 'APPROVE_SDC', encode: encodeApproveSdcParams, decode: decodeApproveSdcParams },
@@ -2098,6 +2118,7 @@ export const RESULT_CODECS: {
   OVERWRITE_VOLUME: { name: 'OVERWRITE_VOLUME', encode: encodeOverwriteVolumeResult, decode: decodeOverwriteVolumeResult },
   CONFIRM_VTREE: { name: 'CONFIRM_VTREE', encode: encodeConfirmVtreeResult, decode: decodeConfirmVtreeResult },
   SET_SDS_CACHE: { name: 'SET_SDS_CACHE', encode: encodeSetSdsCacheResult, decode: decodeSetSdsCacheResult },
+  SET_DEVICE_MEDIA: { name: 'SET_DEVICE_MEDIA', encode: encodeSetDeviceMediaResult, decode: decodeSetDeviceMediaResult },
   SET_VOLUME_CACHE: { name: 'SET_VOLUME_CACHE', encode: encodeSetVolumeCacheResult, decode: decodeSetVolumeCacheResult },
   RENAME_SDC: { name: 'RENAME_SDC', encode: encodeRenameSdcResult, decode: decodeRenameSdcResult },
   APPROVE_SDC: { name: 'APPROVE_SDC', encode: encodeApproveSdcResult, decode: decodeApproveSdcResult },

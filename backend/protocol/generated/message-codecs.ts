@@ -290,23 +290,31 @@ export function decodeDeviceWantsBody(r: Reader, version: number): T.DeviceWants
   return { sdsKey: sdsKeyField, systemId: systemIdField, wants: wantsField, cacheBytes: cacheBytesField };
 }
 
-export function encodeDeviceResultBody(w: Writer, v: T.DeviceResultBody, _version: number): void {
+export function encodeDeviceResultBody(w: Writer, v: T.DeviceResultBody, version: number): void {
   w.u32('deviceKey', v.deviceKey, 0, 4294967295);
   w.choice('task', v.task, DEVICE_TASK_CODES);
   w.u16('status', v.status, 0, 65535);
   w.str('reason', v.reason, 512);
   w.str('path', v.path, 1024);
   w.u53('capacityBytes', v.capacityBytes, 0, 9007199254740991);
+  if (version >= 2) {
+    w.str('mediaFound', v.mediaFound, 16);
+  }
 }
 
-export function decodeDeviceResultBody(r: Reader, _version: number): T.DeviceResultBody {
+export function decodeDeviceResultBody(r: Reader, version: number): T.DeviceResultBody {
   const deviceKeyField = r.u32('deviceKey', 0, 4294967295);
   const taskField = r.choice('task', DEVICE_TASK_WORDS);
   const statusField = r.u16('status', 0, 65535);
   const reasonField = r.str('reason', 512);
   const pathField = r.str('path', 1024);
   const capacityBytesField = r.u53('capacityBytes', 0, 9007199254740991);
-  return { deviceKey: deviceKeyField, task: taskField, status: statusField, reason: reasonField, path: pathField, capacityBytes: capacityBytesField };
+  let mediaFoundField: string;
+  if (version >= 2) {
+    mediaFoundField = r.str('mediaFound', 16);
+  }
+  else mediaFoundField = '';
+  return { deviceKey: deviceKeyField, task: taskField, status: statusField, reason: reasonField, path: pathField, capacityBytes: capacityBytesField, mediaFound: mediaFoundField };
 }
 
 export function encodeRegisterDeviceBody(w: Writer, v: T.RegisterDeviceBody, version: number): void {

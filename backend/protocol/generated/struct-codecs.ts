@@ -532,6 +532,12 @@ export function encodeDevice(w: Writer, v: Device, version: number): void {
   if (version >= 2) {
     w.choice('slowStage', v.slowStage, SLOW_STAGE_CODES);
   }
+  if (version >= 2) {
+    w.str('mediaFound', v.mediaFound, 16);
+  }
+  if (version >= 2) {
+    w.str('mediaType', v.mediaType, 16);
+  }
 }
 
 export function decodeDevice(r: Reader, version: number): Device {
@@ -568,7 +574,17 @@ export function decodeDevice(r: Reader, version: number): Device {
     slowStageField = r.choice('slowStage', SLOW_STAGE_WORDS);
   }
   else slowStageField = 'none';
-  return { key: keyField, sdsKey: sdsKeyField, poolKey: poolKeyField, name: nameField, path: pathField, state: stateField, incarnation: incarnationField, capacityBytes: capacityBytesField, force: forceField, failure: failureField, port: portField, formatted: formattedField, dataSince: dataSinceField, rolledBackIncarnation: rolledBackIncarnationField, removing: removingField, replaces: replacesField, slowStage: slowStageField };
+  let mediaFoundField: string;
+  if (version >= 2) {
+    mediaFoundField = r.str('mediaFound', 16);
+  }
+  else mediaFoundField = '';
+  let mediaTypeField: string;
+  if (version >= 2) {
+    mediaTypeField = r.str('mediaType', 16);
+  }
+  else mediaTypeField = '';
+  return { key: keyField, sdsKey: sdsKeyField, poolKey: poolKeyField, name: nameField, path: pathField, state: stateField, incarnation: incarnationField, capacityBytes: capacityBytesField, force: forceField, failure: failureField, port: portField, formatted: formattedField, dataSince: dataSinceField, rolledBackIncarnation: rolledBackIncarnationField, removing: removingField, replaces: replacesField, slowStage: slowStageField, mediaFound: mediaFoundField, mediaType: mediaTypeField };
 }
 
 export function encodeSdc(w: Writer, v: Sdc, version: number): void {

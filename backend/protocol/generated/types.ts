@@ -362,6 +362,10 @@ export interface Device {
   readonly replaces: readonly number[];
   /** what was done because it is slower than its peers Since version 2. */
   readonly slowStage: SlowStage;
+  /** HDD or SSD, as its SDS found it; empty: not known Since version 2. */
+  readonly mediaFound: string;
+  /** HDD or SSD, as the operator said; empty: as it was found Since version 2. */
+  readonly mediaType: string;
 }
 
 /** A client host. */
@@ -1301,6 +1305,8 @@ export interface DeviceResultBody {
   readonly path: string;
   /** for chunks */
   readonly capacityBytes: number;
+  /** HDD or SSD; empty: not known Since version 2. */
+  readonly mediaFound: string;
 }
 
 /** A data process announces the device that it opened; sent again after every reconnect. */
@@ -2493,6 +2499,18 @@ export interface SetSdsCacheParams {
 export interface SetSdsCacheResult {
 }
 
+/** What kind of medium a device has, whatever its SDS found. */
+export interface SetDeviceMediaParams {
+  /** device */
+  readonly key: number;
+  /** HDD or SSD; empty: as it was found */
+  readonly mediaType: string;
+}
+
+/** Result of SET_DEVICE_MEDIA. */
+export interface SetDeviceMediaResult {
+}
+
 /** Whether the reads of a volume use the RAM read cache. */
 export interface SetVolumeCacheParams {
   /** volume */
@@ -2799,6 +2817,7 @@ export interface CommandParams {
   readonly OVERWRITE_VOLUME: OverwriteVolumeParams;
   readonly CONFIRM_VTREE: ConfirmVtreeParams;
   readonly SET_SDS_CACHE: SetSdsCacheParams;
+  readonly SET_DEVICE_MEDIA: SetDeviceMediaParams;
   readonly SET_VOLUME_CACHE: SetVolumeCacheParams;
   readonly RENAME_SDC: RenameSdcParams;
   readonly APPROVE_SDC: ApproveSdcParams;
@@ -2866,6 +2885,7 @@ export interface CommandResults {
   readonly OVERWRITE_VOLUME: OverwriteVolumeResult;
   readonly CONFIRM_VTREE: ConfirmVtreeResult;
   readonly SET_SDS_CACHE: SetSdsCacheResult;
+  readonly SET_DEVICE_MEDIA: SetDeviceMediaResult;
   readonly SET_VOLUME_CACHE: SetVolumeCacheResult;
   readonly RENAME_SDC: RenameSdcResult;
   readonly APPROVE_SDC: ApproveSdcResult;

@@ -436,6 +436,13 @@ export const COMMANDS = {
       optional(u32('mib', 'RAM that it may take, on all devices together')),
     ]),
   ),
+  SET_DEVICE_MEDIA: later(
+    2,
+    command(0x10ab, 'backend', 'What kind of medium a device has, whatever its SDS found.', [
+      u32('key', 'device'),
+      str('mediaType', 16, 'HDD or SSD; empty: as it was found'),
+    ]),
+  ),
   SET_VOLUME_CACHE: later(
     2,
     command(0x10aa, 'frontend', 'Whether the reads of a volume use the RAM read cache.', [

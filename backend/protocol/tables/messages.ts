@@ -227,6 +227,7 @@ export const MESSAGES = {
       str('reason', LIMITS.reasonBytesMax.value, 'for people'),
       str('path', LIMITS.pathBytesMax.value, 'where the device is'),
       u53('capacityBytes', 'for chunks'),
+      str('mediaFound', 16, 'HDD or SSD; empty: not known', { since: 2, absent: '' }),
     ],
   ),
   REGISTER_DEVICE: control(

@@ -253,6 +253,12 @@ export const STRUCTS = {
       choice('slowStage', 'slowStage', 'what was done because it is slower than its peers', {
         ...{ since: 2, absent: 'none' },
       }),
+      str('mediaFound', 16, 'HDD or SSD, as its SDS found it; empty: not known', {
+        ...{ since: 2, absent: '' },
+      }),
+      str('mediaType', 16, 'HDD or SSD, as the operator said; empty: as it was found', {
+        ...{ since: 2, absent: '' },
+      }),
     ],
   },
   Sdc: {

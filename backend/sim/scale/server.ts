@@ -158,7 +158,8 @@ export class Server {
     this.poolKey = poolKey;
     this.incarnation += 1;
     const result = { deviceKey, status: 0, reason: '', path, capacityBytes: DEVICE_BYTES };
-    if (task === 'format') this.say(this.control, MSG.DEVICE_RESULT, { ...result, task });
+    if (task === 'format')
+      this.say(this.control, MSG.DEVICE_RESULT, { mediaFound: '', ...result, task });
     const { world, host } = this;
     const far = this.far((...frame) => {
       this.dataHeard(...frame);

@@ -181,6 +181,7 @@ test('adding an SDS fails as a whole, with the reason of the device', (t) => {
     // The first device comes up, the second is refused.
     const result = { deviceKey: one.deviceKey, task: 'format' as const, path: one.path };
     cluster.send(link, MSG.DEVICE_RESULT, {
+      mediaFound: '',
       ...result,
       status: 0,
       reason: '',
@@ -194,6 +195,7 @@ test('adding an SDS fails as a whole, with the reason of the device', (t) => {
       progress: 0,
     });
     cluster.send(link, MSG.DEVICE_RESULT, {
+      mediaFound: '',
       ...{
         ...result,
         deviceKey: two.deviceKey,
@@ -247,6 +249,7 @@ test('adding a device whose data process ends again and again says so at last', 
   cluster.pass(61_000, () => {
     cluster.applyAll(devices);
     cluster.send(cluster.sds(1), MSG.DEVICE_RESULT, {
+      mediaFound: '',
       ...{ deviceKey, task: 'open', status: ERR.NOT_READY, path: '', capacityBytes: 0 },
       reason: 'the data process ended (137)',
     });
@@ -281,12 +284,14 @@ test('a device that was being added when the MDM was killed comes up, or goes, a
   if (good === undefined || bad === undefined) throw new Error('three wants');
   const result = { task: 'format' as const, path: '', capacityBytes: 0 };
   cluster.send(link, MSG.DEVICE_RESULT, {
+    mediaFound: '',
     ...result,
     deviceKey: bad.deviceKey,
     status: ERR.DEVICE_FOREIGN,
     reason: 'xfs',
   });
   cluster.send(link, MSG.DEVICE_RESULT, {
+    mediaFound: '',
     ...result,
     deviceKey: good.deviceKey,
     status: 0,
@@ -297,6 +302,7 @@ test('a device that was being added when the MDM was killed comes up, or goes, a
   // Its data process is killed, and started again by its SDS.
   const killed = { status: ERR.NOT_READY, reason: 'the data process ended (137)' };
   cluster.send(link, MSG.DEVICE_RESULT, {
+    mediaFound: '',
     ...{ ...result, ...killed, task: 'open', deviceKey: good.deviceKey },
   });
   const [left] = cluster.query('device', [good.deviceKey]).devices;

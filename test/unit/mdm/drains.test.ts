@@ -171,6 +171,7 @@ test('a process that ended cannot act: its device counts, also as the only good 
   for (const [index, device] of [a, b].entries()) {
     cluster.close(device.link);
     cluster.send(sdsLinks[index] ?? 0, MSG.DEVICE_RESULT, {
+      mediaFound: '',
       ...{
         deviceKey: device.key,
         task: 'open',

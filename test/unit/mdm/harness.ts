@@ -305,6 +305,7 @@ export class Cluster {
     for (const { deviceKey, task, path } of wants?.wants ?? []) {
       if (task !== 'format') throw new Error(`task ${task}`);
       this.send(link, MSG.DEVICE_RESULT, {
+        mediaFound: '',
         ...{ deviceKey, task, status: 0, reason: '', path, capacityBytes: bytes },
       });
       const device = {

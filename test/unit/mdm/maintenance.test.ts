@@ -357,6 +357,7 @@ test('a device that does not come back with its SDS keeps the maintenance open f
     exit(here);
     if (isBroken)
       cluster.send(cluster.sds(1), MSG.DEVICE_RESULT, {
+        mediaFound: '',
         ...{ deviceKey: resting.key, task: 'open', status: ERR.DEVICE_FAILED, reason: 'EIO' },
         ...{ path: '/dev/d0', capacityBytes: 0 },
       });

@@ -204,6 +204,7 @@ test('an SDS that reports the end of a process makes its other copy take over at
   const sdsLink = 2;
   cluster.close(a.link);
   cluster.send(sdsLink, MSG.DEVICE_RESULT, {
+    mediaFound: '',
     ...{ deviceKey: a.key, task: 'open', status: ERR.NOT_READY, reason: 'killed' },
     ...{ path: '', capacityBytes: 0 },
   });
@@ -216,6 +217,7 @@ test('a failed device is not opened again before an operator says so', (t) => {
   const { cluster, poolKey, a, b } = pair();
   const sdsLink = 2;
   cluster.send(sdsLink, MSG.DEVICE_RESULT, {
+    mediaFound: '',
     ...{ deviceKey: a.key, task: 'open', status: ERR.DEVICE_FAILED, reason: 'EIO' },
     ...{ path: '', capacityBytes: 0 },
   });

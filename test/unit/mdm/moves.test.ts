@@ -213,6 +213,7 @@ test('a device that failed for good is not waited for', (t) => {
   if (broken === undefined) throw new Error('a device');
   const sds = cluster.sds(1);
   cluster.send(sds, MSG.DEVICE_RESULT, {
+    mediaFound: '',
     ...{ deviceKey: broken.key, task: 'open', reason: 'EIO', path: '/dev/d0' },
     status: ERR.DEVICE_FAILED,
     capacityBytes: 0,

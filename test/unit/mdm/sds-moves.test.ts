@@ -138,7 +138,7 @@ function join(here: Site): TestDevice {
   const { deviceKey, path } = only;
   const capacityBytes = 16 * GIB;
   const result = { deviceKey, task: 'format', status: 0, reason: '', path, capacityBytes } as const;
-  cluster.send(link, MSG.DEVICE_RESULT, result);
+  cluster.send(link, MSG.DEVICE_RESULT, { ...result, mediaFound: '' });
   const device = { ...moved, key: deviceKey, link: -1, incarnation: 0, progress: 0 };
   cluster.register(device, { incarnation: 1, dataIncarnation: 0 });
   return device;
@@ -277,7 +277,7 @@ test('a disk that is not formatted at once is asked for again, with its reason, 
   const asked = (): number => cluster.messages(cluster.sds(1), MSG.DEVICE_WANTS).length;
   t.is(asked(), 1);
   const newest = cluster.sds(1);
-  cluster.send(newest, MSG.DEVICE_RESULT, body);
+  cluster.send(newest, MSG.DEVICE_RESULT, { ...body, mediaFound: '' });
   t.like(onlyDevice(here), { state: 'adding', failure: 'busy' });
   pass(here, 3000, here.others);
   t.true(cluster.messages(newest, MSG.DEVICE_WANTS).length > 1, 'it is told again');

@@ -376,6 +376,7 @@ test('the next MDM goes on where the last one ended; one that fails meanwhile ha
   broken.slow.micros = 20_000;
   reach(broken, broken.slow, 'relieved');
   broken.cluster.send(2, MSG.DEVICE_RESULT, {
+    mediaFound: '',
     ...{ deviceKey: broken.slow.device.key, task: 'open', status: ERR.DEVICE_FAILED },
     ...{ reason: 'EIO', path: '', capacityBytes: 0 },
   });

@@ -90,7 +90,7 @@ test('all together never hold more than the server was given, in any order', (t)
     value: fc.nat(300),
   });
   fc.assert(
-    fc.property(fc.array(action, { maxLength: 100 }), (actions) => {
+    fc.property(fc.array(action, { maxLength: 100, size: 'max' }), (actions) => {
       const server = new Server();
       let mostMib = 200;
       server.setTotal(mostMib);

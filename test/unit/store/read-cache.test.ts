@@ -69,37 +69,41 @@ test('what is found is what was put in last, and nothing that was dropped', (t) 
   });
   let hits = 0;
   fc.assert(
-    fc.property(fc.array(action, { maxLength: 200 }), fc.integer({ min: 1, max: 20 }), (all, n) => {
-      const memory = new Counted();
-      const cache = sized(n, memory);
-      let blocks = n;
-      const model = new Map<number, number>();
-      for (const { kind, place, tag } of all) {
-        if (kind === 'put') {
-          cache.put(place, content(tag), 0);
-          model.set(place, tag);
-        } else if (kind === 'get') {
-          const tagFound = found(cache, place);
-          if (tagFound === null) continue;
-          hits++;
-          if (model.get(place) !== tagFound) return false;
-        } else if (kind === 'drop') {
-          cache.dropRange(place, 3);
-          for (let index = 0; index < 3; index++) model.delete(place + index);
-        } else {
-          if (tag % 20 === blocks) continue;
-          blocks = tag % 20;
-          cache.setSize(blocks * (BLOCK + TABLE));
-          settle(cache);
-          model.clear();
+    fc.property(
+      fc.array(action, { maxLength: 200, size: 'max' }),
+      fc.integer({ min: 1, max: 20 }),
+      (all, n) => {
+        const memory = new Counted();
+        const cache = sized(n, memory);
+        let blocks = n;
+        const model = new Map<number, number>();
+        for (const { kind, place, tag } of all) {
+          if (kind === 'put') {
+            cache.put(place, content(tag), 0);
+            model.set(place, tag);
+          } else if (kind === 'get') {
+            const tagFound = found(cache, place);
+            if (tagFound === null) continue;
+            hits++;
+            if (model.get(place) !== tagFound) return false;
+          } else if (kind === 'drop') {
+            cache.dropRange(place, 3);
+            for (let index = 0; index < 3; index++) model.delete(place + index);
+          } else {
+            if (tag % 20 === blocks) continue;
+            blocks = tag % 20;
+            cache.setSize(blocks * (BLOCK + TABLE));
+            settle(cache);
+            model.clear();
+          }
+          const { usedEntries, entries } = cache.counts();
+          if (usedEntries > entries || usedEntries > model.size) return false;
         }
-        const { usedEntries, entries } = cache.counts();
-        if (usedEntries > entries || usedEntries > model.size) return false;
-      }
-      cache.setSize(0);
-      settle(cache);
-      return memory.outBytes === 0 && !cache.isOn;
-    }),
+        cache.setSize(0);
+        settle(cache);
+        return memory.outBytes === 0 && !cache.isOn;
+      },
+    ),
   );
   t.true(hits > 0);
 });
