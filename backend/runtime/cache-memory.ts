@@ -1,16 +1,13 @@
 // Memory of a read cache from the system. It owns the judgement whether the host has it; it must never keep what was given
 // back: that goes to the system at once, not when garbage is collected.
 
+import { MessageChannel } from 'node:worker_threads';
+
 import { MIB } from '../core/units.js';
 import type { CacheMemory } from '../core/ports.js';
 
 /** What stays for everybody else on the host. */
 const LEFT_BYTES = 256 * MIB;
-
-/** The types of the language in use do not know it yet. */
-interface Transferable extends ArrayBuffer {
-  transfer(lengthBytes: number): ArrayBuffer;
-}
 
 export const SYSTEM_CACHE_MEMORY: CacheMemory = {
   hasRoom(totalBytes) {
@@ -28,7 +25,11 @@ export const SYSTEM_CACHE_MEMORY: CacheMemory = {
   },
 
   give({ buffer }) {
-    // A buffer that is handed over leaves nothing behind, and its new one has no room for anything.
-    if (buffer instanceof ArrayBuffer) (buffer as Transferable).transfer(0);
+    // What is on its way to a port that is closed goes with it: nothing waits for a collection of garbage, which an idle
+    // process may not see for hours.
+    const { port1, port2 } = new MessageChannel();
+    port1.postMessage(null, [buffer as ArrayBuffer]);
+    port1.close();
+    port2.close();
   },
 };

@@ -46,6 +46,14 @@ async function all<T extends Named>(type: string): Promise<readonly T[]> {
   return (await rest.get<T[]>(`/types/${type}/instances`)).data;
 }
 
+/** Data processes of all servers. */
+function processes(): readonly number[] {
+  return ['sds1', 'sds2', 'sds3'].flatMap((server) => {
+    const text = readFileSync(join(cluster.dir, server, 'processes.json'), 'utf8');
+    return (JSON.parse(text) as { readonly pid: number }[]).map(({ pid }) => pid);
+  });
+}
+
 async function act(object: string, action: string, body: object): Promise<void> {
   const rest = await cluster.rest();
   await rest.post(`/instances/${object}/action/${action}`, body);
@@ -88,6 +96,8 @@ test.serial(
   'a cache that is switched on online is filled, answers reads, and goes again',
   async (t) => {
     const [pool] = await all<Named & { useRmcache: boolean }>('StoragePool');
+    const running = processes();
+    t.is(running.length, 3);
     t.false(pool?.useRmcache);
     const id = await cluster.addVolume('cached');
     const uri = `nbd+unix:///?socket=${await cluster.mapVolume(id)}`;
@@ -132,6 +142,7 @@ test.serial(
       (await facts()).rmcacheSizeInKb === 0 ? true : null,
     );
     await readBlocks(uri, '0x33');
+    t.deepEqual(processes(), running, 'no process ended over it');
   },
 );
 
