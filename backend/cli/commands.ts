@@ -14,6 +14,7 @@ import { SDS_COMMANDS } from './commands/servers.js';
 import { SDS_MOVE_COMMANDS } from './commands/sds-move.js';
 import { SESSION_COMMANDS } from './commands/session.js';
 import { SYSTEM_COMMANDS } from './commands/system.js';
+import { SNAPSHOT_POLICY_COMMANDS } from './commands/snapshot-policies.js';
 import { SNAPSHOT_COMMANDS } from './commands/snapshots.js';
 import { VOLUME_QUERY_COMMANDS } from './commands/volume-queries.js';
 import { VOLUME_COMMANDS } from './commands/volumes.js';
@@ -39,5 +40,6 @@ export const COMMANDS: readonly Command[] = [
   ...VOLUME_CACHING_COMMANDS,
   ...VOLUME_QUERY_COMMANDS,
   ...SNAPSHOT_COMMANDS,
+  ...SNAPSHOT_POLICY_COMMANDS,
   ...VTREE_COMMANDS,
 ];

@@ -9,6 +9,7 @@ import type {
   ProtectionDomain,
   Sdc,
   Sds,
+  SnapshotPolicy,
   StoragePool,
   User,
   Volume,
@@ -54,6 +55,7 @@ export const SDS_REF = reference('sds', 'SDS', ['id', 'name', 'ip'], true);
 export const SDS_REF_OPTIONAL = reference('sds', 'SDS', ['id', 'name', 'ip'], false);
 export const SDC_REF = reference('sdc', 'SDC', ['id', 'name', 'guid', 'ip'], true);
 export const VOLUME_REF = reference('volume', 'volume', ['id', 'name'], true);
+export const POLICY_REF = reference('snapshot_policy', 'snapshot policy', ['id', 'name'], true);
 export const USER_REF: readonly Option[] = [
   { name: 'user_id', value: 'ID', about: 'user by id', group: 'user', required: true },
   { name: 'username', value: 'NAME', about: 'user by name', group: 'user', required: true },
@@ -188,6 +190,19 @@ export async function volumeOf(reader: ClusterReader, values: Values): Promise<V
     prefix: 'volume',
     notFound: 'VOLUME_NOT_FOUND',
     finders: { volume_name: byName },
+  };
+  return find(kind, reader, values);
+}
+
+export async function policyOf(
+  reader: ClusterReader,
+  values: Values,
+): Promise<SnapshotPolicy | null> {
+  const kind: Kind<SnapshotPolicy> = {
+    list: (from) => from.all('snapshotPolicy'),
+    prefix: 'snapshot_policy',
+    notFound: 'POLICY_NOT_FOUND',
+    finders: { snapshot_policy_name: byName },
   };
   return find(kind, reader, values);
 }

@@ -14,6 +14,7 @@ import { faultSetView, protectionDomainView } from './views/domains.js';
 import type { Json } from './views/parts.js';
 import { storagePoolView } from './views/pools.js';
 import { deviceView, sdsView } from './views/servers.js';
+import { snapshotPolicyViews } from './views/snapshot-policies.js';
 import { systemView } from './views/system.js';
 import { byTree, volumeViews, vtreeView } from './views/volumes.js';
 
@@ -290,6 +291,19 @@ const ROWS: readonly TypeRow[] = [
   }),
   VTREE,
   row({
+    type: 'SnapshotPolicy',
+    kind: 'snapshotPolicy',
+    listKey: null,
+    notFound: 'POLICY_NOT_FOUND',
+    show: snapshotPolicyViews,
+    related: {
+      SourceVolume: (reader, key) =>
+        chosen(reader, 'volume', volumeViews, ({ policyKey }) => policyKey === key),
+      AutoSnapshotVolume: (reader, key) =>
+        chosen(reader, 'volume', volumeViews, ({ autoPolicyKey }) => autoPolicyKey === key),
+    },
+  }),
+  row({
     type: 'User',
     kind: 'user',
     listKey: null,
@@ -309,7 +323,6 @@ export const EMPTY_TYPES: readonly string[] = [
   'ScsiInitiator',
   'Sdr',
   'Sdt',
-  'SnapshotPolicy',
 ];
 
 export const TYPES: ReadonlyMap<string, TypeRow> = new Map(ROWS.map((one) => [one.type, one]));

@@ -10,6 +10,7 @@ import { MDM_ROUTES } from './endpoints/mdms.js';
 import { DASHBOARD_ROUTES } from './endpoints/dashboard.js';
 import { GENERIC_ROUTES } from './endpoints/generic.js';
 import { HOST_ROUTES } from './endpoints/hosts.js';
+import { SNAPSHOT_POLICY_ROUTES } from './endpoints/snapshot-policies.js';
 import { SNAPSHOT_ROUTES } from './endpoints/snapshots.js';
 import { STATISTICS_ROUTES } from './endpoints/statistics.js';
 import { UNSUPPORTED_ROUTES } from './endpoints/unsupported.js';
@@ -20,6 +21,7 @@ import type { Route } from './route.js';
 export const ROUTES: readonly Route[] = [
   ...VOLUME_ROUTES,
   ...SNAPSHOT_ROUTES,
+  ...SNAPSHOT_POLICY_ROUTES,
   ...ATTACHMENT_ROUTES,
   ...CONFIGURATION_ROUTES,
   ...COPYING_ROUTES,
@@ -67,6 +69,13 @@ Made from the route table (\`backend/gateway/routes.ts\`); the test of the table
   when they are, or with the reason why not (error 32: nothing was changed, it may be asked again). They are volumes like any other:
   written, mapped, enlarged, snapshots of them made. \`createSnapshot\` and \`createThinClone\` are other names of it. More than 126 in a
   VTree are error 182, with \`details\`. \`overwriteVolumeContent\` wants both volumes unmapped and of one size.
+* A snapshot policy makes snapshots of its source volumes as of one moment every \`autoSnapshotCreationCadenceInMin\` and removes what
+  its levels do not retain: a level keeps the latest so many as it has, each as far apart as all that the level before it retains; at most
+  6 levels and 60 snapshots. A run that fails is an alert, and the next one is made as planned; runs that nobody was there for are made
+  up for by one. A locked auto snapshot stays and is marked when its time is over; one that is mapped stays until it is not.
+* A secure snapshot (\`retentionPeriodInMin\`, \`setSnapshotSecurity\`, \`secureSnapshots\` of a policy) is read-only and can be neither removed
+  nor written over nor made less secure by anybody before \`secureSnapshotExpTime\` (error 736), also not with its V-tree or its policy.
+  That time goes by as MDMs run: while there is none it stands still, and a clock that is set ahead does not end it early.
 * \`removeVolume\` takes \`removeMode\`: \`ONLY_ME\` (what was a snapshot of it stays), \`INCLUDING_DESCENDANTS\`, \`DESCENDANTS_ONLY\` or
   \`WHOLE_VTREE\`; all that it names goes, or nothing.
 * \`confirmVTree\` (administrators), after a restore of metadata that is older than a snapshot: the volumes of the VTree are served as

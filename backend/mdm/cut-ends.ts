@@ -3,10 +3,11 @@
 import { assert } from '../core/assert.js';
 import type { Cut, CutItem, Volume } from '../protocol/generated/types.js';
 import type { State } from './state.js';
-import { free, freeze, settle, storedTop, topOf } from './vtrees.js';
+import { free, freeze, NO_POLICY, settle, storedTop, topOf } from './vtrees.js';
 
 /** Every device certified the point: the snapshots exist, or what is reverted has that content. */
 export function validateCut(state: State, cut: Cut, sequence: number): void {
+  const made = { ...NO_POLICY, ...noteRun(state, cut), secureUntilMs: cut.secureUntilMs };
   for (const item of cut.items) {
     const volume = volumeOf(state, item.volumeKey);
     const frozenKey = topOf(volume);
@@ -24,8 +25,22 @@ export function validateCut(state: State, cut: Cut, sequence: number): void {
       ...{ ancestorKey: volume.key, groupKey: cut.groupKey, name: item.name },
       ...{ epoch: 1, createdAtMs: cut.startedAtMs, lastMappingGeneration: 0 },
       ...{ layerKey: 0, accessLimit: cut.accessLimit, doubtful: false, fullPolicy },
+      ...made,
     });
   }
+}
+
+/** The run of a policy counts from the moment when its snapshots are there: whoever comes before that does it again. */
+function noteRun(state: State, cut: Cut): Pick<Volume, 'autoPolicyKey' | 'autoRun'> {
+  const { policyKey, policyRun, startedAtMs } = cut;
+  const policy = state.policies.get(policyKey);
+  if (policy === undefined) return { autoPolicyKey: 0, autoRun: 0 };
+  // Somebody may have given it another time meanwhile.
+  const nextAtMs = policy.nextAtMs > startedAtMs ? policy.nextAtMs : cut.policyNextMs;
+  const next = { nextAtMs, nextRun: Math.max(policy.nextRun, policyRun + 1) };
+  const last = { lastRunAtMs: startedAtMs, lastRun: policyRun };
+  state.policies.put(policyKey, { ...policy, ...next, ...last });
+  return { autoPolicyKey: policyKey, autoRun: policyRun };
 }
 
 /** It is not valid: what was switched stays written in its new layers, and the ones below are merged into them. */

@@ -21,6 +21,7 @@ export function makeSystem(state: State, initial: InitialSystem, wallMs: number)
     ...{ idPrefix, key, installId },
     name: validName(systemName.slice(0, LIMIT.nameBytesMax)),
     createdAtMs: wallMs,
+    secureClockMs: 0,
     nextKey: key + 1,
     nextRun: 1,
     clusterEpoch: 1,

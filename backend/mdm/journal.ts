@@ -16,6 +16,7 @@ import type {
   ProtectionDomain,
   Sdc,
   Sds,
+  SnapshotPolicy,
   StoragePool,
   System,
   Tombstone,
@@ -41,6 +42,7 @@ export interface Kinds {
   readonly layer: Layer;
   readonly cut: Cut;
   readonly poolUsage: PoolUsage;
+  readonly snapshotPolicy: SnapshotPolicy;
   readonly mdm: Mdm;
   readonly mdmCluster: MdmCluster;
   readonly comb: CombEntry;

@@ -13,6 +13,7 @@ import type { Observation } from './cluster-plan.js';
 import type { ClusterInputs } from './cluster-port.js';
 import { noteSelf } from './cluster-state.js';
 import { Checker } from './checker.js';
+import type { Seen } from './commands/context.js';
 import { CommandRunner } from './commands/runner.js';
 import { Cuts } from './cuts.js';
 import { Drains } from './drains.js';
@@ -27,6 +28,7 @@ import { Membership } from './membership.js';
 import { Merges } from './merges.js';
 import { Mover } from './mover.js';
 import type { MdmContent, MdmOptions, MdmPorts } from './options.js';
+import { Policies } from './policies.js';
 import { Queries } from './queries.js';
 import { Questions } from './questions.js';
 import { Registrations } from './registrations.js';
@@ -34,6 +36,7 @@ import { replaceCombs } from './replacement.js';
 import { Reshaper } from './reshaper.js';
 import { NO_LINK, Runs } from './runs.js';
 import { SdsMover } from './sds-mover.js';
+import { SecureClock } from './secure-clock.js';
 import { Sessions } from './sessions.js';
 import type { Session } from './sessions.js';
 import { SlowDevices } from './slow-devices.js';
@@ -67,6 +70,8 @@ export class Mdm implements Machine, ClusterInputs {
   private readonly tombstones: Tombstones;
   private readonly merges: Merges;
   private readonly cuts: Cuts;
+  private readonly secureClock: SecureClock;
+  private readonly policies: Policies;
   private readonly versions: Versions;
   private readonly registrations: Registrations;
   private readonly reshaper: Reshaper;
@@ -114,6 +119,9 @@ export class Mdm implements Machine, ClusterInputs {
     this.tombstones = new Tombstones(engine, runs);
     this.merges = new Merges(engine, runs);
     this.cuts = new Cuts(engine, runs, sessions);
+    this.secureClock = new SecureClock(engine);
+    const seen = this.seen();
+    this.policies = new Policies(engine, this.cuts, this.secureClock, seen);
     this.versions = new Versions(engine, runs, sessions, (nowUs, key) =>
       this.reshaper.report(nowUs, key),
     );
@@ -138,17 +146,23 @@ export class Mdm implements Machine, ClusterInputs {
       this.cuts,
       this.reshaper,
       this.checker,
-      {
-        componentsBelow: (nowUs, version) => this.versions.below(nowUs, version),
-        mdm: (nowUs, key) => this.reshaper.report(nowUs, key),
-        isGood: (member) => this.runs.isGood(member),
-        waitingSds: (host, port) => this.registrations.waitingSds(host, port),
-        sdsConnected: (key) => runs.sds.has(engine.state.sds.get(key)?.guid ?? ''),
-        sdcConnected: (key) => runs.sdcs.has(key),
-        layerUsedBytes: (poolKey, key) => this.queries.layerUsedBytes(poolKey, key),
-        poolThinUsedBytes: (poolKey) => this.queries.poolThinUsedBytes(poolKey),
-      },
+      this.secureClock,
+      seen,
     );
+  }
+
+  /** What commands judge by beside what is committed. */
+  private seen(): Seen {
+    return {
+      componentsBelow: (nowUs, version) => this.versions.below(nowUs, version),
+      mdm: (nowUs, key) => this.reshaper.report(nowUs, key),
+      isGood: (member) => this.runs.isGood(member),
+      waitingSds: (host, port) => this.registrations.waitingSds(host, port),
+      sdsConnected: (key) => this.runs.sds.has(this.engine.state.sds.get(key)?.guid ?? ''),
+      sdcConnected: (key) => this.runs.sdcs.has(key),
+      layerUsedBytes: (poolKey, key) => this.queries.layerUsedBytes(poolKey, key),
+      poolThinUsedBytes: (poolKey) => this.queries.poolThinUsedBytes(poolKey),
+    };
   }
 
   /** Takes the term; everything else waits until that is committed. Called once, before any other input. */
@@ -171,6 +185,8 @@ export class Mdm implements Machine, ClusterInputs {
         this.usageSamples.start(done);
         this.budgets.start(done);
         this.cuts.start(done);
+        this.secureClock.start(done);
+        this.policies.start(done);
         ports.log.event('info', 'mdm.master', { term: engine.term, sequence: engine.sequence });
       });
     });
@@ -254,6 +270,8 @@ export class Mdm implements Machine, ClusterInputs {
     this.tombstones.tick(nowUs);
     this.merges.tick(nowUs);
     this.cuts.tick(nowUs);
+    this.secureClock.tick(nowUs);
+    this.policies.tick(nowUs);
     this.reshaper.tick(nowUs);
     this.checker.tick(nowUs);
     this.checkDrains(nowUs);
@@ -274,6 +292,8 @@ export class Mdm implements Machine, ClusterInputs {
       this.tombstones.nextDeadlineUs(),
       this.merges.nextDeadlineUs(),
       this.cuts.nextDeadlineUs(),
+      this.secureClock.nextDeadlineUs(),
+      this.policies.nextDeadlineUs(),
       this.reshaper.nextDeadlineUs(),
       this.checker.nextDeadlineUs(),
       this.drains.nextDeadlineUs(),
@@ -344,6 +364,7 @@ export class Mdm implements Machine, ClusterInputs {
     this.sdsMover.published(nowUs, touches);
     this.slowDevices.published(nowUs, touches);
     this.drains.published(touches);
+    this.policies.published(nowUs, touches);
     const changed = digest(state, touches);
     this.subscribers.published(nowUs, changed);
     if (changed.pools.size > 0 || changed.volumes.length > 0) this.budgets.changed(nowUs);

@@ -93,6 +93,8 @@ export interface MdmOptions {
   readonly cutHoldMs: number;
   /** Snapshots of a V-tree. */
   readonly snapshotsPerVtree: number;
+  /** How long a minute of snapshot policies and of what is secure is. */
+  readonly minuteMs: number;
   /** Ports of the store of a cluster: for MDMs, and among its members. */
   readonly clientPort: number;
   readonly peerPort: number;
@@ -128,6 +130,7 @@ export const MDM_DEFAULTS = {
   sectorBytes: 512,
   cutHoldMs: 500,
   snapshotsPerVtree: 126,
+  minuteMs: 60_000,
   clientPort: 9012,
   peerPort: 9013,
   wallMsAtZero: 0,

@@ -24,6 +24,7 @@ const EMPTY: QueryReplyBody = {
   combPages: [],
   attachments: [],
   layers: [],
+  policies: [],
 };
 
 export interface Paged<T> {
@@ -91,11 +92,9 @@ export function objectsOf(state: State, question: QueryBody): QueryReplyBody | n
       return named('attachments', page(state.attachments, question));
     case 'layer':
       return named('layers', page(state.layers, question));
-    case 'tombstone':
-    case 'cut':
-    case 'poolUsage':
-    case 'mdm':
-    case 'mdmCluster':
+    case 'snapshotPolicy':
+      return named('policies', page(state.policies, question));
+    default:
       return null;
   }
 }

@@ -34,6 +34,7 @@ export class State {
   readonly tombstones = new Table('tombstone', codec('Tombstone'), this.journal);
   readonly layers = new Layers('layer', codec('Layer'), this.journal);
   readonly cuts = new Table('cut', codec('Cut'), this.journal);
+  readonly policies = new Table('snapshotPolicy', codec('SnapshotPolicy'), this.journal);
   readonly attachments = new Table('attachment', codec('Attachment'), this.journal);
   readonly poolUsages = new Table('poolUsage', codec('PoolUsage'), this.journal);
   readonly mdms = new Table('mdm', codec('Mdm'), this.journal);
@@ -57,6 +58,7 @@ export class State {
     layer: this.layers,
     cut: this.cuts,
     poolUsage: this.poolUsages,
+    snapshotPolicy: this.policies,
     mdm: this.mdms,
     mdmCluster: this.clusters,
     combPage: this.combs,

@@ -7,6 +7,12 @@ import { LIMIT } from '../protocol/generated/constants.js';
 import type { Cut, CutItem, Layer, Merge, Volume } from '../protocol/generated/types.js';
 import type { State } from './state.js';
 
+/** What snapshot policies and the secure clock know of a volume that they have nothing to do with. */
+export const NO_POLICY = {
+  ...{ policyKey: 0, autoPolicyKey: 0, autoRun: 0 },
+  ...{ locked: false, lockedExpired: false, secureUntilMs: 0 },
+} as const;
+
 /** The layer that is written. */
 export function topOf({ key, layerKey }: Pick<Volume, 'key' | 'layerKey'>): number {
   return layerKey === 0 ? key : layerKey;

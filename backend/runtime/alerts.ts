@@ -345,6 +345,17 @@ const SENTINEL_WEIGHTS = {
   SENTINEL_SILENT: 'low',
 } as const;
 
+/** Policies whose last run failed. */
+function ofPolicies(facts: Facts): readonly Finding[] {
+  return facts.policies
+    .filter(({ lastFailedAtMs, lastRunAtMs }) => lastFailedAtMs > lastRunAtMs)
+    .map(({ key, name, lastFailedAtMs, lastFailure, failures }) => ({
+      ...{ type: 'AUTO_SNAPSHOT_CREATION_FAILED', severity: 'medium' },
+      ...{ objectType: 'SnapshotPolicy', objectKey: key, sinceMs: lastFailedAtMs },
+      values: { name, reason: lastFailure, failures },
+    }));
+}
+
 /** What small steady users of the pools have to say. */
 async function ofSentinels(reader: ClusterReader, facts: Facts): Promise<readonly Finding[]> {
   const clients = await reader.statusByKey('sdc');
@@ -379,6 +390,7 @@ export async function currentAlerts(
     ...ofCaches(facts),
     ...ofMedia(facts),
     ...ofPools(reader, facts),
+    ...ofPolicies(facts),
     ...(await ofClients(reader, facts)),
     ...(await ofSentinels(reader, facts)),
   ];

@@ -13,7 +13,7 @@ import type { Cluster, ObjectKind, Objects, StatusKind, StatusReport } from './c
 
 /** Asking for more objects than this one by one costs more than the whole list. */
 const KEYS_MAX = 500;
-/** Version of a cluster that has snapshots; an older MDM does not know the question. */
+/** Version of a cluster that has snapshots and their policies; an older MDM does not know the question. */
 const VTREES_SINCE = 2;
 
 export class ClusterReader {
@@ -33,7 +33,7 @@ export class ClusterReader {
   all<K extends ObjectKind>(kind: K): Promise<readonly Objects[K][]> {
     const known = this.lists.get(kind);
     if (known !== undefined) return known as Promise<readonly Objects[K][]>;
-    const list = this.cluster.query(kind);
+    const list = this.isOlder(kind) ? Promise.resolve([]) : this.cluster.query(kind);
     this.lists.set(kind, list);
     return list;
   }
@@ -44,11 +44,16 @@ export class ClusterReader {
     keys: readonly number[],
   ): Promise<readonly Objects[K][]> {
     const wanted = new Set(keys.filter((key) => key !== 0));
-    if (wanted.size === 0) return [];
+    if (wanted.size === 0 || this.isOlder(kind)) return [];
     if (wanted.size <= KEYS_MAX && !this.lists.has(kind))
       return this.cluster.query(kind, [...wanted]);
     const list = await this.all(kind);
     return list.filter((object) => wanted.has('key' in object ? object.key : object.volumeKey));
+  }
+
+  /** Whether the cluster has no such objects yet. */
+  private isOlder(kind: ObjectKind): boolean {
+    return kind === 'snapshotPolicy' && this.system.clusterVersion < VTREES_SINCE;
   }
 
   /** Objects of a kind by key. */

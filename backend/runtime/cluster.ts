@@ -19,6 +19,7 @@ import type {
   RuntimeStatus,
   Sdc,
   Sds,
+  SnapshotPolicy,
   StoragePool,
   System,
   User,
@@ -41,6 +42,7 @@ export interface Objects {
   readonly user: User;
   readonly approvedSdc: ApprovedSdc;
   readonly attachment: Attachment;
+  readonly snapshotPolicy: SnapshotPolicy;
 }
 
 export type ObjectKind = keyof Objects;

@@ -76,6 +76,7 @@ const PAGES: { readonly [K in ObjectKind]: Page<K> } = {
   user: { list: (reply) => reply.users, key: (object) => object.key },
   approvedSdc: { list: (reply) => reply.approvedSdcs, key: (object) => object.key },
   attachment: { list: (reply) => reply.attachments, key: (object) => object.key },
+  snapshotPolicy: { list: (reply) => reply.policies, key: (object) => object.key },
 };
 
 /** Keys of one question; more are asked in turn. */

@@ -15,6 +15,7 @@ import { MdmNode } from './mdm-node.js';
 import { SimNetwork } from './network.js';
 import { MoveWatch } from './move-watch.js';
 import { SimOperator } from './operator.js';
+import { PolicyWatch } from './policy-watch.js';
 import { SimProcess } from './process.js';
 import { ServerNode } from './server-node.js';
 import { CutWatch } from './cut-watch.js';
@@ -62,6 +63,7 @@ export class SimCluster {
   readonly moveWatch: MoveWatch;
   readonly slowWatch: SlowWatch;
   readonly cutWatch: CutWatch;
+  readonly policyWatch: PolicyWatch;
   private nextNode = 1;
 
   constructor(sim: Simulation, swarm: Swarm) {
@@ -83,9 +85,11 @@ export class SimCluster {
     this.moveWatch = new MoveWatch(sim);
     this.slowWatch = new SlowWatch(sim);
     this.cutWatch = new CutWatch(sim);
+    this.policyWatch = new PolicyWatch(sim);
     const watcher = (changes: readonly Change[]): void => {
       this.moveWatch.committed(changes);
       this.cutWatch.committed(changes);
+      if (swarm.trouble.autoSnapshots > 0) this.policyWatch.committed(changes);
       if (swarm.slow.factor > 0) this.slowWatch.committed(changes);
     };
     for (const mdm of this.mdms) {
@@ -137,6 +141,12 @@ export class SimCluster {
         combsPerPair: swarm.combsPerPair,
         drainTimeoutMs: swarm.drainTimeoutMs,
         cutHoldMs: swarm.cutHoldMs,
+        minuteMs: swarm.minuteMs,
+        // Read at each start of the process: its wall clock may have been set meanwhile.
+        get wallMsAtZero(): number {
+          const { clockJumpMs } = swarm;
+          return clockJumpMs === 0 ? 0 : clockJumpMs + sim.prng.between(-clockJumpMs, clockJumpMs);
+        },
         ...(swarm.setUpTroubleUs > 0 ? { deviceAddTimeoutMs: 1000 } : {}),
         ...moveOptions(swarm),
         ...slowOptions(swarm),

@@ -110,6 +110,7 @@ const MARKS = {
   leaveRevert: mark('nemesis: a volume was reverted, and nobody waited for the answer'),
   setFullPolicy: mark('nemesis: it was chosen what writes to a volume get when the pool is full'),
   lateSwitch: mark('nemesis: a device heard of a cut when its hold was over'),
+  autoSnapshots: mark('nemesis: snapshot policies, locks and secure snapshots were changed'),
 } satisfies Record<TroubleKind, unknown>;
 
 export class Nemesis implements EventTarget, TroubleMaker {

@@ -51,7 +51,7 @@ export class SnapshotWork {
     operator.soon(0, (nowUs) => {
       const items = sources.map(({ key }) => ({ volumeKey: key, name: '' }));
       const startUs = sim.nowUs;
-      const params = { items, accessLimit: 'readWrite' } as const;
+      const params = { items, accessLimit: 'readWrite', secureMin: 0 } as const;
       operator.admin.ask(nowUs, 'SNAPSHOT_VOLUMES', params, (status, result) => {
         this.changes -= 1;
         if (status !== 0 || result === null) {
@@ -219,7 +219,8 @@ export class SnapshotWork {
     return volume.chunks === source.chunks;
   }
 
-  private give(volume: SimVolume, given: () => void = () => undefined): void {
+  /** To everybody whom it belongs to. */
+  give(volume: SimVolume, given: () => void = () => undefined): void {
     for (const client of this.operator.ownersOf(volume.index)) this.map(volume, client, given);
   }
 

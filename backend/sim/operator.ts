@@ -18,6 +18,7 @@ import type { ClientNode } from './client-node.js';
 import { DEVICE_PATH } from './device-processes.js';
 import type { History } from './history.js';
 import type { SimMdm } from './mdm-company.js';
+import { AutoSnapshotWork } from './operator-auto.js';
 import { BackupWork } from './operator-backups.js';
 import { MdmOperator } from './operator-mdms.js';
 import { KEEP_POOL, PolicyWork } from './operator-policies.js';
@@ -26,6 +27,7 @@ import type { MoveTarget } from './operator-servers.js';
 import { SnapshotWork } from './operator-snapshots.js';
 import { VolumeWork } from './operator-volumes.js';
 import type { SimVolume } from './operator-volumes.js';
+import type { PolicyWatch } from './policy-watch.js';
 import type { SimProcess } from './process.js';
 import { CONTROL_PORT } from './server-node.js';
 import type { ServerNode } from './server-node.js';
@@ -46,6 +48,7 @@ interface Site {
   readonly tieBreakers: readonly SimMdm[];
   /** MDMs that run in a cluster which is no more forget it. */
   forgetFormer(): void;
+  readonly policyWatch: PolicyWatch;
   /** Servers on their way to another protection domain, as committed. */
   readonly moveWatch: { onTheWay(): readonly { readonly stage: SdsMoveStage }[] };
 }
@@ -57,6 +60,7 @@ export class SimOperator {
   readonly volumeWork: VolumeWork;
   readonly snapshotWork: SnapshotWork;
   readonly serverWork = new ServerWork(this);
+  readonly autoWork: AutoSnapshotWork;
   readonly policyWork = new PolicyWork(this);
   readonly backupWork = new BackupWork(this);
   /** Every volume is mapped to whom it belongs. */
@@ -79,6 +83,7 @@ export class SimOperator {
     this.site = site;
     this.volumeWork = new VolumeWork(this, sim, site.clients, site.history);
     this.snapshotWork = new SnapshotWork(this, sim, site.history);
+    this.autoWork = new AutoSnapshotWork(this, sim, site.history, site.policyWatch);
     this.mdms = new MdmOperator(
       admin,
       (inUs, run) => {
@@ -386,7 +391,8 @@ export class SimOperator {
   }
 
   private get isBusy(): boolean {
-    const work = [this.volumeWork, this.snapshotWork, this.serverWork, this.policyWork];
+    const { volumeWork, snapshotWork, autoWork, serverWork, policyWork } = this;
+    const work = [volumeWork, snapshotWork, autoWork, serverWork, policyWork];
     if (work.some(({ isChanging }) => isChanging)) return true;
     return this.admin.pending > 0 || this.isSwitching;
   }

@@ -164,6 +164,7 @@ class Scenario {
     cluster.mdm.timing.unknownPermille = 0;
     if (cluster.etcd !== null) cluster.etcd.lostPermille = 0;
     cluster.operator.volumeWork.liftLimits();
+    if (swarm.trouble.autoSnapshots > 0) cluster.operator.autoWork.calm();
     if (swarm.capacityBlocks > 0) {
       if (swarm.spares.length > 0) cluster.operator.policyWork.giveSpareBack();
       this.makeRoom();
@@ -239,6 +240,8 @@ class Scenario {
     if (fault !== null) sim.fail(fault);
     const served = cluster.history.servedUnmapped();
     if (served !== null) sim.fail(served);
+    const overdue = this.promised ? cluster.policyWatch.overdue() : null;
+    if (overdue !== null) sim.fail(overdue);
     if (nemesis.diskTrouble && this.promised) this.judgeErrors();
     if (this.mayDiffer()) return;
     const { found } = cluster.log.scans;

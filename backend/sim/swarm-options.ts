@@ -116,6 +116,10 @@ export interface Swarm {
   readonly cacheBlocks: number;
   /** What the background scanner of the pool does. */
   readonly scanner: ScannerMode;
+  /** How long a minute of snapshot policies is. */
+  readonly minuteMs: number;
+  /** How far the wall clock of an MDM may be wrong, another way at each start. */
+  readonly clockJumpMs: number;
 }
 
 /** Options of later releases, as they are in scenarios that were kept before. */
@@ -124,4 +128,5 @@ export const LATER_OPTIONS_OFF = {
   spares: [] as readonly number[],
   cacheBlocks: 0,
   scanner: 'disabled' as ScannerMode,
+  ...{ minuteMs: 60_000, clockJumpMs: 0 },
 } as const;

@@ -15,6 +15,7 @@ import { addCache } from './swarm-cache.js';
 import { addRestores } from './swarm-restores.js';
 import { addFullPolicies, addLimits } from './swarm-limits.js';
 import { addScans } from './swarm-scans.js';
+import { addAutoSnapshots } from './swarm-policies.js';
 import { addSpares } from './swarm-spares.js';
 import {
   DISK_FAULTS,
@@ -396,5 +397,5 @@ export function drawSwarm(seed: number): Swarm {
   const troubled = addSlow(seed, addDomains(seed, addPolicies(seed, addMdms(seed, moving))));
   const kept = addPauses(seed, addSpares(seed, addRestores(seed, troubled)));
   const limited = addFullPolicies(seed, addCache(seed, addBusy(seed, addLimits(seed, kept))));
-  return addScans(seed, limited);
+  return addAutoSnapshots(seed, addScans(seed, limited));
 }

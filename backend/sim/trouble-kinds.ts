@@ -63,6 +63,7 @@ export interface TroubleWeights {
   lateSwitch: number;
   leaveRevert: number;
   setFullPolicy: number;
+  autoSnapshots: number;
 }
 
 export type TroubleKind = keyof TroubleWeights;
@@ -160,6 +161,7 @@ export const SINGLE_KINDS: readonly TroubleKind[] = [
   'leaveRevert',
   'setCache',
   'setFullPolicy',
+  'autoSnapshots',
 ];
 
 /** Kinds that only happen where the MDM looks for slow devices. */

@@ -22,7 +22,8 @@ export type OperatorTrouble =
   | 'setLimits'
   | 'setFullPolicy'
   | 'snapshot'
-  | 'revertVolume';
+  | 'revertVolume'
+  | 'autoSnapshots';
 
 function unmap({ cluster, prng, say }: TroubleMaker): boolean {
   const { operator } = cluster;
@@ -166,6 +167,13 @@ function revertVolume({ cluster: { operator }, prng, say }: TroubleMaker): boole
   return true;
 }
 
+function autoSnapshots({ cluster: { operator }, prng, say }: TroubleMaker): boolean {
+  const done = operator.autoWork.act(prng);
+  if (done === null) return false;
+  say(done);
+  return true;
+}
+
 export const OPERATOR_TROUBLE: Strikes<OperatorTrouble> = {
   unmap,
   resize,
@@ -179,6 +187,7 @@ export const OPERATOR_TROUBLE: Strikes<OperatorTrouble> = {
   setFullPolicy,
   snapshot,
   revertVolume,
+  autoSnapshots,
   stopDomain,
   stopRebuild,
   restServer: (maker) => maintain(maker, 'instant'),

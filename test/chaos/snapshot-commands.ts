@@ -51,7 +51,9 @@ export class SnapshotCommands {
     items: readonly { readonly volumeKey: number; readonly name: string }[],
   ): Promise<Made> {
     const accessLimit = 'readWrite' as const;
-    return this.#rig.mdm.command('SNAPSHOT_VOLUMES', ADMIN_NAME, { items, accessLimit });
+    return this.#rig.mdm.command('SNAPSHOT_VOLUMES', ADMIN_NAME, {
+      ...{ items, accessLimit, secureMin: 0 },
+    });
   }
 
   /** Resolved when the client serves it. */

@@ -11,16 +11,15 @@ test('what this release does not carry out is refused by name, and changes nothi
   t.teardown(() => own.stop());
   const before = own.cluster.asked.length;
   for (const [path, body, reason] of [
-    ['/api/types/SnapshotPolicy/instances', { name: 'daily' }, /Snapshot policies are not/],
     [
-      '/api/instances/Volume::0000000000000001/action/setSnapshotSecurity',
-      { retentionPeriodInMin: '5' },
-      /Secure snapshots are not supported/,
+      '/api/types/ReplicationPair/instances',
+      { name: 'pair' },
+      /Replication between systems is not supported/,
     ],
     [
-      '/api/instances/System/action/snapshotVolumes',
-      { snapshotDefs: [{ volumeId: '0000000000000001' }], retentionPeriodInMin: '60' },
-      /retentionPeriodInMin \(60\) must be 0 or absent/,
+      '/api/instances/Volume::0000000000000001/action/migrateVTree',
+      { destSPId: '0000000000000002' },
+      /Migration of a VTree to another Storage Pool is not supported/,
     ],
   ] as const) {
     const answer = await own.post(path, body);

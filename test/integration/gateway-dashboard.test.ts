@@ -86,7 +86,11 @@ test('snapshots stand below their source, with what each holds alone', async (t)
   const [b] = own.cluster.tables.volume;
   if (b === undefined) throw new Error('no volume');
   const snapshot = async (volumeKey: number, name: string): Promise<number> => {
-    const params = { items: [{ volumeKey, name }], accessLimit: 'readWrite' } as const;
+    const params = {
+      items: [{ volumeKey, name }],
+      accessLimit: 'readWrite',
+      secureMin: 0,
+    } as const;
     return (await own.cluster.command('SNAPSHOT_VOLUMES', 'admin', params)).keys[0] ?? 0;
   };
   const first = await snapshot(b.key, 'z-first');

@@ -54,6 +54,6 @@ test('relations lead from a pool to its volumes, devices and SDSs, and from an S
 });
 
 test('types of other editions are empty lists, not errors', async (t) => {
-  for (const type of ['ScsiInitiator', 'SnapshotPolicy', 'ReplicationPair', 'Sdt', 'Host'])
+  for (const type of ['ScsiInitiator', 'AccelerationPool', 'ReplicationPair', 'Sdt', 'Host'])
     t.deepEqual((await gateway.get(`/api/types/${type}/instances`)).json, []);
 });

@@ -301,4 +301,37 @@ export const MUTATIONS: readonly Mutation[] = [
       { file: 'backend/mdm/cuts.js', from: 'if (!certified) {', to: 'if (false) {' },
     ],
   },
+  {
+    rule: 'SECURE',
+    about: 'a secure snapshot is removed like any other',
+    replacements: [
+      {
+        file: 'backend/mdm/commands/snapshots.js',
+        from: 'if (secureUntilMs > secureNowMs)',
+        to: 'if (false)',
+      },
+    ],
+  },
+  {
+    rule: 'SECURE-clock',
+    about: 'what is secure goes by the wall clock of the master',
+    replacements: [
+      {
+        file: 'backend/mdm/secure-clock.js',
+        from: 'return this.baseMs + passedMs + gainMs;',
+        to: 'return this.engine.wallMs(nowUs);',
+      },
+    ],
+  },
+  {
+    rule: 'POLICY',
+    about: 'the oldest snapshot of a policy goes before the next one is there',
+    replacements: [
+      {
+        file: 'backend/mdm/policies.js',
+        from: 'made.map(({ autoRun }) => autoRun)',
+        to: '[...made.map(({ autoRun }) => autoRun), state.policies.get(made[0].autoPolicyKey).nextRun]',
+      },
+    ],
+  },
 ];

@@ -3,6 +3,8 @@
 
 import { COPYING_OF_NEW_POOL, NO_COPY_LOAD } from '../../backend/cluster-map/copy-policy.js';
 import { NO_DISK_TIMES } from '../../backend/core/disk-meter.js';
+import { NO_POLICY } from '../../backend/mdm/vtrees.js';
+import { policyCommands } from './memory-policies.js';
 import type {
   ClusterQueryReplyBody,
   CommandParams,
@@ -100,6 +102,7 @@ export class MemoryCluster implements Cluster {
     user: [],
     approvedSdc: [],
     attachment: [],
+    snapshotPolicy: [],
   };
   readonly usage = new Map<number, Usage>();
   readonly volumeUsage: VolumeStatus[] = [];
@@ -320,6 +323,7 @@ export class MemoryCluster implements Cluster {
       this.members = this.members.map((each) => (each.key === key ? { ...each, name } : each));
       return {};
     },
+    ...policyCommands(this.tables, () => this.key()),
     ADD_PROTECTION_DOMAIN: ({ name }) => {
       if (this.tables.protectionDomain.some((domain) => domain.name === name))
         refuse('DOMAIN_NAME_IN_USE');
@@ -418,7 +422,13 @@ export class MemoryCluster implements Cluster {
         epoch: 1,
         lastMappingGeneration: 0,
         createdAtMs: 1_700_000_000_000,
-        ...{ layerKey: 0, accessLimit: 'readWrite', doubtful: false, fullPolicy: 'pool' },
+        ...{
+          layerKey: 0,
+          accessLimit: 'readWrite',
+          doubtful: false,
+          fullPolicy: 'pool',
+          ...NO_POLICY,
+        },
       });
       return { key };
     },
@@ -662,6 +672,7 @@ export class MemoryCluster implements Cluster {
       approval: 'none',
       capacityAlertHighPercent: 80,
       capacityAlertCriticalPercent: 90,
+      secureClockMs: 0,
     });
     for (const [name, role] of [
       ['admin', 'administrator'],

@@ -68,9 +68,20 @@ function accessLimitOf(values: Values): 'readOnly' | 'readWrite' {
   return word === 'readonly' ? 'readOnly' : 'readWrite';
 }
 
+/** How long something is secure. @throws UsageError */
+export function minutesOf(values: Values, option: string): number | null {
+  const text = values.get(option);
+  if (text === undefined) return null;
+  const minutes = Number(text);
+  if (!Number.isSafeInteger(minutes) || minutes < 1 || minutes > LIMIT.secureMinutesMax)
+    throw new UsageError(`--${option} must be 1 to ${LIMIT.secureMinutesMax} minutes`);
+  return minutes;
+}
+
 async function snapshotVolume(run: Run): Promise<Outcome> {
   const { reader, values, cluster, user } = run;
   const accessLimit = accessLimitOf(values);
+  const secureMin = minutesOf(values, 'secure_snapshot_retention_time') ?? 0;
   const volumes = await volumesOf(reader, values);
   const wanted = listFrom(values, 'snapshot_name');
   if (wanted !== null && wanted.length !== volumes.length)
@@ -79,7 +90,7 @@ async function snapshotVolume(run: Run): Promise<Outcome> {
     );
   const items = volumes.map(({ key }, index) => ({ volumeKey: key, name: wanted?.[index] ?? '' }));
   const { groupKey, keys } = await whenNotBusy(() =>
-    cluster.command('SNAPSHOT_VOLUMES', user, { items, accessLimit }),
+    cluster.command('SNAPSHOT_VOLUMES', user, { items, accessLimit, secureMin }),
   );
   const made = await cluster.query('volume', keys);
   const nameOf = (key: number): string => made.find((one) => one.key === key)?.name ?? '';
@@ -173,6 +184,11 @@ export const SNAPSHOT_COMMANDS: readonly Command[] = [
       ...listOptions('volume_name', 'NAME', 'volumes by name', 'volume'),
       ...listOptions('snapshot_name', 'NAME', 'names, in the order of the volumes', 'snapshot'),
       { name: 'access_mode', value: 'MODE', about: 'read_write (default) or read_only' },
+      {
+        name: 'secure_snapshot_retention_time',
+        value: 'MINUTES',
+        about: 'read-only, and nobody can remove them for so long',
+      },
     ],
     run: snapshotVolume,
   },

@@ -150,6 +150,14 @@ function originLines(reader: ClusterReader, volume: Volume): readonly string[] {
     `   Ancestor Volume ID: ${reader.idOrNull(ancestorKey) ?? 'removed'}`,
     ...(groupKey === 0 ? [] : [`   Consistency Group ID: ${reader.id(groupKey)}`]),
     ...(accessLimit === 'readOnly' ? ['   Access mode limit: Read-only'] : []),
+    ...(volume.autoPolicyKey === 0
+      ? []
+      : [
+          `   Auto snapshot of snapshot policy ${reader.id(volume.autoPolicyKey)}${volume.locked ? ', locked' : ''}${volume.lockedExpired ? ', marked for removal' : ''}`,
+        ]),
+    ...(volume.secureUntilMs === 0
+      ? []
+      : [`   Secure until ${new Date(volume.secureUntilMs).toISOString()}`]),
   ];
 }
 

@@ -9,10 +9,6 @@ import { FLAG, TEXT, WHOLE, listOf, object, textIn, textOf, wholeOf } from '../b
 import type { Body, Call, Route } from '../route.js';
 import { accessOf } from './volumes.js';
 
-/** `NOT_SUPPORTED` of the original. */
-const NOT_SUPPORTED = 288;
-const HTTP_NOT_IMPLEMENTED = 501;
-
 /** Set by management programs of other vendors; volumes here are managed by nobody else. */
 const EXTERNAL = { allowOnExtManagedVol: FLAG };
 
@@ -28,16 +24,6 @@ const SNAPSHOT_BODY = object(
   },
   ['snapshotDefs'],
 );
-
-function refuseRetention(body: Body): void {
-  const minutes = wholeOf(body, 'retentionPeriodInMin') ?? 0;
-  if (minutes === 0) return;
-  throw new ApiError(
-    HTTP_NOT_IMPLEMENTED,
-    NOT_SUPPORTED,
-    `Secure snapshots are not supported by this release: retentionPeriodInMin (${minutes}) must be 0 or absent`,
-  );
-}
 
 /** What a body asks for. @throws ApiError for none, for a volume twice and for what is no id */
 function wanted({ body, reader }: Call): readonly SnapshotSpec[] {
@@ -58,11 +44,12 @@ function wanted({ body, reader }: Call): readonly SnapshotSpec[] {
 
 /** Answered when the point is valid on every device, or was given up. */
 async function snapshot(call: Call): Promise<unknown> {
-  refuseRetention(call.body);
+  const secureMin = wholeOf(call.body, 'retentionPeriodInMin') ?? 0;
+  if (secureMin > LIMIT.secureMinutesMax)
+    throw ApiError.invalid(`retentionPeriodInMin must be at most ${LIMIT.secureMinutesMax}`);
   const accessLimit = accessOf(call.body, 'accessModeLimit');
   const { groupKey, keys } = await askWhenFree(call, 'SNAPSHOT_VOLUMES', {
-    items: wanted(call),
-    accessLimit,
+    ...{ items: wanted(call), accessLimit, secureMin },
   });
   return {
     volumeIdList: keys.map((key) => call.reader.id(key)),

@@ -8,15 +8,11 @@ import type { Route } from '../route.js';
 const NOT_SUPPORTED = 288;
 const HTTP_NOT_IMPLEMENTED = 501;
 
-const POLICIES = 'Snapshot policies are not supported by this release';
-const SECURITY = 'Secure snapshots are not supported by this release';
 const MIGRATION = 'Migration of a VTree to another Storage Pool is not supported by this release';
 const REPLICATION = 'Replication between systems is not supported by this release';
 
 /** Path of the action and why it is refused. */
 const REFUSED: readonly (readonly [path: string, reason: string])[] = [
-  ['/api/types/SnapshotPolicy/instances', POLICIES],
-  ['/api/instances/Volume::{id}/action/setSnapshotSecurity', SECURITY],
   ['/api/instances/Volume::{id}/action/migrateVTree', MIGRATION],
   ['/api/types/ReplicationConsistencyGroup/instances', REPLICATION],
   ['/api/types/ReplicationPair/instances', REPLICATION],

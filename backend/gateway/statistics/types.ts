@@ -286,6 +286,27 @@ const VTREE: StatisticsRow = {
   },
 };
 
+const SNAPSHOT_POLICY: StatisticsRow = {
+  defaults: defaults(
+    ...['autoSnapshotVolIds', 'expiredButLockedSnapshotsIds', 'srcVolIds'],
+    ...['numOfAutoSnapshots', 'numOfExpiredButLockedSnapshots', 'numOfSrcVols'],
+  ),
+  keys: (_, facts) => keysOf(facts.policies),
+  values: (reader, facts, key) => {
+    const sources = facts.volumes.filter(({ policyKey }) => policyKey === key);
+    const made = facts.volumes.filter(({ autoPolicyKey }) => autoPolicyKey === key);
+    const expired = made.filter(({ lockedExpired }) => lockedExpired);
+    return {
+      autoSnapshotVolIds: ids(reader, made),
+      expiredButLockedSnapshotsIds: ids(reader, expired),
+      numOfAutoSnapshots: made.length,
+      numOfExpiredButLockedSnapshots: expired.length,
+      numOfSrcVols: sources.length,
+      srcVolIds: ids(reader, sources),
+    };
+  },
+};
+
 export const STATISTICS: ReadonlyMap<string, StatisticsRow> = new Map([
   ['System', SYSTEM],
   ['ProtectionDomain', PROTECTION_DOMAIN],
@@ -296,4 +317,5 @@ export const STATISTICS: ReadonlyMap<string, StatisticsRow> = new Map([
   ['Sdc', SDC],
   ['Volume', VOLUME],
   ['VTree', VTREE],
+  ['SnapshotPolicy', SNAPSHOT_POLICY],
 ]);

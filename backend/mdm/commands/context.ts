@@ -55,6 +55,10 @@ export type Wait =
 export interface CommandContext {
   readonly nowUs: Micros;
   readonly wallMs: number;
+  /** By the secure clock. */
+  readonly secureNowMs: number;
+  /** Until when something is secure that shall be so for as many minutes. */
+  readonly secureUntilMs: (minutes: number) => number;
   /** Sequence of the commit that the command takes part in. */
   readonly sequence: number;
   readonly state: State;

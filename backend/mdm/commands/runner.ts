@@ -20,6 +20,7 @@ import { replaceCombs } from '../replacement.js';
 import type { Sessions } from '../sessions.js';
 import type { NodeReport } from '../cluster-plan.js';
 import type { Reshaper } from '../reshaper.js';
+import type { SecureClock } from '../secure-clock.js';
 import { ATTACHMENT_COMMANDS } from './attachments.js';
 import type { CommandContext, Handlers, Seen, Wait } from './context.js';
 import { DOMAIN_COMMANDS, POOL_COMMANDS, SYSTEM_COMMANDS } from './domains.js';
@@ -28,6 +29,7 @@ import { MAINTENANCE_COMMANDS } from './maintenance.js';
 import { SDC_COMMANDS } from './sdcs.js';
 import { MDM_COMMANDS } from './mdms.js';
 import { METADATA_COMMANDS } from './metadata.js';
+import { POLICY_COMMANDS } from './policies.js';
 import { SNAPSHOT_COMMANDS } from './snapshots.js';
 import { SDS_MOVE_COMMANDS } from './sds-moves.js';
 import { DEVICE_COMMANDS, SDS_COMMANDS } from './sds.js';
@@ -46,6 +48,7 @@ const HANDLERS: Handlers<CommandName> = {
   ...MAINTENANCE_COMMANDS,
   ...VOLUME_COMMANDS,
   ...SNAPSHOT_COMMANDS,
+  ...POLICY_COMMANDS,
   ...MAPPING_COMMANDS,
   ...ATTACHMENT_COMMANDS,
   ...SDC_COMMANDS,
@@ -80,6 +83,7 @@ export class CommandRunner {
   private readonly cuts: Cuts;
   private readonly reshaper: Reshaper;
   private readonly checker: Checker;
+  private readonly secureClock: SecureClock;
   private readonly seen: Seen;
   private readonly backups = new Backups();
 
@@ -91,6 +95,7 @@ export class CommandRunner {
     cuts: Cuts,
     reshaper: Reshaper,
     checker: Checker,
+    secureClock: SecureClock,
     seen: Seen,
   ) {
     this.engine = engine;
@@ -100,6 +105,7 @@ export class CommandRunner {
     this.cuts = cuts;
     this.reshaper = reshaper;
     this.checker = checker;
+    this.secureClock = secureClock;
     this.seen = seen;
   }
 
@@ -183,6 +189,8 @@ export class CommandRunner {
         this.reshaper.noteReport(nowUs, key, probed);
       },
       wallMs: engine.wallMs(nowUs),
+      secureNowMs: this.secureClock.nowMs(nowUs),
+      secureUntilMs: (minutes) => this.secureClock.untilMs(nowUs, minutes),
       actor: user,
       waitFor: (wait) => waits.push(wait),
       replace: (poolKey) => {

@@ -2,14 +2,41 @@
 // as a whole: all of it happens or nothing.
 
 import { LIMIT } from '../../protocol/generated/constants.js';
-import type { CutItem, Volume } from '../../protocol/generated/types.js';
+import type { Cut, CutItem, SnapshotSpec, Volume } from '../../protocol/generated/types.js';
 import { allowanceOf, checkPromise, promisedOf } from '../capacity.js';
 import { validName } from '../names.js';
 import { found, refuse, refuseWith } from '../refusal.js';
 import type { State } from '../state.js';
 import { chainOf, cutOf, dropVolume, isReverted, topOf } from '../vtrees.js';
 import { NOTHING } from './context.js';
-import type { CommandContext, Handlers } from './context.js';
+import type { CommandContext, Handlers, Seen } from './context.js';
+
+/** What making snapshots is judged by, whoever wants them. */
+export interface CutContext extends Pick<CommandContext, 'state' | 'options' | 'wallMs'> {
+  readonly seen: Pick<Seen, 'layerUsedBytes' | 'poolThinUsedBytes'>;
+}
+
+/** Somebody asked for it. */
+const NO_RUN = { policyKey: 0, policyRun: 0, policyNextMs: 0 } as const;
+
+/** What removing volumes is judged by. */
+type RemovalContext = Pick<CommandContext, 'state' | 'sequence' | 'waitFor' | 'secureNowMs'>;
+
+export function secondsLeft(untilMs: number, nowMs: number): number {
+  return Math.ceil((untilMs - nowMs) / 1000);
+}
+
+/** Refuses what would change a snapshot before its time is over. @throws Refusal SNAPSHOT_SECURE */
+export function requireInsecure(
+  { secureNowMs }: Pick<CommandContext, 'secureNowMs'>,
+  { name, secureUntilMs }: Volume,
+): void {
+  if (secureUntilMs > secureNowMs)
+    refuse(
+      'SNAPSHOT_SECURE',
+      `${name} can be neither removed nor changed for another ${secondsLeft(secureUntilMs, secureNowMs)} seconds`,
+    );
+}
 
 /**
  * Refuses what would change a volume while a snapshot of it is being made, it is reverted, or another one to it.
@@ -72,7 +99,7 @@ function requireLayer(state: State, volume: Volume): void {
 }
 
 function requireSnapshotable(
-  { state, options }: CommandContext,
+  { state, options }: CutContext,
   volume: Volume,
   members: Map<number, number>,
 ): void {
@@ -103,7 +130,7 @@ function takeName(names: Set<string>, wanted: string, key: number): string {
 
 /** A thick volume may be written once more over what is frozen: that has to fit beside all else. */
 function requireRoomForThick(
-  { state, options, seen }: CommandContext,
+  { state, options, seen }: CutContext,
   volumeKeys: readonly number[],
 ): void {
   const byPool = new Map<number, number>();
@@ -122,42 +149,68 @@ function requireRoomForThick(
   }
 }
 
+/**
+ * Snapshots of volumes as of one moment, from now on to be pursued.
+ *
+ * @throws Refusal when one of them cannot be made
+ */
+export function putCut(
+  context: CutContext,
+  asked: readonly SnapshotSpec[],
+  parts: Omit<Cut, 'key' | 'groupKey' | 'stage' | 'items' | 'startedAtMs'>,
+): Cut {
+  const { state, wallMs } = context;
+  if (asked.length === 0) refuse('INVALID_PARAMETER', 'no volume is named');
+  if (new Set(asked.map(({ volumeKey }) => volumeKey)).size < asked.length)
+    refuse('INVALID_PARAMETER', 'a volume is named twice');
+  if (state.volumes.size + asked.length > LIMIT.volumesMax)
+    refuse('TOO_MANY', `at most ${LIMIT.volumesMax} volumes`);
+  const names = namesInUse(state);
+  const members = membersByVtree(state);
+  const items = asked.map(({ volumeKey, name }): CutItem => {
+    const volume = found(state.volumes.get(volumeKey), 'VOLUME_NOT_FOUND');
+    requireSnapshotable(context, volume, members);
+    const snapshotKey = state.newKey();
+    const layerKey = state.newKey();
+    const taken = takeName(names, name, snapshotKey);
+    return { volumeKey, layerKey, snapshotKey, name: taken, targetKey: 0 };
+  });
+  requireRoomForThick(
+    context,
+    asked.map(({ volumeKey }) => volumeKey),
+  );
+  const key = state.newKey();
+  const groupKey = state.newKey();
+  const cut: Cut = { key, groupKey, stage: 'holding', items, startedAtMs: wallMs, ...parts };
+  state.cuts.put(key, cut);
+  return cut;
+}
+
 export const SNAPSHOT_COMMANDS: Handlers<
   'SNAPSHOT_VOLUMES' | 'REMOVE_GROUP_SNAPSHOTS' | 'OVERWRITE_VOLUME' | 'CONFIRM_VTREE'
 > = {
-  SNAPSHOT_VOLUMES(context, { items: asked, accessLimit }) {
-    const { state, wallMs, waitFor } = context;
-    if (asked.length === 0) refuse('INVALID_PARAMETER', 'no volume is named');
-    if (new Set(asked.map(({ volumeKey }) => volumeKey)).size < asked.length)
-      refuse('INVALID_PARAMETER', 'a volume is named twice');
-    if (state.volumes.size + asked.length > LIMIT.volumesMax)
-      refuse('TOO_MANY', `at most ${LIMIT.volumesMax} volumes`);
-    const names = namesInUse(state);
-    const members = membersByVtree(state);
-    const items = asked.map(({ volumeKey, name }): CutItem => {
-      const volume = found(state.volumes.get(volumeKey), 'VOLUME_NOT_FOUND');
-      requireSnapshotable(context, volume, members);
-      const snapshotKey = state.newKey();
-      const layerKey = state.newKey();
-      const taken = takeName(names, name, snapshotKey);
-      return { volumeKey, layerKey, snapshotKey, name: taken, targetKey: 0 };
+  SNAPSHOT_VOLUMES(context, { items, accessLimit, secureMin }) {
+    const secureUntilMs = secureMin === 0 ? 0 : context.secureUntilMs(secureMin);
+    const {
+      key,
+      groupKey,
+      items: made,
+    } = putCut(context, items, {
+      // What is secure is never written.
+      accessLimit: secureMin === 0 ? accessLimit : 'readOnly',
+      ...NO_RUN,
+      secureUntilMs,
     });
-    requireRoomForThick(
-      context,
-      asked.map(({ volumeKey }) => volumeKey),
-    );
-    const key = state.newKey();
-    const groupKey = state.newKey();
-    const stage = 'holding' as const;
-    state.cuts.put(key, { key, groupKey, stage, accessLimit, items, startedAtMs: wallMs });
-    waitFor({ kind: 'cut', cutKey: key });
-    return { groupKey, keys: items.map(({ snapshotKey }) => snapshotKey) };
+    context.waitFor({ kind: 'cut', cutKey: key });
+    return { groupKey, keys: made.map(({ snapshotKey }) => snapshotKey) };
   },
 
   REMOVE_GROUP_SNAPSHOTS(context, { groupKey }) {
     const { state } = context;
     const members = groupKey === 0 ? [] : state.volumes.filter((one) => one.groupKey === groupKey);
     if (members.length === 0) refuse('GROUP_NOT_FOUND');
+    if (members.some(({ autoPolicyKey }) => autoPolicyKey !== 0))
+      refuse('GROUP_HAS_AUTO_SNAPSHOTS');
     return { removed: removeVolumes(context, members) };
   },
 
@@ -169,6 +222,8 @@ export const SNAPSHOT_COMMANDS: Handlers<
     if (volume.vtreeKey !== source.vtreeKey) refuse('VTREE_MISMATCH', 'they are of two VTrees');
     if (volume.sizeSectors !== source.sizeSectors)
       refuse('VTREE_MISMATCH', 'they are of different sizes');
+    requireInsecure(context, volume);
+    if (volume.locked) refuse('OVERWRITES_LOCKED');
     requireSettledVtree(state, volume.vtreeKey);
     // What is written meanwhile would be in the new content or not, by chance.
     for (const one of [key, sourceKey])
@@ -183,6 +238,8 @@ export const SNAPSHOT_COMMANDS: Handlers<
     const accessLimit = 'readWrite' as const;
     state.cuts.put(cutKey, {
       ...{ key: cutKey, groupKey: 0, stage, accessLimit, items, startedAtMs: wallMs },
+      ...NO_RUN,
+      secureUntilMs: 0,
     });
     waitFor({ kind: 'cut', cutKey });
     waitFor({ kind: 'drain', poolKey: volume.poolKey, sdcKey: 0 });
@@ -225,11 +282,15 @@ export function volumesToRemove(
  *
  * @returns how many
  */
-export function removeVolumes(context: CommandContext, volumes: readonly Volume[]): number {
+export function removeVolumes(context: RemovalContext, volumes: readonly Volume[]): number {
   const { state, sequence, waitFor } = context;
-  for (const { key } of volumes) {
+  for (const volume of volumes) {
+    const { key, name, policyKey, locked } = volume;
     if (state.mappings.ofVolume(key).size > 0) refuse('VOLUME_MAPPED');
     requireNoCut(state, key);
+    requireInsecure(context, volume);
+    if (policyKey !== 0) refuse('VOLUME_HAS_POLICY');
+    if (locked) refuse('LOCKED_SNAPSHOTS', name);
   }
   const ancestors = new Map(volumes.map(({ key, ancestorKey }) => [key, ancestorKey]));
   const vtrees = new Set(volumes.map(({ vtreeKey }) => vtreeKey));

@@ -8,9 +8,16 @@ import { validName } from '../names.js';
 import { found, refuse, RefusalWhenDrained } from '../refusal.js';
 import { unplacedReason } from '../spare.js';
 import type { State } from '../state.js';
+import { NO_POLICY } from '../vtrees.js';
 import { NOTHING } from './context.js';
 import type { CommandContext, Handlers } from './context.js';
-import { removeVolumes, requireNoCut, requireNotReverted, volumesToRemove } from './snapshots.js';
+import {
+  removeVolumes,
+  requireInsecure,
+  requireNoCut,
+  requireNotReverted,
+  volumesToRemove,
+} from './snapshots.js';
 
 /** Volumes are whole blocks: hosts see blocks as physical sectors. */
 const SECTORS_PER_BLOCK = LIMIT.blockBytes / LIMIT.sectorBytes;
@@ -77,6 +84,7 @@ export const VOLUME_COMMANDS: Handlers<
       createdAtMs: wallMs,
       lastMappingGeneration: 0,
       ...{ layerKey: 0, accessLimit: 'readWrite', doubtful: false, rmcache, fullPolicy: 'pool' },
+      ...NO_POLICY,
     });
     return { key };
   },
@@ -103,6 +111,7 @@ export const VOLUME_COMMANDS: Handlers<
     const volume = found(state.volumes.get(key), 'VOLUME_NOT_FOUND');
     if (sizeSectors < volume.sizeSectors) refuse('VOLUME_SHRINK');
     requireNoCut(state, key);
+    requireInsecure(context, volume);
     checkSize(sizeSectors);
     const { poolKey } = volume;
     if (sizeSectors === volume.sizeSectors) {

@@ -51,6 +51,7 @@ type MovedDevice = T.MovedDevice;
 type Device = T.Device;
 type Sdc = T.Sdc;
 type Volume = T.Volume;
+type SnapshotPolicy = T.SnapshotPolicy;
 type Layer = T.Layer;
 type CutItem = T.CutItem;
 type Cut = T.Cut;
@@ -1330,6 +1331,9 @@ export function encodeSnapshotVolumesParams(w: Writer, v: T.SnapshotVolumesParam
   });
   w.leave();
   w.choice('accessLimit', v.accessLimit, ACCESS_CODES);
+  if (version >= 2) {
+    w.u32('secureMin', v.secureMin, 0, 52560000);
+  }
 }
 
 export function decodeSnapshotVolumesParams(r: Reader, version: number): T.SnapshotVolumesParams {
@@ -1346,7 +1350,12 @@ export function decodeSnapshotVolumesParams(r: Reader, version: number): T.Snaps
     itemsField = items0;
   }
   const accessLimitField = r.choice('accessLimit', ACCESS_WORDS);
-  return { items: itemsField, accessLimit: accessLimitField };
+  let secureMinField: number;
+  if (version >= 2) {
+    secureMinField = r.u32('secureMin', 0, 52560000);
+  }
+  else secureMinField = 0;
+  return { items: itemsField, accessLimit: accessLimitField, secureMin: secureMinField };
 }
 
 export function encodeSnapshotVolumesResult(w: Writer, v: T.SnapshotVolumesResult, _version: number): void {
@@ -1975,6 +1984,245 @@ export function decodeConfirmRestoreResult(_r: Reader, _version: number): T.Conf
   return {};
 }
 
+export function encodeAddSnapshotPolicyParams(w: Writer, v: T.AddSnapshotPolicyParams, _version: number): void {
+  w.str('name', v.name, 124);
+  w.u32('cadenceMin', v.cadenceMin, 0, 4294967295);
+  w.count('retained', v.retained, 64);
+  w.enter('retained');
+  v.retained.forEach((item0, index0) => {
+    w.item(index0);
+    w.u32('', item0, 0, 4294967295);
+  });
+  w.leave();
+  w.bool('paused', v.paused);
+  w.choice('accessLimit', v.accessLimit, ACCESS_CODES);
+  w.bool('secure', v.secure);
+}
+
+export function decodeAddSnapshotPolicyParams(r: Reader, _version: number): T.AddSnapshotPolicyParams {
+  const nameField = r.str('name', 124);
+  const cadenceMinField = r.u32('cadenceMin', 0, 4294967295);
+  let retainedField: readonly number[];
+  {
+    const count0 = r.count('retained', 64, 4);
+    r.enter('retained');
+    const items0: number[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(r.u32('', 0, 4294967295));
+    }
+    r.leave();
+    retainedField = items0;
+  }
+  const pausedField = r.bool('paused');
+  const accessLimitField = r.choice('accessLimit', ACCESS_WORDS);
+  const secureField = r.bool('secure');
+  return { name: nameField, cadenceMin: cadenceMinField, retained: retainedField, paused: pausedField, accessLimit: accessLimitField, secure: secureField };
+}
+
+export function encodeAddSnapshotPolicyResult(w: Writer, v: T.AddSnapshotPolicyResult, _version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+}
+
+export function decodeAddSnapshotPolicyResult(r: Reader, _version: number): T.AddSnapshotPolicyResult {
+  const keyField = r.u32('key', 0, 4294967295);
+  return { key: keyField };
+}
+
+export function encodeRemoveSnapshotPolicyParams(w: Writer, v: T.RemoveSnapshotPolicyParams, _version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+}
+
+export function decodeRemoveSnapshotPolicyParams(r: Reader, _version: number): T.RemoveSnapshotPolicyParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  return { key: keyField };
+}
+
+export function encodeRemoveSnapshotPolicyResult(_w: Writer, _v: T.RemoveSnapshotPolicyResult, _version: number): void {
+
+}
+
+export function decodeRemoveSnapshotPolicyResult(_r: Reader, _version: number): T.RemoveSnapshotPolicyResult {
+  return {};
+}
+
+export function encodeRenameSnapshotPolicyParams(w: Writer, v: T.RenameSnapshotPolicyParams, _version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+  w.str('name', v.name, 124);
+}
+
+export function decodeRenameSnapshotPolicyParams(r: Reader, _version: number): T.RenameSnapshotPolicyParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  const nameField = r.str('name', 124);
+  return { key: keyField, name: nameField };
+}
+
+export function encodeRenameSnapshotPolicyResult(_w: Writer, _v: T.RenameSnapshotPolicyResult, _version: number): void {
+
+}
+
+export function decodeRenameSnapshotPolicyResult(_r: Reader, _version: number): T.RenameSnapshotPolicyResult {
+  return {};
+}
+
+export function encodeModifySnapshotPolicyParams(w: Writer, v: T.ModifySnapshotPolicyParams, _version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+  w.u32('cadenceMin', v.cadenceMin, 0, 4294967295);
+  w.count('retained', v.retained, 64);
+  w.enter('retained');
+  v.retained.forEach((item0, index0) => {
+    w.item(index0);
+    w.u32('', item0, 0, 4294967295);
+  });
+  w.leave();
+}
+
+export function decodeModifySnapshotPolicyParams(r: Reader, _version: number): T.ModifySnapshotPolicyParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  const cadenceMinField = r.u32('cadenceMin', 0, 4294967295);
+  let retainedField: readonly number[];
+  {
+    const count0 = r.count('retained', 64, 4);
+    r.enter('retained');
+    const items0: number[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(r.u32('', 0, 4294967295));
+    }
+    r.leave();
+    retainedField = items0;
+  }
+  return { key: keyField, cadenceMin: cadenceMinField, retained: retainedField };
+}
+
+export function encodeModifySnapshotPolicyResult(_w: Writer, _v: T.ModifySnapshotPolicyResult, _version: number): void {
+
+}
+
+export function decodeModifySnapshotPolicyResult(_r: Reader, _version: number): T.ModifySnapshotPolicyResult {
+  return {};
+}
+
+export function encodePauseSnapshotPolicyParams(w: Writer, v: T.PauseSnapshotPolicyParams, _version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+  w.bool('paused', v.paused);
+}
+
+export function decodePauseSnapshotPolicyParams(r: Reader, _version: number): T.PauseSnapshotPolicyParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  const pausedField = r.bool('paused');
+  return { key: keyField, paused: pausedField };
+}
+
+export function encodePauseSnapshotPolicyResult(_w: Writer, _v: T.PauseSnapshotPolicyResult, _version: number): void {
+
+}
+
+export function decodePauseSnapshotPolicyResult(_r: Reader, _version: number): T.PauseSnapshotPolicyResult {
+  return {};
+}
+
+export function encodeAddPolicyVolumeParams(w: Writer, v: T.AddPolicyVolumeParams, _version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+  w.u32('volumeKey', v.volumeKey, 0, 4294967295);
+}
+
+export function decodeAddPolicyVolumeParams(r: Reader, _version: number): T.AddPolicyVolumeParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  const volumeKeyField = r.u32('volumeKey', 0, 4294967295);
+  return { key: keyField, volumeKey: volumeKeyField };
+}
+
+export function encodeAddPolicyVolumeResult(_w: Writer, _v: T.AddPolicyVolumeResult, _version: number): void {
+
+}
+
+export function decodeAddPolicyVolumeResult(_r: Reader, _version: number): T.AddPolicyVolumeResult {
+  return {};
+}
+
+export function encodeRemovePolicyVolumeParams(w: Writer, v: T.RemovePolicyVolumeParams, _version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+  w.u32('volumeKey', v.volumeKey, 0, 4294967295);
+  w.bool('detach', v.detach);
+  w.bool('detachLocked', v.detachLocked);
+}
+
+export function decodeRemovePolicyVolumeParams(r: Reader, _version: number): T.RemovePolicyVolumeParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  const volumeKeyField = r.u32('volumeKey', 0, 4294967295);
+  const detachField = r.bool('detach');
+  const detachLockedField = r.bool('detachLocked');
+  return { key: keyField, volumeKey: volumeKeyField, detach: detachField, detachLocked: detachLockedField };
+}
+
+export function encodeRemovePolicyVolumeResult(w: Writer, v: T.RemovePolicyVolumeResult, _version: number): void {
+  w.u32('removed', v.removed, 0, 4294967295);
+  w.u32('detached', v.detached, 0, 4294967295);
+}
+
+export function decodeRemovePolicyVolumeResult(r: Reader, _version: number): T.RemovePolicyVolumeResult {
+  const removedField = r.u32('removed', 0, 4294967295);
+  const detachedField = r.u32('detached', 0, 4294967295);
+  return { removed: removedField, detached: detachedField };
+}
+
+export function encodeLockAutoSnapshotParams(w: Writer, v: T.LockAutoSnapshotParams, _version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+}
+
+export function decodeLockAutoSnapshotParams(r: Reader, _version: number): T.LockAutoSnapshotParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  return { key: keyField };
+}
+
+export function encodeLockAutoSnapshotResult(_w: Writer, _v: T.LockAutoSnapshotResult, _version: number): void {
+
+}
+
+export function decodeLockAutoSnapshotResult(_r: Reader, _version: number): T.LockAutoSnapshotResult {
+  return {};
+}
+
+export function encodeUnlockAutoSnapshotParams(w: Writer, v: T.UnlockAutoSnapshotParams, _version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+  w.bool('mayGo', v.mayGo);
+}
+
+export function decodeUnlockAutoSnapshotParams(r: Reader, _version: number): T.UnlockAutoSnapshotParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  const mayGoField = r.bool('mayGo');
+  return { key: keyField, mayGo: mayGoField };
+}
+
+export function encodeUnlockAutoSnapshotResult(w: Writer, v: T.UnlockAutoSnapshotResult, _version: number): void {
+  w.bool('removed', v.removed);
+}
+
+export function decodeUnlockAutoSnapshotResult(r: Reader, _version: number): T.UnlockAutoSnapshotResult {
+  const removedField = r.bool('removed');
+  return { removed: removedField };
+}
+
+export function encodeSecureSnapshotParams(w: Writer, v: T.SecureSnapshotParams, _version: number): void {
+  w.u32('key', v.key, 0, 4294967295);
+  w.u32('minutes', v.minutes, 1, 52560000);
+}
+
+export function decodeSecureSnapshotParams(r: Reader, _version: number): T.SecureSnapshotParams {
+  const keyField = r.u32('key', 0, 4294967295);
+  const minutesField = r.u32('minutes', 1, 52560000);
+  return { key: keyField, minutes: minutesField };
+}
+
+export function encodeSecureSnapshotResult(_w: Writer, _v: T.SecureSnapshotResult, _version: number): void {
+
+}
+
+export function decodeSecureSnapshotResult(_r: Reader, _version: number): T.SecureSnapshotResult {
+  return {};
+}
+
 export function encodeSetUserRoleParams(w: Writer, v: T.SetUserRoleParams, _version: number): void {
   w.u32('key', v.key, 0, 4294967295);
   w.choice('role', v.role, USER_ROLE_CODES);
@@ -2064,6 +2312,16 @@ export const PARAMS_CODECS: {
   BACKUP_METADATA: { name: 'BACKUP_METADATA', encode: encodeBackupMetadataParams, decode: decodeBackupMetadataParams },
   CHECK_METADATA: { name: 'CHECK_METADATA', encode: encodeCheckMetadataParams, decode: decodeCheckMetadataParams },
   CONFIRM_RESTORE: { name: 'CONFIRM_RESTORE', encode: encodeConfirmRestoreParams, decode: decodeConfirmRestoreParams },
+  ADD_SNAPSHOT_POLICY: { name: 'ADD_SNAPSHOT_POLICY', encode: encodeAddSnapshotPolicyParams, decode: decodeAddSnapshotPolicyParams },
+  REMOVE_SNAPSHOT_POLICY: { name: 'REMOVE_SNAPSHOT_POLICY', encode: encodeRemoveSnapshotPolicyParams, decode: decodeRemoveSnapshotPolicyParams },
+  RENAME_SNAPSHOT_POLICY: { name: 'RENAME_SNAPSHOT_POLICY', encode: encodeRenameSnapshotPolicyParams, decode: decodeRenameSnapshotPolicyParams },
+  MODIFY_SNAPSHOT_POLICY: { name: 'MODIFY_SNAPSHOT_POLICY', encode: encodeModifySnapshotPolicyParams, decode: decodeModifySnapshotPolicyParams },
+  PAUSE_SNAPSHOT_POLICY: { name: 'PAUSE_SNAPSHOT_POLICY', encode: encodePauseSnapshotPolicyParams, decode: decodePauseSnapshotPolicyParams },
+  ADD_POLICY_VOLUME: { name: 'ADD_POLICY_VOLUME', encode: encodeAddPolicyVolumeParams, decode: decodeAddPolicyVolumeParams },
+  REMOVE_POLICY_VOLUME: { name: 'REMOVE_POLICY_VOLUME', encode: encodeRemovePolicyVolumeParams, decode: decodeRemovePolicyVolumeParams },
+  LOCK_AUTO_SNAPSHOT: { name: 'LOCK_AUTO_SNAPSHOT', encode: encodeLockAutoSnapshotParams, decode: decodeLockAutoSnapshotParams },
+  UNLOCK_AUTO_SNAPSHOT: { name: 'UNLOCK_AUTO_SNAPSHOT', encode: encodeUnlockAutoSnapshotParams, decode: decodeUnlockAutoSnapshotParams },
+  SECURE_SNAPSHOT: { name: 'SECURE_SNAPSHOT', encode: encodeSecureSnapshotParams, decode: decodeSecureSnapshotParams },
   SET_USER_ROLE: { name: 'SET_USER_ROLE', encode: encodeSetUserRoleParams, decode: decodeSetUserRoleParams },
 };
 
@@ -2137,5 +2395,15 @@ export const RESULT_CODECS: {
   BACKUP_METADATA: { name: 'BACKUP_METADATA', encode: encodeBackupMetadataResult, decode: decodeBackupMetadataResult },
   CHECK_METADATA: { name: 'CHECK_METADATA', encode: encodeCheckMetadataResult, decode: decodeCheckMetadataResult },
   CONFIRM_RESTORE: { name: 'CONFIRM_RESTORE', encode: encodeConfirmRestoreResult, decode: decodeConfirmRestoreResult },
+  ADD_SNAPSHOT_POLICY: { name: 'ADD_SNAPSHOT_POLICY', encode: encodeAddSnapshotPolicyResult, decode: decodeAddSnapshotPolicyResult },
+  REMOVE_SNAPSHOT_POLICY: { name: 'REMOVE_SNAPSHOT_POLICY', encode: encodeRemoveSnapshotPolicyResult, decode: decodeRemoveSnapshotPolicyResult },
+  RENAME_SNAPSHOT_POLICY: { name: 'RENAME_SNAPSHOT_POLICY', encode: encodeRenameSnapshotPolicyResult, decode: decodeRenameSnapshotPolicyResult },
+  MODIFY_SNAPSHOT_POLICY: { name: 'MODIFY_SNAPSHOT_POLICY', encode: encodeModifySnapshotPolicyResult, decode: decodeModifySnapshotPolicyResult },
+  PAUSE_SNAPSHOT_POLICY: { name: 'PAUSE_SNAPSHOT_POLICY', encode: encodePauseSnapshotPolicyResult, decode: decodePauseSnapshotPolicyResult },
+  ADD_POLICY_VOLUME: { name: 'ADD_POLICY_VOLUME', encode: encodeAddPolicyVolumeResult, decode: decodeAddPolicyVolumeResult },
+  REMOVE_POLICY_VOLUME: { name: 'REMOVE_POLICY_VOLUME', encode: encodeRemovePolicyVolumeResult, decode: decodeRemovePolicyVolumeResult },
+  LOCK_AUTO_SNAPSHOT: { name: 'LOCK_AUTO_SNAPSHOT', encode: encodeLockAutoSnapshotResult, decode: decodeLockAutoSnapshotResult },
+  UNLOCK_AUTO_SNAPSHOT: { name: 'UNLOCK_AUTO_SNAPSHOT', encode: encodeUnlockAutoSnapshotResult, decode: decodeUnlockAutoSnapshotResult },
+  SECURE_SNAPSHOT: { name: 'SECURE_SNAPSHOT', encode: encodeSecureSnapshotResult, decode: decodeSecureSnapshotResult },
   SET_USER_ROLE: { name: 'SET_USER_ROLE', encode: encodeSetUserRoleResult, decode: decodeSetUserRoleResult },
 };

@@ -124,6 +124,29 @@ export type ErrorName =
   | 'CLUSTER_VERSION_LOW'
   | 'CLUSTER_VERSION_WRONG'
   | 'COMPONENTS_OLD'
+  | 'POLICY_LEVELS_ILLEGAL'
+  | 'POLICY_NAME_IN_USE'
+  | 'TOO_MANY_POLICIES'
+  | 'TOO_MANY_POLICY_LEVELS'
+  | 'POLICY_NOT_FOUND'
+  | 'POLICY_HAS_VOLUME'
+  | 'POLICY_OF_AUTO_SNAPSHOT'
+  | 'POLICY_SAME_VTREE'
+  | 'POLICY_HAS_VOLUMES'
+  | 'POLICY_LACKS_VOLUME'
+  | 'TOO_MANY_POLICY_VOLUMES'
+  | 'NOT_AUTO_SNAPSHOT'
+  | 'AUTO_SNAPSHOT_LOCKED'
+  | 'AUTO_SNAPSHOT_UNLOCKED'
+  | 'AUTO_SNAPSHOT_MAPPED'
+  | 'UNLOCK_REMOVES'
+  | 'LOCKED_SNAPSHOTS'
+  | 'VOLUME_HAS_POLICY'
+  | 'GROUP_HAS_AUTO_SNAPSHOTS'
+  | 'POLICY_CADENCE_ILLEGAL'
+  | 'POLICY_LEVEL_MEANINGLESS'
+  | 'OVERWRITES_LOCKED'
+  | 'SNAPSHOT_SECURE'
   | 'CLUSTER_UNCHANGED';
 
 export interface ErrorInfo {
@@ -258,6 +281,29 @@ export const ERROR_BY_NAME: Readonly<Record<ErrorName, ErrorInfo>> = {
   CLUSTER_VERSION_LOW: { name: 'CLUSTER_VERSION_LOW', code: 250, class: 'rejected', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'The cluster version is {cluster}, this needs {needed}: every component has to be upgraded, then the upgrade has to be finished' },
   CLUSTER_VERSION_WRONG: { name: 'CLUSTER_VERSION_WRONG', code: 251, class: 'rejected', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'The cluster version cannot be {wanted}: it is {cluster}, is never lowered, and this MDM speaks up to {newest}' },
   COMPONENTS_OLD: { name: 'COMPONENTS_OLD', code: 252, class: 'rejected', restCode: 336, httpStatus: 500, nbdErrno: 0, text: 'Not every component is known to speak version {wanted}: {components}' },
+  POLICY_LEVELS_ILLEGAL: { name: 'POLICY_LEVELS_ILLEGAL', code: 260, class: 'rejected', restCode: 911, httpStatus: 500, nbdErrno: 0, text: 'The numbers of retained snapshots are out of range: {reason}' },
+  POLICY_NAME_IN_USE: { name: 'POLICY_NAME_IN_USE', code: 261, class: 'rejected', restCode: 913, httpStatus: 500, nbdErrno: 0, text: 'The snapshot policy name already exists' },
+  TOO_MANY_POLICIES: { name: 'TOO_MANY_POLICIES', code: 262, class: 'rejected', restCode: 914, httpStatus: 500, nbdErrno: 0, text: 'There are too many snapshot policies' },
+  TOO_MANY_POLICY_LEVELS: { name: 'TOO_MANY_POLICY_LEVELS', code: 263, class: 'rejected', restCode: 915, httpStatus: 500, nbdErrno: 0, text: 'The snapshot policy has too many levels: {reason}' },
+  POLICY_NOT_FOUND: { name: 'POLICY_NOT_FOUND', code: 264, class: 'rejected', restCode: 917, httpStatus: 500, nbdErrno: 0, text: 'Could not find the snapshot policy' },
+  POLICY_HAS_VOLUME: { name: 'POLICY_HAS_VOLUME', code: 265, class: 'rejected', restCode: 918, httpStatus: 500, nbdErrno: 0, text: 'The volume is already a source volume of a snapshot policy' },
+  POLICY_OF_AUTO_SNAPSHOT: { name: 'POLICY_OF_AUTO_SNAPSHOT', code: 266, class: 'rejected', restCode: 919, httpStatus: 500, nbdErrno: 0, text: 'A source volume of a snapshot policy cannot be an auto snapshot' },
+  POLICY_SAME_VTREE: { name: 'POLICY_SAME_VTREE', code: 267, class: 'rejected', restCode: 920, httpStatus: 500, nbdErrno: 0, text: 'The snapshot policy already has a source volume of this VTree' },
+  POLICY_HAS_VOLUMES: { name: 'POLICY_HAS_VOLUMES', code: 268, class: 'rejected', restCode: 921, httpStatus: 500, nbdErrno: 0, text: 'The snapshot policy has source volumes' },
+  POLICY_LACKS_VOLUME: { name: 'POLICY_LACKS_VOLUME', code: 269, class: 'rejected', restCode: 922, httpStatus: 500, nbdErrno: 0, text: 'The volume is not a source volume of the snapshot policy' },
+  TOO_MANY_POLICY_VOLUMES: { name: 'TOO_MANY_POLICY_VOLUMES', code: 270, class: 'rejected', restCode: 923, httpStatus: 500, nbdErrno: 0, text: 'The snapshot policy has too many source volumes' },
+  NOT_AUTO_SNAPSHOT: { name: 'NOT_AUTO_SNAPSHOT', code: 271, class: 'rejected', restCode: 924, httpStatus: 500, nbdErrno: 0, text: 'The volume is not an auto snapshot' },
+  AUTO_SNAPSHOT_LOCKED: { name: 'AUTO_SNAPSHOT_LOCKED', code: 272, class: 'rejected', restCode: 925, httpStatus: 500, nbdErrno: 0, text: 'The auto snapshot is already locked' },
+  AUTO_SNAPSHOT_UNLOCKED: { name: 'AUTO_SNAPSHOT_UNLOCKED', code: 273, class: 'rejected', restCode: 926, httpStatus: 500, nbdErrno: 0, text: 'The auto snapshot is not locked' },
+  AUTO_SNAPSHOT_MAPPED: { name: 'AUTO_SNAPSHOT_MAPPED', code: 274, class: 'rejected', restCode: 929, httpStatus: 500, nbdErrno: 0, text: 'The auto snapshot is mapped' },
+  UNLOCK_REMOVES: { name: 'UNLOCK_REMOVES', code: 275, class: 'rejected', restCode: 930, httpStatus: 500, nbdErrno: 0, text: 'Unlocking the auto snapshot will remove it: its time is over' },
+  LOCKED_SNAPSHOTS: { name: 'LOCKED_SNAPSHOTS', code: 276, class: 'rejected', restCode: 932, httpStatus: 500, nbdErrno: 0, text: 'There are locked auto snapshots: {reason}' },
+  VOLUME_HAS_POLICY: { name: 'VOLUME_HAS_POLICY', code: 277, class: 'rejected', restCode: 933, httpStatus: 500, nbdErrno: 0, text: 'The volume is a source volume of a snapshot policy' },
+  GROUP_HAS_AUTO_SNAPSHOTS: { name: 'GROUP_HAS_AUTO_SNAPSHOTS', code: 278, class: 'rejected', restCode: 934, httpStatus: 500, nbdErrno: 0, text: 'A consistency group with auto snapshots cannot be removed' },
+  POLICY_CADENCE_ILLEGAL: { name: 'POLICY_CADENCE_ILLEGAL', code: 279, class: 'rejected', restCode: 935, httpStatus: 500, nbdErrno: 0, text: 'The cadence of the snapshot policy is out of range: {reason}' },
+  POLICY_LEVEL_MEANINGLESS: { name: 'POLICY_LEVEL_MEANINGLESS', code: 280, class: 'rejected', restCode: 936, httpStatus: 500, nbdErrno: 0, text: 'Only the last level of a snapshot policy may retain one snapshot: the next one would be made as often' },
+  OVERWRITES_LOCKED: { name: 'OVERWRITES_LOCKED', code: 281, class: 'rejected', restCode: 1027, httpStatus: 500, nbdErrno: 0, text: 'The destination volume is a locked auto snapshot' },
+  SNAPSHOT_SECURE: { name: 'SNAPSHOT_SECURE', code: 282, class: 'rejected', restCode: 736, httpStatus: 500, nbdErrno: 0, text: 'The snapshot is secure: {reason}' },
   CLUSTER_UNCHANGED: { name: 'CLUSTER_UNCHANGED', code: 223, class: 'rejected', restCode: 642, httpStatus: 500, nbdErrno: 0, text: 'The MDM cluster stays as it was: {reason}' },
 };
 

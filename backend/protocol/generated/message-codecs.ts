@@ -2,7 +2,7 @@
 
 import type { Reader, Writer } from '../wire.js';
 import { DEVICE_TASK_CODES, DEVICE_TASK_WORDS, MDM_STATE_CODES, MDM_STATE_WORDS, MDM_TASK_CODES, MDM_TASK_WORDS, OBJECT_TYPE_CODES, OBJECT_TYPE_WORDS, ROLE_CODES, ROLE_WORDS } from './constants.js';
-import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeAttachment, encodeAttachment, decodeBlockRange, encodeBlockRange, decodeCombAt, encodeCombAt, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombEntry, encodeCombEntry, decodeCombMemory, encodeCombMemory, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeGeneration, encodeGeneration, decodeLayer, encodeLayer, decodeLayerAt, encodeLayerAt, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeMdmMember, encodeMdmMember, decodeMdmSeat, encodeMdmSeat, decodeMerge, encodeMerge, decodeOpId, encodeOpId, decodePoolStatus, encodePoolStatus, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeStatus, encodeVolumeStatus, decodeVolumeUsage, encodeVolumeUsage, decodeVtreeStatus, encodeVtreeStatus } from './struct-codecs.js';
+import { decodeAddress, encodeAddress, decodeApprovedSdc, encodeApprovedSdc, decodeAttachment, encodeAttachment, decodeBlockRange, encodeBlockRange, decodeCombAt, encodeCombAt, decodeCombChangeRequest, encodeCombChangeRequest, decodeCombEntry, encodeCombEntry, decodeCombMemory, encodeCombMemory, decodeCombPage, encodeCombPage, decodeCounter, encodeCounter, decodeDevice, encodeDevice, decodeDeviceWant, encodeDeviceWant, decodeErrorDetail, encodeErrorDetail, decodeFaultSet, encodeFaultSet, decodeFoundDevice, encodeFoundDevice, decodeGeneration, encodeGeneration, decodeLayer, encodeLayer, decodeLayerAt, encodeLayerAt, decodeMapCombs, encodeMapCombs, decodeMapDevice, encodeMapDevice, decodeMapPool, encodeMapPool, decodeMapVolume, encodeMapVolume, decodeMapping, encodeMapping, decodeMdmMember, encodeMdmMember, decodeMdmSeat, encodeMdmSeat, decodeMerge, encodeMerge, decodeOpId, encodeOpId, decodePoolStatus, encodePoolStatus, decodeProtectionDomain, encodeProtectionDomain, decodeRuntimeStatus, encodeRuntimeStatus, decodeSdc, encodeSdc, decodeSds, encodeSds, decodeSnapshotPolicy, encodeSnapshotPolicy, decodeStoragePool, encodeStoragePool, decodeSystem, encodeSystem, decodeUsage, encodeUsage, decodeUser, encodeUser, decodeVolume, encodeVolume, decodeVolumeStatus, encodeVolumeStatus, decodeVolumeUsage, encodeVolumeUsage, decodeVtreeStatus, encodeVtreeStatus } from './struct-codecs.js';
 import type * as T from './types.js';
 
 type Role = T.Role;
@@ -51,6 +51,7 @@ type MovedDevice = T.MovedDevice;
 type Device = T.Device;
 type Sdc = T.Sdc;
 type Volume = T.Volume;
+type SnapshotPolicy = T.SnapshotPolicy;
 type Layer = T.Layer;
 type CutItem = T.CutItem;
 type Cut = T.Cut;
@@ -1162,6 +1163,15 @@ export function encodeQueryReplyBody(w: Writer, v: T.QueryReplyBody, version: nu
     });
     w.leave();
   }
+  if (version >= 2) {
+    w.count('policies', v.policies, 1000);
+    w.enter('policies');
+    v.policies.forEach((item0, index0) => {
+      w.item(index0);
+      encodeSnapshotPolicy(w, item0, version);
+    });
+    w.leave();
+  }
 }
 
 export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBody {
@@ -1335,7 +1345,20 @@ export function decodeQueryReplyBody(r: Reader, version: number): T.QueryReplyBo
     layersField = items0;
   }
   else layersField = [];
-  return { more: moreField, systems: systemsField, domains: domainsField, pools: poolsField, faultSets: faultSetsField, sds: sdsField, devices: devicesField, sdcs: sdcsField, volumes: volumesField, mappings: mappingsField, users: usersField, approvedSdcs: approvedSdcsField, combPages: combPagesField, attachments: attachmentsField, layers: layersField };
+  let policiesField: readonly SnapshotPolicy[];
+  if (version >= 2) {
+    const count0 = r.count('policies', 1000, 75);
+    r.enter('policies');
+    const items0: SnapshotPolicy[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(decodeSnapshotPolicy(r, version));
+    }
+    r.leave();
+    policiesField = items0;
+  }
+  else policiesField = [];
+  return { more: moreField, systems: systemsField, domains: domainsField, pools: poolsField, faultSets: faultSetsField, sds: sdsField, devices: devicesField, sdcs: sdcsField, volumes: volumesField, mappings: mappingsField, users: usersField, approvedSdcs: approvedSdcsField, combPages: combPagesField, attachments: attachmentsField, layers: layersField, policies: policiesField };
 }
 
 export function encodeStatusQueryBody(w: Writer, v: T.StatusQueryBody, _version: number): void {

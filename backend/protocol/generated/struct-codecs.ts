@@ -50,6 +50,7 @@ type MovedDevice = T.MovedDevice;
 type Device = T.Device;
 type Sdc = T.Sdc;
 type Volume = T.Volume;
+type SnapshotPolicy = T.SnapshotPolicy;
 type Layer = T.Layer;
 type CutItem = T.CutItem;
 type Cut = T.Cut;
@@ -158,7 +159,7 @@ export function decodeMdmSeat(r: Reader, _version: number): MdmSeat {
   return { key: keyField, host: hostField, clientPort: clientPortField, peerPort: peerPortField, role: roleField };
 }
 
-export function encodeSystem(w: Writer, v: System, _version: number): void {
+export function encodeSystem(w: Writer, v: System, version: number): void {
   w.u32('idPrefix', v.idPrefix, 1, 4294967295);
   w.u32('key', v.key, 1, 4294967295);
   w.str('name', v.name, 31);
@@ -171,9 +172,12 @@ export function encodeSystem(w: Writer, v: System, _version: number): void {
   w.choice('approval', v.approval, APPROVAL_CODES);
   w.u8('capacityAlertHighPercent', v.capacityAlertHighPercent, 0, 100);
   w.u8('capacityAlertCriticalPercent', v.capacityAlertCriticalPercent, 0, 100);
+  if (version >= 2) {
+    w.u53('secureClockMs', v.secureClockMs, 0, 9007199254740991);
+  }
 }
 
-export function decodeSystem(r: Reader, _version: number): System {
+export function decodeSystem(r: Reader, version: number): System {
   const idPrefixField = r.u32('idPrefix', 1, 4294967295);
   const keyField = r.u32('key', 1, 4294967295);
   const nameField = r.str('name', 31);
@@ -186,7 +190,12 @@ export function decodeSystem(r: Reader, _version: number): System {
   const approvalField = r.choice('approval', APPROVAL_WORDS);
   const capacityAlertHighPercentField = r.u8('capacityAlertHighPercent', 0, 100);
   const capacityAlertCriticalPercentField = r.u8('capacityAlertCriticalPercent', 0, 100);
-  return { idPrefix: idPrefixField, key: keyField, name: nameField, installId: installIdField, createdAtMs: createdAtMsField, nextKey: nextKeyField, nextRun: nextRunField, clusterEpoch: clusterEpochField, clusterVersion: clusterVersionField, approval: approvalField, capacityAlertHighPercent: capacityAlertHighPercentField, capacityAlertCriticalPercent: capacityAlertCriticalPercentField };
+  let secureClockMsField: number;
+  if (version >= 2) {
+    secureClockMsField = r.u53('secureClockMs', 0, 9007199254740991);
+  }
+  else secureClockMsField = 0;
+  return { idPrefix: idPrefixField, key: keyField, name: nameField, installId: installIdField, createdAtMs: createdAtMsField, nextKey: nextKeyField, nextRun: nextRunField, clusterEpoch: clusterEpochField, clusterVersion: clusterVersionField, approval: approvalField, capacityAlertHighPercent: capacityAlertHighPercentField, capacityAlertCriticalPercent: capacityAlertCriticalPercentField, secureClockMs: secureClockMsField };
 }
 
 export function encodeProtectionDomain(w: Writer, v: ProtectionDomain, _version: number): void {
@@ -652,6 +661,24 @@ export function encodeVolume(w: Writer, v: Volume, version: number): void {
   if (version >= 2) {
     w.choice('fullPolicy', v.fullPolicy, VOLUME_FULL_POLICY_CODES);
   }
+  if (version >= 2) {
+    w.u32('policyKey', v.policyKey, 0, 4294967295);
+  }
+  if (version >= 2) {
+    w.u32('autoPolicyKey', v.autoPolicyKey, 0, 4294967295);
+  }
+  if (version >= 2) {
+    w.u53('autoRun', v.autoRun, 0, 9007199254740991);
+  }
+  if (version >= 2) {
+    w.bool('locked', v.locked);
+  }
+  if (version >= 2) {
+    w.bool('lockedExpired', v.lockedExpired);
+  }
+  if (version >= 2) {
+    w.u53('secureUntilMs', v.secureUntilMs, 0, 9007199254740991);
+  }
 }
 
 export function decodeVolume(r: Reader, version: number): Volume {
@@ -691,7 +718,91 @@ export function decodeVolume(r: Reader, version: number): Volume {
     fullPolicyField = r.choice('fullPolicy', VOLUME_FULL_POLICY_WORDS);
   }
   else fullPolicyField = 'pool';
-  return { key: keyField, poolKey: poolKeyField, vtreeKey: vtreeKeyField, ancestorKey: ancestorKeyField, groupKey: groupKeyField, name: nameField, sizeSectors: sizeSectorsField, provisioning: provisioningField, epoch: epochField, createdAtMs: createdAtMsField, lastMappingGeneration: lastMappingGenerationField, layerKey: layerKeyField, accessLimit: accessLimitField, doubtful: doubtfulField, rmcache: rmcacheField, fullPolicy: fullPolicyField };
+  let policyKeyField: number;
+  if (version >= 2) {
+    policyKeyField = r.u32('policyKey', 0, 4294967295);
+  }
+  else policyKeyField = 0;
+  let autoPolicyKeyField: number;
+  if (version >= 2) {
+    autoPolicyKeyField = r.u32('autoPolicyKey', 0, 4294967295);
+  }
+  else autoPolicyKeyField = 0;
+  let autoRunField: number;
+  if (version >= 2) {
+    autoRunField = r.u53('autoRun', 0, 9007199254740991);
+  }
+  else autoRunField = 0;
+  let lockedField: boolean;
+  if (version >= 2) {
+    lockedField = r.bool('locked');
+  }
+  else lockedField = false;
+  let lockedExpiredField: boolean;
+  if (version >= 2) {
+    lockedExpiredField = r.bool('lockedExpired');
+  }
+  else lockedExpiredField = false;
+  let secureUntilMsField: number;
+  if (version >= 2) {
+    secureUntilMsField = r.u53('secureUntilMs', 0, 9007199254740991);
+  }
+  else secureUntilMsField = 0;
+  return { key: keyField, poolKey: poolKeyField, vtreeKey: vtreeKeyField, ancestorKey: ancestorKeyField, groupKey: groupKeyField, name: nameField, sizeSectors: sizeSectorsField, provisioning: provisioningField, epoch: epochField, createdAtMs: createdAtMsField, lastMappingGeneration: lastMappingGenerationField, layerKey: layerKeyField, accessLimit: accessLimitField, doubtful: doubtfulField, rmcache: rmcacheField, fullPolicy: fullPolicyField, policyKey: policyKeyField, autoPolicyKey: autoPolicyKeyField, autoRun: autoRunField, locked: lockedField, lockedExpired: lockedExpiredField, secureUntilMs: secureUntilMsField };
+}
+
+export function encodeSnapshotPolicy(w: Writer, v: SnapshotPolicy, _version: number): void {
+  w.u32('key', v.key, 1, 4294967295);
+  w.str('name', v.name, 31);
+  w.u32('cadenceMin', v.cadenceMin, 1, 1051200);
+  w.count('retained', v.retained, 6);
+  w.enter('retained');
+  v.retained.forEach((item0, index0) => {
+    w.item(index0);
+    w.u8('', item0, 1, 255);
+  });
+  w.leave();
+  w.bool('paused', v.paused);
+  w.choice('accessLimit', v.accessLimit, ACCESS_CODES);
+  w.bool('secure', v.secure);
+  w.u53('nextAtMs', v.nextAtMs, 0, 9007199254740991);
+  w.u53('nextRun', v.nextRun, 0, 9007199254740991);
+  w.u53('lastRunAtMs', v.lastRunAtMs, 0, 9007199254740991);
+  w.u53('lastRun', v.lastRun, 0, 9007199254740991);
+  w.u53('lastFailedAtMs', v.lastFailedAtMs, 0, 9007199254740991);
+  w.u53('lastFailedRun', v.lastFailedRun, 0, 9007199254740991);
+  w.str('lastFailure', v.lastFailure, 512);
+  w.u32('failures', v.failures, 0, 4294967295);
+}
+
+export function decodeSnapshotPolicy(r: Reader, _version: number): SnapshotPolicy {
+  const keyField = r.u32('key', 1, 4294967295);
+  const nameField = r.str('name', 31);
+  const cadenceMinField = r.u32('cadenceMin', 1, 1051200);
+  let retainedField: readonly number[];
+  {
+    const count0 = r.count('retained', 6, 1);
+    r.enter('retained');
+    const items0: number[] = [];
+    for (let index0 = 0; index0 < count0; index0++) {
+      r.item(index0);
+      items0.push(r.u8('', 1, 255));
+    }
+    r.leave();
+    retainedField = items0;
+  }
+  const pausedField = r.bool('paused');
+  const accessLimitField = r.choice('accessLimit', ACCESS_WORDS);
+  const secureField = r.bool('secure');
+  const nextAtMsField = r.u53('nextAtMs', 0, 9007199254740991);
+  const nextRunField = r.u53('nextRun', 0, 9007199254740991);
+  const lastRunAtMsField = r.u53('lastRunAtMs', 0, 9007199254740991);
+  const lastRunField = r.u53('lastRun', 0, 9007199254740991);
+  const lastFailedAtMsField = r.u53('lastFailedAtMs', 0, 9007199254740991);
+  const lastFailedRunField = r.u53('lastFailedRun', 0, 9007199254740991);
+  const lastFailureField = r.str('lastFailure', 512);
+  const failuresField = r.u32('failures', 0, 4294967295);
+  return { key: keyField, name: nameField, cadenceMin: cadenceMinField, retained: retainedField, paused: pausedField, accessLimit: accessLimitField, secure: secureField, nextAtMs: nextAtMsField, nextRun: nextRunField, lastRunAtMs: lastRunAtMsField, lastRun: lastRunField, lastFailedAtMs: lastFailedAtMsField, lastFailedRun: lastFailedRunField, lastFailure: lastFailureField, failures: failuresField };
 }
 
 export function encodeLayer(w: Writer, v: Layer, _version: number): void {
@@ -749,6 +860,18 @@ export function encodeCut(w: Writer, v: Cut, version: number): void {
   });
   w.leave();
   w.u53('startedAtMs', v.startedAtMs, 0, 9007199254740991);
+  if (version >= 2) {
+    w.u32('policyKey', v.policyKey, 0, 4294967295);
+  }
+  if (version >= 2) {
+    w.u53('policyRun', v.policyRun, 0, 9007199254740991);
+  }
+  if (version >= 2) {
+    w.u53('policyNextMs', v.policyNextMs, 0, 9007199254740991);
+  }
+  if (version >= 2) {
+    w.u53('secureUntilMs', v.secureUntilMs, 0, 9007199254740991);
+  }
 }
 
 export function decodeCut(r: Reader, version: number): Cut {
@@ -769,7 +892,27 @@ export function decodeCut(r: Reader, version: number): Cut {
     itemsField = items0;
   }
   const startedAtMsField = r.u53('startedAtMs', 0, 9007199254740991);
-  return { key: keyField, groupKey: groupKeyField, stage: stageField, accessLimit: accessLimitField, items: itemsField, startedAtMs: startedAtMsField };
+  let policyKeyField: number;
+  if (version >= 2) {
+    policyKeyField = r.u32('policyKey', 0, 4294967295);
+  }
+  else policyKeyField = 0;
+  let policyRunField: number;
+  if (version >= 2) {
+    policyRunField = r.u53('policyRun', 0, 9007199254740991);
+  }
+  else policyRunField = 0;
+  let policyNextMsField: number;
+  if (version >= 2) {
+    policyNextMsField = r.u53('policyNextMs', 0, 9007199254740991);
+  }
+  else policyNextMsField = 0;
+  let secureUntilMsField: number;
+  if (version >= 2) {
+    secureUntilMsField = r.u53('secureUntilMs', 0, 9007199254740991);
+  }
+  else secureUntilMsField = 0;
+  return { key: keyField, groupKey: groupKeyField, stage: stageField, accessLimit: accessLimitField, items: itemsField, startedAtMs: startedAtMsField, policyKey: policyKeyField, policyRun: policyRunField, policyNextMs: policyNextMsField, secureUntilMs: secureUntilMsField };
 }
 
 export function encodeMapping(w: Writer, v: Mapping, version: number): void {
@@ -2056,6 +2199,7 @@ export const STRUCT_CODECS: {
   Device: { name: 'Device', encode: encodeDevice, decode: decodeDevice },
   Sdc: { name: 'Sdc', encode: encodeSdc, decode: decodeSdc },
   Volume: { name: 'Volume', encode: encodeVolume, decode: decodeVolume },
+  SnapshotPolicy: { name: 'SnapshotPolicy', encode: encodeSnapshotPolicy, decode: decodeSnapshotPolicy },
   Layer: { name: 'Layer', encode: encodeLayer, decode: decodeLayer },
   CutItem: { name: 'CutItem', encode: encodeCutItem, decode: decodeCutItem },
   Cut: { name: 'Cut', encode: encodeCut, decode: decodeCut },

@@ -67,7 +67,7 @@ export type FindingKind = 'deviceMissing' | 'deviceSilent' | 'deviceUnknown' | '
 export type CombChange = 'shrink' | 'admit';
 
 /** Kinds of object that a query names; also the first byte of a key in the metadata store. */
-export type ObjectType = 'system' | 'protectionDomain' | 'storagePool' | 'faultSet' | 'sds' | 'device' | 'sdc' | 'volume' | 'mapping' | 'user' | 'combPage' | 'approvedSdc' | 'tombstone' | 'attachment' | 'layer' | 'cut' | 'poolUsage' | 'mdm' | 'mdmCluster';
+export type ObjectType = 'system' | 'protectionDomain' | 'storagePool' | 'faultSet' | 'sds' | 'device' | 'sdc' | 'volume' | 'mapping' | 'user' | 'combPage' | 'approvedSdc' | 'tombstone' | 'attachment' | 'layer' | 'cut' | 'snapshotPolicy' | 'poolUsage' | 'mdm' | 'mdmCluster';
 
 /** How far a group snapshot is: devices are asked to hold writes, or the volumes are written in new layers and the devices certify. */
 export type CutStage = 'holding' | 'switched';
@@ -156,6 +156,8 @@ export interface System {
   readonly capacityAlertHighPercent: number;
   /** alert threshold */
   readonly capacityAlertCriticalPercent: number;
+  /** how far the secure clock was committed, 0: nothing was ever secure Since version 2. */
+  readonly secureClockMs: number;
 }
 
 /** A set of SDSs among which data is mirrored. */
@@ -420,6 +422,52 @@ export interface Volume {
   readonly rmcache: boolean;
   /** what a write gets when the pool is full Since version 2. */
   readonly fullPolicy: VolumeFullPolicy;
+  /** snapshot policy that makes snapshots of it, 0: none Since version 2. */
+  readonly policyKey: number;
+  /** snapshot policy that made it and will remove it, 0: none Since version 2. */
+  readonly autoPolicyKey: number;
+  /** run of that policy Since version 2. */
+  readonly autoRun: number;
+  /** an auto snapshot that its policy does not remove Since version 2. */
+  readonly locked: boolean;
+  /** locked, and would have been removed by now Since version 2. */
+  readonly lockedExpired: boolean;
+  /** by the secure clock of the system: nobody removes or changes it before, 0: anybody may Since version 2. */
+  readonly secureUntilMs: number;
+}
+
+/** Makes snapshots of its source volumes as of one moment, again and again, and removes what is older than its levels retain. */
+export interface SnapshotPolicy {
+  /** object key */
+  readonly key: number;
+  /** unique in the system */
+  readonly name: string;
+  /** minutes between two runs */
+  readonly cadenceMin: number;
+  /** snapshots by level: a level has every so many-th of the one before as that one retains */
+  readonly retained: readonly number[];
+  /** it makes and removes none */
+  readonly paused: boolean;
+  /** of its snapshots */
+  readonly accessLimit: Access;
+  /** its snapshots are secure until their time is over */
+  readonly secure: boolean;
+  /** wall clock of the next run */
+  readonly nextAtMs: number;
+  /** number of the next run: counts cadences, also those that were missed */
+  readonly nextRun: number;
+  /** wall clock of the last run that made snapshots, 0: none did */
+  readonly lastRunAtMs: number;
+  /** number of that run */
+  readonly lastRun: number;
+  /** wall clock of the last run that failed, 0: none did */
+  readonly lastFailedAtMs: number;
+  /** number of that run */
+  readonly lastFailedRun: number;
+  /** why */
+  readonly lastFailure: string;
+  /** runs that failed, in all */
+  readonly failures: number;
 }
 
 /** What was written to one member of a V-tree between two cuts. The top layer of a volume is written, frozen ones never are. A V-tree that never had a snapshot has none stored. */
@@ -466,6 +514,14 @@ export interface Cut {
   readonly items: readonly CutItem[];
   /** wall clock */
   readonly startedAtMs: number;
+  /** snapshot policy whose run it is, 0: somebody asked Since version 2. */
+  readonly policyKey: number;
+  /** number of the run Since version 2. */
+  readonly policyRun: number;
+  /** when the next run is Since version 2. */
+  readonly policyNextMs: number;
+  /** of the snapshots Since version 2. */
+  readonly secureUntilMs: number;
 }
 
 /** The right of one SDC to use one volume. */
@@ -1137,6 +1193,7 @@ export interface StructTypes {
   readonly Device: Device;
   readonly Sdc: Sdc;
   readonly Volume: Volume;
+  readonly SnapshotPolicy: SnapshotPolicy;
   readonly Layer: Layer;
   readonly CutItem: CutItem;
   readonly Cut: Cut;
@@ -1571,6 +1628,8 @@ export interface QueryReplyBody {
   readonly attachments: readonly Attachment[];
   /** Since version 2. */
   readonly layers: readonly Layer[];
+  /** Since version 2. */
+  readonly policies: readonly SnapshotPolicy[];
 }
 
 /** What the MDM has seen of SDSs, devices, SDCs, volumes or storage pools. */
@@ -2441,6 +2500,8 @@ export interface SnapshotVolumesParams {
   readonly items: readonly SnapshotSpec[];
   /** the most that a mapping of them may allow */
   readonly accessLimit: Access;
+  /** nobody removes or changes them for so many minutes; 0: anybody may Since version 2. */
+  readonly secureMin: number;
 }
 
 /** Result of SNAPSHOT_VOLUMES. */
@@ -2759,6 +2820,143 @@ export interface ConfirmRestoreParams {
 export interface ConfirmRestoreResult {
 }
 
+/** New snapshot policy, without volumes. */
+export interface AddSnapshotPolicyParams {
+  /** may be empty: a name is made */
+  readonly name: string;
+  /** minutes between two runs */
+  readonly cadenceMin: number;
+  /** snapshots by level */
+  readonly retained: readonly number[];
+  /** it does not run yet */
+  readonly paused: boolean;
+  /** of its snapshots */
+  readonly accessLimit: Access;
+  /** its snapshots cannot be removed before their time is over */
+  readonly secure: boolean;
+}
+
+/** Result of ADD_SNAPSHOT_POLICY. */
+export interface AddSnapshotPolicyResult {
+  /** of the new object */
+  readonly key: number;
+}
+
+/** It must have no source volume. */
+export interface RemoveSnapshotPolicyParams {
+  /** policy */
+  readonly key: number;
+}
+
+/** Result of REMOVE_SNAPSHOT_POLICY. */
+export interface RemoveSnapshotPolicyResult {
+}
+
+/** New name. */
+export interface RenameSnapshotPolicyParams {
+  /** policy */
+  readonly key: number;
+  /** at most 31 characters */
+  readonly name: string;
+}
+
+/** Result of RENAME_SNAPSHOT_POLICY. */
+export interface RenameSnapshotPolicyResult {
+}
+
+/** Other times. What is retained no longer goes. */
+export interface ModifySnapshotPolicyParams {
+  /** policy */
+  readonly key: number;
+  /** minutes between two runs */
+  readonly cadenceMin: number;
+  /** snapshots by level */
+  readonly retained: readonly number[];
+}
+
+/** Result of MODIFY_SNAPSHOT_POLICY. */
+export interface ModifySnapshotPolicyResult {
+}
+
+/** It does not run any more, or again. */
+export interface PauseSnapshotPolicyParams {
+  /** policy */
+  readonly key: number;
+  readonly paused: boolean;
+}
+
+/** Result of PAUSE_SNAPSHOT_POLICY. */
+export interface PauseSnapshotPolicyResult {
+}
+
+/** From now on the policy makes snapshots of the volume. */
+export interface AddPolicyVolumeParams {
+  /** policy */
+  readonly key: number;
+  /** volume */
+  readonly volumeKey: number;
+}
+
+/** Result of ADD_POLICY_VOLUME. */
+export interface AddPolicyVolumeResult {
+}
+
+/** The policy makes no snapshots of the volume any more; those that it made go, or stay as ordinary ones. Secure ones stay in any case. */
+export interface RemovePolicyVolumeParams {
+  /** policy */
+  readonly key: number;
+  /** volume */
+  readonly volumeKey: number;
+  /** they stay */
+  readonly detach: boolean;
+  /** locked ones stay; otherwise it is refused where there are any */
+  readonly detachLocked: boolean;
+}
+
+/** Result of REMOVE_POLICY_VOLUME. */
+export interface RemovePolicyVolumeResult {
+  /** snapshots that went */
+  readonly removed: number;
+  /** snapshots that stay */
+  readonly detached: number;
+}
+
+/** Its policy does not remove it. */
+export interface LockAutoSnapshotParams {
+  /** snapshot */
+  readonly key: number;
+}
+
+/** Result of LOCK_AUTO_SNAPSHOT. */
+export interface LockAutoSnapshotResult {
+}
+
+/** Its policy removes it when its time is over; at once if it is. */
+export interface UnlockAutoSnapshotParams {
+  /** snapshot */
+  readonly key: number;
+  /** otherwise it is refused if it would go at once */
+  readonly mayGo: boolean;
+}
+
+/** Result of UNLOCK_AUTO_SNAPSHOT. */
+export interface UnlockAutoSnapshotResult {
+  /** it went */
+  readonly removed: boolean;
+}
+
+/** Nobody removes or changes the snapshot for so many minutes from now; never shortened. It is read-only from now on. */
+export interface SecureSnapshotParams {
+  /** snapshot */
+  readonly key: number;
+  /** from now */
+  readonly minutes: number;
+}
+
+/** Result of SECURE_SNAPSHOT. */
+export interface SecureSnapshotResult {
+}
+
 /** What a user may do. */
 export interface SetUserRoleParams {
   /** user */
@@ -2836,6 +3034,16 @@ export interface CommandParams {
   readonly BACKUP_METADATA: BackupMetadataParams;
   readonly CHECK_METADATA: CheckMetadataParams;
   readonly CONFIRM_RESTORE: ConfirmRestoreParams;
+  readonly ADD_SNAPSHOT_POLICY: AddSnapshotPolicyParams;
+  readonly REMOVE_SNAPSHOT_POLICY: RemoveSnapshotPolicyParams;
+  readonly RENAME_SNAPSHOT_POLICY: RenameSnapshotPolicyParams;
+  readonly MODIFY_SNAPSHOT_POLICY: ModifySnapshotPolicyParams;
+  readonly PAUSE_SNAPSHOT_POLICY: PauseSnapshotPolicyParams;
+  readonly ADD_POLICY_VOLUME: AddPolicyVolumeParams;
+  readonly REMOVE_POLICY_VOLUME: RemovePolicyVolumeParams;
+  readonly LOCK_AUTO_SNAPSHOT: LockAutoSnapshotParams;
+  readonly UNLOCK_AUTO_SNAPSHOT: UnlockAutoSnapshotParams;
+  readonly SECURE_SNAPSHOT: SecureSnapshotParams;
   readonly SET_USER_ROLE: SetUserRoleParams;
 }
 
@@ -2904,6 +3112,16 @@ export interface CommandResults {
   readonly BACKUP_METADATA: BackupMetadataResult;
   readonly CHECK_METADATA: CheckMetadataResult;
   readonly CONFIRM_RESTORE: ConfirmRestoreResult;
+  readonly ADD_SNAPSHOT_POLICY: AddSnapshotPolicyResult;
+  readonly REMOVE_SNAPSHOT_POLICY: RemoveSnapshotPolicyResult;
+  readonly RENAME_SNAPSHOT_POLICY: RenameSnapshotPolicyResult;
+  readonly MODIFY_SNAPSHOT_POLICY: ModifySnapshotPolicyResult;
+  readonly PAUSE_SNAPSHOT_POLICY: PauseSnapshotPolicyResult;
+  readonly ADD_POLICY_VOLUME: AddPolicyVolumeResult;
+  readonly REMOVE_POLICY_VOLUME: RemovePolicyVolumeResult;
+  readonly LOCK_AUTO_SNAPSHOT: LockAutoSnapshotResult;
+  readonly UNLOCK_AUTO_SNAPSHOT: UnlockAutoSnapshotResult;
+  readonly SECURE_SNAPSHOT: SecureSnapshotResult;
   readonly SET_USER_ROLE: SetUserRoleResult;
 }
 

@@ -131,11 +131,12 @@ export const CHOICES = {
       attachment: 14,
       layer: 15,
       cut: 16,
+      snapshotPolicy: 17,
       poolUsage: 19,
       mdm: 20,
       mdmCluster: 21,
     },
-    since: { layer: 2, cut: 2, poolUsage: 2 },
+    since: { layer: 2, cut: 2, poolUsage: 2, snapshotPolicy: 2 },
   },
   cutStage: {
     about:

@@ -34,6 +34,8 @@ const later = (since: number, row: CommandRow): CommandRow => ({ ...row, since }
 
 const name = (about = 'at most 31 characters'): Field =>
   str('name', LIMITS.nameBytesMax.value * 4, about);
+/** More than there may be, so that the refusal can say how many there may be. */
+const POLICY_LEVELS_SENT = 64;
 const newKey = [u32('key', 'of the new object')];
 const addresses = list(
   'addresses',
@@ -392,6 +394,9 @@ export const COMMANDS = {
       [
         list('items', struct('item', 'SnapshotSpec', ''), LIMITS.cutVolumesMax.value, 'which'),
         choice('accessLimit', 'access', 'the most that a mapping of them may allow'),
+        u32('secureMin', 'nobody removes or changes them for so many minutes; 0: anybody may', {
+          ...{ max: LIMITS.secureMinutesMax.value, since: 2, absent: 0 },
+        }),
       ],
       [
         u32('groupKey', 'consistency group of the snapshots'),
@@ -580,6 +585,94 @@ export const COMMANDS = {
       'administrator',
       'While restored metadata waits for devices: these will not come back. What only they hold is lost.',
       [list('deviceKeys', u32('deviceKey', ''), LIMITS.queryItemsMax.value, 'devices')],
+    ),
+  ),
+  ADD_SNAPSHOT_POLICY: later(
+    2,
+    command(
+      0x10b1,
+      'frontend',
+      'New snapshot policy, without volumes.',
+      [
+        name('may be empty: a name is made'),
+        u32('cadenceMin', 'minutes between two runs'),
+        list('retained', u32('count', ''), POLICY_LEVELS_SENT, 'snapshots by level'),
+        bool('paused', 'it does not run yet'),
+        choice('accessLimit', 'access', 'of its snapshots'),
+        bool('secure', 'its snapshots cannot be removed before their time is over'),
+      ],
+      newKey,
+    ),
+  ),
+  REMOVE_SNAPSHOT_POLICY: later(
+    2,
+    command(0x10b2, 'frontend', 'It must have no source volume.', [u32('key', 'policy')]),
+  ),
+  RENAME_SNAPSHOT_POLICY: later(
+    2,
+    command(0x10b3, 'frontend', 'New name.', [u32('key', 'policy'), name()]),
+  ),
+  MODIFY_SNAPSHOT_POLICY: later(
+    2,
+    command(0x10b4, 'frontend', 'Other times. What is retained no longer goes.', [
+      u32('key', 'policy'),
+      u32('cadenceMin', 'minutes between two runs'),
+      list('retained', u32('count', ''), POLICY_LEVELS_SENT, 'snapshots by level'),
+    ]),
+  ),
+  PAUSE_SNAPSHOT_POLICY: later(
+    2,
+    command(0x10b5, 'frontend', 'It does not run any more, or again.', [
+      u32('key', 'policy'),
+      bool('paused', ''),
+    ]),
+  ),
+  ADD_POLICY_VOLUME: later(
+    2,
+    command(0x10b6, 'frontend', 'From now on the policy makes snapshots of the volume.', [
+      u32('key', 'policy'),
+      u32('volumeKey', 'volume'),
+    ]),
+  ),
+  REMOVE_POLICY_VOLUME: later(
+    2,
+    command(
+      0x10b7,
+      'frontend',
+      'The policy makes no snapshots of the volume any more; those that it made go, or stay as ordinary ones. Secure ones stay in any case.',
+      [
+        u32('key', 'policy'),
+        u32('volumeKey', 'volume'),
+        bool('detach', 'they stay'),
+        bool('detachLocked', 'locked ones stay; otherwise it is refused where there are any'),
+      ],
+      [u32('removed', 'snapshots that went'), u32('detached', 'snapshots that stay')],
+    ),
+  ),
+  LOCK_AUTO_SNAPSHOT: later(
+    2,
+    command(0x10b8, 'frontend', 'Its policy does not remove it.', [u32('key', 'snapshot')]),
+  ),
+  UNLOCK_AUTO_SNAPSHOT: later(
+    2,
+    command(
+      0x10b9,
+      'frontend',
+      'Its policy removes it when its time is over; at once if it is.',
+      [u32('key', 'snapshot'), bool('mayGo', 'otherwise it is refused if it would go at once')],
+      [bool('removed', 'it went')],
+    ),
+  ),
+  SECURE_SNAPSHOT: later(
+    2,
+    command(
+      0x10ba,
+      'frontend',
+      'Nobody removes or changes the snapshot for so many minutes from now; never shortened. It is read-only from now on.',
+      [
+        u32('key', 'snapshot'),
+        u32('minutes', 'from now', { min: 1, max: LIMITS.secureMinutesMax.value }),
+      ],
     ),
   ),
   SET_USER_ROLE: command(0x1084, 'security', 'What a user may do.', [

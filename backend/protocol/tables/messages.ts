@@ -526,6 +526,9 @@ export const MESSAGES = {
       list('layers', struct('o', 'Layer', ''), LIMITS.queryItemsMax.value, '', {
         ...{ since: 2, absent: [] },
       }),
+      list('policies', struct('o', 'SnapshotPolicy', ''), LIMITS.queryItemsMax.value, '', {
+        ...{ since: 2, absent: [] },
+      }),
     ],
   ),
   STATUS_QUERY: control(

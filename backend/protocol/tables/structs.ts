@@ -69,6 +69,9 @@ export const STRUCTS = {
       choice('approval', 'approval', 'which SDCs may register'),
       u8('capacityAlertHighPercent', 'alert threshold', { max: 100 }),
       u8('capacityAlertCriticalPercent', 'alert threshold', { max: 100 }),
+      u53('secureClockMs', 'how far the secure clock was committed, 0: nothing was ever secure', {
+        ...{ since: 2, absent: 0 },
+      }),
     ],
   },
   ProtectionDomain: {
@@ -309,6 +312,53 @@ export const STRUCTS = {
       choice('fullPolicy', 'volumeFullPolicy', 'what a write gets when the pool is full', {
         ...{ since: 2, absent: 'pool' },
       }),
+      u32('policyKey', 'snapshot policy that makes snapshots of it, 0: none', {
+        ...{ since: 2, absent: 0 },
+      }),
+      u32('autoPolicyKey', 'snapshot policy that made it and will remove it, 0: none', {
+        ...{ since: 2, absent: 0 },
+      }),
+      u53('autoRun', 'run of that policy', { since: 2, absent: 0 }),
+      bool('locked', 'an auto snapshot that its policy does not remove', {
+        ...{ since: 2, absent: false },
+      }),
+      bool('lockedExpired', 'locked, and would have been removed by now', {
+        ...{ since: 2, absent: false },
+      }),
+      u53(
+        'secureUntilMs',
+        'by the secure clock of the system: nobody removes or changes it before, 0: anybody may',
+        { since: 2, absent: 0 },
+      ),
+    ],
+  },
+  SnapshotPolicy: {
+    since: 2,
+    about:
+      'Makes snapshots of its source volumes as of one moment, again and again, and removes what is older than its levels retain.',
+    fields: [
+      key,
+      name('unique in the system'),
+      u32('cadenceMin', 'minutes between two runs', {
+        ...{ min: 1, max: LIMITS.policyCadenceMinMax.value },
+      }),
+      list(
+        'retained',
+        u8('count', '', { min: 1 }),
+        LIMITS.policyLevelsMax.value,
+        'snapshots by level: a level has every so many-th of the one before as that one retains',
+      ),
+      bool('paused', 'it makes and removes none'),
+      choice('accessLimit', 'access', 'of its snapshots'),
+      bool('secure', 'its snapshots are secure until their time is over'),
+      u53('nextAtMs', 'wall clock of the next run'),
+      u53('nextRun', 'number of the next run: counts cadences, also those that were missed'),
+      u53('lastRunAtMs', 'wall clock of the last run that made snapshots, 0: none did'),
+      u53('lastRun', 'number of that run'),
+      u53('lastFailedAtMs', 'wall clock of the last run that failed, 0: none did'),
+      u53('lastFailedRun', 'number of that run'),
+      str('lastFailure', LIMITS.reasonBytesMax.value, 'why'),
+      u32('failures', 'runs that failed, in all'),
     ],
   },
   Layer: {
@@ -352,6 +402,12 @@ export const STRUCTS = {
       choice('accessLimit', 'access', 'of the snapshots'),
       list('items', struct('item', 'CutItem', ''), LIMITS.cutVolumesMax.value, 'volumes'),
       u53('startedAtMs', 'wall clock'),
+      u32('policyKey', 'snapshot policy whose run it is, 0: somebody asked', {
+        ...{ since: 2, absent: 0 },
+      }),
+      u53('policyRun', 'number of the run', { since: 2, absent: 0 }),
+      u53('policyNextMs', 'when the next run is', { since: 2, absent: 0 }),
+      u53('secureUntilMs', 'of the snapshots', { since: 2, absent: 0 }),
     ],
   },
   Mapping: {

@@ -11,6 +11,7 @@ import type {
   RuntimeStatus,
   Sdc,
   Sds,
+  SnapshotPolicy,
   StoragePool,
   Volume,
 } from '../../protocol/generated/types.js';
@@ -44,6 +45,7 @@ export interface Facts {
   readonly sdcs: readonly Sdc[];
   readonly volumes: readonly Volume[];
   readonly mappings: readonly Mapping[];
+  readonly policies: readonly SnapshotPolicy[];
   readonly heldByTree: ReadonlyMap<number, TreeHeld>;
   readonly poolStatus: ReadonlyMap<number, PoolStatus>;
   /** What clients do per second. */
@@ -65,16 +67,18 @@ export interface Scope {
 }
 
 export async function readFacts(reader: ClusterReader): Promise<Facts> {
-  const [domains, faultSets, pools, devices, sds, sdcs, volumes, mappings] = await Promise.all([
-    reader.all('protectionDomain'),
-    reader.all('faultSet'),
-    reader.all('storagePool'),
-    reader.all('device'),
-    reader.all('sds'),
-    reader.all('sdc'),
-    reader.all('volume'),
-    reader.all('mapping'),
-  ]);
+  const [domains, faultSets, pools, devices, sds, sdcs, volumes, mappings, policies] =
+    await Promise.all([
+      reader.all('protectionDomain'),
+      reader.all('faultSet'),
+      reader.all('storagePool'),
+      reader.all('device'),
+      reader.all('sds'),
+      reader.all('sdc'),
+      reader.all('volume'),
+      reader.all('mapping'),
+      reader.all('snapshotPolicy'),
+    ]);
   const [deviceStatus, sdcStatus, volumeReport, poolReport, trees] = await Promise.all([
     reader.statusByKey('device'),
     reader.statusByKey('sdc'),
@@ -91,6 +95,7 @@ export async function readFacts(reader: ClusterReader): Promise<Facts> {
     sdcs,
     volumes,
     mappings,
+    policies,
     deviceStatus,
     heldByTree: treesHeld(volumes, volumeReport.volumes, trees),
     ratesBySdc: new Map([...sdcStatus.values()].map(({ key, rates }) => [key, rates])),

@@ -27,7 +27,7 @@ function setup(options: Partial<MdmOptions> = {}, count = 2): Setup {
 
 function snapshot({ cluster, volumes }: Setup, prefix = 's'): number {
   const items = volumes.map((volumeKey, index) => ({ volumeKey, name: `${prefix}${index}` }));
-  return cluster.begin('SNAPSHOT_VOLUMES', { items, accessLimit: 'readWrite' });
+  return cluster.begin('SNAPSHOT_VOLUMES', { items, accessLimit: 'readWrite', secureMin: 0 });
 }
 
 /** The cut that a device was asked to hold last. */
@@ -193,6 +193,7 @@ for (const stage of ['holding', 'switched'] as const)
     cluster.begin('SNAPSHOT_VOLUMES', {
       items: [{ volumeKey: v0, name: 's0' }],
       accessLimit: 'readWrite',
+      secureMin: 0,
     });
     t.true(asked(cluster, first) > 0, 'the name and the volume are free again');
   });
@@ -205,7 +206,11 @@ test('a volume is not changed while a snapshot of it is being made', (t) => {
   const sizeSectors = SECTORS_PER_GIB * 2;
   t.is(cluster.refused('RESIZE_VOLUME', { key, sizeSectors }).error, 'VOLUME_BUSY');
   t.is(cluster.refused('REMOVE_VOLUME', { key, mode: 'onlyMe' }).error, 'VOLUME_BUSY');
-  const again = { items: [{ volumeKey: key, name: 'other' }], accessLimit: 'readWrite' } as const;
+  const again = {
+    items: [{ volumeKey: key, name: 'other' }],
+    accessLimit: 'readWrite',
+    secureMin: 0,
+  } as const;
   t.is(cluster.refused('SNAPSHOT_VOLUMES', again).error, 'VOLUME_BUSY');
   t.is(cluster.refused('RENAME_VOLUME', { key, name: 's0' }).error, 'VOLUME_NAME_IN_USE');
 });
@@ -215,7 +220,7 @@ test('all or none: one volume that cannot be had leaves nothing', (t) => {
   const { cluster, volumes } = all;
   made({ ...all, volumes: volumes.slice(0, 1) });
   const items = volumes.map((volumeKey) => ({ volumeKey, name: '' }));
-  const params = { items, accessLimit: 'readWrite' } as const;
+  const params = { items, accessLimit: 'readWrite', secureMin: 0 } as const;
   const refused = cluster.refused('SNAPSHOT_VOLUMES', params);
   t.is(refused.error, 'SNAPSHOT_LIMIT');
   t.is(refused.text, 'There are too many snapshots in the VTree');
@@ -238,7 +243,7 @@ test('what removal modes take with them, and what a group is', (t) => {
       .map(({ key }) => key)
       .join();
   const items = [{ volumeKey: child, name: 'grandchild' }];
-  const tag = cluster.begin('SNAPSHOT_VOLUMES', { items, accessLimit: 'readOnly' });
+  const tag = cluster.begin('SNAPSHOT_VOLUMES', { items, accessLimit: 'readOnly', secureMin: 0 });
   for (const device of devices) hold(cluster, device);
   for (const device of devices) certify(cluster, device);
   t.is(outcome(cluster, tag), 'done');
@@ -363,7 +368,11 @@ test('a volume is not reverted while a point in its V-tree is not valid, or is b
   const { cluster, devices, volumes } = all;
   const [v0 = 0] = volumes;
   const [s0 = 0] = made(all).keys;
-  const params = { items: [{ volumeKey: s0, name: '' }], accessLimit: 'readWrite' } as const;
+  const params = {
+    items: [{ volumeKey: s0, name: '' }],
+    accessLimit: 'readWrite',
+    secureMin: 0,
+  } as const;
   const [s1 = 0] = made({ cluster, devices, volumes: [s0] }, 'again').keys;
   const revert = { key: v0, sourceKey: s1 };
   cluster.begin('SNAPSHOT_VOLUMES', params);
@@ -426,7 +435,7 @@ test('a doubtful V-tree is served to nobody until it is confirmed', (t) => {
     cluster.register(device, { incarnation: device.incarnation, dataIncarnation: 0 });
   t.deepEqual([told(cluster, first, v0)?.active, told(cluster, first, v1)?.active], [false, true]);
   const items = [{ volumeKey: v0, name: '' }];
-  const params = { items, accessLimit: 'readWrite' } as const;
+  const params = { items, accessLimit: 'readWrite', secureMin: 0 } as const;
   t.is(cluster.refused('SNAPSHOT_VOLUMES', params).error, 'VTREE_DOUBTFUL');
   t.is(cluster.refused('CONFIRM_VTREE', { vtreeKey: 99_999 }).error, 'VTREE_NOT_FOUND');
   cluster.begin('CONFIRM_VTREE', { vtreeKey: v0 });

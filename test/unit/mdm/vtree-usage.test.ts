@@ -3,7 +3,7 @@
 import test from 'ava';
 
 import { State } from '../../../backend/mdm/state.js';
-import { freeze } from '../../../backend/mdm/vtrees.js';
+import { freeze, NO_POLICY } from '../../../backend/mdm/vtrees.js';
 import {
   heldBy,
   layerKeys,
@@ -20,6 +20,7 @@ function volume(key: number, facts: Partial<Volume> = {}): Volume {
     ...{ sizeSectors: 64, provisioning: 'thin', rmcache: true, epoch: 1, createdAtMs: 0 },
     ...{ lastMappingGeneration: 0, layerKey: 0, accessLimit: 'readWrite', doubtful: false },
     fullPolicy: 'pool',
+    ...NO_POLICY,
     ...facts,
   };
 }

@@ -8,6 +8,7 @@ import type { Volume } from '../../../backend/protocol/generated/types.js';
 import { validateCut } from '../../../backend/mdm/cut-ends.js';
 import { State } from '../../../backend/mdm/state.js';
 import {
+  NO_POLICY,
   chainOf,
   dropVolume,
   endMerge,
@@ -43,7 +44,7 @@ class Bench {
         rmcache: true,
       },
       ...{ epoch: 1, createdAtMs: 0, lastMappingGeneration: 0, layerKey: 0 },
-      ...{ accessLimit: 'readWrite', doubtful: false, fullPolicy: 'pool' },
+      ...{ accessLimit: 'readWrite', doubtful: false, fullPolicy: 'pool', ...NO_POLICY },
       ...one,
     });
   }
@@ -80,7 +81,19 @@ class Bench {
     const keys = { layerKey: this.nextKey++, snapshotKey: this.nextKey++ };
     const items = [{ ...keys, volumeKey: source.key, targetKey: volume.key, name: '' }];
     const cut = { key: 1, groupKey: 0, stage: 'switched', accessLimit: 'readWrite' } as const;
-    validateCut(this.state, { ...cut, items, startedAtMs: 0 }, ++this.sequence);
+    validateCut(
+      this.state,
+      {
+        ...cut,
+        items,
+        startedAtMs: 0,
+        policyKey: 0,
+        policyRun: 0,
+        policyNextMs: 0,
+        secureUntilMs: 0,
+      },
+      ++this.sequence,
+    );
     this.copies.set(volume.key, [...(this.copies.get(source.key) ?? [])]);
     this.freeLayers();
   }

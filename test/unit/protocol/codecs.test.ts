@@ -25,6 +25,8 @@ const VOLUME: Volume = {
   createdAtMs: 1_700_000_000_000,
   lastMappingGeneration: 4,
   ...{ layerKey: 0, accessLimit: 'readWrite', doubtful: false, fullPolicy: 'pool' },
+  ...{ policyKey: 0, autoPolicyKey: 0, autoRun: 0 },
+  ...{ locked: false, lockedExpired: false, secureUntilMs: 0 },
 };
 
 for (const row of ROWS) {
