@@ -10,7 +10,7 @@ import {
 } from '../../runtime/scanner-words.js';
 import { action, ask, pathKey } from '../action.js';
 import { ApiError } from '../api-error.js';
-import { WHOLE, object, oneOf, textIn, wholeOf } from '../body.js';
+import { WHOLE, object, oneOf, textOf, wholeOf } from '../body.js';
 import type { Call, Route } from '../route.js';
 
 const { deviceOnly, dataComparison } = REST_SCANNER_MODES;
@@ -44,12 +44,12 @@ export const SCANNER_ROUTES: readonly Route[] = [
     ),
     (call) =>
       set(call, {
-        mode: wordNamed(REST_SCANNER_MODES, textIn(call.body, 'scannerMode')),
+        mode: wordNamed(REST_SCANNER_MODES, textOf(call.body, 'scannerMode')),
         bandwidthKbps: bandwidthIn(call),
-        readErrorAction: wordNamed(REST_SCANNER_ACTIONS, textIn(call.body, 'readErrorAction')),
+        readErrorAction: wordNamed(REST_SCANNER_ACTIONS, textOf(call.body, 'readErrorAction')),
         compareErrorAction: wordNamed(
           REST_SCANNER_ACTIONS,
-          textIn(call.body, 'compareErrorAction'),
+          textOf(call.body, 'compareErrorAction'),
         ),
       }),
   ),
