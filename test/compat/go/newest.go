@@ -26,6 +26,7 @@ func (s *state) newestChecks(j *judge) {
 	j.check("SDC: by address, renamed and back", []string{"SDC by GUID, and its statistics"}, s.renameSdc)
 	j.check("a protection domain and a pool: made, changed, removed", system, s.domainLife)
 	j.check("VTrees of all volumes", []string{"create: 1 GiB becomes 8"}, s.vtrees)
+	j.check("a snapshot policy: made, found, changed, paused, given a volume, removed; refusals", domain, s.snapshotPolicy)
 }
 
 func (s *state) systemLimits() (string, error) {
@@ -142,4 +143,55 @@ func (s *state) vtrees() (string, error) {
 		}
 	}
 	return "", firstError(expect(len(all) >= 1 && len(one.RootVolumes) == 1 && one.RootVolumes[0] == made.ID, "%+v", one), volume.RemoveVolume("ONLY_ME"))
+}
+
+func (s *state) snapshotPolicy() (string, error) {
+	name := s.prefix + "-policy"
+	wanted := &types.SnapshotPolicyCreateParam{
+		Name: name, AutoSnapshotCreationCadenceInMin: "60", NumOfRetainedSnapshotsPerLevel: []string{"24", "7"},
+		SnapshotAccessMode: "ReadOnly", SecureSnapshots: "false", Paused: "false",
+	}
+	id, err := s.system.CreateSnapshotPolicy(wanted)
+	if err != nil {
+		return "", err
+	}
+	_, again := s.system.CreateSnapshotPolicy(wanted)
+	byName, err := s.client.FindSnapshotPolicyID(name)
+	if err := firstError(err, expect(byName == id, "%s is not %s", byName, id), refused(again, "already exists")); err != nil {
+		return "", err
+	}
+	made, err := s.pool.CreateVolume(&types.VolumeParam{Name: s.prefix + "-p", VolumeSizeInKb: fmt.Sprint(8 * gibInKb), VolumeType: "ThinProvisioned"})
+	if err != nil {
+		return "", err
+	}
+	source := &types.AssignVolumeToSnapshotPolicyParam{SourceVolumeID: made.ID, AutoSnapshotRemovalAction: "Remove"}
+	if err := firstError(
+		s.system.RenameSnapshotPolicy(id, name+"2"),
+		s.system.ModifySnapshotPolicy(&types.SnapshotPolicyModifyParam{AutoSnapshotCreationCadenceInMin: "30", NumOfRetainedSnapshotsPerLevel: []string{"2", "6"}}, id),
+		s.system.PauseSnapshotPolicy(id),
+		s.system.ResumeSnapshotPolicy(id),
+		s.system.AssignVolumeToSnapshotPolicy(source, id)); err != nil {
+		return "", err
+	}
+	found, err := s.client.GetSnapshotPolicy("", id)
+	if err != nil {
+		return "", err
+	}
+	sources, err := s.system.GetSourceVolume(id)
+	if err != nil {
+		return "", err
+	}
+	volume := goscaleio.NewVolume(s.client)
+	volume.Volume = sources[0]
+	shown := *found[0]
+	return shown.SnapshotPolicyState, firstError(
+		expect(shown.Name == name+"2" && shown.AutoSnapshotCreationCadenceInMin == 30 && len(shown.NumOfRetainedSnapshotsPerLevel) == 2, "%+v", shown),
+		expect(shown.NumOfSourceVolumes == 1 && shown.MaxVTreeAutoSnapshots == 8 && shown.NextAutoSnapshotCreationTime > 0, "%+v", shown),
+		expect(len(sources) == 1 && sources[0].ID == made.ID, "%d source volumes", len(sources)),
+		refused(s.system.RemoveSnapshotPolicy(id), "has source volumes"),
+		refused(volume.RemoveVolume("ONLY_ME"), "source volume of a snapshot policy"),
+		s.system.UnassignVolumeFromSnapshotPolicy(source, id),
+		refused(s.system.UnassignVolumeFromSnapshotPolicy(source, id), "not a source volume"),
+		s.system.RemoveSnapshotPolicy(id),
+		volume.RemoveVolume("ONLY_ME"))
 }

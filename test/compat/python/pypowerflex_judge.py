@@ -250,9 +250,43 @@ def _():
 
     judge.raises(Refused, snapshot(name=f'{prefix}-a'), says('already in use'))
     judge.raises(Refused, snapshot(volume='ffffffffffffffff'), says('Could not find the volume'))
-    judge.raises(Refused, snapshot(retention_period='60'), says('Secure snapshots are not supported'))
+    judge.raises(Refused, snapshot(retention_period='99999999'), says('retentionPeriodInMin must be at most'))
     judge.raises(Refused, snapshot(access_mode='Mine'), says('accessModeLimit must be ReadWrite or ReadOnly'))
     assert len(Found.client.volume.get()) == before, 'a refused snapshot left a volume behind'
+
+
+@judge.check('snapshot policy: made, changed, paused, given a volume, its statistics; refusals; removed', needs=VOLUME)
+def _():
+    policies = Found.client.snapshot_policy
+    name = f'{prefix}-policy'
+    made = policies.create(60, [24, 7], name=name, paused=False, snapshot_access_mode='ReadOnly', secure_snapshots=False)
+    assert (made['name'], made['snapshotPolicyState'], made['maxVTreeAutoSnapshots']) == (name, 'Active', 31), made
+    of = made['id']
+    judge.raises(Refused, lambda: policies.create(60, [2], name=name), says('already exists'))
+    judge.raises(Refused, lambda: policies.create(0, [2], name=f'{prefix}-b'), says('cadence'))
+    judge.raises(Refused, lambda: policies.create(60, [61], name=f'{prefix}-b'), says('out of range'))
+    changed = policies.modify(of, 30, [2, 4, 6])
+    assert changed['numOfRetainedSnapshotsPerLevel'] == [2, 4, 6], changed
+    assert changed['autoSnapshotCreationCadenceInMin'] == 30, changed
+    assert policies.pause(of)['snapshotPolicyState'] == 'Paused'
+    assert policies.resume(of)['snapshotPolicyState'] == 'Active'
+    policies.rename(of, f'{name}2')
+    assert policies.get(entity_id=of)['name'] == f'{name}2'
+    volume = Found.volume['id']
+    assert policies.add_source_volume(of, volume)['numOfSourceVolumes'] == 1
+    judge.raises(Refused, lambda: policies.add_source_volume(of, volume), says('already a source volume'))
+    assert Found.client.volume.get(entity_id=volume)['snplIdOfSourceVolume'] == of
+    statistics = policies.get_statistics(of)
+    assert statistics['srcVolIds'] == [volume] and statistics['numOfAutoSnapshots'] == 0, statistics
+    chosen = policies.query_selected_statistics(['numOfSrcVols'], ids=[of])
+    assert chosen == {of: {'numOfSrcVols': 1}}, chosen
+    judge.raises(Refused, lambda: policies.delete(of), says('has source volumes'))
+    judge.raises(Refused, lambda: Found.client.volume.delete(volume, ONLY_ME), says('source volume of a snapshot policy'))
+    judge.raises(Refused, lambda: Found.client.volume.lock_auto_snapshot(volume), says('not an auto snapshot'))
+    left = policies.remove_source_volume(of, volume, 'Remove')
+    assert left['numOfSourceVolumes'] == 0, left
+    policies.delete(of)
+    assert policies.get(filter_fields={'id': of}) == []
 
 
 @judge.check('removal modes: descendants, with descendants, the whole V-tree', needs=VOLUME)
