@@ -55,7 +55,13 @@ export interface SnapshotOptions {
   readonly workDir: string;
 }
 
+export interface CorruptionOptions {
+  readonly action: 'corruptions';
+  readonly count: number;
+}
+
 export type BenchOptions =
+  | CorruptionOptions
   | { readonly action: 'help' }
   | SnapshotOptions
   | { readonly action: 'table'; readonly file: string }
@@ -90,6 +96,7 @@ ${JOBS.map((job) => `                      ${job.name.padEnd(24)} ${job.title}`)
                     ways to the volume: ${TRANSPORTS.join(', ')} (a block device, as root), or all; takes --runtime, --json, --dir
   --snapshots LIST  measure instead what snapshots cost, on a cluster with two clients: ${SNAPSHOT_FIGURES.join(', ')},
                     or all; takes --runs (then ${SNAPSHOT_RUNS} unless given), --volumes, --json, --dir
+  --corruptions N   spoil instead so many blocks of a device, 1 to 40000, and tell what clients read wrong; exit code 1 if anything
   --volumes N       of a group snapshot, 1 to ${LIMIT.cutVolumesMax} (default ${DEFAULTS.volumes})
   --dir DIR         where the data lies while measuring; removed afterwards (default ${DEFAULTS.dir})
   --help            print this
@@ -116,6 +123,7 @@ export function parseArguments(words: readonly string[]): BenchOptions {
   }
   if (given.limits !== null) return limitOptions(given.limits, given);
   if (given.snapshots !== null) return snapshotOptions(given.snapshots, given);
+  if (given.corruptions !== null) return corruptionOptions(given.corruptions, given);
   if (given.volumes !== null) throw new UsageError('--volumes belongs to --snapshots');
   const modes = parseModes(given.modes);
   const clusterDir = given.cluster === null ? null : nonEmpty('cluster', given.cluster);
@@ -161,6 +169,11 @@ function snapshotOptions(list: string, given: Given): SnapshotOptions {
   };
 }
 
+function corruptionOptions(count: string, given: Given): CorruptionOptions {
+  refuseOthers('corruptions', given, []);
+  return { action: 'corruptions', count: wholeNumber('--corruptions', count, 1, 40_000) };
+}
+
 function limitOptions(list: string, given: Given): LimitOptions {
   refuseOthers('limits', given, ['runtime', 'json', 'dir']);
   return {
@@ -185,6 +198,7 @@ const OPTIONS = {
   dir: { type: 'string' },
   limits: { type: 'string' },
   snapshots: { type: 'string' },
+  corruptions: { type: 'string' },
   volumes: { type: 'string' },
   peers: { type: 'boolean' },
   help: { type: 'boolean' },

@@ -8,11 +8,13 @@ import { UsageError } from '../../backend/runtime/flags.js';
 import {
   HELP,
   parseArguments,
+  type CorruptionOptions,
   type LimitOptions,
   type MeasureOptions,
   type SnapshotOptions,
 } from './arguments.js';
 import { startCeph } from './ceph.js';
+import { measureCorruptions } from './corruptions.js';
 import { startFloor } from './floor.js';
 import type { Job } from './jobs.js';
 import { describeMachine, type MachineDescription } from './machine.js';
@@ -28,6 +30,8 @@ import { renderTable } from './table.js';
 import type { System, SystemSettings, Target } from './targets.js';
 
 const EXIT_FAILED = 1;
+/** Of what is spoiled, and how. */
+const SEED = 1;
 const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
 /** A system that fails so often in a row is broken; each further run could hang for minutes. */
@@ -66,6 +70,8 @@ async function main(words: readonly string[]): Promise<number> {
       return await limits(options, words, signal);
     case 'snapshots':
       return await snapshots(options, signal);
+    case 'corruptions':
+      return await corruptions(options);
     case 'measure':
       return await benchmark(options, words, signal);
   }
@@ -115,6 +121,12 @@ async function snapshots(options: SnapshotOptions, signal: AbortSignal): Promise
   );
   process.stdout.write(table);
   return 0;
+}
+
+async function corruptions({ count }: CorruptionOptions): Promise<number> {
+  const figures = await measureCorruptions(count, SEED, say);
+  process.stdout.write(`${JSON.stringify(figures, null, 2)}\n`);
+  return figures.wrong === '' && figures.found === figures.repaired ? 0 : EXIT_FAILED;
 }
 
 async function benchmark(
