@@ -121,11 +121,14 @@ export class ScannedCluster {
 
   /** Waits until the device was scanned as a whole twice more, and nothing that was found is wrong any more. */
   async scanned(): Promise<ScanFacts> {
-    const before = await this.passes();
+    let before = await this.passes();
     return until(
       'the device was scanned, and what was found is repaired',
       async () => {
-        if ((await this.passes()) < before + 2) return null;
+        const passes = await this.passes();
+        // A process that began anew counts from zero; what was told last may be of the one before.
+        if (passes < before) before = passes;
+        if (passes < before + 2) return null;
         const counts = await this.counts();
         const { backgroundScanReadErrorCount, backgroundScanFixedReadErrorCount } = counts;
         return backgroundScanReadErrorCount === backgroundScanFixedReadErrorCount ? counts : null;
