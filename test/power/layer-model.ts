@@ -77,7 +77,7 @@ export class LayerModel {
   ): WriteContext {
     return {
       ...makeContext(),
-      caches: this.rig.cacheBytes > 0,
+      caches: this.rig.cacheBytes > 0 && this.op % 2 === 0,
       ...{ comb: chunk % 4, generationEpoch: 1, generationNumber: 1, volumeKey: layerKey },
       ...{ vtreeKey: VTREE, volumeEpoch: 1, chunkIndex: chunk, firstBlock: first },
       ...{ blockCount: count, run: 5, opLow: this.op++, opHigh: 1, masks },

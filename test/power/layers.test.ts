@@ -93,6 +93,13 @@ function crash(rig: Rig, powerLoss: boolean): void {
   counts[powerLoss ? 'powerLoss' : 'kill']++;
 }
 
+/** A life's cache goes with it. */
+function noteCache({ store }: Rig): void {
+  counts.cacheHits += store.cacheCounts()?.hits ?? 0;
+  counts.cacheEvictions += store.cacheCounts()?.evictions ?? 0;
+  counts.cacheRejects += store.cacheCounts()?.rejects ?? 0;
+}
+
 /** @param cacheBlocks - of the read cache, 0: none */
 function runSeed(seed: number, cacheBlocks = 0): string | null {
   const sizeBytes = SIZES_BYTES[seed % SIZES_BYTES.length] ?? 0;
@@ -107,6 +114,7 @@ function runSeed(seed: number, cacheBlocks = 0): string | null {
   for (let life = 0; life < LIVES; life++) {
     const read = live(rig, model);
     if (read !== null) return `life ${life}: ${read}`;
+    noteCache(rig);
     const powerLoss = rig.prng.chance(2, 3);
     const lsnMin = powerLoss ? rig.store.durableLsn : rig.store.writtenLsn;
     crash(rig, powerLoss);
@@ -119,9 +127,6 @@ function runSeed(seed: number, cacheBlocks = 0): string | null {
     const wrong = rig.fault() ?? model.check(lsnMin);
     if (wrong !== null) return `life ${life}, ${powerLoss ? 'power loss' : 'kill'}: ${wrong}`;
   }
-  counts.cacheHits += rig.store.cacheCounts()?.hits ?? 0;
-  counts.cacheEvictions += rig.store.cacheCounts()?.evictions ?? 0;
-  counts.cacheRejects += rig.store.cacheCounts()?.rejects ?? 0;
   counts.merges += model.merges;
   counts.conflicts += model.conflicts;
   return null;
