@@ -68,8 +68,9 @@ test.serial('a descriptor that is lost at a restart costs no byte', async (t) =>
   for (const page of spoiler.pages()) spoiler.spoilPage(page);
   await site.restart();
   t.is(await site.wrongBytes(), null);
+  // Descriptors of what was in the log at the restart are written anew from there, and clients' reads repair others: how many are
+  // left to the scanner is chance.
   const counts = await site.scanned();
-  t.true(counts.backgroundScanReadErrorCount > 0);
   t.is(counts.backgroundScanFixedReadErrorCount, counts.backgroundScanReadErrorCount);
   t.is(await site.wrongBytes(), null);
   spoiler.close();
