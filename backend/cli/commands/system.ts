@@ -4,7 +4,7 @@ import { VERSION_MAX } from '../../protocol/generated/constants.js';
 import type { Approval, ClusterQueryReplyBody } from '../../protocol/generated/types.js';
 import type { ClusterReader } from '../../runtime/cluster-reader.js';
 import { currentAlerts } from '../../runtime/alerts.js';
-import type { Alert } from '../../runtime/alerts.js';
+import type { Alert } from '../../runtime/alert.js';
 import { KEEP_POOL_SETTINGS } from '../../runtime/pool-settings.js';
 import { readFacts, scopeOfPools } from '../../runtime/statistics/facts.js';
 import type { Facts } from '../../runtime/statistics/facts.js';

@@ -1,7 +1,7 @@
 // The list of alerts as monitoring tools read it.
 
 import { currentAlerts } from '../../runtime/alerts.js';
-import type { Alert } from '../../runtime/alerts.js';
+import type { Alert } from '../../runtime/alert.js';
 import type { Reader } from '../reader.js';
 import type { Call, Route } from '../route.js';
 import type { Json } from '../views/parts.js';

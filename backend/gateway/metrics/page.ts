@@ -12,7 +12,8 @@ import type {
 } from '../../protocol/generated/types.js';
 import { LIMIT } from '../../protocol/generated/constants.js';
 import { spareNeededPercent } from '../../cluster-map/fault-units.js';
-import { currentAlerts, thresholdsOf } from '../../runtime/alerts.js';
+import { currentAlerts } from '../../runtime/alerts.js';
+import { thresholdsOf } from '../../runtime/pool-alerts.js';
 import { unitsOfPool } from '../../runtime/pool-units.js';
 import { treesHeld } from '../../runtime/statistics/trees.js';
 import type { TreeHeld } from '../../runtime/statistics/trees.js';
