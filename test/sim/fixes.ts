@@ -20,6 +20,18 @@ export const FIXES: readonly Mutation[] = [
     ],
   },
   {
+    rule: 'home-went-with-descriptor',
+    about:
+      'a block whose unit was lost with an earlier descriptor gets no other when it is written',
+    replacements: [
+      {
+        file: `${SDS}/store/open-store.js`,
+        from: 'this.appender.giveHomes(entry);',
+        to: '',
+      },
+    ],
+  },
+  {
     rule: 'zeroes-fill-ring',
     about: 'forwarded zeroes find no check of room',
     replacements: [
@@ -277,7 +289,7 @@ export const FIXES: readonly Mutation[] = [
         to: ';',
       },
       {
-        file: `${SDS}/store/reader.js`,
+        file: `${SDS}/store/read-filling.js`,
         from: 'if (this.verifies(op, index)) {',
         to: 'if (true) {',
       },
@@ -288,7 +300,7 @@ export const FIXES: readonly Mutation[] = [
     about: 'what is found in the read cache is not verified',
     replacements: [
       {
-        file: `${SDS}/store/reader.js`,
+        file: `${SDS}/store/read-filling.js`,
         from: 'if (this.verifies(op, index)) {',
         to: 'if (true) {',
       },

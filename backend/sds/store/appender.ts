@@ -310,12 +310,15 @@ export class Appender {
     cache.touch(entry, lsn);
   }
 
-  /** After an unreadable descriptor: blocks that were written meanwhile need places. */
-  replaceLost(entry: number): void {
+  /**
+   * After a descriptor was read: blocks that were written meanwhile need places where their units were lost, with this
+   * descriptor or with an earlier one. The directory goes on to name lost units, so that nobody takes their blocks for
+   * absent, and so the write took their places for merely unknown (seed 154005480).
+   */
+  giveHomes(entry: number): void {
     const { cache, layout, log, units, directory } = this.parts;
+    if ((cache.logCounts[entry] ?? 0) === 0) return;
     const base = entry * cache.chunkBlocks;
-    // Where discarded units lay is lost with the descriptor: they cannot be freed.
-    cache.emptied[entry] = 0;
     let wanted = 0;
     for (let block = 0; block < cache.chunkBlocks; block++) {
       const unit = Math.floor(block / layout.geometry.unitBlocks);

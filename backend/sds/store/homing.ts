@@ -1,6 +1,7 @@
 // Copies data from the log to its home. It owns how far that has come; it must never touch a block whose newest version
 // is elsewhere, nor one whose record is not confirmed as durable: until then recovery may still need what lies at home.
 
+import { assert } from '../../core/assert.js';
 import type { Micros } from '../../core/ports.js';
 
 import { UNIT_NONE, UNIT_UNKNOWN } from './chunk-cache.js';
@@ -95,7 +96,8 @@ export class Homing {
     const block = (owner - 1) % cache.chunkBlocks;
     const unit = Math.floor(block / unitBlocks);
     const address = cache.units[entry * cache.unitsPerChunk + unit] ?? 0;
-    if (address === UNIT_UNKNOWN || address === UNIT_NONE) return 0;
+    if (address === UNIT_UNKNOWN) return 0;
+    assert(address !== UNIT_NONE, 'a block of the log has a home');
     const segmentEnd = (Math.floor(logBlock / layout.segmentBlocks) + 1) * layout.segmentBlocks;
     const blocksMax = Math.min(limit - this.position, segmentEnd - logBlock);
     const count = this.runLength(logBlock, owner, entry, block, address, blocksMax);

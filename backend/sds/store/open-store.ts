@@ -200,7 +200,9 @@ export class OpenStore {
 
   private loaded(entry: number, buffer: number, ok: boolean): void {
     if (this.loader.done(entry, buffer, ok)) this.appender.reclaim(entry);
-    else this.appender.replaceLost(entry);
+    // Where discarded units lay is lost with the descriptor: they cannot be freed.
+    else this.parts.cache.emptied[entry] = 0;
+    this.appender.giveHomes(entry);
     this.reader.loaded(entry);
     if (this.merger.loaded(entry)) this.progress = true;
   }

@@ -307,6 +307,41 @@ test('an unreadable descriptor loses its blocks visibly, and writes go on', (t) 
   t.deepEqual(rig.readTags(1, 0, 0, 8), tags);
 });
 
+test('a block whose unit was lost with a descriptor gets a new one, also when it is written before the next one is read', (t) => {
+  const { rig, model } = opened(13);
+  for (let chunk = 0; chunk < 3; chunk++) model.write(1, chunk, 0, 8);
+  rig.flush();
+  rig.runIdle();
+  rig.kill();
+  t.true(rotDescriptors(rig) > 0);
+  rig.openFully();
+  t.true(rig.readTags(1, 0, 0, 8).every((tag) => tag === -2));
+  // The descriptor is written anew, and says that there are no units.
+  model.zero(1, 0, 6, 1, false);
+  rig.flush();
+  rig.runIdle();
+  rig.kill();
+  rig.openFully();
+  model.write(1, 0, 2, 1);
+  rig.endBatch();
+  rig.flush();
+  rig.runIdle();
+  const expected = [false, false, true, false, false, false, false, false];
+  for (const reopen of [false, true]) {
+    if (reopen) {
+      rig.kill();
+      rig.openFully();
+    }
+    t.is(rig.fault(), null);
+    const tags = rig.readTags(1, 0, 0, 8);
+    t.deepEqual(
+      tags.map((tag) => tag > 0),
+      expected,
+    );
+    t.is(tags[6], 0);
+  }
+});
+
 /** A change of a layer of V-tree 50. */
 function change(layerKey: number, firstBlock: number, blockCount: number): WriteContext {
   return {
