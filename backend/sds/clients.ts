@@ -35,6 +35,8 @@ export interface Watermark {
 
 interface Run {
   settled: SettledOps;
+  /** What was passed on of that. */
+  relayed: SettledOps;
   /** When something was heard of it last. */
   heardUs: Micros;
 }
@@ -110,6 +112,19 @@ export class Clients {
     return true;
   }
 
+  /**
+   * What a client said itself goes on to those near this data process, also where one of them had said it before: the others have
+   * heard nothing of it (seed 160028095).
+   *
+   * @returns what to pass on, or null: that was done
+   */
+  toRelay(run: number): SettledOps | null {
+    const known = this.runs.get(run);
+    if (known === undefined || !isNews(known.settled, known.relayed)) return null;
+    known.relayed = known.settled;
+    return known.settled;
+  }
+
   /** Whether a client may still ask for this operation again. */
   mayRetry(nowUs: Micros, run: number, opLow: number, opHigh: number): boolean {
     const known = this.runs.get(run);
@@ -124,7 +139,7 @@ export class Clients {
   }
 
   private heard(nowUs: Micros, run: number): Run {
-    const known = this.runs.get(run) ?? { settled: NOTHING, heardUs: nowUs };
+    const known = this.runs.get(run) ?? { settled: NOTHING, relayed: NOTHING, heardUs: nowUs };
     known.heardUs = nowUs;
     this.runs.delete(run);
     this.runs.set(run, known);

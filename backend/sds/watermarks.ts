@@ -42,12 +42,14 @@ export class Watermarks {
     this.shared = shared;
   }
 
-  /** A client said it: news goes on to all peers. @returns false: the frame is malformed */
+  /** A client said it: what they do not know goes on to all peers. @returns false: the frame is malformed */
   told(run: number, view: DataView, at: number, bodyBytes: number): boolean {
     const settled = settledOf(view, at, bodyBytes);
     if (settled === null) return false;
-    if (this.shared.clients.settled(this.shared.nowUs, run, settled))
-      for (const peer of this.shared.peers) if (peer.up) this.send(peer, run, settled);
+    const { clients, nowUs, peers } = this.shared;
+    clients.settled(nowUs, run, settled);
+    const relayed = clients.toRelay(run);
+    if (relayed !== null) for (const peer of peers) if (peer.up) this.send(peer, run, relayed);
     return true;
   }
 

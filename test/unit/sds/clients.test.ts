@@ -93,3 +93,17 @@ test('what is told again is no sign of life; a link that was there until now is'
   t.true(clients.mayRetry(34 * MINUTE_US, 6, 1, 0));
   t.false(clients.mayRetry(36 * MINUTE_US, 6, 1, 0));
 });
+
+test('what a client says is passed on once, also where another data process had said it before', (t) => {
+  const clients = new Clients(1000);
+  clients.add(0, 1, peer(9, 0, 1));
+  t.is(clients.toRelay(9), null, 'nothing was said');
+  const settled = below(40, 0);
+  // Another data process was quicker.
+  t.true(clients.settled(1, 9, settled));
+  t.false(clients.settled(2, 9, settled));
+  t.deepEqual(clients.toRelay(9), settled);
+  t.is(clients.toRelay(9), null);
+  t.true(clients.settled(3, 9, below(41, 0, [40])));
+  t.deepEqual(clients.toRelay(9), below(41, 0, [40]));
+});
