@@ -20,6 +20,39 @@ export const FIXES: readonly Mutation[] = [
     ],
   },
   {
+    rule: 'news-of-another-member',
+    about:
+      'what a client says of its operations is passed on only if nobody else had said it before',
+    replacements: [
+      {
+        file: `${SDS}/watermarks.js`,
+        from: 'clients.settled(nowUs, run, settled);\n        const relayed = clients.toRelay(run);',
+        to: 'const relayed = clients.settled(nowUs, run, settled) ? settled : null;',
+      },
+    ],
+  },
+  {
+    rule: 'entries-fill-ring',
+    about: 'changes take so much of the ring that little of it is left to entries and stamps',
+    replacements: [
+      {
+        file: `${SDS}/store/notes.js`,
+        from: 'const RING_MARGIN = 1 / 8;',
+        to: 'const RING_MARGIN = 1 / 32;',
+      },
+      {
+        file: `${SDS}/store/notes.js`,
+        from: 'const RING_OWN = 5 / 16;',
+        to: 'const RING_OWN = 3 / 8;',
+      },
+      {
+        file: `${SDS}/store/notes.js`,
+        from: 'const RING_FORWARDED = (1 - RING_MARGIN) / 2;',
+        to: 'const RING_FORWARDED = 5 / 8;',
+      },
+    ],
+  },
+  {
     rule: 'home-went-with-descriptor',
     about:
       'a block whose unit was lost with an earlier descriptor gets no other when it is written',
