@@ -2,7 +2,7 @@
 // never judge them.
 
 import { assert } from '../core/assert.js';
-import type { Change, LinkTarget } from '../core/ports.js';
+import type { LinkTarget } from '../core/ports.js';
 import type { MdmOptions } from '../mdm/options.js';
 
 import { Admin } from './admin.js';
@@ -12,6 +12,7 @@ import { SimHost } from './host.js';
 import { SimLog } from './log.js';
 import { MasterWatch } from './master-watch.js';
 import { MdmNode } from './mdm-node.js';
+import type { SimMetadata } from './metadata-store.js';
 import { SimNetwork } from './network.js';
 import { MoveWatch } from './move-watch.js';
 import { SimOperator } from './operator.js';
@@ -86,10 +87,10 @@ export class SimCluster {
     this.slowWatch = new SlowWatch(sim);
     this.cutWatch = new CutWatch(sim);
     this.policyWatch = new PolicyWatch(sim);
-    const watcher = (changes: readonly Change[]): void => {
+    const watcher: SimMetadata['watcher'] = (changes, decidedUs) => {
       this.moveWatch.committed(changes);
       this.cutWatch.committed(changes);
-      if (swarm.trouble.autoSnapshots > 0) this.policyWatch.committed(changes);
+      if (swarm.trouble.autoSnapshots > 0) this.policyWatch.committed(changes, decidedUs);
       if (swarm.slow.factor > 0) this.slowWatch.committed(changes);
     };
     for (const mdm of this.mdms) {

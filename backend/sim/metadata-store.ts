@@ -27,8 +27,8 @@ interface Entry {
 /** What survives the MDM's processes. */
 export class SimMetadata {
   private readonly content = new Map<string, Entry>();
-  /** Is told what became durable. */
-  watcher: (changes: readonly Change[]) => void = () => undefined;
+  /** Is told what became durable, and when it was decided. */
+  watcher: (changes: readonly Change[], decidedUs: number) => void = () => undefined;
   /** Of the last commit. */
   term = 0;
   sequence = 0;
@@ -38,7 +38,12 @@ export class SimMetadata {
     return term >= this.term && previousSequence === this.sequence;
   }
 
-  apply(term: number, previousSequence: number, changes: readonly Change[]): void {
+  apply(
+    term: number,
+    previousSequence: number,
+    changes: readonly Change[],
+    decidedUs: number,
+  ): void {
     this.term = term;
     this.sequence = previousSequence + 1;
     for (const { key, value } of changes) {
@@ -46,7 +51,7 @@ export class SimMetadata {
       if (value === null) this.content.delete(name);
       else this.content.set(name, { key: key.slice(), value: value.slice() });
     }
-    this.watcher(changes);
+    this.watcher(changes, decidedUs);
   }
 
   /** Becomes a copy of another. */
@@ -84,6 +89,7 @@ interface Pending {
   readonly changes: readonly Change[];
   readonly outcome: CommitOutcome;
   readonly applied: boolean;
+  readonly decidedUs: number;
 }
 
 /** Gives the outcome of a commit to the machine. */
@@ -128,6 +134,7 @@ export class SimMetadataStore implements MetadataStore, EventTarget {
       changes: copied,
       outcome: unknown ? 'unknown' : 'done',
       applied: !unknown || this.prng.chance(1, 2),
+      decidedUs: this.sim.nowUs,
     });
     const { commitUsMin, commitUsMax, slowUs } = this.timing;
     const takesUs = this.prng.between(commitUsMin, commitUsMax) + slowUs;
@@ -137,26 +144,26 @@ export class SimMetadataStore implements MetadataStore, EventTarget {
 
   /** The process was killed: of its running commits, in order, any number is durable. Nothing follows later. */
   processDied(): void {
-    for (const { term, previousSequence, changes } of this.pending.splice(0)) {
+    for (const { term, previousSequence, changes, decidedUs } of this.pending.splice(0)) {
       if (this.prng.chance(1, 2)) return;
       if (this.metadata.fits(term, previousSequence))
-        this.metadata.apply(term, previousSequence, changes);
+        this.metadata.apply(term, previousSequence, changes, decidedUs);
     }
   }
 
   /** Nothing is under way any more, all of it is durable; nobody hears of it. */
   settle(): void {
-    for (const { term, previousSequence, changes } of this.pending.splice(0))
+    for (const { term, previousSequence, changes, decidedUs } of this.pending.splice(0))
       if (this.metadata.fits(term, previousSequence))
-        this.metadata.apply(term, previousSequence, changes);
+        this.metadata.apply(term, previousSequence, changes, decidedUs);
   }
 
   fire(timeUs: number): void {
     const commit = this.pending.shift();
     if (commit === undefined) return;
-    const { token, term, previousSequence, changes } = commit;
+    const { token, term, previousSequence, changes, decidedUs } = commit;
     const fits = this.metadata.fits(term, previousSequence);
-    if (fits && commit.applied) this.metadata.apply(term, previousSequence, changes);
+    if (fits && commit.applied) this.metadata.apply(term, previousSequence, changes, decidedUs);
     this.sim.trace.mix(TRACE.commit, timeUs, this.process.node, token);
     this.process.input((nowUs) => {
       this.listener(nowUs, token, fits ? commit.outcome : 'conflict');

@@ -47,6 +47,7 @@ export class PolicyWatch {
   runs = 0;
   private readonly sim: Simulation;
   private clockMs = 0;
+  private decidedUs = 0;
   /** By snapshot: until when it must be there, by the clock of the simulation. */
   private readonly secureUs = new Map<number, number>();
   private readonly startedUs = new Map<number, number>();
@@ -60,11 +61,16 @@ export class PolicyWatch {
     this.volumes.clear();
     this.policies.clear();
     this.secureUs.clear();
-    this.committed(changes);
+    this.committed(changes, this.sim.nowUs);
   }
 
-  /** Changes that became durable together. */
-  committed(changes: readonly Change[]): void {
+  /**
+   * Changes that became durable together.
+   *
+   * @param decidedUs - when the MDM decided so: from then on its clock runs (seed 161101352)
+   */
+  committed(changes: readonly Change[], decidedUs: number): void {
+    this.decidedUs = decidedUs;
     const { gone, put, policies } = this.sorted(changes);
     for (const { key, value } of changes)
       if (decodeKey(key)?.type === 'cut' && value !== null) this.begun(decodeStored('Cut', value));
@@ -124,7 +130,7 @@ export class PolicyWatch {
   }
 
   private promise(key: number, untilMs: number): void {
-    const us = this.sim.nowUs + (untilMs - this.clockMs) * 1000 * SLOWEST;
+    const us = this.decidedUs + (untilMs - this.clockMs) * 1000 * SLOWEST;
     this.secureUs.set(key, Math.max(us, this.secureUs.get(key) ?? 0));
   }
 

@@ -67,8 +67,8 @@ export class SimEtcds {
     const known = this.stores.get(token);
     if (known !== undefined) return known;
     const made = new SimEtcd(this);
-    made.metadata.watcher = (changes) => {
-      this.watcher(changes);
+    made.metadata.watcher = (changes, decidedUs) => {
+      this.watcher(changes, decidedUs);
     };
     this.stores.set(token, made);
     return made;
@@ -278,6 +278,7 @@ export class SimSharedStore implements SharedStore, EventTarget {
       ...{ key: key.slice(), value: value?.slice() ?? null },
     }));
     const { life } = this;
+    const decidedUs = this.sim.nowUs;
     let applied = false;
     const arrive = (): CommitOutcome => {
       if (applied) return 'done';
@@ -288,7 +289,7 @@ export class SimSharedStore implements SharedStore, EventTarget {
       }
       if (!metadata.fits(term, previousSequence)) return 'conflict';
       applied = true;
-      metadata.apply(term, previousSequence, copied);
+      metadata.apply(term, previousSequence, copied, decidedUs);
       if (this.life !== life || !this.process.alive) MARKS.lateCommit.hits++;
       return 'done';
     };

@@ -186,8 +186,9 @@ export class World implements Links {
       key: key.slice(),
       value: value?.slice() ?? null,
     }));
+    const decidedUs = this.nowUs;
     this.at(this.busyUntilUs + COMMIT_US, () => {
-      this.metadata.apply(term, before, copied);
+      this.metadata.apply(term, before, copied, decidedUs);
       this.give((nowUs) => {
         this.mdm.committed(nowUs, token, 'done');
         this.committed(nowUs);
