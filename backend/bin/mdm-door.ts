@@ -1,7 +1,7 @@
 // The machine's door to the other nodes of its cluster: what it asks is done one after the other, and what came of it is
 // given back as an input, unless another machine is at work by then. It must never decide what to ask or do.
 
-import type { Step } from '../mdm/cluster-plan.js';
+import type { MoveFailure, Step } from '../mdm/cluster-plan.js';
 import type { ClusterInputs, ClusterPort } from '../mdm/cluster-port.js';
 import type { Mdm, MdmNodeTaskBody } from '../protocol/generated/types.js';
 import type { Loop } from '../runtime/loop.js';
@@ -16,8 +16,8 @@ export interface DoorTools {
   readonly loop: Loop;
   /** The machine that asked; null: it is not at work any more. */
   readonly machine: () => ClusterInputs | null;
-  /** Why the move of the present job is given up; null: it is not. */
-  readonly moveFailure: () => string | null;
+  /** The last move that was given up; null: none was. */
+  readonly moveFailure: () => MoveFailure | null;
   readonly prefixOf: (token: string) => string;
   /** What this node does itself. @throws Error with the reason, when nothing was changed */
   readonly obey: (task: MdmNodeTaskBody) => Promise<void>;

@@ -2,6 +2,7 @@
 // to is complete before the one that it comes from is sealed, and the seal is the moment of the change. It must never move
 // while a machine of this node is at work on the content.
 
+import type { MoveFailure } from '../mdm/cluster-plan.js';
 import type { Seal } from '../runtime/etcd/layout.js';
 import { ForeignPrefixError } from '../runtime/etcd/layout.js';
 import type { EtcdStore } from '../runtime/etcd/store.js';
@@ -36,9 +37,10 @@ export class Moves {
     this.stopping = stopping;
   }
 
-  /** Why the move of the present job is given up; null: it is not. */
-  get failure(): string | null {
-    return this.attempts.failure;
+  /** The last move that was given up; null: none was. */
+  get failure(): MoveFailure | null {
+    const { job, failure } = this.attempts;
+    return failure === null ? null : { job, reason: failure };
   }
 
   begin(job: number): void {

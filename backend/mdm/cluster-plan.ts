@@ -32,13 +32,19 @@ export interface StoreMember {
   readonly isStarted: boolean;
 }
 
+/** The move of a change of the cluster was given up. */
+export interface MoveFailure {
+  readonly job: number;
+  readonly reason: string;
+}
+
 export interface Observation {
   /** By key of the MDM: its report, or why there is none. */
   readonly reports: ReadonlyMap<number, NodeReport | string>;
   /** Members of the store that this master's content is in, or null: it did not say. */
   readonly store: readonly StoreMember[] | null;
-  /** Why the move of this job failed before, in the life of this process. */
-  readonly moveFailure: string | null;
+  /** The last move that was given up in the life of this process: another change may fare better (seed 162204371). */
+  readonly moveFailure: MoveFailure | null;
 }
 
 export type Step =
@@ -95,7 +101,8 @@ export function planJob(job: ClusterJob, input: PlanInput): Plan {
   const targets = mdms.filter(({ key }) => job.members.includes(key));
   if (job.token === token)
     return token === '' ? { kind: 'done' } : planMembers(job, targets, input);
-  if (observation.moveFailure !== null) return { kind: 'fail', reason: observation.moveFailure };
+  const { moveFailure } = observation;
+  if (moveFailure?.job === job.id) return { kind: 'fail', reason: moveFailure.reason };
   if (job.token !== '') {
     const missing = gather(job, targets, input);
     if (missing !== null) return missing;

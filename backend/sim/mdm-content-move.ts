@@ -2,6 +2,7 @@
 // often that was tried; what the MDM is afterwards follows from its disk alone.
 
 import { mark } from '../core/marks.js';
+import type { MoveFailure } from '../mdm/cluster-plan.js';
 import { leftRecord } from '../protocol/node-state.js';
 
 import type { MdmDisk } from './mdm-disk.js';
@@ -45,9 +46,10 @@ export class ContentMove {
     this.disk = disk;
   }
 
-  /** Why the content cannot be moved; null: it was, or is tried again. */
-  get failure(): string | null {
-    return this.reason;
+  /** The last move that was given up; null: none was. */
+  get failure(): MoveFailure | null {
+    const { job, reason } = this;
+    return reason === null ? null : { job, reason };
   }
 
   /** Attempts are counted for each change of the cluster. */

@@ -3,7 +3,7 @@
 
 import type { Micros, Token } from '../core/ports.js';
 import { mark } from '../core/marks.js';
-import type { NodeReport, Step, StoreMember } from '../mdm/cluster-plan.js';
+import type { MoveFailure, NodeReport, Step, StoreMember } from '../mdm/cluster-plan.js';
 import type { ClusterInputs, ClusterPort } from '../mdm/cluster-port.js';
 import type { Mdm } from '../protocol/generated/types.js';
 
@@ -23,7 +23,7 @@ const LATE_US_MAX = 8_000_000;
 
 export interface ReachOwner {
   readonly current: () => ClusterInputs | null;
-  readonly moveFailure: () => string | null;
+  readonly moveFailure: () => MoveFailure | null;
   readonly move: (step: Extract<Step, { kind: 'move' }>) => void;
 }
 

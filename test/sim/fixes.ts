@@ -20,6 +20,17 @@ export const FIXES: readonly Mutation[] = [
     ],
   },
   {
+    rule: 'given-up-for-ever',
+    about: 'the failure of one change of the MDM cluster counts for all later ones',
+    replacements: [
+      {
+        file: 'backend/mdm/cluster-plan.js',
+        from: 'if (moveFailure?.job === job.id)',
+        to: 'if (moveFailure !== null)',
+      },
+    ],
+  },
+  {
     rule: 'news-of-another-member',
     about:
       'what a client says of its operations is passed on only if nobody else had said it before',

@@ -4,6 +4,7 @@ import test from 'ava';
 
 import { planJob, planRest } from '../../../backend/mdm/cluster-plan.js';
 import type {
+  MoveFailure,
   NodeReport,
   Observation,
   Plan,
@@ -43,7 +44,7 @@ function input(
   mdms: readonly Mdm[],
   reports: Readonly<Record<number, NodeReport | string>>,
   store: readonly StoreMember[] | null = null,
-  moveFailure: string | null = null,
+  moveFailure: MoveFailure | null = null,
 ): PlanInput {
   const [self] = mdms;
   if (self === undefined) throw new Error('an MDM');
@@ -65,8 +66,10 @@ function told(plan: Plan): string {
 test('one MDM becomes three: all begin the store, all answer, then the content moves', (t) => {
   const mdms = [mdm(1, true), mdm(2, false), mdm(3, false, 'tieBreaker')];
   const three = job('1-7', [1, 2, 3]);
-  const plan = (reports: Readonly<Record<number, NodeReport | string>>, failure?: string): string =>
-    told(planJob(three, input('', mdms, reports, null, failure)));
+  const plan = (
+    reports: Readonly<Record<number, NodeReport | string>>,
+    failure?: MoveFailure,
+  ): string => told(planJob(three, input('', mdms, reports, null, failure)));
   t.is(plan({ 1: alone(), 2: 'no route', 3: BLANK }), 'form m1 1-7');
   t.is(plan({ 1: alone('1-7'), 2: 'no route', 3: BLANK }), 'wait: m2 does not answer (no route)');
   t.is(plan({ 1: alone('1-7'), 2: member('1-2'), 3: BLANK }), 'leave m2 1-2');
@@ -76,7 +79,8 @@ test('one MDM becomes three: all begin the store, all answer, then the content m
   t.regex(plan(begun), /wait: the store of m2 does not answer/);
   const all = { ...begun, 2: member('1-7') };
   t.is(plan(all), 'move 1-7');
-  t.is(plan(all, 'the prefix is taken'), 'fail: the prefix is taken');
+  t.is(plan(all, { job: 7, reason: 'the prefix is taken' }), 'fail: the prefix is taken');
+  t.is(plan(all, { job: 6, reason: 'etcd did not answer' }), 'move 1-7', 'that was another change');
   const moved = { 1: member('1-7'), 2: member('1-7'), 3: member('1-7') };
   const seats = [seat(1), seat(2), seat(3)];
   t.is(told(planJob(three, input('1-7', mdms, moved, seats))), 'done');
