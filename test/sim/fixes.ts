@@ -20,6 +20,17 @@ export const FIXES: readonly Mutation[] = [
     ],
   },
   {
+    rule: 'freed-and-not-granted',
+    about: 'freed units stay blocked until somebody asks for them',
+    replacements: [
+      {
+        file: `${SDS}/store/open-store.js`,
+        from: 'if (units.blockedCount > units.freeCount)',
+        to: 'if (false)',
+      },
+    ],
+  },
+  {
     rule: 'given-up-for-ever',
     about: 'the failure of one change of the MDM cluster counts for all later ones',
     replacements: [

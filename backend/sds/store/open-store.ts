@@ -263,6 +263,8 @@ export class OpenStore {
     if (units.blockedCount > 0 && units.confirm(log.flusher.confirmedLsn, this.unitBusy))
       this.madeRoom();
     if (rooms.cacheFreed()) this.madeRoom();
+    // Nobody asks for what peers are not granted, so it does not wait for somebody who does (seed 161116443).
+    if (units.blockedCount > units.freeCount) log.flusher.wantConfirmed(log.headPosition);
     log.pumpConfirm();
     if (!log.groups.crowded) log.submitOrCollect();
     log.flusher.pump();
