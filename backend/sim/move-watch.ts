@@ -24,11 +24,13 @@ import type { Simulation } from './simulation.js';
 
 export class MoveWatch {
   private readonly sim: Simulation;
-  private readonly entries = new Map<string, CombEntry>();
+  /** By pool and index. */
+  private readonly entries = new Map<number, Map<number, CombEntry>>();
   private readonly devices = new Map<number, Device>();
   private readonly sds = new Map<number, Sds>();
   private readonly pools = new Map<number, StoragePool>();
-  private readonly volumes = new Set<number>();
+  /** Pools of volumes. */
+  private readonly volumes = new Map<number, number>();
   /** Layers of V-trees that were snapshotted. */
   readonly layers = new Map<number, Layer>();
 
@@ -38,11 +40,15 @@ export class MoveWatch {
 
   /** Whether a frame names the newest entry of its comb that was committed. */
   isNewest(view: DataView, at: number): boolean {
-    const entry = this.entries.get(String(getComb(view, at)));
-    return (
-      entry?.generation.epoch === getGenerationEpoch(view, at) &&
-      entry.generation.number === getGenerationNumber(view, at)
-    );
+    for (const combs of this.entries.values()) {
+      const generation = combs.get(getComb(view, at))?.generation;
+      if (
+        generation?.epoch === getGenerationEpoch(view, at) &&
+        generation.number === getGenerationNumber(view, at)
+      )
+        return true;
+    }
+    return false;
   }
 
   /** Everything that was committed is what this says: a backup was restored. */
@@ -58,7 +64,7 @@ export class MoveWatch {
 
   /** Changes that became durable together. */
   committed(changes: readonly Change[]): void {
-    const pages: CombEntry[] = [];
+    const pages: { readonly poolKey: number; readonly entry: CombEntry }[] = [];
     let hasPages = false;
     for (const { key, value } of changes) {
       const decoded = decodeKey(key);
@@ -75,21 +81,23 @@ export class MoveWatch {
         else this.pools.set(object, decodeStored('StoragePool', value));
       } else if (type === 'volume') {
         if (value === null) this.volumes.delete(object);
-        else this.volumes.add(object);
+        else this.volumes.set(object, decodeStored('Volume', value).poolKey);
       } else if (type === 'layer') {
         if (value === null) this.layers.delete(object);
         else this.layers.set(object, decodeStored('Layer', value));
       } else if (type === 'combPage') {
         hasPages = true;
-        if (value !== null) pages.push(...decodeStored('CombPage', value).combs);
-        else this.entries.clear();
+        if (value === null) this.entries.delete(object);
+        else
+          for (const entry of decodeStored('CombPage', value).combs)
+            pages.push({ poolKey: object, entry });
       }
     }
-    for (const entry of pages) this.entry(entry);
+    for (const { poolKey, entry } of pages) this.entry(poolKey, entry);
     this.requireOut();
     this.requireDomains();
     if (!hasPages && !changes.some(({ value }) => value === null)) return;
-    for (const entry of this.entries.values()) this.requireDevices(entry);
+    this.requireDevices();
   }
 
   private unitOf(deviceKey: number): string {
@@ -98,12 +106,18 @@ export class MoveWatch {
     return faultSetKey === 0 ? `sds ${sdsKey}` : `fault set ${faultSetKey}`;
   }
 
-  private entry(entry: CombEntry): void {
-    const name = String(entry.index);
-    const before = this.entries.get(name);
-    this.entries.set(name, entry);
+  /** Combs of a pool without volumes are placed anew as they come. */
+  private hasVolumes(poolKey: number): boolean {
+    return [...this.volumes.values()].includes(poolKey);
+  }
+
+  private entry(poolKey: number, entry: CombEntry): void {
+    const combs = this.entries.get(poolKey) ?? new Map<number, CombEntry>();
+    this.entries.set(poolKey, combs);
+    const before = combs.get(entry.index);
+    combs.set(entry.index, entry);
     this.requireApart(before, entry);
-    if (before === undefined || this.volumes.size === 0) return;
+    if (before === undefined || !this.hasVolumes(poolKey)) return;
     // Several entries may share a commit: what was between them is not seen.
     if (entry.generation.number !== before.generation.number + 1) return;
     this.requireKept(before, entry);
@@ -128,15 +142,19 @@ export class MoveWatch {
 
   /** An SDS that is in maintenance holds nothing that counts. */
   private requireOut(): void {
-    if (this.volumes.size === 0) return;
     for (const sds of this.sds.values()) {
       if (sds.maintenanceStage !== 'active') continue;
-      for (const entry of this.entries.values())
-        entry.members.forEach(({ deviceKey }, index) => {
-          if (isInSync(entry, index) && this.devices.get(deviceKey)?.sdsKey === sds.key)
-            this.fail(entry, `device ${deviceKey} is in sync although its SDS rests`);
-        });
+      for (const [poolKey, combs] of this.entries)
+        if (this.hasVolumes(poolKey))
+          for (const entry of combs.values()) this.requireEmpty(sds, entry);
     }
+  }
+
+  private requireEmpty({ key }: Sds, entry: CombEntry): void {
+    entry.members.forEach(({ deviceKey }, index) => {
+      if (isInSync(entry, index) && this.devices.get(deviceKey)?.sdsKey === key)
+        this.fail(entry, `device ${deviceKey} is in sync although its SDS rests`);
+    });
   }
 
   /** Whether a device keeps what it has although it is in no set: its SDS is in instant maintenance. */
@@ -209,8 +227,10 @@ export class MoveWatch {
     });
   }
 
-  private requireDevices(entry: CombEntry): void {
-    for (const { deviceKey } of entry.members)
-      if (!this.devices.has(deviceKey)) this.fail(entry, `device ${deviceKey} does not exist`);
+  private requireDevices(): void {
+    for (const combs of this.entries.values())
+      for (const entry of combs.values())
+        for (const { deviceKey } of entry.members)
+          if (!this.devices.has(deviceKey)) this.fail(entry, `device ${deviceKey} does not exist`);
   }
 }
