@@ -27,8 +27,10 @@ export function validName(name: string): string {
   return name;
 }
 
-/** @throws Refusal INVALID_PARAMETER */
-/** Of one device; empty: as it was found. */
+/**
+ * Of one device; empty: as it was found.
+ * @throws Refusal INVALID_PARAMETER
+ */
 export function validDeviceMedia(mediaType: string): string {
   if (!['', 'HDD', 'SSD'].includes(mediaType))
     refuse('INVALID_PARAMETER', 'mediaType of a device must be HDD or SSD');

@@ -136,7 +136,8 @@ test('three MDMs: a backup is restored on one, beside no other that is at work; 
   t.regex(refused.message, /runs as an MDM of the former cluster: stop it/);
   direct.close();
 
-  // One forgets; the other one comes too late for that, and is told.
+  // One forgets, while nobody is there who would tell it to; the other one comes too late for that, and is told.
+  await cluster.end('SIGTERM', mdm);
   await cluster.end('SIGTERM', other, tieBreaker);
   const forgot = await run(other, '--forget', '--json');
   t.is(forgot.exitCode, 0, forgot.stderr);
@@ -145,7 +146,7 @@ test('three MDMs: a backup is restored on one, beside no other that is at work; 
     kept.some((path) => path.includes('kept-etcd-') && existsSync(path)),
     forgot.stdout,
   );
-  cluster.start(other);
+  cluster.start(mdm, other);
   await allInSync(all);
   await served();
   t.false((await image(uri, 'read -P 0x22 0 32M')).includes('failed'));
