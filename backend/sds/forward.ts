@@ -112,7 +112,6 @@ export class Forward implements ForwardPart {
     media: boolean,
   ): number {
     const tag = this.number(peer, media ? FLAG.fua : 0, NO_HANDLE, 0);
-    this.shared.parts.settling.forwarded();
     sendFrame(this.shared.links, peer.link, encodeControl(code, tag, 0, body, peer.version));
     return tag;
   }
@@ -124,6 +123,8 @@ export class Forward implements ForwardPart {
     const tag = out.ring.add(handle, out.blocks);
     if ((flags & FLAG.fua) !== 0) out.lastMediaTag = tag;
     else out.lastVolatileTag = tag;
+    // Also what changes nothing here, such as a repair of the member alone, is settled there in the end.
+    this.shared.parts.settling.forwarded();
     return tag;
   }
 
