@@ -20,6 +20,17 @@ export const FIXES: readonly Mutation[] = [
     ],
   },
   {
+    rule: 'repair-is-settled',
+    about: 'a primary that forwards a repair of a member alone lets no round settle it',
+    replacements: [
+      {
+        file: `${SDS}/forward.js`,
+        from: 'this.shared.parts.settling.forwarded();',
+        to: 'if (blocks === 0)\n            this.shared.parts.settling.forwarded();',
+      },
+    ],
+  },
+  {
     rule: 'freed-and-not-granted',
     about: 'freed units stay blocked until somebody asks for them',
     replacements: [
