@@ -261,7 +261,8 @@ export class Copier {
     return (
       hasRoom &&
       tagDistance(out.ring.last, out.writtenTag) < OUTSTANDING_MAX &&
-      this.shared.links.pendingBytes(peer.link) < PENDING_BYTES_MAX
+      this.shared.links.pendingBytes(peer.link) < PENDING_BYTES_MAX &&
+      this.shared.parts.settling.takesCopy(peer)
     );
   }
 

@@ -24,6 +24,7 @@ const MARKS = {
   resolved: mark('sds.settle: changes of an ended regime were resolved'),
   withheld: mark('sds.settle: a member was not told because a comb stands open'),
   lostPeer: mark('sds.settle: a peer was lost during a round'),
+  copies: mark('sds.settle: copies wait until those before are settled'),
   early: mark('sds.settle: a round began early for lack of room'),
 };
 
@@ -68,6 +69,26 @@ export class Settling implements SettlingPart {
 
   forwarded(): void {
     this.schedule();
+  }
+
+  takesCopy(peer: PeerDevice): boolean {
+    const { peers, store } = this.shared;
+    let primaries = 0;
+    for (const { up } of peers) if (up) primaries++;
+    const copiesMax = Math.max(1, Math.floor(store.copyRecordsMax / Math.max(1, primaries)));
+    const { ring, settledTag } = peer.out;
+    if (tagDistance(ring.last, settledTag) < copiesMax) return true;
+    // Where no round settles what the peer got, copies may be what it waits for.
+    for (const comb of this.open)
+      if (
+        comb.resolveRound === 0 &&
+        comb.part === PART.primary &&
+        comb.memberOf(peer) !== undefined
+      )
+        return true;
+    MARKS.copies.hits++;
+    if (this.round === null) this.soon();
+    return false;
   }
 
   regimeEnds(comb: Comb, fromLsn: number): void {

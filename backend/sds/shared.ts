@@ -132,6 +132,8 @@ export interface SettlingPart {
   forwarded(): void;
   /** A change was appended by this device as primary. */
   appended(blocks: number): void;
+  /** May a further copy be forwarded to the peer? false: after a round, which is begun. */
+  takesCopy(peer: PeerDevice): boolean;
 }
 
 export interface ChangesPart {

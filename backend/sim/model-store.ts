@@ -380,6 +380,8 @@ export class ModelStore implements Store, EventTarget {
     return true;
   }
 
+  readonly copyRecordsMax = 64;
+
   noteOp(context: WriteContext): number {
     const { comb, run, opLow, opHigh } = context;
     return this.append((lsn) => ({ kind: 'note', lsn, comb, run, opLow, opHigh }));

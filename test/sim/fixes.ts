@@ -20,6 +20,17 @@ export const FIXES: readonly Mutation[] = [
     ],
   },
   {
+    rule: 'copies-fill-ring',
+    about: 'copies are forwarded to a member without regard to what it has to keep of them',
+    replacements: [
+      {
+        file: `${SDS}/settling.js`,
+        from: 'if (tagDistance(ring.last, settledTag) < copiesMax)',
+        to: 'if (true)',
+      },
+    ],
+  },
+  {
     rule: 'repair-is-settled',
     about: 'a primary that forwards a repair of a member alone lets no round settle it',
     replacements: [

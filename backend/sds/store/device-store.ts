@@ -9,6 +9,7 @@ import type { Disk, Micros, Token } from '../../core/ports.js';
 import { DISK_FORMAT_MAX } from '../../protocol/tables/disk.js';
 import type { CacheCounts } from './cache-counts.js';
 import { DiskQueue } from './io.js';
+import { RING_COPIES } from './notes.js';
 import { OpenStore } from './open-store.js';
 import type { StoreOptions } from './store-options.js';
 import { Recovery } from './recovery.js';
@@ -150,6 +151,10 @@ export class DeviceStore implements Store, RecoveryHost {
     return (
       this.running?.room(volumeKey, chunkIndex, firstBlock, blockCount, forwarded) ?? ROOM.wait
     );
+  }
+
+  get copyRecordsMax(): number {
+    return Math.floor(this.options.ringRecords * RING_COPIES);
   }
 
   roomForNotes(count: number): boolean {

@@ -27,6 +27,12 @@ const RING_OWN = 5 / 16;
 const RING_FORWARDED = (1 - RING_MARGIN) / 2;
 
 /**
+ * Part of the ring that copies may hold at a member until they are settled: what primaries take of clients may be forwarded beside
+ * them. A round that waits for a copy which finds no room would never end (test/sim/scenarios/copies-fill-ring.json).
+ */
+export const RING_COPIES = RING_FORWARDED - RING_OWN;
+
+/**
  * Whether a further change is taken with so many records held. Devices that are primaries of combs and members of others
  * must stop taking from clients long before they stop taking from each other: what lets a full ring go is said on links
  * on which a change that finds no room holds up all that follows (test/sim/scenarios/rings-full-both-ways.json).

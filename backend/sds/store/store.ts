@@ -354,6 +354,11 @@ export interface Store extends LayerStore, CachingStore {
    * overwritten by another copy's content. Returns the LSN of a record that says so.
    */
   forgetOps(comb: number): number;
+  /**
+   * Records that copies may hold at a member before they are settled, all that primaries make there together. A member keeps them
+   * beside what it takes of clients' changes.
+   */
+  readonly copyRecordsMax: number;
   /** May so many operations be noted right now? false: after a `storeProgress`, perhaps. */
   roomForNotes(count: number): boolean;
   /** Notes an operation that another copy applied; `blockCount` of the context is not used. Returns the LSN. */
