@@ -3,7 +3,9 @@
 // their answers come in.
 //
 // The rule: equal shares for the devices whose pool uses the cache and whose process runs. A smaller share is told at once; a
-// larger one only when what others gave back for it is confirmed, or their processes have ended.
+// larger one only when what others gave back for it is confirmed, or their processes have ended. A device is told its next
+// share when it has confirmed the last one: the same share may be told twice, and then it could not be known which of the two
+// a confirmation is for, and whether a larger one between them is still on its way.
 
 import { MIB } from '../core/units.js';
 
@@ -12,6 +14,8 @@ interface Share {
   wanted: boolean;
   /** Told last. */
   toldBytes: number;
+  /** It did what it was told last. */
+  hasConfirmed: boolean;
   /** It may hold so much. */
   heldBytes: number;
 }
@@ -34,15 +38,17 @@ export class CacheShares {
   /** A process opened its device and can be told, or what is wanted of it has changed. */
   use(deviceKey: number, wanted: boolean): void {
     const known = this.shares.get(deviceKey);
-    if (known === undefined) this.shares.set(deviceKey, { wanted, toldBytes: 0, heldBytes: 0 });
+    if (known === undefined)
+      this.shares.set(deviceKey, { wanted, toldBytes: 0, hasConfirmed: true, heldBytes: 0 });
     else known.wanted = wanted;
   }
 
   /** A process holds no more than that. */
   confirmed(deviceKey: number, bytes: number): void {
     const share = this.shares.get(deviceKey);
-    // An answer to what was told before the last word says nothing yet.
-    if (share?.toldBytes === bytes) share.heldBytes = bytes;
+    if (share?.toldBytes !== bytes) return;
+    share.hasConfirmed = true;
+    share.heldBytes = bytes;
     this.divide();
   }
 
@@ -63,12 +69,13 @@ export class CacheShares {
     const each = users === 0 ? 0 : Math.floor(this.totalBytes / users / MIB) * MIB;
     for (const [deviceKey, share] of this.shares) {
       const target = share.wanted ? each : 0;
-      if (target === share.toldBytes) continue;
+      if (target === share.toldBytes || !share.hasConfirmed) continue;
       const moreBytes = Math.max(0, target - share.heldBytes);
       if (heldBytes + moreBytes > this.totalBytes && moreBytes > 0) continue;
       heldBytes += moreBytes;
       share.heldBytes += moreBytes;
       share.toldBytes = target;
+      share.hasConfirmed = false;
       this.tell(deviceKey, target);
     }
   }
