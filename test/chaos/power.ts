@@ -13,6 +13,7 @@ import { until } from '../support/until.js';
 import type { Keeper } from './keeper.js';
 import type { Heal } from './network.js';
 import { VolatileDisks } from './volatile-disk.js';
+import { BLOCK_BYTES, SECTOR_BYTES } from './volatile-medium.js';
 import type { DiskFault } from './volatile-session.js';
 
 const MIB = 2 ** 20;
@@ -201,8 +202,8 @@ async function addNode(
 ): Promise<Node> {
   const stateDisk = join(folder, 'state');
   const device = join(folder, 'device');
-  const disk = (file: string, sizeBytes: number) => ({
-    ...{ file, sizeBytes, backing: `${file}-content` },
+  const disk = (file: string, sizeBytes: number, physicalSectorBytes: number) => ({
+    ...{ file, sizeBytes, backing: `${file}-content`, physicalSectorBytes },
   });
   mkdirSync(folder, { mode: 0o700 });
   const bootFile = join(folder, 'boot-id');
@@ -211,14 +212,15 @@ async function addNode(
     {
       seed,
       disks: [
-        disk(stateDisk, node.stateMib * MIB),
-        ...(node.device === null ? [] : [disk(device, node.device.sizeBytes)]),
+        // Ext4 reads its superblock before its journal: one of 1 KiB in two sectors of which one is lost cannot be mounted.
+        disk(stateDisk, node.stateMib * MIB, BLOCK_BYTES),
+        ...(node.device === null ? [] : [disk(device, node.device.sizeBytes, SECTOR_BYTES)]),
       ],
     },
     folders,
   );
   const made = { ...node, disks, stateDisk, bootFile };
-  await run('mkfs.ext4', '-q', '-F', '-E', 'nodiscard', stateDisk);
+  await run('mkfs.ext4', '-q', '-F', '-b', `${BLOCK_BYTES}`, '-E', 'nodiscard', stateDisk);
   await mountState(made);
   if (node.device !== null) {
     mkdirSync(dirname(node.device.path), { recursive: true, mode: 0o700 });

@@ -19,6 +19,8 @@ export interface DiskTask {
     /** A folder for its content. */
     readonly backing: string;
     readonly sizeBytes: number;
+    /** 512 or 4096: so much it writes whole or not at all. */
+    readonly physicalSectorBytes: number;
   }[];
 }
 

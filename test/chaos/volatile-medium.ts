@@ -8,8 +8,9 @@ import { readSync, writeSync } from 'node:fs';
 
 import type { Prng } from '../../backend/core/prng.js';
 
-const SECTOR_BYTES = 512;
-const BLOCK_BYTES = 4096;
+/** What a disk can write whole or not at all, if it says so. */
+export const SECTOR_BYTES = 512;
+export const BLOCK_BYTES = 4096;
 /** As much as a disk caches; beyond it the oldest writes reach the medium although nobody asked. */
 const CACHE_BYTES_MAX = 32 * 2 ** 20;
 
@@ -31,6 +32,7 @@ interface CachedWrite {
 
 export class VolatileMedium {
   readonly sizeBytes: number;
+  readonly #physicalSectorBytes: number;
   readonly #seenFd: number;
   readonly #mediumFd: number;
   readonly #random: Prng;
@@ -42,8 +44,16 @@ export class VolatileMedium {
   /**
    * @param seenFd - a file with what processes see; as large as the disk
    * @param mediumFd - a file with the same content: what is on the medium
+   * @param physicalSectorBytes - 512 or 4096: a part of a write that is no larger and aligned is never torn
    */
-  constructor(seenFd: number, mediumFd: number, sizeBytes: number, random: Prng) {
+  constructor(
+    seenFd: number,
+    mediumFd: number,
+    sizeBytes: number,
+    physicalSectorBytes: number,
+    random: Prng,
+  ) {
+    this.#physicalSectorBytes = physicalSectorBytes;
     this.#seenFd = seenFd;
     this.#mediumFd = mediumFd;
     this.sizeBytes = sizeBytes;
@@ -130,11 +140,13 @@ export class VolatileMedium {
   #applySome({ offsetBytes, content }: CachedWrite): boolean {
     const random = this.#random;
     const mode = random.below(4);
-    const unit = random.chance(1, 2) ? SECTOR_BYTES : BLOCK_BYTES;
+    const unit = random.chance(1, 2) ? this.#physicalSectorBytes : BLOCK_BYTES;
     let isWhole = true;
-    for (let at = 0; at < content.length; at += unit) {
+    let next;
+    for (let at = 0; at < content.length; at = next) {
+      next = at + unit - ((offsetBytes + at) % unit);
       if (mode === 0 || (mode !== 1 && random.chance(1, mode))) isWhole = false;
-      else put(this.#mediumFd, content.subarray(at, at + unit), offsetBytes + at);
+      else put(this.#mediumFd, content.subarray(at, next), offsetBytes + at);
     }
     return isWhole;
   }

@@ -18,14 +18,15 @@ const random = new Prng(task.seed);
 const disks: { readonly medium: VolatileMedium; readonly session: VolatileSession }[] = [];
 const loop = new Loop();
 
-for (const { file, backing, sizeBytes } of task.disks) {
+for (const { file, backing, sizeBytes, physicalSectorBytes } of task.disks) {
   const [seen = 0, medium = 0] = ['seen', 'medium'].map((name) => {
     const fd = openSync(join(backing, name), 'w+', 0o600);
     ftruncateSync(fd, sizeBytes);
     return fd;
   });
   closeSync(openSync(file, 'w', 0o600));
-  const disk = new VolatileMedium(seen, medium, sizeBytes, random.fork());
+  const fork = random.fork();
+  const disk = new VolatileMedium(seen, medium, sizeBytes, physicalSectorBytes, fork);
   await FuseMount.mount(file, 'volatile-disk', false, FUSE_REQUEST_BYTES_MAX, loop, (mount) => {
     const session = new VolatileSession(disk, random.fork(), (bytes) => {
       mount.reply(bytes, 0, bytes.length);

@@ -7,13 +7,17 @@ import { join } from 'node:path';
 import test from 'ava';
 
 import { Prng } from '../../../backend/core/prng.js';
-import { VolatileMedium } from '../../chaos/volatile-medium.js';
+import { SECTOR_BYTES, VolatileMedium } from '../../chaos/volatile-medium.js';
 
 const SIZE_BYTES = 65_536;
 const BLOCK = 4096;
 
 /** A medium in files that are gone at once. */
-function withMedium<T>(seed: number, use: (medium: VolatileMedium) => T): T {
+function withMedium<T>(
+  seed: number,
+  use: (medium: VolatileMedium) => T,
+  physicalSectorBytes = SECTOR_BYTES,
+): T {
   const folder = mkdtempSync(join(tmpdir(), 'meshsan-medium-'));
   const fds = ['seen', 'medium'].map((name) => {
     const fd = openSync(join(folder, name), 'w+');
@@ -21,7 +25,8 @@ function withMedium<T>(seed: number, use: (medium: VolatileMedium) => T): T {
     return fd;
   });
   try {
-    return use(new VolatileMedium(fds[0] ?? 0, fds[1] ?? 0, SIZE_BYTES, new Prng(seed)));
+    const [seen = 0, medium = 0] = fds;
+    return use(new VolatileMedium(seen, medium, SIZE_BYTES, physicalSectorBytes, new Prng(seed)));
   } finally {
     for (const fd of fds) closeSync(fd);
     rmSync(folder, { recursive: true, force: true });
@@ -96,4 +101,28 @@ test('a durable write survives once it is done, and what it replaced never comes
       if (!read(medium, 2 * BLOCK).has(3)) lost++;
     });
   t.true(lost > 0, 'one that was not done may be lost');
+});
+
+test('what a physical sector holds is there whole or not at all, wherever the write began', (t) => {
+  const outcomes = new Set<string>();
+  for (let seed = 0; seed < 100; seed++)
+    withMedium(
+      seed,
+      (medium) => {
+        medium.write(SECTOR_BYTES, new Uint8Array(2 * BLOCK).fill(7));
+        medium.cut();
+        const bytes = new Uint8Array(3 * BLOCK);
+        medium.read(bytes, 0, bytes.length, 0);
+        const parts = [
+          bytes.subarray(SECTOR_BYTES, BLOCK),
+          bytes.subarray(BLOCK, 2 * BLOCK),
+          bytes.subarray(2 * BLOCK, 2 * BLOCK + SECTOR_BYTES),
+        ];
+        outcomes.add(parts.map((part) => [...new Set(part)].join('+')).join());
+      },
+      BLOCK,
+    );
+  t.deepEqual([...outcomes].sort(), [
+    ...['0,0,0', '0,0,7', '0,7,0', '0,7,7', '7,0,0', '7,0,7', '7,7,0', '7,7,7'],
+  ]);
 });
