@@ -145,11 +145,13 @@ async function buildOne(
     item.startsWith('meshsan-') ? `${item} (= ${facts.version})` : item,
   );
   const helpers = service === null ? [] : ['init-system-helpers (>= 1.54~)'];
+  // A file that several packages need is in the runtime's; from one release to another it may move there, or from there.
+  const replaces = PACKAGES.map((other) => other.name).filter((other) => other !== name);
   const users = typeof service?.user === 'string' ? ['adduser'] : [];
   return buildDeb({
     tree,
     control: {
-      ...{ name, version: facts.version, summary, about, recommends },
+      ...{ name, version: facts.version, summary, about, recommends, replaces },
       architecture: native.isNative ? 'amd64' : 'all',
       depends: [...base, ...native.depends, ...own, ...users, ...helpers],
     },

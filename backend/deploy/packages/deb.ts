@@ -20,6 +20,8 @@ export interface Control {
   readonly about: readonly string[];
   readonly depends: readonly string[];
   readonly recommends: readonly string[];
+  /** Packages whose files it may take over. */
+  readonly replaces: readonly string[];
 }
 
 /** A paragraph in lines that fit a control file. */
@@ -37,7 +39,7 @@ function wrapped(paragraph: string): string[] {
 
 /** The text of DEBIAN/control. */
 export function controlText(control: Control, installedKiB: number): string {
-  const { name, version, architecture, depends, recommends, summary, about } = control;
+  const { name, version, architecture, depends, recommends, replaces, summary, about } = control;
   const description = about.map((paragraph) =>
     wrapped(paragraph)
       .map((line) => ` ${line}\n`)
@@ -52,6 +54,7 @@ export function controlText(control: Control, installedKiB: number): string {
     `Installed-Size: ${installedKiB}\n`,
     depends.length === 0 ? '' : `Depends: ${depends.join(', ')}\n`,
     recommends.length === 0 ? '' : `Recommends: ${recommends.join(', ')}\n`,
+    replaces.length === 0 ? '' : `Replaces: ${replaces.join(', ')}\n`,
     'Section: admin\n',
     'Priority: optional\n',
     `Description: ${summary}\n`,

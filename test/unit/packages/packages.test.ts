@@ -102,14 +102,14 @@ test('the lowest glibc is the highest that a file names', (t) => {
 
 test('the control file is what dpkg reads', (t) => {
   const control = {
-    ...{ name: 'x', version: '1.2', summary: 'short', recommends: [] },
+    ...{ name: 'x', version: '1.2', summary: 'short', recommends: [], replaces: ['y', 'z'] },
     architecture: 'all',
     about: ['one two', 'three '.repeat(30).trim()],
     depends: ['a (= 1.2)', 'b'],
   } as const;
   const text = controlText(control, 7);
   t.regex(text, /^Package: x\nSource: meshsan\nVersion: 1\.2\n/);
-  t.regex(text, /\nInstalled-Size: 7\nDepends: a \(= 1\.2\), b\nSection/);
+  t.regex(text, /\nInstalled-Size: 7\nDepends: a \(= 1\.2\), b\nReplaces: y, z\nSection/);
   t.regex(text, /\nDescription: short\n one two\n \.\n three /);
   t.true(text.split('\n').every((line) => line.length <= 80));
   t.regex(changelogText('1.2', 0), /Thu, 01 Jan 1970 00:00:00 \+0000\n$/);
