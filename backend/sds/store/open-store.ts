@@ -264,7 +264,7 @@ export class OpenStore {
       this.madeRoom();
     if (rooms.cacheFreed()) this.madeRoom();
     // Nobody asks for what peers are not granted, so it does not wait for somebody who does (seed 161116443).
-    if (units.blockedCount > units.freeCount) log.flusher.wantConfirmed(log.headPosition);
+    if (units.blockedCount > units.freeCount) rooms.confirmFreed();
     log.pumpConfirm();
     if (!log.groups.crowded) log.submitOrCollect();
     log.flusher.pump();

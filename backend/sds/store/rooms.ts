@@ -67,7 +67,7 @@ export class Rooms {
     blockCount: number,
     forwarded: boolean,
   ): Room {
-    const { directory, cache, units, log } = this.parts;
+    const { directory, cache, units } = this.parts;
     const row = directory.find(volumeKey, chunkIndex);
     if (row < 0 && this.rowsLeft(ROWS_LEFT.changes, forwarded) <= 0) return ROOM.full;
     const entry = row < 0 ? -1 : directory.cacheEntryOf(row);
@@ -78,8 +78,18 @@ export class Rooms {
     const needed = bitCount(this.missingUnits(row, entry, firstBlock, blockCount));
     if (needed <= units.freeCount) return ROOM.ok;
     if (needed > units.freeCount + units.blockedCount) return ROOM.full;
-    log.flusher.wantConfirmed(log.headPosition);
+    this.confirmFreed();
     return ROOM.wait;
+  }
+
+  /**
+   * Asks that units are soon known to be free by everybody. Where they are, and an operation on them alone is waited for, each
+   * batch that says so would ask for the next, until the log is full (test/sim/scenarios/freed-and-in-use.json).
+   */
+  confirmFreed(): void {
+    const { units, log } = this.parts;
+    if (units.newestBlockedLsn > log.flusher.confirmedLsn)
+      log.flusher.wantConfirmed(log.headPosition);
   }
 
   /** Units of a chunk that a write to these blocks would allocate. */

@@ -76,6 +76,11 @@ export class UnitMap {
     return this.blockedLsns[this.blockedHead] ?? 0;
   }
 
+  /** LSN of the newest freeing that keeps units blocked, or 0. */
+  get newestBlockedLsn(): number {
+    return this.blockedLsns.at(-1) ?? 0;
+  }
+
   get usedCount(): number {
     return this.units - this.freeCount - this.blockedCount;
   }
